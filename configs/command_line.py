@@ -1,0 +1,165 @@
+"""YAML files and dotted overrides → checked dataclasses (parsing by jsonargparse).
+
+A key that no dataclass has is refused with the nearest name that one has. `--help` and `--print_config`
+explain every key with the docstring under its field.
+"""
+
+import dataclasses
+import difflib
+import json
+import re
+import sys
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+
+from configs.errors import InputError
+
+Config = TypeVar("Config")
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+class CommandLine(ArgumentParser):
+    """A parser whose every refusal is one `InputError` line, with the nearest valid name for an unknown flag."""
+
+    def __init__(self, program: str, description: str | None = None) -> None:
+        super().__init__(prog=program, description=description, allow_abbrev=False)
+
+    def error(self, message: str, ex: Exception | None = None) -> typing.NoReturn:
+        """Raise instead of printing the usage of some fifty keys.
+
+        Raises:
+            InputError: always.
+        """
+        flags = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+        names = re.findall(r"--([\w.+-]+)", message) if "unrecognized arguments" in message else []
+        hints = [suggestion(name, [flag[2:] for flag in flags]) for name in names]
+        raise InputError(" ".join(message.split()) + "".join(hints)) from ex
+
+
+def parse(config_class: type[Config], program: str, arguments: Sequence[str] | None = None) -> Config:
+    """The config of one command: defaults, then `--config FILE.yaml`, then dotted overrides.
+
+    Args:
+        config_class: a dataclass, its fields documented by the docstrings under them.
+        program: the command as typed, such as `python -m pretrain`.
+        arguments: what follows the command; `sys.argv[1:]` where None.
+
+    Raises:
+        InputError: an unknown or repeated key, or a value of the wrong type.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = ["--print_config=comments" if part == "--print_config" else part for part in given]
+    for file in config_files(given):
+        check_keys(config_class, file)
+    parser = CommandLine(program, description=first_paragraph(config_class))
+    parser.add_argument("--config", action="config", help="A YAML file with these keys; flags after it override it.")
+    parser.add_class_arguments(config_class)
+    namespace: Namespace = parser.parse_args(given)
+    del namespace["config"]
+    return config_class(**parser.instantiate(namespace).as_dict())
+
+
+def load(config_class: type[Config], file: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """The config that `--config FILE` with these dotted `overrides` gives.
+
+    Raises:
+        InputError: as `parse`.
+    """
+    flags = [f"--{key}={value_text(value)}" for key, value in (overrides or {}).items()]
+    return parse(config_class, str(file), ["--config", str(file), *flags])
+
+
+def value_text(value: Any) -> str:
+    """A value as one would type it behind a flag.
+
+    >>> value_text(0.001), value_text("2 epochs"), value_text([1, 2]), value_text(None)
+    ('0.001', '2 epochs', '[1, 2]', 'null')
+    """
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def config_files(arguments: Sequence[str]) -> list[Path]:
+    """The files behind `--config`.
+
+    >>> config_files(["--config", "a.yaml", "--seed", "3", "--config=b.yaml"])
+    [PosixPath('a.yaml'), PosixPath('b.yaml')]
+    """
+    pairs = zip(arguments, list(arguments[1:]) + [""], strict=True)
+    spaced = [Path(following) for argument, following in pairs if argument == "--config" and following]
+    return spaced + [Path(argument[9:]) for argument in arguments if argument.startswith("--config=")]
+
+
+def check_keys(config_class: type, file: Path) -> None:
+    """Refuse a YAML file with a key that `config_class` lacks, or with the same key twice.
+
+    Raises:
+        InputError: names file, line and key, and the nearest valid name; or the file cannot be read as YAML.
+    """
+    try:
+        node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except FileNotFoundError:
+        raise InputError(f"--config {file}: no such file") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"--config {file}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if node is not None and not isinstance(node, yaml.MappingNode):
+        raise InputError(f"--config {file}: expected `key: value` lines")
+    if node is not None:
+        _check_mapping(config_class, node, file, prefix="")
+
+
+def _check_mapping(config_class: type, node: yaml.MappingNode, file: Path, prefix: str) -> None:
+    types = typing.get_type_hints(config_class)
+    seen: set[str] = set()
+    for key_node, value_node in node.value:
+        key, line = str(key_node.value), key_node.start_mark.line + 1
+        if key not in types:
+            hint = suggestion(prefix + key, known_keys(config_class, prefix))
+            raise InputError(f"{file}:{line}: unknown key `{prefix}{key}`{hint}")
+        if key in seen:
+            raise InputError(f"{file}:{line}: key `{prefix}{key}` is given twice; keep one")
+        seen.add(key)
+        if dataclasses.is_dataclass(types[key]) and isinstance(value_node, yaml.MappingNode):
+            _check_mapping(typing.cast(type, types[key]), value_node, file, f"{prefix}{key}.")
+
+
+def known_keys(config_class: type, prefix: str = "") -> list[str]:
+    """Every dotted key of a config dataclass, nested ones included."""
+    keys = []
+    for name, kind in typing.get_type_hints(config_class).items():
+        keys.append(prefix + name)
+        if dataclasses.is_dataclass(kind):
+            keys += known_keys(typing.cast(type, kind), f"{prefix}{name}.")
+    return keys
+
+
+def suggestion(wrong: str, known: Iterable[str]) -> str:
+    """The words that point from a misspelt name to the nearest valid one, or nothing.
+
+    >>> suggestion("optimizer.learning_rat", ["optimizer.learning_rate", "seed"])
+    '; did you mean `optimizer.learning_rate`?'
+    >>> suggestion("learning_rate", ["optimizer.learning_rate", "seed"])
+    '; did you mean `optimizer.learning_rate`?'
+    """
+    known = list(known)
+    last_parts = {name.rsplit(".", 1)[-1]: name for name in reversed(known)}
+    for candidates in (known, list(last_parts)):
+        near = difflib.get_close_matches(wrong, candidates, n=1, cutoff=0.6)
+        if near:
+            return f"; did you mean `{last_parts.get(near[0], near[0]) if candidates is not known else near[0]}`?"
+    return ""
+
+
+def first_paragraph(config_class: type) -> str:
+    """The opening paragraph of a class's docstring."""
+    return (config_class.__doc__ or "").strip().split("\n\n")[0]
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """A config dataclass as plain nested dictionaries, ready for YAML or JSON."""
+    return dataclasses.asdict(config)

@@ -1,0 +1,12 @@
+"""Text → ids: reading corpora, splitting sentences, training a tokenizer and auditing it.
+
+In: text in almost any file format, a Hub data set id, or the built-in sample.
+Out: `runs/tokenizer/<name>-<digest>/model/`, which `AutoTokenizer.from_pretrained` loads.
+Read in this order:
+
+- `config.py`: every key of a corpus and of a tokenizer
+- `formats.py`: files → rows; `corpus.py`: rows → clean documents; `sentences.py`: documents → sentences
+- `sample_world.py`, `sample.py`: the made-up reviews that need no network and no data
+- `train.py`: documents → WordPiece; `audit.py`: what came of it
+- `__main__.py`: the command
+"""

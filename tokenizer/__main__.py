@@ -1,0 +1,21 @@
+"""`python -m tokenizer`: train a tokenizer on a corpus."""
+
+from configs.command_line import parse
+from configs.errors import run_command
+from configs.terminal import show_progress_lines
+from tokenizer.config import TokenizerConfig
+
+PROGRAM = "python -m tokenizer"
+
+
+def main() -> None:
+    """Parse the command line, then train."""
+    config = parse(TokenizerConfig, PROGRAM)
+    show_progress_lines()
+    from tokenizer.train import run
+
+    print(f"tokenizer: {run(config).path}")
+
+
+if __name__ == "__main__":
+    run_command(PROGRAM, main)

@@ -1,0 +1,116 @@
+"""Documents → a trained WordPiece tokenizer, saved as `transformers` loads it."""
+
+import itertools
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from configs.errors import InputError
+from configs.run_folder import RunFolder
+from tokenizer import corpus
+from tokenizer.config import TokenizerConfig
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+AUDITED_DOCUMENTS = 2_000
+TEXTS_A_BATCH = 256
+
+
+def run_folder(config: TokenizerConfig) -> RunFolder:
+    """Where this config's run lies, finished or not."""
+    return RunFolder.of("tokenizer", config, [corpus.fingerprint(config.corpus)])
+
+
+def run(config: TokenizerConfig) -> RunFolder:
+    """Train on the whole corpus, save, audit; a finished run is left as it is.
+
+    Raises:
+        InputError: the corpus cannot be read, or is too small for a vocabulary.
+    """
+    folder = run_folder(config)
+    if folder.finished:
+        log.info("tokenizer: %s is finished", folder.path)
+        return folder
+    documents = corpus.read(config.corpus)
+    first = next(documents)
+    from tokenizer import audit
+
+    folder.begin(config)
+    log.info("tokenizer: training WordPiece, %d entries at the most, into %s", config.vocabulary_size, folder.path)
+    trained = train(config, (document.text for document in itertools.chain([first], documents)))
+    save(trained, config, folder.model)
+    texts = [document.text for document in itertools.islice(corpus.read(config.corpus), AUDITED_DOCUMENTS)]
+    report = audit.audit(trained, folder.model, texts)
+    folder.finish(report)
+    log.info("%s", audit.described(report))
+    return folder
+
+
+def train(config: TokenizerConfig, texts: Iterable[str]) -> "Tokenizer":
+    """Train WordPiece on a stream of texts: of the corpus, only its counted words are held in memory.
+
+    Raises:
+        InputError: the texts hold no word.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        lowercase=config.lowercase, strip_accents=config.strip_accents, clean_text=True, handle_chinese_chars=True
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix="##")
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=config.vocabulary_size,
+        min_frequency=config.minimum_frequency,
+        special_tokens=list(SPECIAL_TOKENS),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_batches(texts), trainer)
+    if tokenizer.get_vocab_size() <= len(SPECIAL_TOKENS):
+        raise InputError("corpus: no words to train a tokenizer on")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
+    )
+    return tokenizer
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    stream = iter(texts)
+    while batch := list(itertools.islice(stream, TEXTS_A_BATCH)):
+        yield batch
+
+
+def save(tokenizer: "Tokenizer", config: TokenizerConfig, folder: Path) -> None:
+    """Write `tokenizer.json` and `tokenizer_config.json` so that `AutoTokenizer` gives the same ids."""
+    from transformers import BertTokenizer
+
+    options: dict[str, Any] = {"do_lower_case": config.lowercase, "strip_accents": config.strip_accents}
+    wrapped = BertTokenizer(tokenizer_object=tokenizer, model_max_length=config.maximum_length, **options)
+    wrapped.save_pretrained(folder)
+
+
+def load(folder: str | Path) -> "PreTrainedTokenizerBase":
+    """A tokenizer from a local folder or the Hub.
+
+    Raises:
+        InputError: there is none, or it lacks the special tokens that BERT needs.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"tokenizer: {str(folder)!r} cannot be loaded: {' '.join(str(error).split())}") from None
+    missing = [name for name in ("pad_token", "cls_token", "sep_token", "mask_token") if getattr(tokenizer, name) is None]
+    if missing:
+        raise InputError(f"tokenizer: {str(folder)!r} has no {', '.join(missing)}, which BERT needs")
+    return tokenizer
