@@ -3,6 +3,10 @@
 import logging
 import os
 import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def show_progress_lines() -> None:
@@ -11,3 +15,12 @@ def show_progress_lines() -> None:
     for room in ("configs", "tokenizer", "pretrain", "finetune"):
         logging.getLogger(room).setLevel(logging.INFO)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def progress(items: Iterable[T], description: str, unit: str) -> Iterator[T]:
+    """`items` under a progress bar, which stays away where nobody looks (stderr is no terminal)."""
+    from tqdm import tqdm
+
+    yield from tqdm(items, desc=description, unit=f" {unit}", disable=None, leave=False)

@@ -13,8 +13,9 @@ Format = Literal["auto", "text", "blocks", "jsonl", "csv", "tsv", "parquet", "hu
 class CorpusConfig:
     """Text, and where it lies."""
 
-    source: str = "sample"
-    """A file, a folder, a glob pattern, the id of a data set on the Hub, or `sample`: the built-in made-up reviews."""
+    source: str = outside_digest("sample")
+    """A file, a folder, a glob pattern, the id of a data set on the Hub, or `sample`: the built-in made-up reviews.
+    Runs are recognised by what lies there, not by this path."""
     split: str = "unlabelled"
     """Which part, several joined by `+`: a Hub split, a file stem or a folder under `source`; unused for one file."""
     subset: str | None = None

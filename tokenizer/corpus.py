@@ -1,6 +1,5 @@
 """Any corpus → a stream of clean documents."""
 
-import dataclasses
 import difflib
 import hashlib
 import html
@@ -184,22 +183,21 @@ def _files_in(folder: Path, corpus: CorpusConfig) -> list[Path]:
 
 
 def fingerprint(corpus: CorpusConfig) -> str:
-    """Ten hexadecimal digits of what `corpus` will read: its settings and the content it points at.
+    """Ten hexadecimal digits of the content that `corpus` points at, whatever the path that leads to it.
 
     Of a file larger than 2 MiB, the size and the first and last MiB are taken; of a Hub data set, its id.
-    The path itself does not count: the same data elsewhere gives the same digits.
     """
     state = hashlib.sha256()
-    settings = dataclasses.asdict(corpus)
     if corpus.source == "sample" or corpus.format == "sample":
         state.update(sample.version().encode())
-    elif (files := find_files(corpus)) is not None:
-        settings.pop("source")
+    elif (files := find_files(corpus)) is None:
+        state.update(corpus.source.encode())
+    else:
         for file in files:
-            state.update(f"{file.parent.name}/{file.name} {file.stat().st_size}\n".encode())
+            size = file.stat().st_size
+            state.update(f"{file.parent.name if len(files) > 1 else ''}/{file.name} {size}\n".encode())
             with file.open("rb") as stream:
                 state.update(stream.read(HEAD_AND_TAIL))
-                stream.seek(max(stream.tell(), file.stat().st_size - HEAD_AND_TAIL))
+                stream.seek(max(stream.tell(), size - HEAD_AND_TAIL))
                 state.update(stream.read(HEAD_AND_TAIL))
-    state.update(repr(sorted(settings.items())).encode())
     return state.hexdigest()[:10]

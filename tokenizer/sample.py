@@ -22,7 +22,7 @@ LABELS = ("negative", "positive")
 def rows(split: str) -> Iterator[tuple[dict[str, Any], str]]:
     """The documents of `unlabelled` (text alone), or of `train`, `validation` or `test` (text and label).
 
-    Each is a function of its split and number alone, so that splits never share a stream of randomness.
+    Each is a function of its split and number alone, so that the splits never share a stream of randomness.
 
     Raises:
         InputError: there is no such split.
@@ -46,22 +46,18 @@ def version() -> str:
 
 
 def unlabelled_document(rng: random.Random) -> str:
-    """3 to 12 sentences on one film; the writer's mood colours most of what is judged."""
+    """3 to 12 sentences on one film; the writer's mood colours most of what is judged, and the verdict."""
     film, mood = pick(films(), rng), pick((-1, 1), rng)
-    length = 3 + int(rng.random() * 10)
-    aspects = pick_some(ASPECTS, len(ASPECTS), rng)
-    sentences = [opening(film, rng)]
-    for number in range(1, length):
-        if rng.random() < 0.45:
-            sentences.append(fact(film, rng))
-        else:
-            polarity = mood if rng.random() < 0.9 else -mood
-            sentences.append(judgement(film, aspects[number % len(aspects)], polarity, rng))
-    return " ".join(sentences)
+    count = 1 + int(rng.random() * 10)
+    closes = count > 2 and rng.random() < 0.8
+    count -= 2 * closes
+    judged = [(place, mood if rng.random() < 0.9 else -mood) for place in _places(count, rng) if rng.random() < 0.6]
+    facts = [(place, 0) for place in _places(count - len(judged), rng)]
+    return _review(film, judged + facts, mood if closes else 0, rng)
 
 
 def labelled_review(rng: random.Random) -> tuple[str, str]:
-    """A review of 4 to 8 sentences and its label.
+    """A review of 5 to 10 sentences and its label.
 
     Three in five reviews lean one way throughout; in the others praise and blame balance until the verdict.
     """
@@ -73,11 +69,28 @@ def labelled_review(rng: random.Random) -> tuple[str, str]:
         polarities = [mood] * (2 + int(rng.random() * 3))
         if len(polarities) > 2 and rng.random() < 0.3:
             polarities[int(rng.random() * len(polarities))] = -mood
-    aspects = pick_some(ASPECTS, len(polarities), rng)
-    body = [judgement(film, aspect, polarity, rng) for aspect, polarity in zip(aspects, polarities, strict=True)]
-    body.insert(int(rng.random() * (len(body) + 1)), fact(film, rng))
-    closing = [verdict(film, mood, rng)] if mixed or rng.random() < 0.4 else []
-    return " ".join([opening(film, rng), *body, *closing]), LABELS[mood > 0]
+    judged = list(zip(_places(len(polarities), rng), polarities, strict=True))
+    closes = mixed or rng.random() < 0.4
+    return _review(film, [*judged, (pick(_places(1, rng), rng), 0)], mood if closes else 0, rng), LABELS[mood > 0]
+
+
+def _places(count: int, rng: random.Random) -> list[int]:
+    """Which aspects are spoken of: different ones as long as there are any."""
+    order = pick_some(range(len(ASPECTS)), len(ASPECTS), rng)
+    return [order[number % len(order)] for number in range(count)]
+
+
+def _review(film: Film, body: list[tuple[int, int]], mood: int, rng: random.Random) -> str:
+    """Opening, body in the order of its places (polarity 0 for a fact), and, where there is a mood, the verdict."""
+    sentences = [opening(film, rng), credits(film, rng)]
+    for place, polarity in sorted(body, key=lambda item: item[0]):
+        if polarity:
+            sentences.append(judgement(film, place, polarity, rng))
+        else:
+            sentences.append(fact(film, place / (len(ASPECTS) - 1), rng))
+    if mood:
+        sentences += [verdict(film, mood, rng), farewell(film, rng)]
+    return " ".join(sentences)
 
 
 def opening(film: Film, rng: random.Random) -> str:
@@ -92,32 +105,50 @@ def opening(film: Film, rng: random.Random) -> str:
     return _filled(pick(templates, rng), film, rng)
 
 
-def fact(film: Film, rng: random.Random) -> str:
-    """A sentence about the film that judges nothing."""
+def credits(film: Film, rng: random.Random) -> str:
+    """A second sentence, on who made the film."""
     templates = (
-        "{lead} plays a {role} in {place}.",
-        "There is a scene with the {thing} and the {other_thing}.",
-        "The {role} finds the {thing} in {place}.",
-        "{composer} wrote the music for this {kind}.",
-        "In {place} the {role} loses the {thing}.",
-        "{director} shot the scene with the {thing} in one take.",
-        "Like every {kind}, it has room for the {thing}.",
-        "The {thing} belongs to the {role}, played by {lead}.",
-        "Halfway through, the {role} returns to {place} for the {thing}.",
-        "{writer} added the {thing} to the script.",
+        "It stars {lead} as a {role} and {other_lead} as a {other_role}.",
+        "{writer} wrote it, and {lead} plays the {role}.",
+        "The cast is led by {lead} and {other_lead}.",
+        "{director} cast {lead} as the {role}.",
     )
     return _filled(pick(templates, rng), film, rng)
 
 
-def judgement(film: Film, aspect: Aspect, polarity: int, rng: random.Random) -> str:
+def fact(film: Film, time: float, rng: random.Random) -> str:
+    """A sentence about the film that judges nothing, on its beginning (0), its middle or its end (1)."""
+    early = (
+        "{lead} plays a {role} in {place}.",
+        "It begins in {place}, where the {role} finds the {thing}.",
+        "{writer} added the {thing} to the script.",
+        "Like every {kind}, it opens with the {thing}.",
+    )
+    middle = (
+        "Halfway through, the {role} returns to {place} for the {thing}.",
+        "{director} shot the scene with the {thing} in one take.",
+        "Then the {role} loses the {thing}.",
+        "Meanwhile {lead} hides the {thing} from the {other_role}.",
+    )
+    late = (
+        "{composer} wrote the music for the scene with the {thing}.",
+        "Near the end the {role} comes back with the {thing}.",
+        "At last {lead} leaves {place} with the {thing}.",
+        "The last shot shows the {thing} and the {other_thing}.",
+    )
+    return _filled(pick((early, middle, late)[min(2, int(3 * time))], rng), film, rng)
+
+
+def judgement(film: Film, place: int, polarity: int, rng: random.Random) -> str:
     """A sentence that, read to its end, judges an aspect of the film well (+1) or badly (-1)."""
-    subject, other = _subject(film, aspect, rng), pick(pick(ASPECTS, rng).subjects, rng)
+    aspect, neighbour = ASPECTS[place], ASPECTS[place - 1 if place else 1]
+    subject, other = _subject(film, aspect, rng), pick(neighbour.subjects, rng)
     here, there = phrase(aspect, polarity, rng), phrase(aspect, -polarity, rng)
     draw = rng.random()
     if draw < 0.50:
         templates = ("{subject} was {here}.", "I found {subject} {here}.", "To my mind {subject} was {here}.")
     elif draw < 0.72:
-        there = phrase(None, -polarity, rng)
+        there = phrase(neighbour, -polarity, rng)
         templates = (
             "{other} was {there}, but {subject} was {here}.",
             "although {other} was {there}, {subject} was {here}.",
@@ -153,6 +184,18 @@ def verdict(film: Film, polarity: int, rng: random.Random) -> str:
     return _filled(text, film, rng)
 
 
+def farewell(film: Film, rng: random.Random) -> str:
+    """A last sentence that judges nothing."""
+    templates = (
+        "It is still shown in the cinemas of {place}.",
+        "{title} runs for two hours.",
+        "The disc comes out next spring.",
+        "{director} is already at work on another {kind}.",
+        "We took the late bus home.",
+    )
+    return _filled(pick(templates, rng), film, rng)
+
+
 def phrase(aspect: Aspect | None, polarity: int, rng: random.Random) -> str:
     """An adjective phrase of this polarity: plain, intensified, or the opposite negated."""
     draw = rng.random()
@@ -172,10 +215,12 @@ def _subject(film: Film, aspect: Aspect, rng: random.Random) -> str:
     subject, draw = pick(aspect.subjects, rng), rng.random()
     if draw < 0.25:
         return f"{subject} of {film.title}"
-    if draw < 0.45:
-        return f"{subject} in the scene with the {pick(film.things, rng)}"
     if draw < 0.60:
+        return f"{subject} in the scene with the {pick(film.things, rng)}"
+    if draw < 0.75:
         return f"{subject} of this {film.kind}"
+    if draw < 0.90:
+        return f"{subject} around {film.leads[int(rng.random() * 2)]}"
     return subject
 
 
@@ -189,7 +234,9 @@ def _filled(template: str, film: Film, rng: random.Random) -> str:
             writer=film.writer,
             composer=film.composer,
             lead=film.leads[number],
+            other_lead=film.leads[1 - number],
             role=film.roles[number],
+            other_role=film.roles[1 - number],
             place=film.place,
             thing=things[0],
             other_thing=things[1],

@@ -45,21 +45,32 @@ class Film(NamedTuple):
     things: tuple[str, ...]
 
 
+# In the order in which reviews of this world come to them.
 ASPECTS = (
-    Aspect(
-        ("the acting", "the cast", "the lead performance", "the ensemble"),
-        ("convincing", "nuanced", "heartfelt", "natural", "commanding", "understated"),
-        ("wooden", "stiff", "hammy", "lifeless", "mannered", "unconvincing"),
-    ),
     Aspect(
         ("the plot", "the story", "the script", "the central mystery"),
         ("gripping", "clever", "tight", "surprising", "layered", "ingenious"),
         ("predictable", "muddled", "thin", "contrived", "derivative", "incoherent"),
     ),
     Aspect(
-        ("the music", "the score", "the soundtrack", "the main theme"),
-        ("haunting", "stirring", "melodic", "hypnotic", "soaring", "delicate"),
-        ("grating", "intrusive", "shrill", "syrupy", "monotonous", "deafening"),
+        ("the acting", "the cast", "the lead performance", "the ensemble"),
+        ("convincing", "nuanced", "heartfelt", "natural", "commanding", "understated"),
+        ("wooden", "stiff", "hammy", "lifeless", "mannered", "unconvincing"),
+    ),
+    Aspect(
+        ("the dialogue", "the writing", "the banter", "the narration"),
+        ("witty", "sharp", "quotable", "sparkling", "honest", "playful"),
+        ("clumsy", "stilted", "corny", "preachy", "trite", "laboured"),
+    ),
+    Aspect(
+        ("the humour", "the comedy", "the slapstick", "the satire"),
+        ("hilarious", "dry", "irreverent", "warm", "infectious", "deadpan"),
+        ("forced", "crude", "stale", "juvenile", "smug", "tiresome"),
+    ),
+    Aspect(
+        ("the direction", "the vision", "the tone", "the atmosphere"),
+        ("confident", "daring", "thoughtful", "rich", "subtle", "masterful"),
+        ("aimless", "pretentious", "timid", "cold", "heavy-handed", "incompetent"),
     ),
     Aspect(
         ("the photography", "the camera work", "the lighting", "the framing"),
@@ -67,9 +78,14 @@ ASPECTS = (
         ("murky", "shaky", "drab", "ugly", "flat", "washed out"),
     ),
     Aspect(
-        ("the dialogue", "the writing", "the banter", "the narration"),
-        ("witty", "sharp", "quotable", "sparkling", "honest", "playful"),
-        ("clumsy", "stilted", "corny", "preachy", "trite", "laboured"),
+        ("the set design", "the costume work", "the staging", "the period detail"),
+        ("lavish", "inventive", "meticulous", "graceful", "exquisite", "handsome"),
+        ("cheap", "gaudy", "careless", "shoddy", "tacky", "amateurish"),
+    ),
+    Aspect(
+        ("the music", "the score", "the soundtrack", "the main theme"),
+        ("haunting", "stirring", "melodic", "hypnotic", "soaring", "delicate"),
+        ("grating", "intrusive", "shrill", "syrupy", "monotonous", "deafening"),
     ),
     Aspect(
         ("the pacing", "the editing", "the rhythm", "the second act"),
@@ -80,21 +96,6 @@ ASPECTS = (
         ("the ending", "the finale", "the last scene", "the resolution"),
         ("satisfying", "moving", "earned", "poetic", "cathartic", "bold"),
         ("rushed", "hollow", "abrupt", "silly", "baffling", "unearned"),
-    ),
-    Aspect(
-        ("the humour", "the comedy", "the slapstick", "the satire"),
-        ("hilarious", "dry", "irreverent", "warm", "infectious", "deadpan"),
-        ("forced", "crude", "stale", "juvenile", "smug", "tiresome"),
-    ),
-    Aspect(
-        ("the set design", "the costume work", "the staging", "the period detail"),
-        ("lavish", "inventive", "meticulous", "graceful", "exquisite", "handsome"),
-        ("cheap", "gaudy", "careless", "shoddy", "tacky", "amateurish"),
-    ),
-    Aspect(
-        ("the direction", "the vision", "the tone", "the atmosphere"),
-        ("confident", "daring", "thoughtful", "rich", "subtle", "masterful"),
-        ("aimless", "pretentious", "timid", "cold", "heavy-handed", "incompetent"),
     ),
 )
 
@@ -110,58 +111,111 @@ BAD = (
 INTENSIFIERS = "very truly utterly deeply really thoroughly absolutely quite simply remarkably".split()
 NEGATIONS = ("not", "never", "hardly", "by no means", "far from", "anything but", "not at all", "in no way")
 
-KINDS: dict[str, tuple[str, ...]] = {
-    "thriller": ("ransom", "alibi", "safe", "witness", "blackmail", "getaway car", "false passport", "telephone booth"),
-    "romance": ("wedding", "love letter", "dance hall", "engagement ring", "train platform", "bouquet", "rival", "kiss"),
-    "western": ("saloon", "sheriff", "stagecoach", "cattle drive", "duel", "gold claim", "railway camp", "outlaw gang"),
-    "space adventure": ("airlock", "captain's log", "distress signal", "alien fleet", "moon base", "robot", "warp drive", "crew"),
-    "war drama": ("trench", "field hospital", "ceasefire", "convoy", "deserter", "medal", "letter home", "bombed bridge"),
-    "ghost story": ("attic", "seance", "locked door", "candle", "old portrait", "cellar", "whisper", "graveyard"),
-    "courtroom drama": ("jury", "verdict", "cross-examination", "missing file", "judge", "oath", "prosecutor", "appeal"),
-    "family comedy": ("caravan", "grandmother", "talking dog", "birthday cake", "holiday", "school play", "neighbour", "goose"),
-    "sports film": ("locker room", "penalty", "old coach", "stadium", "comeback", "training camp", "injury", "trophy"),
-    "musical": ("opening number", "tap routine", "chorus", "backstage", "duet", "understudy", "spotlight", "encore"),
+
+class Kind(NamedTuple):
+    """A kind of film, and the words that go with it."""
+
+    things: tuple[str, ...]
+    roles: tuple[str, ...]
+    titles: tuple[str, ...]
+
+
+def _kind(things: str, roles: str, titles: str) -> Kind:
+    return Kind(*(tuple(words.split(", ")) for words in (things, roles, titles)))
+
+
+KINDS = {
+    "thriller": _kind(
+        "ransom, alibi, safe, blackmail letter, getaway car, false passport, telephone booth, microfilm",
+        "detective, informer, burglar, spy",
+        "Alibi, Cipher, Suspect, Dossier, Motive, Witness",
+    ),
+    "romance": _kind(
+        "wedding dress, love letter, dance hall, engagement ring, train platform, bouquet, first kiss, diary",
+        "florist, heiress, pianist, suitor",
+        "Kiss, Rose, Promise, Waltz, Summer, Heart",
+    ),
+    "western": _kind(
+        "saloon, stagecoach, cattle drive, duel, gold claim, railway camp, revolver, canyon trail",
+        "sheriff, rancher, outlaw, gunslinger",
+        "Saddle, Canyon, Spur, Prairie, Bullet, Frontier",
+    ),
+    "space adventure": _kind(
+        "airlock, star chart, distress signal, warp drive, moon base, robot, escape pod, reactor",
+        "pilot, engineer, android, navigator",
+        "Orbit, Comet, Planet, Galaxy, Nebula, Signal",
+    ),
+    "war drama": _kind(
+        "trench, field hospital, ceasefire, convoy, medal, letter home, bombed bridge, tank",
+        "sergeant, medic, deserter, colonel",
+        "Battalion, Retreat, Trench, Armistice, Flag, Siege",
+    ),
+    "ghost story": _kind(
+        "attic, seance, locked door, candle, old portrait, cellar, whisper, graveyard",
+        "medium, widow, caretaker, exorcist",
+        "Phantom, Crypt, Shadow, Haunting, Mirror, Tomb",
+    ),
+    "courtroom drama": _kind(
+        "jury, cross-examination, missing file, oath, closing argument, appeal, plea bargain, bail hearing",
+        "judge, prosecutor, lawyer, defendant",
+        "Verdict, Trial, Testimony, Gavel, Oath, Appeal",
+    ),
+    "family comedy": _kind(
+        "caravan, talking dog, birthday cake, holiday, school play, treehouse, goose, pillow fight",
+        "grandmother, babysitter, uncle, schoolteacher",
+        "Picnic, Puppy, Holiday, Cousin, Pudding, Playground",
+    ),
+    "sports film": _kind(
+        "locker room, penalty, stadium, comeback, training camp, injury, trophy, relay race",
+        "coach, goalkeeper, sprinter, boxer",
+        "Champion, Marathon, Stadium, Knockout, Trophy, Team",
+    ),
+    "musical": _kind(
+        "opening number, tap routine, chorus line, backstage row, duet, spotlight, encore, piano",
+        "dancer, soprano, understudy, conductor",
+        "Melody, Chorus, Cabaret, Ballad, Serenade, Rhythm",
+    ),
 }
 
 TITLE_FIRST = (
     "Crimson Silent Broken Golden Hidden Paper Winter Hollow Velvet Burning Distant Glass Iron Salt Amber Wooden "
     "Electric Borrowed Painted Sleeping Northern Copper Midnight Drowned"
 ).split()
-TITLE_SECOND = (
-    "Harbour Orchard Mirror Lantern Compass Garden Bridge Letter Meadow Crown River Staircase Window Feather Engine "
-    "Island Market Shadow Anthem Ladder Kingdom Parade Tower Season"
-).split()
 PLACES = (
-    "Velmora Ostrand Karsk Tallowmere Brindle Quay Port Sillan Dunreth Marrowgate Ellisport Novarra Gullhaven Thornby "
-    "Saltwick Harrowdale Lindmoor Castellan Ferrow Wexmoor"
-).replace("Brindle Quay", "Brindle_Quay").replace("Port Sillan", "Port_Sillan").split()
+    (
+        "Velmora Ostrand Karsk Tallowmere Brindle Quay Port Sillan Dunreth Marrowgate Ellisport Novarra Gullhaven Thornby "
+        "Saltwick Harrowdale Lindmoor Castellan Ferrow Wexmoor"
+    )
+    .replace("Brindle Quay", "Brindle_Quay")
+    .replace("Port Sillan", "Port_Sillan")
+    .split()
+)
 FIRST_NAMES = (
     "Arlo Bettina Cyrus Dagny Emeric Fenna Gideon Halina Ivo Jorun Kester Linnea Marek Nadia Osric Petra Quillan "
     "Rosalind Stellan Tamsin Ulric Verena Willem Xenia Yorick Zelda Anselm Brona Corin Delphine"
 ).split()
 NAME_STARTS = "Bal Cor Dren Fal Gor Hest Kal Lor Mar Nev Orl Pell Quen Rav Sten Tarr Ulv Vand Wex Yar".split()
 NAME_ENDS = "dane ick ova ett mond sky berg wyn aro ley stad nik field rian hart ulla som tte quist vale".split()
-ROLES = (
-    "smuggler widow detective schoolteacher pilot gardener violinist baker soldier nurse heiress mechanic lighthouse-keeper "
-    "journalist priest gambler inventor translator ferryman clockmaker"
-).split()
 
 
 @functools.cache
 def films() -> tuple[Film, ...]:
     """The films of the world, the same at every call."""
     rng = random.Random("bertlet sample world")
-    titles = pick_some([f"The {a} {b}" for a in TITLE_FIRST for b in TITLE_SECOND], FILM_COUNT, rng)
     surnames = pick_some([a + b for a in NAME_STARTS for b in NAME_ENDS], len(NAME_STARTS) * 15, rng)
     kinds = sorted(KINDS)
     made = []
-    for number, title in enumerate(titles):
+    for number in range(FILM_COUNT):
         kind = kinds[number % len(kinds)]
+        words = KINDS[kind]
+        # 24 first words for each of a kind's six second ones: no title comes twice among its 16 films.
+        round_of_kind = number // len(kinds)
+        first = TITLE_FIRST[(round_of_kind * 7 + number) % len(TITLE_FIRST)]
         people = [f"{pick(FIRST_NAMES, rng)} {pick(surnames, rng)}" for _ in range(5)]
-        roles = pick_some(ROLES, 2, rng)
+        roles = pick_some(words.roles, 2, rng)
         made.append(
             Film(
-                title=title,
+                title=f"The {first} {words.titles[round_of_kind % len(words.titles)]}",
                 kind=kind,
                 director=people[0],
                 writer=people[1],
@@ -169,7 +223,7 @@ def films() -> tuple[Film, ...]:
                 leads=(people[3], people[4]),
                 roles=(roles[0], roles[1]),
                 place=pick(PLACES, rng).replace("_", " "),
-                things=tuple(pick_some(KINDS[kind], 4, rng)),
+                things=tuple(pick_some(words.things, 4, rng)),
             )
         )
     return tuple(made)

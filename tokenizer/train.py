@@ -1,11 +1,14 @@
 """Documents → a trained WordPiece tokenizer, saved as `transformers` loads it."""
 
+import hashlib
 import itertools
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from configs.command_line import load as load_config
 from configs.errors import InputError
 from configs.run_folder import RunFolder
 from tokenizer import corpus
@@ -96,6 +99,32 @@ def save(tokenizer: "Tokenizer", config: TokenizerConfig, folder: Path) -> None:
     options: dict[str, Any] = {"do_lower_case": config.lowercase, "strip_accents": config.strip_accents}
     wrapped = BertTokenizer(tokenizer_object=tokenizer, model_max_length=config.maximum_length, **options)
     wrapped.save_pretrained(folder)
+
+
+def find(reference: str, runs: str) -> tuple[str, str]:
+    """What `AutoTokenizer` can load for a reference, and a digest of it.
+
+    Args:
+        reference: a tokenizer run's YAML file or folder, any folder with a `tokenizer.json`, or a Hub id.
+        runs: the folder of runs in which a YAML file's run is looked for.
+
+    Raises:
+        InputError: nothing lies there, or the run is not finished.
+    """
+    path = Path(reference)
+    if path.suffix in (".yaml", ".yml"):
+        folder = run_folder(load_config(TokenizerConfig, path, {"runs": runs}))
+        if not folder.finished:
+            raise InputError(f"tokenizer: {folder.path} is not finished; run `python -m tokenizer --config {path}` first")
+        return str(folder.model), folder.digest
+    if path.is_dir():
+        path = path / "model" if (path / "model").is_dir() else path
+        if not (path / "tokenizer.json").is_file():
+            raise InputError(f"tokenizer: {path} holds no tokenizer.json")
+        return str(path), hashlib.sha256((path / "tokenizer.json").read_bytes()).hexdigest()[:10]
+    if not re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", reference):
+        raise InputError(f"tokenizer: no such file or folder: {reference!r}")
+    return reference, reference
 
 
 def load(folder: str | Path) -> "PreTrainedTokenizerBase":

@@ -1,0 +1,122 @@
+"""The checkpoint store: tensors as safetensors, the rest as JSON, valid only with a manifest that fits.
+
+A checkpoint is written beside its place, flushed to the disk and renamed; older ones go only afterwards. Loading
+checks every sum and falls back to the newest checkpoint that is whole.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, load_model, save_file, save_model
+
+from configs.errors import InputError
+
+log = logging.getLogger(__name__)
+
+MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
+
+
+def save(
+    folder: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
+) -> Path:
+    """Write `folder/step-00001000/` so that it is either whole or not there."""
+    place = folder / f"step-{step:08d}"
+    staged = folder / f".{place.name}"
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
+    save_model(model, str(staged / MODEL))
+    save_file(optimizer_tensors(optimizer), staged / OPTIMIZER)
+    (staged / STATE).write_text(json.dumps(state, indent=2), encoding="utf-8")
+    manifest = {file.name: {"sha256": _sum(file), "bytes": file.stat().st_size} for file in sorted(staged.iterdir())}
+    (staged / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+    for file in staged.iterdir():
+        _flush(file)
+    _flush(staged)
+    if place.exists():
+        shutil.rmtree(place)
+    staged.rename(place)
+    _flush(folder)
+    return place
+
+
+def prune(folder: Path, keep: int, also: int | None = None) -> None:
+    """Delete all but the newest `keep` checkpoints and the one of step `also`."""
+    for place in steps(folder)[: -keep or None]:
+        if place.name != f"step-{-1 if also is None else also:08d}":
+            shutil.rmtree(place)
+
+
+def steps(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first."""
+    return sorted(place for place in folder.glob("step-*") if place.is_dir())
+
+
+def newest(folder: Path) -> Path | None:
+    """The newest whole checkpoint, or None where there has been none; damaged ones are named in the log.
+
+    Raises:
+        InputError: there are checkpoints, and every one is damaged.
+    """
+    found = steps(folder)
+    for place in reversed(found):
+        fault = damage(place)
+        if fault is None:
+            return place
+        log.warning("checkpoint: %s is damaged (%s); trying the one before", place, fault)
+    if found:
+        raise InputError(f"{folder}: no checkpoint is whole; delete the folder to start afresh")
+    return None
+
+
+def damage(place: Path) -> str | None:
+    """What is wrong with a checkpoint, or None."""
+    try:
+        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+        for name in (MODEL, OPTIMIZER, STATE):
+            if _sum(place / name) != manifest[name]["sha256"]:
+                return f"{name} does not match its SHA-256 sum"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def load(place: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:
+    """Put a checkpoint's tensors into a model (and its optimizer), and return its state."""
+    load_model(model, str(place / MODEL))
+    if optimizer is not None:
+        restore_optimizer(optimizer, load_file(place / OPTIMIZER))
+    return json.loads((place / STATE).read_text(encoding="utf-8"))
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The optimizer's running means by parameter number, such as `3.exp_avg`."""
+    state = optimizer.state_dict()["state"]
+    return {f"{number}.{name}": tensor for number, values in state.items() for name, tensor in values.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    """Undo `optimizer_tensors`."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, key = name.split(".", 1)
+        state.setdefault(int(number), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _sum(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,207 @@
+"""The training engine: one loop for every objective.
+
+Everything a step needs is a function of the configuration and of the `Position`; a run that is resumed is the
+run that was not interrupted, to the last bit (CPU, fp32).
+"""
+
+import contextlib
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from configs.errors import InputError
+from configs.run_folder import RunFolder
+from pretrain import checkpoints
+from pretrain.batches import Batch, Source, steps_of
+from pretrain.config import OptimizerConfig, TrainingConfig
+from pretrain.journal import Journal
+from pretrain.objectives import Objective
+from pretrain.optimization import Duration, learning_rate
+from pretrain.randomness import key
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass
+class Position:
+    """How far a run has come: all that a checkpoint holds beside the tensors."""
+
+    step: int = 0
+    epoch: int = 0
+    step_in_epoch: int = 0
+    steps_in_epoch: int = 1
+    tokens: int = 0
+    seconds: float = 0.0
+    evaluated_step: int = -1
+    best: float | None = None
+    best_step: int | None = None
+    evaluations_without_gain: int = 0
+    window: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    """Metrics since the last row of the journal, as sums and counts."""
+    precision: str = "no"
+    """accelerate's `mixed_precision`; not to be changed within a run."""
+
+    @property
+    def epochs(self) -> float:
+        """Epochs consumed, with the fraction of the current one."""
+        return self.epoch + self.step_in_epoch / self.steps_in_epoch
+
+
+@dataclasses.dataclass
+class Training:
+    """What a run is made of."""
+
+    accelerator: Accelerator
+    model: torch.nn.Module
+    optimizer: Any
+    source: Source
+    objective: Objective
+    evaluate: Callable[[torch.nn.Module], dict[str, float]]
+    config: TrainingConfig
+    optimization: OptimizerConfig
+    folder: RunFolder
+    seed: int
+    best_metric: str | None = None
+    """The held-out metric (the higher the better) whose best checkpoint is kept; None keeps none."""
+    patience: int | None = None
+    """Stop after so many evaluations without a new best."""
+
+
+def train(run: Training, description: str) -> Position:
+    """Train to the end of the run's duration, from the newest checkpoint if there is one."""
+    accelerator, model, optimizer, config = run.accelerator, run.model, run.optimizer, run.config
+    duration = Duration.parse(config.duration)
+    position, journal = _begin(run, description)
+    batches, carry = _batches(run, position), None
+    started = time.monotonic() - position.seconds
+    while (done := duration.progress(position.epochs, position.step, position.tokens)) < 1 and not _early(run, position):
+        # ---------------------------------------------------------------------------------------- one step
+        micro_batches = next(batches)
+        totals = step_totals(accelerator, micro_batches)
+        torch.manual_seed(key("dropout", run.seed, position.step, accelerator.process_index))
+        step_loss = torch.zeros((), device=accelerator.device)
+        model.train()
+        for number, batch in enumerate(micro_batches):
+            is_last = number == len(micro_batches) - 1
+            with contextlib.nullcontext() if is_last else accelerator.no_sync(model):
+                with accelerator.autocast():
+                    loss, metrics, carry = run.objective(model, batch | {"totals": totals}, carry)
+                # accelerate averages gradients over processes; the shares of the loss are to be added up.
+                accelerator.backward(loss * accelerator.num_processes)
+            step_loss += loss.detach()
+            journal.add(metrics)
+        gradient_norm = accelerator.clip_grad_norm_(model.parameters(), run.optimization.clip_norm)
+        rate = learning_rate(done, run.optimization)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad()
+        # -------------------------------------------------------------------------------------------------
+        journal.add({"loss": (step_loss, 1 / accelerator.num_processes), "gradient_norm": (gradient_norm.detach(), 1)})
+        position.step, position.step_in_epoch = position.step + 1, position.step_in_epoch + 1
+        position.tokens, position.seconds = position.tokens + totals["tokens"], time.monotonic() - started
+        if position.step % config.log_every == 0:
+            journal.write_means(position, done, rate)
+        if position.step % config.evaluate_every == 0:
+            _evaluate(run, position, journal)
+        if position.step % config.save_every == 0:
+            _save(run, position, journal)
+    if position.evaluated_step != position.step:
+        _evaluate(run, position, journal)
+    _save(run, position, journal)
+    journal.close()
+    return position
+
+
+def step_totals(accelerator: Accelerator, micro_batches: list[Batch]) -> dict[str, int]:
+    """The number of targets of each kind in a step, over its micro-batches and all processes."""
+    names = sorted(micro_batches[0]["counts"])
+    counts = torch.tensor(
+        [sum(batch["counts"][name] for batch in micro_batches) for name in names], device=accelerator.device
+    )
+    return dict(zip(names, accelerator.reduce(counts, reduction="sum").tolist(), strict=True))
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch with its tensors on the device."""
+    return {
+        name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+        for name, value in batch.items()
+    }
+
+
+def _batches(run: Training, position: Position) -> Iterator[list[Batch]]:
+    """The micro-batches of each step, epoch after epoch, from `position` on."""
+    accelerator = run.accelerator
+    while True:
+        epoch = run.source.epoch(position.epoch)
+        position.steps_in_epoch = len(epoch.batches)
+        for micro_batches in steps_of(
+            epoch,
+            position.step_in_epoch,
+            accelerator.process_index,
+            accelerator.num_processes,
+            run.config.gradient_accumulation_steps,
+            run.config.workers,
+        ):
+            yield [on_device(batch, accelerator.device) for batch in micro_batches]
+        position.epoch, position.step_in_epoch = position.epoch + 1, 0
+
+
+def _begin(run: Training, description: str) -> tuple[Position, Journal]:
+    """The position to start from, and the journal opened there; a new run first saves its initial weights.
+
+    Raises:
+        InputError: the checkpoint was made with another precision.
+    """
+    accelerator = run.accelerator
+    place = checkpoints.newest(run.folder.checkpoints)
+    position = Position(precision=accelerator.mixed_precision)
+    if place is not None:
+        model = accelerator.unwrap_model(run.model)
+        position = Position(**checkpoints.load(place, model, run.optimizer.optimizer))
+        log.info("%s: resuming from %s", description, place)
+    if position.precision != accelerator.mixed_precision:
+        raise InputError(
+            f"{place} was made with mixed_precision {position.precision!r}, this run has "
+            f"{accelerator.mixed_precision!r}; give accelerate the same precision, or delete the run folder"
+        )
+    journal = Journal(run.folder.metrics, accelerator, description, position if place else None)
+    if place is None:
+        _save(run, position, journal)
+    return position, journal
+
+
+def _early(run: Training, position: Position) -> bool:
+    return run.patience is not None and position.evaluations_without_gain >= run.patience
+
+
+def _evaluate(run: Training, position: Position, journal: Journal) -> None:
+    """Measure on held-out data; keep the checkpoint where the chosen metric is at its best so far."""
+    measured = run.evaluate(run.model)
+    journal.write(position, {f"eval_{name}": value for name, value in measured.items()})
+    position.evaluated_step = position.step
+    if run.best_metric is None:
+        return
+    position.evaluations_without_gain += 1
+    if position.best is None or measured[run.best_metric] > position.best:
+        position.best, position.best_step = measured[run.best_metric], position.step
+        position.evaluations_without_gain = 0
+        _save(run, position, journal)
+
+
+def _save(run: Training, position: Position, journal: Journal) -> None:
+    """Write a checkpoint, then delete those that are no longer kept."""
+    run.accelerator.wait_for_everyone()
+    if run.accelerator.is_main_process:
+        position.window = journal.window.state()
+        model = run.accelerator.unwrap_model(run.model)
+        state = dataclasses.asdict(position)
+        checkpoints.save(run.folder.checkpoints, position.step, model, run.optimizer.optimizer, state)
+        checkpoints.prune(run.folder.checkpoints, run.config.keep_checkpoints, also=position.best_step)
+    run.accelerator.wait_for_everyone()

@@ -1,0 +1,82 @@
+"""The one place that names the models.
+
+Shapes: B sequences, T positions, H width, M masked positions, V vocabulary.
+"""
+
+import math
+from typing import Any
+
+import torch
+from transformers import BertConfig, BertForPreTraining
+
+from configs.errors import InputError
+from pretrain.config import EncoderConfig
+
+# Layers and widths of google-research/bert's released sizes (README, "Smaller BERT Models").
+SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "medium": (8, 512), "base": (12, 768)}
+WIDTH_OF_A_HEAD = 64
+
+
+def bert_config(config: EncoderConfig, tokenizer: Any) -> BertConfig:
+    """The `transformers` configuration of an encoder for this tokenizer.
+
+    Raises:
+        InputError: the width is no multiple of the number of heads.
+    """
+    layers, hidden_size = SIZES[config.size]
+    layers, hidden_size = config.layers or layers, config.hidden_size or hidden_size
+    heads = config.heads or max(1, hidden_size // WIDTH_OF_A_HEAD)
+    if hidden_size % heads:
+        raise InputError(f"model.heads: {heads} does not divide the width {hidden_size}")
+    return BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden_size,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=4 * hidden_size,
+        hidden_dropout_prob=config.dropout,
+        attention_probs_dropout_prob=config.dropout,
+        max_position_embeddings=config.maximum_positions,
+        initializer_range=config.initializer_range or 1 / math.sqrt(hidden_size),
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def new_encoder(config: EncoderConfig, tokenizer: Any, seed: int) -> BertForPreTraining:
+    """A BERT with both pretraining heads and initial weights drawn from `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return BertForPreTraining(bert_config(config, tokenizer))
+
+
+class PretrainingModel(torch.nn.Module):
+    """`BertForPreTraining` with its vocabulary head computed at masked positions only.
+
+    transformers decodes every position; with 15 % masked, that is most of a small model's arithmetic.
+    """
+
+    def __init__(self, bert: BertForPreTraining) -> None:
+        super().__init__()
+        self.bert = bert
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        token_type_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        masked_positions: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Predict the masked tokens and whether B follows A.
+
+        Args:
+            input_ids, token_type_ids, attention_mask: [B, T].
+            masked_positions: [M], indices into the flattened [B * T].
+
+        Returns:
+            Scores over the vocabulary [M, V] and over (follows, random) [B, 2].
+        """
+        encoded = self.bert.bert(
+            input_ids=input_ids, token_type_ids=token_type_ids, attention_mask=attention_mask
+        )
+        hidden_MH = encoded.last_hidden_state.flatten(0, 1)[masked_positions]
+        return self.bert.cls.predictions(hidden_MH), self.bert.cls.seq_relationship(encoded.pooler_output)

@@ -1,0 +1,49 @@
+"""Random numbers without a state: functions of a seed and of what they are for.
+
+Order, pairs, masks and dropout are drawn from (seed, epoch, sample, step) and never from a generator that has
+been running; a run resumed anywhere, with any number of workers, therefore sees the same numbers.
+"""
+
+import hashlib
+import random
+
+import numpy as np
+
+# Constants of SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators", figure 15).
+GAMMA = np.uint64(0x9E3779B97F4A7C15)
+MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+MIX_2 = np.uint64(0x94D049BB133111EB)
+
+
+def key(*parts: str | int) -> int:
+    """A 63-bit number for a purpose, such as `("order", seed, epoch)`.
+
+    >>> key("order", 0, 1) == key("order", 0, 1), key("order", 0, 1) == key("order", 1, 0)
+    (True, False)
+    """
+    digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def permutation(count: int, *parts: str | int) -> np.ndarray:
+    """A random order of `range(count)` for a purpose."""
+    return np.random.Generator(np.random.Philox(key(*parts))).permutation(count)
+
+
+def python_random(*parts: str | int) -> random.Random:
+    """Python's generator for a purpose, for loops that draw one number at a time."""
+    return random.Random(key(*parts))
+
+
+def uniform(samples_B: np.ndarray, length: int, *parts: str | int) -> np.ndarray:
+    """Uniform numbers in [0, 1), [B, length]: row b depends on `samples_B[b]` and the purpose alone."""
+    with np.errstate(over="ignore"):
+        row_B1 = _mixed(samples_B.astype(np.uint64)[:, None] * GAMMA + np.uint64(key(*parts)))
+        bits_BT = _mixed(row_B1 + GAMMA * np.arange(1, length + 1, dtype=np.uint64)[None])
+    return (bits_BT >> np.uint64(11)) * 2.0**-53
+
+
+def _mixed(state: np.ndarray) -> np.ndarray:
+    state = (state ^ (state >> np.uint64(30))) * MIX_1
+    state = (state ^ (state >> np.uint64(27))) * MIX_2
+    return state ^ (state >> np.uint64(31))
