@@ -17,6 +17,8 @@ from pretrain.randomness import permutation
 from pretrain.store import TokenStore
 
 BATCHES_A_WINDOW = 64
+LABELS = ("masked_labels", "next_sentence_label", "labels")
+IGNORED = -100
 
 Batch = dict[str, Any]
 
@@ -191,10 +193,18 @@ class MicroBatches(torch.utils.data.Dataset[list[Batch]]):
         return len(self.epoch.batches)
 
     def __getitem__(self, step: int) -> list[Batch]:
-        """The micro-batches of a step; a process that a small last batch leaves without samples gets none."""
-        mine = self.epoch.batches[step][self.rank :: self.world_size]
-        parts = np.array_split(mine, min(self.accumulation, len(mine))) if len(mine) else []
-        return [self.epoch.collate(part) for part in parts]
+        """The micro-batches of a step; a process that a small last batch leaves without samples gets an idle one."""
+        samples = self.epoch.batches[step]
+        mine = samples[self.rank :: self.world_size]
+        if not len(mine):
+            return [idle(self.epoch.collate(samples[:1]))]
+        return [self.epoch.collate(part) for part in np.array_split(mine, min(self.accumulation, len(mine)))]
+
+
+def idle(batch: Batch) -> Batch:
+    """A batch that takes part in a step without counting: every label is the one that cross-entropy passes over."""
+    ignored = {name: torch.full_like(batch[name], IGNORED) for name in LABELS if name in batch}
+    return batch | ignored | {"counts": dict.fromkeys(batch["counts"], 0)}
 
 
 def steps_of(

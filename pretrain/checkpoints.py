@@ -26,7 +26,7 @@ def save(
     folder: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
 ) -> Path:
     """Write `folder/step-00001000/` so that it is either whole or not there."""
-    place = folder / f"step-{step:08d}"
+    place = place_of(folder, step)
     staged = folder / f".{place.name}"
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
@@ -45,10 +45,15 @@ def save(
     return place
 
 
+def place_of(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return folder / f"step-{step:08d}"
+
+
 def prune(folder: Path, keep: int, also: int | None = None) -> None:
     """Delete all but the newest `keep` checkpoints and the one of step `also`."""
     for place in steps(folder)[: -keep or None]:
-        if place.name != f"step-{-1 if also is None else also:08d}":
+        if also is None or place != place_of(folder, also):
             shutil.rmtree(place)
 
 

@@ -1,11 +1,18 @@
 """Every key of a pretraining run; `TrainingConfig` is shared with fine-tuning."""
 
+import functools
+import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
+from configs.command_line import load as load_config
 from configs.errors import InputError
-from configs.run_folder import outside_digest
+from configs.run_folder import RunFolder, outside_digest
+from tokenizer import corpus
 from tokenizer.config import CorpusConfig, require_at_least
+from tokenizer.train import HUB_ID
+from tokenizer.train import find as find_tokenizer
 
 Size = Literal["tiny", "mini", "small", "medium", "base"]
 
@@ -33,6 +40,40 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         """Refuse what no encoder can have."""
+        require_between(0, 0.9, dropout=self.dropout)
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """The model to fine-tune, by name, and what the recurrent and linear ones are made of."""
+
+    name: str = "bert"
+    """`bert`: the encoder of `pretrained`; `bert-scratch`: the same encoder with fresh weights; `rnn`, `lstm`, `bilstm`;
+    `bag-of-words`: logistic regression on TF-IDF; anything else: a checkpoint's folder or Hub id."""
+    pretrained: str = outside_digest("configs/pretrain/demo.yaml")
+    """A pretraining run's YAML file or folder, for `bert` and `bert-scratch`. Runs are recognised by what lies there."""
+    dropout: float = 0.1
+    """Dropout while fine-tuning; of a checkpoint, its hidden and attention dropout are set to this."""
+    embedding_size: int = 128
+    """Width of a recurrent model's word vectors."""
+    hidden_size: int = 128
+    """Width of a recurrent model's state, in each direction."""
+    layers: int = 1
+    """Recurrent layers."""
+    pooling: Literal["last", "mean", "max"] = "mean"
+    """How a recurrent model's states become one vector."""
+    longest_word_sequence: int = 1
+    """Of `bag-of-words`: words in the longest sequence that counts as a feature; 2 adds pairs of neighbours."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes below one."""
+        require_at_least(
+            1,
+            embedding_size=self.embedding_size,
+            hidden_size=self.hidden_size,
+            layers=self.layers,
+            longest_word_sequence=self.longest_word_sequence,
+        )
         require_between(0, 0.9, dropout=self.dropout)
 
 
@@ -92,8 +133,8 @@ class TrainingConfig:
     """Sequences an optimizer step, over all processes and micro-batches."""
     gradient_accumulation_steps: int = 1
     """Micro-batches an optimizer step; losses are weighted by counts, so the result does not depend on it."""
-    evaluate_every: int = 500
-    """Steps between evaluations on held-out data; there is one at the end in any case."""
+    evaluations: int = 10
+    """Evaluations on held-out data, spread evenly over the run; the last is at its end."""
     save_every: int = outside_digest(500)
     """Steps between checkpoints."""
     keep_checkpoints: int = outside_digest(2)
@@ -113,7 +154,7 @@ class TrainingConfig:
             1,
             batch_size=self.batch_size,
             gradient_accumulation_steps=self.gradient_accumulation_steps,
-            evaluate_every=self.evaluate_every,
+            evaluations=self.evaluations,
             save_every=self.save_every,
             keep_checkpoints=self.keep_checkpoints,
             log_every=self.log_every,
@@ -130,8 +171,9 @@ class PretrainConfig:
 
     name: str = "pretrain"
     """The run folder is `runs/pretrain/<name>-<digest>`."""
-    tokenizer: str = "configs/tokenizer/demo.yaml"
-    """A tokenizer run's YAML file (the run must be finished), any folder with a tokenizer, or a Hub id."""
+    tokenizer: str = outside_digest("configs/tokenizer/demo.yaml")
+    """A tokenizer run's YAML file (the run must be finished), any folder with a tokenizer, or a Hub id.
+    Runs are recognised by what lies there, not by this path."""
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     sequence_length: int = 128
     """Tokens a sequence at the most, [CLS] and two [SEP] included."""
@@ -158,6 +200,51 @@ class PretrainConfig:
                 f"sequence_length: {self.sequence_length} exceeds model.maximum_positions "
                 f"({self.model.maximum_positions})"
             )
+
+
+def run_folder(config: PretrainConfig) -> RunFolder:
+    """Where this config's run lies, finished or not.
+
+    Raises:
+        InputError: the tokenizer's run is not finished, or the corpus cannot be found.
+    """
+    _, tokenizer_digest = find_tokenizer(config.tokenizer, config.runs)
+    return RunFolder.of("pretrain", config, [tokenizer_digest, corpus.fingerprint(config.corpus)])
+
+
+def find(reference: str, runs: str) -> tuple[str, str]:
+    """The folder of a pretrained model that `transformers` can load, and a digest of its content.
+
+    Args:
+        reference: a pretraining run's YAML file or folder, any folder with a `config.json`, or a Hub id.
+        runs: the folder of runs in which a YAML file's run is looked for.
+
+    Raises:
+        InputError: nothing lies there, or the run is not finished.
+    """
+    path = Path(reference)
+    if path.suffix in (".yaml", ".yml"):
+        folder = run_folder(load_config(PretrainConfig, path, {"runs": runs}))
+        if not folder.finished:
+            raise InputError(f"model: {folder.path} is not finished; run `python -m pretrain --config {path}` first")
+        path = folder.path
+    if path.is_dir():
+        path = path / "model" if (path / "model").is_dir() else path
+        if not (path / "config.json").is_file():
+            raise InputError(f"model: {path} holds no config.json (a run that is not finished?)")
+        return str(path), _content(path)
+    if not HUB_ID.fullmatch(reference):
+        raise InputError(f"model: no such file or folder: {reference!r}")
+    return reference, reference
+
+
+@functools.cache
+def _content(folder: Path) -> str:
+    state = hashlib.sha256()
+    for file in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
+        with file.open("rb") as stream:
+            state.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    return state.hexdigest()[:10]
 
 
 def require_between(minimum: float, maximum: float, **values: float) -> None:

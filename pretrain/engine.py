@@ -38,7 +38,8 @@ class Position:
     tokens: int = 0
     seconds: float = 0.0
     evaluated_step: int = -1
-    best: float | None = None
+    best: list[float] | None = None
+    """The best value of the chosen metric so far; of equal ones the lower loss wins."""
     best_step: int | None = None
     evaluations_without_gain: int = 0
     window: dict[str, list[float]] = dataclasses.field(default_factory=dict)
@@ -70,6 +71,25 @@ class Training:
     """The held-out metric (the higher the better) whose best checkpoint is kept; None keeps none."""
     patience: int | None = None
     """Stop after so many evaluations without a new best."""
+
+
+def new_accelerator(trackers: Any, threads: int | None, folder: RunFolder) -> Accelerator:
+    """accelerate's view of the devices, with the trackers started in the run folder."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    accelerator = Accelerator(log_with=list(trackers) or None, project_dir=str(folder.path))
+    accelerator.init_trackers("bertlet")
+    return accelerator
+
+
+def describe(accelerator: Accelerator) -> dict[str, Any]:
+    """The part of `environment.json` that only a running process knows."""
+    return {
+        "device": accelerator.device.type,
+        "threads": torch.get_num_threads(),
+        "world_size": accelerator.num_processes,
+        "mixed_precision": accelerator.mixed_precision,
+    }
 
 
 def train(run: Training, description: str) -> Position:
@@ -107,7 +127,8 @@ def train(run: Training, description: str) -> Position:
         position.tokens, position.seconds = position.tokens + totals["tokens"], time.monotonic() - started
         if position.step % config.log_every == 0:
             journal.write_means(position, done, rate)
-        if position.step % config.evaluate_every == 0:
+        reached = duration.progress(position.epochs, position.step, position.tokens)
+        if int(min(1.0, reached) * config.evaluations) > int(done * config.evaluations):
             _evaluate(run, position, journal)
         if position.step % config.save_every == 0:
             _save(run, position, journal)
@@ -189,8 +210,9 @@ def _evaluate(run: Training, position: Position, journal: Journal) -> None:
     if run.best_metric is None:
         return
     position.evaluations_without_gain += 1
-    if position.best is None or measured[run.best_metric] > position.best:
-        position.best, position.best_step = measured[run.best_metric], position.step
+    found = [measured[run.best_metric], -measured["loss"]]
+    if position.best is None or found > position.best:
+        position.best, position.best_step = found, position.step
         position.evaluations_without_gain = 0
         _save(run, position, journal)
 

@@ -3,18 +3,27 @@
 Shapes: B sequences, T positions, H width, M masked positions, V vocabulary.
 """
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from transformers import BertConfig, BertForPreTraining
+import transformers
+from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, BertForPreTraining
 
 from configs.errors import InputError
-from pretrain.config import EncoderConfig
+from pretrain.config import ClassifierConfig, EncoderConfig
+from pretrain.modeling_recurrent import RecurrentConfig, RecurrentForSequenceClassification
+
+AutoConfig.register(RecurrentConfig.model_type, RecurrentConfig)
+AutoModelForSequenceClassification.register(RecurrentConfig, RecurrentForSequenceClassification)
 
 # Layers and widths of google-research/bert's released sizes (README, "Smaller BERT Models").
 SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "medium": (8, 512), "base": (12, 768)}
 WIDTH_OF_A_HEAD = 64
+# Cells and whether a second one runs backwards.
+RECURRENT = {"rnn": ("rnn", False), "lstm": ("lstm", False), "bilstm": ("lstm", True)}
 
 
 def bert_config(config: EncoderConfig, tokenizer: Any) -> BertConfig:
@@ -80,3 +89,69 @@ class PretrainingModel(torch.nn.Module):
         )
         hidden_MH = encoded.last_hidden_state.flatten(0, 1)[masked_positions]
         return self.bert.cls.predictions(hidden_MH), self.bert.cls.seq_relationship(encoded.pooler_output)
+
+
+def classifier(
+    config: ClassifierConfig, checkpoint: str, tokenizer: Any, names: list[str], seed: int
+) -> transformers.PreTrainedModel:
+    """A sequence classifier by name, what is fresh in it drawn from `seed`.
+
+    Args:
+        config: the name, and the sizes of recurrent models.
+        checkpoint: folder or Hub id of what `bert`, `bert-scratch` and other checkpoints start from.
+        tokenizer: gives the vocabulary and the padding id.
+        names: of the classes, in the order of their numbers.
+        seed: of fresh weights.
+
+    Raises:
+        InputError: the checkpoint cannot be loaded.
+    """
+    numbers = {name: number for number, name in enumerate(names)}
+    labels = {"num_labels": len(names), "id2label": dict(enumerate(names)), "label2id": numbers}
+    with torch.random.fork_rng(devices=[]), quiet_transformers():
+        torch.manual_seed(seed)
+        if config.name in RECURRENT:
+            return RecurrentForSequenceClassification(recurrent_config(config, tokenizer, labels))
+        try:
+            described = AutoConfig.from_pretrained(checkpoint, **labels)
+            for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+                if hasattr(described, name):
+                    setattr(described, name, config.dropout)
+            if config.name == "bert-scratch":
+                return AutoModelForSequenceClassification.from_config(described)
+            return AutoModelForSequenceClassification.from_pretrained(
+                checkpoint, config=described, ignore_mismatched_sizes=True
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"model: {checkpoint!r} cannot be loaded: {' '.join(str(error).split())}") from None
+
+
+def recurrent_config(config: ClassifierConfig, tokenizer: Any, labels: dict[str, Any]) -> RecurrentConfig:
+    """The `transformers` configuration of a recurrent model."""
+    cell, bidirectional = RECURRENT[config.name]
+    return RecurrentConfig(
+        vocab_size=len(tokenizer),
+        cell=cell,
+        embedding_size=config.embedding_size,
+        hidden_size=config.hidden_size,
+        num_hidden_layers=config.layers,
+        bidirectional=bidirectional,
+        pooling=config.pooling,
+        dropout=config.dropout,
+        pad_token_id=tokenizer.pad_token_id,
+        **labels,
+    )
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without transformers' report of fresh heads, which are meant to be fresh, and its bars."""
+    before, bars = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(before)
+        if bars:
+            transformers.logging.enable_progress_bar()

@@ -12,31 +12,20 @@ from configs.errors import InputError
 from configs.run_folder import RunFolder
 from pretrain import start
 from pretrain.batches import PairEncoding, PairEpoch, PairSource, steps_of
-from pretrain.config import PretrainConfig
-from pretrain.engine import Training, on_device, train
+from pretrain.config import PretrainConfig, run_folder
+from pretrain.engine import Training, describe, new_accelerator, on_device, train
 from pretrain.journal import Means
 from pretrain.models import PretrainingModel, new_encoder
 from pretrain.objectives import mlm_nsp
 from pretrain.optimization import Duration, adamw
 from pretrain.randomness import permutation
 from pretrain.store import TokenStore, prepare, store_folder
-from tokenizer import corpus
 from tokenizer.train import find as find_tokenizer
 from tokenizer.train import load as load_tokenizer
 
 log = logging.getLogger(__name__)
 
 MINIMUM_DOCUMENTS = 4
-
-
-def run_folder(config: PretrainConfig) -> RunFolder:
-    """Where this config's run lies, finished or not.
-
-    Raises:
-        InputError: the tokenizer's run is not finished, or the corpus cannot be found.
-    """
-    _, tokenizer_digest = find_tokenizer(config.tokenizer, config.runs)
-    return RunFolder.of("pretrain", config, [tokenizer_digest, corpus.fingerprint(config.corpus)])
 
 
 def run(config: PretrainConfig) -> RunFolder:
@@ -93,25 +82,6 @@ def run(config: PretrainConfig) -> RunFolder:
         )
     accelerator.wait_for_everyone()
     return folder
-
-
-def new_accelerator(trackers: Any, threads: int | None, folder: RunFolder) -> Accelerator:
-    """accelerate's view of the devices, with the trackers started in the run folder."""
-    if threads is not None:
-        torch.set_num_threads(threads)
-    accelerator = Accelerator(log_with=list(trackers) or None, project_dir=str(folder.path))
-    accelerator.init_trackers("bertlet")
-    return accelerator
-
-
-def describe(accelerator: Accelerator) -> dict[str, Any]:
-    """The part of `environment.json` that only a running process knows."""
-    return {
-        "device": accelerator.device.type,
-        "threads": torch.get_num_threads(),
-        "world_size": accelerator.num_processes,
-        "mixed_precision": accelerator.mixed_precision,
-    }
 
 
 def sources(config: PretrainConfig, store: TokenStore, encoding: PairEncoding) -> tuple[PairSource, PairEpoch]:

@@ -2,11 +2,13 @@
 
 A `datasets` folder of one column `sentences`: a row a document, a list of sentences of token ids (uint16
 where the vocabulary allows). Arrow keeps the ids of many documents in one flat buffer with offsets, so that
-a span of tokens is a view into the mapped file.
+a span of tokens is a view into the mapped file. Labelled texts have their labels in two more columns, and their
+"sentences" are the text and, for pairs, the second text.
 """
 
 import dataclasses
 import itertools
+import json
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -35,6 +37,7 @@ class StoreConfig:
 
     name: str
     corpus: CorpusConfig
+    labelled: bool
     runs: str = outside_digest("runs")
 
 
@@ -49,6 +52,10 @@ class TokenStore:
     sentence_offsets: np.ndarray
     buffers: list[np.ndarray]
     buffer_starts: np.ndarray
+    labels: list[str | int]
+    """Of labelled texts, their labels in document order."""
+    label_names: dict[str | int, str]
+    """Of labelled texts, the name of each label."""
 
     @property
     def document_count(self) -> int:
@@ -71,7 +78,9 @@ class TokenStore:
         """Map the store that `build` wrote."""
         import datasets
 
-        column = datasets.load_from_disk(folder).data.column("sentences")
+        table = datasets.load_from_disk(folder).data
+        column = table.column("sentences")
+        labels = [json.loads(text) for text in table.column("label").to_pylist() if text is not None]
         buffers, document_lengths, sentence_lengths = [], [], []
         for chunk in column.chunks:
             inner = chunk.values
@@ -84,6 +93,8 @@ class TokenStore:
             sentence_offsets=_offsets(np.concatenate(sentence_lengths)),
             buffers=buffers,
             buffer_starts=starts[:-1],
+            labels=labels,
+            label_names=dict(zip(labels, table.column("label_name").to_pylist(), strict=False)),
         )
 
 
@@ -91,30 +102,33 @@ def _offsets(lengths: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
-def store_folder(source: CorpusConfig, tokenizer_digest: str, runs: str) -> RunFolder:
+def store_folder(source: CorpusConfig, tokenizer_digest: str, runs: str, labelled: bool = False) -> RunFolder:
     """Where the token store of this corpus and tokenizer lies."""
     name = Path(source.source.replace("*", "")).stem or "corpus"
-    config = StoreConfig(name=name, corpus=source, runs=runs)
+    config = StoreConfig(name=name, corpus=source, labelled=labelled, runs=runs)
     return RunFolder.of("tokens", config, [corpus.fingerprint(source), tokenizer_digest])
 
 
-def prepare(source: CorpusConfig, tokenizer_folder: str, folder: RunFolder) -> TokenStore:
+def prepare(source: CorpusConfig, tokenizer_folder: str, folder: RunFolder, labelled: bool = False) -> TokenStore:
     """The token store, built unless it is there.
 
     Raises:
         InputError: the corpus cannot be read or is empty.
     """
     if not folder.finished:
-        log.info("tokens: %s → %s", source.source, folder.path)
+        log.info("tokens: %s (%s) → %s", source.source, source.split, folder.path)
         sentences.check_language(source.language)
-        documents = corpus.read(source)
+        documents = corpus.read(source, labelled)
         documents = itertools.chain([next(documents)], documents)
-        folder.begin(StoreConfig(name=folder.path.name, corpus=source))
-        folder.finish(build(documents, load_tokenizer(tokenizer_folder), source, folder.path / "store"))
+        folder.begin(StoreConfig(name=folder.path.name, corpus=source, labelled=labelled))
+        tokenizer = load_tokenizer(tokenizer_folder)
+        folder.finish(build(documents, tokenizer, source, folder.path / "store", labelled))
     return TokenStore.open(folder.path / "store")
 
 
-def build(documents: Iterable[corpus.Document], tokenizer: Any, source: CorpusConfig, folder: Path) -> dict[str, Any]:
+def build(
+    documents: Iterable[corpus.Document], tokenizer: Any, source: CorpusConfig, folder: Path, labelled: bool = False
+) -> dict[str, Any]:
     """Split, encode and write a stream of documents; memory does not grow with their number.
 
     Returns:
@@ -131,24 +145,35 @@ def build(documents: Iterable[corpus.Document], tokenizer: Any, source: CorpusCo
     counts = np.zeros(vocabulary, dtype=np.int64)
     totals = {"documents": 0, "sentences": 0, "one_sentence_documents": 0}
     staged = folder.with_name("staged.arrow")
-    schema = datasets.Features({"sentences": datasets.List(datasets.List(datasets.Value(np.dtype(dtype).name)))})
-    with pyarrow.OSFile(str(staged), "wb") as sink, pyarrow.ipc.new_stream(sink, schema.arrow_schema) as writer:
+    schema = _features(dtype).arrow_schema
+    with pyarrow.OSFile(str(staged), "wb") as sink, pyarrow.ipc.new_stream(sink, schema) as writer:
         for batch in _batches(progress(documents, "tokenizing", "documents")):
-            encoded = [_encode(document.text, tokenizer, source) for document in batch]
-            encoded = [rows for rows in encoded if rows]
-            lengths = [len(rows) for rows in encoded]
-            flat = [np.asarray(ids, dtype=dtype) for rows in encoded for ids in rows]
+            encoded = [
+                (document, _texts(document, tokenizer) if labelled else _sentences(document, tokenizer, source))
+                for document in batch
+            ]
+            encoded = [(document, rows) for document, rows in encoded if rows]
+            lengths = [len(rows) for _, rows in encoded]
+            flat = [np.asarray(ids, dtype=dtype) for _, rows in encoded for ids in rows]
             if flat:
                 counts += np.bincount(np.concatenate(flat), minlength=vocabulary)
-                writer.write_batch(_record_batch(lengths, flat, schema.arrow_schema, pyarrow))
+                writer.write_batch(_record_batch([document for document, _ in encoded], lengths, flat, schema))
             totals["documents"] += len(lengths)
             totals["sentences"] += sum(lengths)
             totals["one_sentence_documents"] += lengths.count(1)
-    if not totals["documents"]:
+    if not counts.sum():
         raise InputError(f"corpus.source: {source.source!r} holds no token")
     datasets.Dataset.from_file(str(staged)).save_to_disk(folder)
     staged.unlink()
     return totals | {"tokens": int(counts.sum()), "unigram_entropy": entropy(counts)}
+
+
+def _features(dtype: Any) -> Any:
+    import datasets
+
+    tokens = datasets.List(datasets.Value(np.dtype(dtype).name))
+    label = datasets.Value("string")
+    return datasets.Features({"sentences": datasets.List(tokens), "label": label, "label_name": label})
 
 
 def _batches(documents: Iterable[corpus.Document]) -> Iterator[list[corpus.Document]]:
@@ -157,17 +182,34 @@ def _batches(documents: Iterable[corpus.Document]) -> Iterator[list[corpus.Docum
         yield batch
 
 
-def _encode(text: str, tokenizer: Any, source: CorpusConfig) -> list[list[int]]:
-    found = sentences.split(text, source.language, source.maximum_sentence_characters)
-    encodings = tokenizer.backend_tokenizer.encode_batch_fast(found, add_special_tokens=False)
-    return [encoding.ids for encoding in encodings if encoding.ids]
+def _sentences(document: corpus.Document, tokenizer: Any, source: CorpusConfig) -> list[list[int]]:
+    """The ids of each sentence; none where nothing is left of the text."""
+    found = sentences.split(document.text, source.language, source.maximum_sentence_characters)
+    return [ids for ids in _encoded(found, tokenizer) if ids]
 
 
-def _record_batch(lengths: list[int], flat: list[np.ndarray], schema: "pyarrow.Schema", pyarrow: Any) -> Any:
+def _texts(document: corpus.Document, tokenizer: Any) -> list[list[int]]:
+    """The ids of a labelled text, and of its second text."""
+    return _encoded([document.text] + ([] if document.second_text is None else [document.second_text]), tokenizer)
+
+
+def _encoded(texts: list[str], tokenizer: Any) -> list[list[int]]:
+    encodings = tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    return [encoding.ids for encoding in encodings]
+
+
+def _record_batch(
+    documents: list[corpus.Document], lengths: list[int], flat: list[np.ndarray], schema: "pyarrow.Schema"
+) -> "pyarrow.RecordBatch":
+    import pyarrow
+
     inner_offsets = _offsets(np.array([len(ids) for ids in flat])).astype(np.int32)
     inner = pyarrow.ListArray.from_arrays(inner_offsets, pyarrow.array(np.concatenate(flat)))
     outer = pyarrow.ListArray.from_arrays(_offsets(np.array(lengths)).astype(np.int32), inner)
-    return pyarrow.RecordBatch.from_arrays([outer.cast(schema.field(0).type)], schema=schema)
+    labels = [None if document.label is None else json.dumps(document.label) for document in documents]
+    names = [document.label_name or str(document.label) for document in documents]
+    columns = [outer.cast(schema.field(0).type), pyarrow.array(labels, "string"), pyarrow.array(names, "string")]
+    return pyarrow.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def entropy(counts: np.ndarray) -> float:

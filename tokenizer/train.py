@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 AUDITED_DOCUMENTS = 2_000
 TEXTS_A_BATCH = 256
 
@@ -116,13 +117,13 @@ def find(reference: str, runs: str) -> tuple[str, str]:
         folder = run_folder(load_config(TokenizerConfig, path, {"runs": runs}))
         if not folder.finished:
             raise InputError(f"tokenizer: {folder.path} is not finished; run `python -m tokenizer --config {path}` first")
-        return str(folder.model), folder.digest
+        path = folder.path
     if path.is_dir():
         path = path / "model" if (path / "model").is_dir() else path
         if not (path / "tokenizer.json").is_file():
             raise InputError(f"tokenizer: {path} holds no tokenizer.json")
         return str(path), hashlib.sha256((path / "tokenizer.json").read_bytes()).hexdigest()[:10]
-    if not re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", reference):
+    if not HUB_ID.fullmatch(reference):
         raise InputError(f"tokenizer: no such file or folder: {reference!r}")
     return reference, reference
 

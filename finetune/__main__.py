@@ -1,0 +1,24 @@
+"""`accelerate launch -m finetune`, or `python -m finetune`: train one classifier on labelled text."""
+
+from configs.command_line import parse
+from configs.errors import run_command
+from configs.terminal import show_progress_lines
+from finetune.config import FinetuneConfig
+
+PROGRAM = "python -m finetune"
+
+
+def main() -> None:
+    """Parse the command line, then fine-tune."""
+    config = parse(FinetuneConfig, PROGRAM)
+    show_progress_lines()
+    from finetune.run import run
+
+    folder = run(config)
+    result = folder.result()
+    print(f"finetune: {folder.path}")
+    print(f"finetune: test accuracy {result['test_accuracy']:.4f}, macro-F1 {result['test_macro_f1']:.4f}")
+
+
+if __name__ == "__main__":
+    run_command(PROGRAM, main)
