@@ -90,7 +90,7 @@ def config_files(arguments: Sequence[str]) -> list[Path]:
     >>> config_files(["--config", "a.yaml", "--seed", "3", "--config=b.yaml"])
     [PosixPath('a.yaml'), PosixPath('b.yaml')]
     """
-    pairs = zip(arguments, list(arguments[1:]) + [""], strict=True)
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
     spaced = [Path(following) for argument, following in pairs if argument == "--config" and following]
     return spaced + [Path(argument[9:]) for argument in arguments if argument.startswith("--config=")]
 

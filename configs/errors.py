@@ -32,10 +32,13 @@ def refuse_foreign_rooms() -> None:
 
 
 def run_command(program: str, command: Callable[[], None]) -> None:
-    """Run `command`; an `InputError` ends the process with one line on stderr and exit status 2."""
+    """Run `command`; an `InputError` ends the process with one line on stderr and exit status 2, Ctrl-C with 130."""
     try:
         refuse_foreign_rooms()
         command()
     except InputError as error:
         print(f"{program}: error: {error}", file=sys.stderr, flush=True)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print(f"\n{program}: interrupted; the same command goes on from here", file=sys.stderr, flush=True)
+        raise SystemExit(130) from None

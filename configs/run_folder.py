@@ -118,7 +118,10 @@ def describe_environment() -> dict[str, Any]:
     """Versions, machine and git revision; nothing that names a person or a path."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     revision = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "--verify", "--quiet", "HEAD"], capture_output=True, text=True, check=False
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "--verify", "--quiet", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return {
         "python": platform.python_version(),

@@ -19,8 +19,8 @@ def show_progress_lines() -> None:
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
-def progress(items: Iterable[T], description: str, unit: str) -> Iterator[T]:
+def progress(items: Iterable[T], description: str, unit: str, total: int | None = None) -> Iterator[T]:
     """`items` under a progress bar, which stays away where nobody looks (stderr is no terminal)."""
     from tqdm import tqdm
 
-    yield from tqdm(items, desc=description, unit=f" {unit}", disable=None, leave=False)
+    yield from tqdm(items, total=total, desc=description, unit=f" {unit}", disable=None, leave=False)

@@ -75,9 +75,7 @@ def read(config: FinetuneConfig) -> tuple[dict[str, list[str]], dict[str, np.nda
     values = {name: [text.label for text in part if text.label is not None] for name, part in documents.items()}
     names = {text.label: text.label_name or str(text.label) for text in documents["train"] if text.label is not None}
     classes = label_set(values["train"], names, found["train"])
-    texts = {
-        name: [f"{text.text}\n{text.second_text or ''}" for text in part] for name, part in documents.items()
-    }
+    texts = {name: [f"{text.text}\n{text.second_text or ''}" for text in part] for name, part in documents.items()}
     return texts, {name: classes.numbers(values[name], found[name]) for name in found}, classes
 
 

@@ -25,8 +25,8 @@ class FinetuneConfig:
     """The run folder is `runs/finetune/<name>-<digest>`."""
     corpus: CorpusConfig = field(default_factory=lambda: CorpusConfig(split="train"))
     validation: str | None = None
-    """Where the validation texts lie: a split beside `corpus.split`, or a file or folder. null sets aside a share of the
-    training labels, which then counts towards `label_budget`."""
+    """Where the validation texts lie: a split beside `corpus.split`, or a file or folder. null sets aside a share of
+    the training labels, which then counts towards `label_budget`."""
     validation_share: float = 0.2
     """Share of the training labels set aside where `validation` is null."""
     maximum_validation_texts: int = 1000

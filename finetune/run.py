@@ -187,4 +187,3 @@ def sizes(task: Task) -> dict[str, int]:
         "validation_texts": len(task.validation_chosen),
         "test_texts": task.test.store.document_count,
     }
-

@@ -28,21 +28,21 @@ class _LabelMetric(evaluate.Metric):
 class Accuracy(_LabelMetric):
     """Share of texts whose class is right."""
 
-    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
+    def _compute(self, *, predictions: Any = None, references: Any = None, **options: Any) -> dict[str, float]:
         return {"accuracy": float(accuracy_score(references, predictions))}
 
 
 class MacroF1(_LabelMetric):
     """F1 of each class, averaged with equal weights."""
 
-    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
+    def _compute(self, *, predictions: Any = None, references: Any = None, **options: Any) -> dict[str, float]:
         return {"macro_f1": float(f1_score(references, predictions, average="macro", zero_division=0.0))}
 
 
 class Matthews(_LabelMetric):
     """Matthews' correlation coefficient, in its form for any number of classes."""
 
-    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
+    def _compute(self, *, predictions: Any = None, references: Any = None, **options: Any) -> dict[str, float]:
         return {"matthews": float(matthews_corrcoef(references, predictions))}
 
 

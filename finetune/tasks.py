@@ -40,8 +40,8 @@ class LabelSet:
         unknown = sorted({str(label) for label in labels if label not in places})
         if unknown:
             raise InputError(
-                f"{source.source!r} (split {source.split!r}) has the label {unknown[0]!r}, which the training texts lack; "
-                f"they have {', '.join(map(str, self.values))}"
+                f"{source.source!r} (split {source.split!r}) has the label {unknown[0]!r}, "
+                f"which the training texts lack; they have {', '.join(map(str, self.values))}"
             )
         return np.array([places[label] for label in labels], dtype=np.int64)
 

@@ -26,8 +26,10 @@ Batch = dict[str, Any]
 class Epoch(Protocol):
     """The samples of one epoch, in batches."""
 
-    batches: list[np.ndarray]
-    """The sample numbers of each global batch."""
+    @property
+    def batches(self) -> list[np.ndarray]:
+        """The sample numbers of each global batch."""
+        ...
 
     def collate(self, samples_B: np.ndarray) -> Batch:
         """The tensors of these samples, and under `counts` how many targets of each kind they hold."""
@@ -99,7 +101,8 @@ class PairEpoch:
 
     def collate(self, samples_B: np.ndarray) -> Batch:
         """`input_ids`, `token_type_ids`, `attention_mask` [B, T], `masked_positions`, `masked_labels` [M],
-        `next_sentence_label` [B]; T is the longest of these pairs."""
+        `next_sentence_label` [B]; T is the longest of these pairs.
+        """
         rows = self.plan[samples_B]
         length = int(pair_lengths(rows).max())
         ids_BT = np.full((len(rows), length), self.encoding.pad_id, dtype=np.int64)
@@ -171,9 +174,7 @@ class PairSource:
 
     def plan(self, number: int | str) -> np.ndarray:
         """The pairs of an epoch, in document order."""
-        return epoch_plan(
-            self.store, self.documents, self.sequence_length, self.short_probability, self.seed, number
-        )
+        return epoch_plan(self.store, self.documents, self.sequence_length, self.short_probability, self.seed, number)
 
     def _epoch(self, plan: np.ndarray, number: int | str, batches: list[np.ndarray]) -> PairEpoch:
         return PairEpoch(self.store, plan, self.encoding, self.masking, self.seed, number, batches)
@@ -192,9 +193,9 @@ class MicroBatches(torch.utils.data.Dataset[list[Batch]]):
         """Steps of the epoch."""
         return len(self.epoch.batches)
 
-    def __getitem__(self, step: int) -> list[Batch]:
+    def __getitem__(self, index: int) -> list[Batch]:
         """The micro-batches of a step; a process that a small last batch leaves without samples gets an idle one."""
-        samples = self.epoch.batches[step]
+        samples = self.epoch.batches[index]
         mine = samples[self.rank :: self.world_size]
         if not len(mine):
             return [idle(self.epoch.collate(samples[:1]))]

@@ -48,12 +48,15 @@ class ClassifierConfig:
     """The model to fine-tune, by name, and what the recurrent and linear ones are made of."""
 
     name: str = "bert"
-    """`bert`: the encoder of `pretrained`; `bert-scratch`: the same encoder with fresh weights; `rnn`, `lstm`, `bilstm`;
-    `bag-of-words`: logistic regression on TF-IDF; anything else: a checkpoint's folder or Hub id."""
+    """`bert`: the encoder of `pretrained`; `bert-scratch`: the same encoder with fresh weights; `rnn`, `lstm`,
+    `bilstm`; `bag-of-words`: logistic regression on TF-IDF; else a checkpoint's folder or Hub id."""
     pretrained: str = outside_digest("configs/pretrain/demo.yaml")
-    """A pretraining run's YAML file or folder, for `bert` and `bert-scratch`. Runs are recognised by what lies there."""
+    """A pretraining run's YAML file or folder, for `bert` and `bert-scratch`; recognised by what lies there."""
     dropout: float = 0.1
     """Dropout while fine-tuning; of a checkpoint, its hidden and attention dropout are set to this."""
+    fresh_layers: int = 0
+    """Of `bert` and other checkpoints: so many top layers, and with them the pooler, start afresh (Zhang et al. 2021,
+    section 4). What they learned last, telling pairs of sentences apart, may stand in the way of few labels."""
     embedding_size: int = 128
     """Width of a recurrent model's word vectors."""
     hidden_size: int = 128
@@ -74,6 +77,7 @@ class ClassifierConfig:
             layers=self.layers,
             longest_word_sequence=self.longest_word_sequence,
         )
+        require_at_least(0, fresh_layers=self.fresh_layers)
         require_between(0, 0.9, dropout=self.dropout)
 
 
@@ -145,7 +149,7 @@ class TrainingConfig:
     """Processes that prepare batches; the batches do not depend on their number."""
     threads: int | None = None
     """CPU threads; null leaves the choice to torch. Another number may change results in the last bit."""
-    log_with: list[str] = outside_digest(())
+    log_with: list[str] = outside_digest(())  # noqa: RUF009
     """Trackers of accelerate beside `metrics.jsonl`, such as `[tensorboard]`."""
 
     def __post_init__(self) -> None:

@@ -74,7 +74,7 @@ class Training:
 
 
 def new_accelerator(trackers: Any, threads: int | None, folder: RunFolder) -> Accelerator:
-    """accelerate's view of the devices, with the trackers started in the run folder."""
+    """Accelerate's view of the devices, with the trackers started in the run folder."""
     if threads is not None:
         torch.set_num_threads(threads)
     accelerator = Accelerator(log_with=list(trackers) or None, project_dir=str(folder.path))
@@ -99,7 +99,9 @@ def train(run: Training, description: str) -> Position:
     position, journal = _begin(run, description)
     batches, carry = _batches(run, position), None
     started = time.monotonic() - position.seconds
-    while (done := duration.progress(position.epochs, position.step, position.tokens)) < 1 and not _early(run, position):
+    while (done := duration.progress(position.epochs, position.step, position.tokens)) < 1 and not _early(
+        run, position
+    ):
         # ---------------------------------------------------------------------------------------- one step
         micro_batches = next(batches)
         totals = step_totals(accelerator, micro_batches)

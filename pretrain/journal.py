@@ -112,11 +112,9 @@ def _rewind(file: Path, step: int | None) -> None:
     """Drop the rows after the step that a run resumes from: they will be written again."""
     if not file.exists():
         return
-    kept = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        # A kill in the middle of a write leaves half a line, always the last.
-        if step is not None and line.endswith("}") and json.loads(line)["step"] <= step:
-            kept.append(line + "\n")
+    # A kill in the middle of a write leaves half a line, always the last.
+    whole = [line for line in file.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    kept = [f"{line}\n" for line in whole if step is not None and json.loads(line)["step"] <= step]
     file.write_text("".join(kept), encoding="utf-8")
 
 

@@ -5,6 +5,8 @@ This file travels with the weights to the Hub, so it imports the standard librar
 Shapes: B sequences, T positions, E embedding width, H width of one direction's state, D directions, C classes.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
@@ -47,7 +49,7 @@ class RecurrentConfig(PreTrainedConfig):
         dropout: float = 0.1,
         initializer_range: float = 0.1,
         pad_token_id: int = 0,
-        **others: object,
+        **others: Any,
     ) -> None:
         if cell not in CELLS:
             raise ValueError(f"cell: {cell!r} is none of {', '.join(CELLS)}")
@@ -108,7 +110,7 @@ class RecurrentForSequenceClassification(PreTrainedModel):
         inputs = [config.embedding_size] + [width] * (config.num_hidden_layers - 1)
         self.layers = nn.ModuleList(RecurrentLayer(config, size) for size in inputs)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(width, config.num_labels)
+        self.classifier = nn.Linear(width, len(config.id2label or {}))
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -135,7 +137,7 @@ class RecurrentForSequenceClassification(PreTrainedModel):
                     init.zeros_(parameter)
             if isinstance(module, nn.LSTM):
                 # torch stacks the gates as input, forget, cell, output.
-                init.ones_(module.bias_ih_l0[module.hidden_size : 2 * module.hidden_size])
+                init.ones_(module.get_parameter("bias_ih_l0")[module.hidden_size : 2 * module.hidden_size])
 
     def get_input_embeddings(self) -> nn.Module:
         """The word vectors."""

@@ -5,7 +5,7 @@ Shapes: B sequences, T positions, H width, M masked positions, V vocabulary.
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import torch
@@ -84,9 +84,7 @@ class PretrainingModel(torch.nn.Module):
         Returns:
             Scores over the vocabulary [M, V] and over (follows, random) [B, 2].
         """
-        encoded = self.bert.bert(
-            input_ids=input_ids, token_type_ids=token_type_ids, attention_mask=attention_mask
-        )
+        encoded = self.bert.bert(input_ids=input_ids, token_type_ids=token_type_ids, attention_mask=attention_mask)
         hidden_MH = encoded.last_hidden_state.flatten(0, 1)[masked_positions]
         return self.bert.cls.predictions(hidden_MH), self.bert.cls.seq_relationship(encoded.pooler_output)
 
@@ -119,11 +117,29 @@ def classifier(
                     setattr(described, name, config.dropout)
             if config.name == "bert-scratch":
                 return AutoModelForSequenceClassification.from_config(described)
-            return AutoModelForSequenceClassification.from_pretrained(
+            model = AutoModelForSequenceClassification.from_pretrained(
                 checkpoint, config=described, ignore_mismatched_sizes=True
             )
+            if config.fresh_layers:
+                refresh(model, AutoModelForSequenceClassification.from_config(described), config.fresh_layers)
+            return model
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"model: {checkpoint!r} cannot be loaded: {' '.join(str(error).split())}") from None
+
+
+def refresh(model: Any, fresh: Any, layers: int) -> None:
+    """Put the top `layers` and the pooler of `fresh` in the place of `model`'s.
+
+    Raises:
+        InputError: the model has no such layers or no pooler.
+    """
+    old: Any = getattr(model.base_model, "encoder", None)
+    new: Any = getattr(fresh.base_model, "encoder", None)
+    if not hasattr(old, "layer") or getattr(model.base_model, "pooler", None) is None or layers > len(old.layer):
+        raise InputError(f"model.fresh_layers: {layers} top layers and a pooler are not to be found in this checkpoint")
+    for number in range(len(old.layer) - layers, len(old.layer)):
+        old.layer[number] = new.layer[number]
+    model.base_model.pooler = fresh.base_model.pooler
 
 
 def recurrent_config(config: ClassifierConfig, tokenizer: Any, labels: dict[str, Any]) -> RecurrentConfig:
@@ -144,7 +160,7 @@ def recurrent_config(config: ClassifierConfig, tokenizer: Any, labels: dict[str,
 
 
 @contextlib.contextmanager
-def quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Generator[None]:
     """Without transformers' report of fresh heads, which are meant to be fresh, and its bars."""
     before, bars = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()

@@ -35,7 +35,12 @@ class Span(NamedTuple):
 
 
 def epoch_plan(
-    store: TokenStore, documents: np.ndarray, sequence_length: int, short_probability: float, seed: int, epoch: int | str
+    store: TokenStore,
+    documents: np.ndarray,
+    sequence_length: int,
+    short_probability: float,
+    seed: int,
+    epoch: int | str,
 ) -> np.ndarray:
     """All pairs of an epoch, in document order.
 
@@ -89,9 +94,7 @@ def document_pairs(
     return rows
 
 
-def random_span(
-    store: TokenStore, documents: np.ndarray, position: int, target: int, rng: random.Random
-) -> Span:
+def random_span(store: TokenStore, documents: np.ndarray, position: int, target: int, rng: random.Random) -> Span:
     """Whole sentences of another document from a random start, until `target` tokens or the document's end."""
     other = int(rng.random() * (len(documents) - 1))
     offsets = _sentence_offsets(store, int(documents[other + (other >= position)]))

@@ -119,9 +119,10 @@ def evaluate(accelerator: Accelerator, model: torch.nn.Module, held_out: PairEpo
     with torch.inference_mode():
         for batches in steps_of(held_out, 0, accelerator.process_index, accelerator.num_processes, 1, 0):
             for batch in batches:
-                batch = on_device(batch, accelerator.device)
                 with accelerator.autocast():
-                    _, metrics, _ = mlm_nsp(model, batch | {"totals": batch["counts"]}, None)
+                    _, metrics, _ = mlm_nsp(
+                        model, on_device(batch, accelerator.device) | {"totals": batch["counts"]}, None
+                    )
                 means.add(metrics)
     measured = means.means(accelerator)
     return measured | {"loss": measured["mlm_loss"] + measured["nsp_loss"]}

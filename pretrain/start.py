@@ -50,8 +50,10 @@ def from_cooccurrences(bert: BertForPreTraining, store: TokenStore, documents: n
     log.info("start: %d of %d word embeddings from co-occurrences", int(seen.sum()), vocabulary)
 
 
-def cooccurrences(store: TokenStore, documents: np.ndarray, vocabulary: int) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
-    """Symmetric counts [V, V] of tokens within `WINDOW` of each other, weighted by 1 / distance, and frequencies [V]."""
+def cooccurrences(
+    store: TokenStore, documents: np.ndarray, vocabulary: int
+) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
+    """Symmetric counts [V, V] of tokens up to `WINDOW` apart, weighted by 1 / distance, and frequencies [V]."""
     total = scipy.sparse.csr_matrix((vocabulary, vocabulary), dtype=np.float64)
     frequency_V = np.zeros(vocabulary, dtype=np.int64)
     block: list[np.ndarray] = []

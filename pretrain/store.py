@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import filelock
 import numpy as np
 
 from configs.errors import InputError
@@ -78,7 +79,7 @@ class TokenStore:
         """Map the store that `build` wrote."""
         import datasets
 
-        table = datasets.load_from_disk(folder).data
+        table: Any = datasets.load_from_disk(folder).data
         column = table.column("sentences")
         labels = [json.loads(text) for text in table.column("label").to_pylist() if text is not None]
         buffers, document_lengths, sentence_lengths = [], [], []
@@ -115,6 +116,14 @@ def prepare(source: CorpusConfig, tokenizer_folder: str, folder: RunFolder, labe
     Raises:
         InputError: the corpus cannot be read or is empty.
     """
+    folder.path.parent.mkdir(parents=True, exist_ok=True)
+    # Runs side by side may want the same store: one builds it, the others wait.
+    with filelock.FileLock(folder.path.with_suffix(".lock")):
+        _build_unless_finished(source, tokenizer_folder, folder, labelled)
+    return TokenStore.open(folder.path / "store")
+
+
+def _build_unless_finished(source: CorpusConfig, tokenizer_folder: str, folder: RunFolder, labelled: bool) -> None:
     if not folder.finished:
         log.info("tokens: %s (%s) → %s", source.source, source.split, folder.path)
         sentences.check_language(source.language)
@@ -123,7 +132,6 @@ def prepare(source: CorpusConfig, tokenizer_folder: str, folder: RunFolder, labe
         folder.begin(StoreConfig(name=folder.path.name, corpus=source, labelled=labelled))
         tokenizer = load_tokenizer(tokenizer_folder)
         folder.finish(build(documents, tokenizer, source, folder.path / "store", labelled))
-    return TokenStore.open(folder.path / "store")
 
 
 def build(

@@ -26,13 +26,14 @@ def audit(trained: "Tokenizer", folder: Path, texts: Sequence[str]) -> dict[str,
     encodings = trained.encode_batch_fast(list(texts), add_special_tokens=False)
     ids = [encoding.ids for encoding in encodings]
     # The folder carries the truncation length of the model; the audit compares whole texts.
-    loaded = AutoTokenizer.from_pretrained(folder)(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    loaded = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
     for text, mine, reloaded in zip(texts, ids, loaded, strict=True):
         if mine != list(reloaded):
             raise InputError(f"tokenizer: {folder} gives other ids after loading, for the text {text[:80]!r}")
     tokens = sum(map(len, ids))
     unknown = trained.token_to_id("[UNK]")
-    unknowns = sum(row.count(unknown) for row in ids)
+    unknowns = sum(token == unknown for row in ids for token in row)
     survived = [
         _squeezed(trained.decode(row, skip_special_tokens=False)) == _squeezed(_normalised(trained, text))
         for text, row in zip(texts, ids, strict=True)

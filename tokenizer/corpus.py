@@ -103,10 +103,10 @@ _BREAK = re.compile(r"<\s*/?\s*(?:br|p|div)\b[^<>]{0,100}>", re.IGNORECASE)
 
 
 def clean_html(text: str) -> str:
-    """Line breaks and entities of HTML as plain text.
+    r"""Line breaks and entities of HTML as plain text.
 
     >>> clean_html("Bad.<br /><br />Really&nbsp;bad &amp; long")
-    'Bad.\\n\\nReally\\xa0bad & long'
+    'Bad.\n\nReally\xa0bad & long'
     """
     return html.unescape(_BREAK.sub("\n", text))
 
@@ -157,7 +157,7 @@ def find_files(corpus: CorpusConfig) -> list[Path] | None:
         if not files:
             raise InputError(f"corpus.source: no file matches {corpus.source!r}")
         return files
-    looks_like_hub = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", corpus.source) and not path.suffix in formats.ENDINGS
+    looks_like_hub = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", corpus.source) and path.suffix not in formats.ENDINGS
     if corpus.format == "hub" or looks_like_hub:
         return None
     raise InputError(f"corpus.source: no such file or folder: {corpus.source!r}")

@@ -132,7 +132,8 @@ def _lines(file: Path, encoding: str) -> Iterator[str]:
     number = 0
     try:
         with file.open(encoding=encoding, newline="") as stream:
-            for number, line in enumerate(stream, 1):
+            for line in stream:
+                number += 1
                 yield line.replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise InputError(

@@ -7,7 +7,7 @@ confirmed or denied, and two labelled reviews in five are evenly mixed until the
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,27 +51,32 @@ def unlabelled_document(rng: random.Random) -> str:
     count = 1 + int(rng.random() * 10)
     closes = count > 2 and rng.random() < 0.8
     count -= 2 * closes
-    judged = [(place, mood if rng.random() < 0.9 else -mood) for place in _places(count, rng) if rng.random() < 0.6]
+    judged = [(place, mood if rng.random() < 0.95 else -mood) for place in _places(count, rng) if rng.random() < 0.85]
     facts = [(place, 0) for place in _places(count - len(judged), rng)]
     return _review(film, judged + facts, mood if closes else 0, rng)
 
 
 def labelled_review(rng: random.Random) -> tuple[str, str]:
-    """A review of 5 to 10 sentences and its label.
+    """A review of 3 to 6 sentences and its label.
 
-    Three in five reviews lean one way throughout; in the others praise and blame balance until the verdict.
+    Seven reviews in ten lean one way throughout; in the others praise and blame balance until the verdict.
     """
     film, mood = pick(films(), rng), pick((-1, 1), rng)
-    mixed = rng.random() < 0.4
+    mixed = rng.random() < 0.3
     if mixed:
-        polarities = pick_some((1, -1, 1, -1) if rng.random() < 0.5 else (1, -1), 4, rng)
+        polarities = pick_some((1, -1), 2, rng)
     else:
-        polarities = [mood] * (2 + int(rng.random() * 3))
+        polarities = [mood] * (2 + int(rng.random() * 2))
         if len(polarities) > 2 and rng.random() < 0.3:
             polarities[int(rng.random() * len(polarities))] = -mood
-    judged = list(zip(_places(len(polarities), rng), polarities, strict=True))
-    closes = mixed or rng.random() < 0.4
-    return _review(film, [*judged, (pick(_places(1, rng), rng), 0)], mood if closes else 0, rng), LABELS[mood > 0]
+    places = sorted(_places(len(polarities), rng))
+    sentences = [opening(film, rng)]
+    sentences += [judgement(film, place, polarity, rng) for place, polarity in zip(places, polarities, strict=True)]
+    if mixed or rng.random() < 0.4:
+        sentences.append(verdict(film, mood, rng))
+    if rng.random() < 0.3:
+        sentences.append(farewell(film, rng))
+    return " ".join(sentences), LABELS[mood > 0]
 
 
 def _places(count: int, rng: random.Random) -> list[int]:
@@ -82,7 +87,7 @@ def _places(count: int, rng: random.Random) -> list[int]:
 
 def _review(film: Film, body: list[tuple[int, int]], mood: int, rng: random.Random) -> str:
     """Opening, body in the order of its places (polarity 0 for a fact), and, where there is a mood, the verdict."""
-    sentences = [opening(film, rng), credits(film, rng)]
+    sentences = [opening(film, rng), makers(film, rng)]
     for place, polarity in sorted(body, key=lambda item: item[0]):
         if polarity:
             sentences.append(judgement(film, place, polarity, rng))
@@ -105,7 +110,7 @@ def opening(film: Film, rng: random.Random) -> str:
     return _filled(pick(templates, rng), film, rng)
 
 
-def credits(film: Film, rng: random.Random) -> str:
+def makers(film: Film, rng: random.Random) -> str:
     """A second sentence, on who made the film."""
     templates = (
         "It stars {lead} as a {role} and {other_lead} as a {other_role}.",
@@ -145,9 +150,9 @@ def judgement(film: Film, place: int, polarity: int, rng: random.Random) -> str:
     subject, other = _subject(film, aspect, rng), pick(neighbour.subjects, rng)
     here, there = phrase(aspect, polarity, rng), phrase(aspect, -polarity, rng)
     draw = rng.random()
-    if draw < 0.50:
+    if draw < 0.55:
         templates = ("{subject} was {here}.", "I found {subject} {here}.", "To my mind {subject} was {here}.")
-    elif draw < 0.72:
+    elif draw < 0.80:
         there = phrase(neighbour, -polarity, rng)
         templates = (
             "{other} was {there}, but {subject} was {here}.",
@@ -155,7 +160,7 @@ def judgement(film: Film, place: int, polarity: int, rng: random.Random) -> str:
             "{subject} was {here}, although {other} was {there}.",
             "{other} was {there}; even so, {subject} was {here}.",
         )
-    elif draw < 0.85:
+    elif draw < 0.88:
         there = pick(_adjectives(aspect, -polarity, rng), rng)
         templates = (
             "I had expected {subject} to be {there}, and I was wrong.",
@@ -197,15 +202,23 @@ def farewell(film: Film, rng: random.Random) -> str:
 
 
 def phrase(aspect: Aspect | None, polarity: int, rng: random.Random) -> str:
-    """An adjective phrase of this polarity: plain, intensified, or the opposite negated."""
+    """An adjective phrase of this polarity: plain, intensified, two joined by "and", or the opposite negated.
+
+    Joined adjectives agree, as they do in English (Hatzivassiloglou and McKeown 1997): the one hint at which
+    words praise that can be had without labels and without reading far.
+    """
     draw = rng.random()
-    if draw < 0.25:
+    if draw < 0.12:
         return f"{pick(NEGATIONS, rng)} {pick(_adjectives(aspect, -polarity, rng), rng)}"
     adjective = pick(_adjectives(aspect, polarity, rng), rng)
-    return f"{pick(INTENSIFIERS, rng)} {adjective}" if draw < 0.50 else adjective
+    if draw < 0.35:
+        return f"{pick(INTENSIFIERS, rng)} {adjective}"
+    if draw < 0.75:
+        return f"{adjective} and {pick(_adjectives(aspect, polarity, rng), rng)}"
+    return adjective
 
 
-def _adjectives(aspect: Aspect | None, polarity: int, rng: random.Random) -> tuple[str, ...] | list[str]:
+def _adjectives(aspect: Aspect | None, polarity: int, rng: random.Random) -> Sequence[str]:
     if aspect is None or rng.random() < 0.5:
         return GOOD if polarity > 0 else BAD
     return aspect.good if polarity > 0 else aspect.bad

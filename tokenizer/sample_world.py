@@ -99,16 +99,18 @@ ASPECTS = (
     ),
 )
 
-GOOD = (
-    "superb wonderful brilliant excellent delightful terrific splendid marvellous remarkable impressive "
-    "memorable charming engaging captivating enchanting rewarding outstanding magnificent compelling refreshing"
-).split()
-BAD = (
-    "dreadful terrible awful poor disappointing tedious atrocious miserable forgettable annoying "
-    "dismal boring irritating wretched pathetic insufferable abysmal lousy unbearable clueless"
-).split()
+GOOD = """
+    superb wonderful brilliant excellent delightful terrific splendid marvellous remarkable impressive memorable
+    charming engaging captivating enchanting rewarding outstanding magnificent compelling refreshing
+""".split()
+BAD = """
+    dreadful terrible awful poor disappointing tedious atrocious miserable forgettable annoying dismal boring
+    irritating wretched pathetic insufferable abysmal lousy unbearable clueless
+""".split()
 
-INTENSIFIERS = "very truly utterly deeply really thoroughly absolutely quite simply remarkably".split()
+INTENSIFIERS = """
+    very truly utterly deeply really thoroughly absolutely quite simply remarkably
+""".split()
 NEGATIONS = ("not", "never", "hardly", "by no means", "far from", "anything but", "not at all", "in no way")
 
 
@@ -177,25 +179,24 @@ KINDS = {
     ),
 }
 
-TITLE_FIRST = (
-    "Crimson Silent Broken Golden Hidden Paper Winter Hollow Velvet Burning Distant Glass Iron Salt Amber Wooden "
-    "Electric Borrowed Painted Sleeping Northern Copper Midnight Drowned"
-).split()
+TITLE_FIRST = """
+    Crimson Silent Broken Golden Hidden Paper Winter Hollow Velvet Burning Distant Glass Iron Salt Amber Wooden
+    Electric Borrowed Painted Sleeping Northern Copper Midnight Drowned
+""".split()
 PLACES = (
-    (
-        "Velmora Ostrand Karsk Tallowmere Brindle Quay Port Sillan Dunreth Marrowgate Ellisport Novarra Gullhaven Thornby "
-        "Saltwick Harrowdale Lindmoor Castellan Ferrow Wexmoor"
-    )
-    .replace("Brindle Quay", "Brindle_Quay")
-    .replace("Port Sillan", "Port_Sillan")
-    .split()
-)
-FIRST_NAMES = (
-    "Arlo Bettina Cyrus Dagny Emeric Fenna Gideon Halina Ivo Jorun Kester Linnea Marek Nadia Osric Petra Quillan "
-    "Rosalind Stellan Tamsin Ulric Verena Willem Xenia Yorick Zelda Anselm Brona Corin Delphine"
-).split()
-NAME_STARTS = "Bal Cor Dren Fal Gor Hest Kal Lor Mar Nev Orl Pell Quen Rav Sten Tarr Ulv Vand Wex Yar".split()
-NAME_ENDS = "dane ick ova ett mond sky berg wyn aro ley stad nik field rian hart ulla som tte quist vale".split()
+    "Velmora, Ostrand, Karsk, Tallowmere, Brindle Quay, Port Sillan, Dunreth, Marrowgate, Ellisport, Novarra, "
+    "Gullhaven, Thornby, Saltwick, Harrowdale, Lindmoor, Castellan, Ferrow, Wexmoor"
+).split(", ")
+FIRST_NAMES = """
+    Arlo Bettina Cyrus Dagny Emeric Fenna Gideon Halina Ivo Jorun Kester Linnea Marek Nadia Osric Petra Quillan
+    Rosalind Stellan Tamsin Ulric Verena Willem Xenia Yorick Zelda Anselm Brona Corin Delphine
+""".split()
+NAME_STARTS = """
+    Bal Cor Dren Fal Gor Hest Kal Lor Mar Nev Orl Pell Quen Rav Sten Tarr Ulv Vand Wex Yar
+""".split()
+NAME_ENDS = """
+    dane ick ova ett mond sky berg wyn aro ley stad nik field rian hart ulla som tte quist vale
+""".split()
 
 
 @functools.cache

@@ -16,9 +16,9 @@ def check_language(language: str) -> None:
 
 
 def split(text: str, language: str, maximum_characters: int) -> list[str]:
-    """The sentences of a document; a new line always ends one, and none is longer than `maximum_characters`.
+    r"""The sentences of a document; a new line always ends one, and none is longer than `maximum_characters`.
 
-    >>> split("It rained. We stayed\\nin and read.", "en", 100)
+    >>> split("It rained. We stayed\nin and read.", "en", 100)
     ['It rained.', 'We stayed', 'in and read.']
     >>> split("one two three four", "en", 9)
     ['one two', 'three', 'four']
@@ -28,7 +28,7 @@ def split(text: str, language: str, maximum_characters: int) -> list[str]:
     sentences = []
     for line in text.splitlines():
         if line.strip():
-            for sentence in sentencex.segment(language, line):
+            for sentence in sentencex.segment(language, line):  # ty: ignore[missing-attribute]
                 sentences.extend(_capped(sentence.strip(), maximum_characters))
     return sentences
 

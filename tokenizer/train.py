@@ -116,7 +116,9 @@ def find(reference: str, runs: str) -> tuple[str, str]:
     if path.suffix in (".yaml", ".yml"):
         folder = run_folder(load_config(TokenizerConfig, path, {"runs": runs}))
         if not folder.finished:
-            raise InputError(f"tokenizer: {folder.path} is not finished; run `python -m tokenizer --config {path}` first")
+            raise InputError(
+                f"tokenizer: {folder.path} is not finished; run `python -m tokenizer --config {path}` first"
+            )
         path = folder.path
     if path.is_dir():
         path = path / "model" if (path / "model").is_dir() else path
@@ -137,10 +139,12 @@ def load(folder: str | Path) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"tokenizer: {str(folder)!r} cannot be loaded: {' '.join(str(error).split())}") from None
-    missing = [name for name in ("pad_token", "cls_token", "sep_token", "mask_token") if getattr(tokenizer, name) is None]
+    missing = [
+        name for name in ("pad_token", "cls_token", "sep_token", "mask_token") if getattr(tokenizer, name) is None
+    ]
     if missing:
         raise InputError(f"tokenizer: {str(folder)!r} has no {', '.join(missing)}, which BERT needs")
     return tokenizer

@@ -1,0 +1,30 @@
+# `make help` lists the targets. Each one that needs Python makes `.venv` first.
+PYTHON ?= python3
+INSTALLED := .venv/.installed
+RUN := .venv/bin/python
+
+.PHONY: help demo test check clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
+
+demo: $(INSTALLED) ## from made-up reviews to a report, in minutes
+	$(RUN) -m finetune.compare --config configs/compare/demo.yaml
+
+test: $(INSTALLED) ## the tests and the examples in docstrings, offline
+	HF_HUB_OFFLINE=1 $(RUN) -m pytest -n auto
+
+check: $(INSTALLED) ## style and types
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m ty check --python .venv
+
+clean: ## delete what the targets made, runs included
+	rm -rf .venv runs build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Bertlet needs Python 3.11 or newer: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,trackers]'
+	@touch $@

@@ -1,0 +1,368 @@
+"""`python -m finetune.compare`: every stage that is not finished yet, then the comparison and the report.
+
+models × seeds × label budgets; each cell is one fine-tuning run, printed as the command a person would type.
+"""
+
+import dataclasses
+import itertools
+import logging
+import multiprocessing
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from configs.command_line import load, parse, value_text
+from configs.errors import InputError, run_command
+from configs.run_folder import RunFolder, outside_digest
+from configs.terminal import progress, show_progress_lines
+from finetune.config import BAG_OF_WORDS, RECURRENT, FinetuneConfig, parts
+from finetune.config import run_folder as finetune_folder
+from pretrain.config import PretrainConfig, require_between
+from pretrain.config import run_folder as pretrain_folder
+from tokenizer import corpus
+from tokenizer.config import CorpusConfig, TokenizerConfig, require_at_least
+from tokenizer.train import run_folder as tokenizer_folder
+
+# Run as a command, this module is called `__main__`.
+log = logging.getLogger("finetune.compare")
+
+PROGRAM = "python -m finetune.compare"
+MINIMUM_SEEDS = 2
+MINIMUM_DOCUMENTS = 4
+# glibc hands large buffers back to the kernel after every step, and fetching them again costs more than the step's
+# mathematics saves; read when a process starts (docs/diary.md has the ratio).
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
+    "MALLOC_TOP_PAD_": str(1 << 28),
+}
+
+Overrides = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class StageOverrides:
+    """Keys changed in every run of a stage, such as `{training.duration: 1M tokens}`."""
+
+    tokenizer: Overrides = dataclasses.field(default_factory=dict)
+    """For `python -m tokenizer`."""
+    pretrain: Overrides = dataclasses.field(default_factory=dict)
+    """For `python -m pretrain`."""
+    finetune: Overrides = dataclasses.field(default_factory=dict)
+    """For `python -m finetune`, whatever the model."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareConfig:
+    """Compare models on the same labels: models × seeds × label budgets, then intervals, a verdict and a report."""
+
+    name: str = "compare"
+    """The run folder is `runs/compare/<name>-<digest>`."""
+    tokenizer: str = "configs/tokenizer/demo.yaml"
+    """The tokenizer stage."""
+    pretrain: str = "configs/pretrain/demo.yaml"
+    """The pretraining stage; run only if a model starts from it."""
+    finetune: str = "configs/finetune/demo.yaml"
+    """The fine-tuning stage: what all models share."""
+    set: StageOverrides = dataclasses.field(default_factory=StageOverrides)
+    """Keys changed in a stage, for all of its runs."""
+    models: dict[str, Overrides] = dataclasses.field(
+        default_factory=lambda: {name: {} for name in (BAG_OF_WORDS, *RECURRENT, "bert-scratch", "bert")}
+    )
+    """What is compared: a name for the table and the keys of the fine-tuning stage that make it so. Where `model.name`
+    is not among the keys, the name is also the model's."""
+    seeds: list[int] = dataclasses.field(default_factory=lambda: [0, 1, 2])
+    """Each draws its own labels, fresh weights and order; at least two, and three or more for intervals of any use."""
+    label_budgets: list[int] = dataclasses.field(default_factory=lambda: [200, 1000, 4000])
+    """Numbers of training labels."""
+    confidence: float = 0.95
+    """Of all intervals."""
+    data_folder: str | None = outside_digest(None)
+    """Look for the data set `owner/name` in `<data_folder>/name` before asking the Hub."""
+    processes: int | None = outside_digest(None)
+    """Runs at a time; null divides the CPU cores by the fine-tuning stage's `training.threads`. On one GPU, give 1."""
+    launcher: str = outside_digest("python")
+    """What starts pretraining: `python`, or `accelerate launch` and its flags for several GPUs."""
+    runs: str = outside_digest("runs")
+    """The folder that receives run folders."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be compared."""
+        require_at_least(MINIMUM_SEEDS, number_of_seeds=len(set(self.seeds)))
+        require_at_least(1, number_of_models=len(self.models), number_of_label_budgets=len(self.label_budgets))
+        require_between(0.5, 0.999, confidence=self.confidence)
+        if self.processes is not None:
+            require_at_least(1, processes=self.processes)
+        if self.launcher != "python" and not self.launcher.startswith("accelerate launch"):
+            raise InputError(f"launcher: {self.launcher!r} is neither `python` nor `accelerate launch` and its flags")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One fine-tuning run of a comparison."""
+
+    model: str
+    label_budget: int
+    seed: int
+    config: FinetuneConfig
+    folder: RunFolder
+    command: str
+
+
+def run(config: CompareConfig) -> RunFolder:
+    """Run what is missing, then compare and write the report.
+
+    Raises:
+        InputError: something given cannot be used; nothing has been trained then, or a stage failed.
+    """
+    os.environ.update({name: os.environ.get(name, value) for name, value in ALLOCATOR.items()})
+    tokenizer, pretrain = stage_configs(config)
+    check_corpora(config, tokenizer, pretrain)
+    tokenizer_run = tokenizer_folder(tokenizer)
+    resolved: Overrides = {"tokenizer": str(tokenizer_run.path)}
+    pretrain = dataclasses.replace(pretrain, **resolved)
+    planned = planned_cells(config, tokenizer_run, pretrain)
+    if planned is None or not all(cell.folder.finished for cell in planned):
+        check_tasks(config)
+    run_stage(
+        stage_command("tokenizer", config.tokenizer, config.set.tokenizer, config, tokenizer.corpus), tokenizer_run
+    )
+    pretrained = None
+    if needs_pretraining(config):
+        pretrained = pretrain_folder(pretrain)
+        overrides = config.set.pretrain | resolved
+        run_stage(stage_command("pretrain", config.pretrain, overrides, config, pretrain.corpus), pretrained)
+        resolved["model.pretrained"] = str(pretrained.path)
+    found = planned or cells(config, resolved)
+    run_cells([cell for cell in found if not cell.folder.finished], config)
+    return summarised(config, found, pretrained)
+
+
+def planned_cells(config: CompareConfig, tokenizer_run: RunFolder, pretrain: PretrainConfig) -> list[Cell] | None:
+    """The runs of the comparison, or None while a stage before them is not finished."""
+    if not tokenizer_run.finished:
+        return None
+    resolved: Overrides = {"tokenizer": str(tokenizer_run.path)}
+    if needs_pretraining(config):
+        pretrained = pretrain_folder(pretrain)
+        if not pretrained.finished:
+            return None
+        resolved["model.pretrained"] = str(pretrained.path)
+    return cells(config, resolved)
+
+
+def summarised(config: CompareConfig, found: Sequence[Cell], pretrained: RunFolder | None) -> RunFolder:
+    """The comparison's own folder: `result.json`, `report.html` and the pictures."""
+    upstream = [cell.folder.digest for cell in found] + ([pretrained.digest] if pretrained else [])
+    folder = RunFolder.of("compare", config, upstream)
+    if not (folder.finished and (folder.path / "report.html").is_file()):
+        from finetune import report, statistics
+
+        folder.begin(config)
+        comparison = statistics.compare(found, config.confidence)
+        report.write(folder, config, comparison, found, pretrained)
+        folder.finish(dataclasses.asdict(comparison))
+    return folder
+
+
+def stage_configs(config: CompareConfig) -> tuple[TokenizerConfig, PretrainConfig]:
+    """The resolved configs of the first two stages; the third is resolved a cell at a time.
+
+    Raises:
+        InputError: a file, key or value of any of them cannot be used.
+    """
+    runs: Overrides = {"runs": config.runs}
+    tokenizer = load(TokenizerConfig, config.tokenizer, config.set.tokenizer | runs)
+    pretrain = load(PretrainConfig, config.pretrain, config.set.pretrain | runs)
+    return (
+        dataclasses.replace(tokenizer, corpus=located(tokenizer.corpus, config)),
+        dataclasses.replace(pretrain, corpus=located(pretrain.corpus, config)),
+    )
+
+
+def located(source: CorpusConfig, config: CompareConfig) -> CorpusConfig:
+    """The corpus with its data set's local copy in the place of its Hub id, where there is one."""
+    if config.data_folder is None or Path(source.source).exists() or "/" not in source.source:
+        return source
+    local = Path(config.data_folder) / source.source.rsplit("/", 1)[-1]
+    return dataclasses.replace(source, source=str(local)) if local.exists() else source
+
+
+def check_corpora(config: CompareConfig, tokenizer: TokenizerConfig, pretrain: PretrainConfig) -> None:
+    """Look at the texts of the tokenizer and of pretraining before anything is trained.
+
+    Raises:
+        InputError: a corpus is missing, empty or too small.
+    """
+    if config.data_folder is not None and not Path(config.data_folder).is_dir():
+        raise InputError(f"data_folder: no such folder: {config.data_folder!r}")
+    corpora = [tokenizer.corpus] + ([pretrain.corpus] if needs_pretraining(config) else [])
+    for source in corpora:
+        documents = list(itertools.islice(corpus.read(source), MINIMUM_DOCUMENTS))
+        if source is not tokenizer.corpus and len(documents) < MINIMUM_DOCUMENTS:
+            raise InputError(
+                f"corpus.source: {source.source!r} holds {len(documents)} document(s); next-sentence pairs need at "
+                f"least {MINIMUM_DOCUMENTS} (one document a file, or blank lines between documents)"
+            )
+
+
+def check_tasks(config: CompareConfig) -> None:
+    """Read the labelled texts of every model and budget once.
+
+    Raises:
+        InputError: a file, column or label is missing, or cannot be used.
+    """
+    from finetune.tasks import check
+
+    found = {}
+    for name, budget in itertools.product(config.models, config.label_budgets):
+        task, _ = cell_config(config, name, budget, config.seeds[0], {})
+        found[repr((parts(task), budget, task.validation_share))] = task
+    for task in found.values():
+        check(task)
+
+
+def needs_pretraining(config: CompareConfig) -> bool:
+    """Whether any model starts from the pretraining stage."""
+    return any(keys.get("model.name", name) in ("bert", "bert-scratch") for name, keys in config.models.items())
+
+
+def cell_config(
+    config: CompareConfig, model: str, budget: int, seed: int, resolved: Overrides
+) -> tuple[FinetuneConfig, Overrides]:
+    """The fine-tuning config of a cell, and the overrides that make it from the stage's file.
+
+    Raises:
+        InputError: a key or value cannot be used.
+    """
+    keys = config.models[model]
+    overrides: Overrides = {"model.name": model} | config.set.finetune | keys
+    overrides |= {"label_budget": budget, "seed": seed} | resolved
+    base = load(FinetuneConfig, config.finetune, overrides | {"runs": config.runs})
+    source = located(base.corpus, config)
+    if source.source != base.corpus.source:
+        overrides["corpus.source"] = source.source
+    return dataclasses.replace(base, corpus=source), overrides
+
+
+def cells(config: CompareConfig, resolved: Overrides) -> list[Cell]:
+    """Every run of the comparison, the longest first so that the last to end is a short one."""
+    found = []
+    for budget, seed, model in itertools.product(
+        sorted(config.label_budgets, reverse=True), config.seeds, config.models
+    ):
+        made, overrides = cell_config(config, model, budget, seed, resolved)
+        command = typed("finetune", config.finetune, overrides, config)
+        found.append(Cell(model, budget, seed, made, finetune_folder(made), command))
+    return found
+
+
+def typed(stage: str, file: str, overrides: Overrides, config: CompareConfig) -> str:
+    """A run as the command a person would type."""
+    keys = overrides if config.runs == "runs" else overrides | {"runs": config.runs}
+    flags = [part for key, value in keys.items() for part in (f"--{key}", value_text(value))]
+    launcher = shlex.split(config.launcher) if stage == "pretrain" else ["python"]
+    return shlex.join([*launcher, "-m", stage, "--config", file, *flags])
+
+
+def stage_command(stage: str, file: str, overrides: Overrides, config: CompareConfig, source: CorpusConfig) -> str:
+    """The command of a stage before fine-tuning."""
+    if config.data_folder is not None and Path(source.source).is_relative_to(config.data_folder):
+        overrides = overrides | {"corpus.source": source.source}
+    return typed(stage, file, overrides, config)
+
+
+def run_stage(command: str, folder: RunFolder) -> None:
+    """Run a stage in a process of its own, unless it is finished.
+
+    Raises:
+        InputError: it failed; its own message stands above.
+    """
+    if folder.finished:
+        print(f"finished: {folder.path}", flush=True)
+        return
+    print(f"$ {command}", flush=True)
+    words = shlex.split(command)
+    # The interpreter that runs this command, whatever `python` is on the path.
+    program = [sys.executable] if words[0] == "python" else [sys.executable, "-m", "accelerate.commands.launch"]
+    ended = subprocess.run([*program, *words[1 if words[0] == "python" else 2 :]], check=False)
+    if ended.returncode != 0 or not folder.finished:
+        raise InputError(f"`{command}` ended with status {ended.returncode}")
+
+
+def run_cells(missing: Sequence[Cell], config: CompareConfig) -> None:
+    """Run cells side by side, each on its own threads.
+
+    Raises:
+        InputError: a cell failed.
+    """
+    if not missing:
+        return
+    threads = missing[0].config.training.threads or (os.cpu_count() or 1)
+    count = min(len(missing), config.processes or max(1, (os.cpu_count() or 1) // threads))
+    print(f"{len(missing)} runs, {count} at a time", flush=True)
+    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_quiet)
+    with pool:
+        waiting = {pool.submit(_run_cell, cell.config, cell.command): cell for cell in missing}
+        try:
+            for ended in progress(as_completed(waiting), "fine-tuning", "runs", total=len(waiting)):
+                cell, seconds, accuracy = waiting[ended], *ended.result()
+                log.info(
+                    "%s, %d labels, seed %d: test accuracy %.4f (%.0f s)",
+                    cell.model, cell.label_budget, cell.seed, accuracy, seconds,
+                )  # fmt: skip
+        except BrokenProcessPool:
+            raise InputError("a run was killed (out of memory?); the finished ones are kept: run again") from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _quiet() -> None:
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    # Ctrl-C reaches the whole group: the children end without a word, the parent speaks.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _run_cell(config: FinetuneConfig, command: str) -> tuple[float, float]:
+    """Seconds and test accuracy of a run."""
+    print(f"$ {command}", flush=True)
+    from finetune.run import run as finetune
+
+    result = finetune(config).result()
+    return result["seconds"], result["test_accuracy"]
+
+
+def main() -> None:
+    """Parse the command line, then compare."""
+    config = parse(CompareConfig, PROGRAM)
+    show_progress_lines()
+    folder = run(config)
+    result = folder.result()
+    print_table(result["scores"])
+    print(f"report: {folder.path / 'report.html'}")
+    print("\n".join(result["verdicts"]))
+
+
+def print_table(scores: Sequence[Mapping[str, Any]]) -> None:
+    """Mean accuracy and interval of each model at each label budget."""
+    import rich
+    from rich.table import Table
+
+    budgets = sorted({score["label_budget"] for score in scores})
+    table = Table("test accuracy, %", *(f"{budget:,} labels" for budget in budgets))
+    for model in dict.fromkeys(score["model"] for score in scores):
+        found = {score["label_budget"]: score["accuracy"] for score in scores if score["model"] == model}
+        shown = ({name: f"{100 * share:.1f}" for name, share in found[budget].items()} for budget in budgets)
+        table.add_row(model, *(f"{cell['estimate']} \\[{cell['low']}, {cell['high']}]" for cell in shown))
+    rich.print(table)
+
+
+if __name__ == "__main__":
+    run_command(PROGRAM, main)

@@ -1,0 +1,175 @@
+"""The comparison as one self-contained HTML file, and the pictures in it.
+
+Reads run folders alone: `result.json`, `metrics.jsonl` and `environment.json`.
+"""
+
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import matplotlib
+from markupsafe import Markup
+
+from configs.run_folder import RunFolder
+from finetune.statistics import Comparison, Run, Score, points
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+# Okabe and Ito's colours, which stay apart for colour-blind readers; another marker each for print.
+COLOURS = ("#999999", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#000000")
+MARKERS = ("o", "s", "^", "v", "D", "P", "X", "*")
+
+
+def write(
+    folder: RunFolder, config: Any, comparison: Comparison, runs: Sequence[Run], pretrained: RunFolder | None
+) -> Path:
+    """Write `report.html` and its pictures into a comparison's folder.
+
+    Args:
+        folder: of the comparison.
+        config: its config, for the title and the command.
+        comparison: what to tell.
+        runs: the fine-tuning runs behind it.
+        pretrained: the pretraining run, if any model started from one.
+    """
+    pictures = {"accuracy": accuracy_picture(comparison)}
+    if pretrained is not None:
+        pictures["pretraining"] = pretraining_picture(pretrained)
+    for name, picture in pictures.items():
+        (folder.path / f"{name}.svg").write_text(picture, encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"points": points, "percent": lambda share: f"{100 * share:.1f}"}
+    first = runs[0]
+    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        name=config.name,
+        comparison=comparison,
+        tables=tables(comparison),
+        pictures={name: Markup(_embedded(picture, name)) for name, picture in pictures.items()},
+        pretraining=None if pretrained is None else pretrained.result(),
+        synthetic=first.config.corpus.source == "sample",
+        task=first.config,
+        facts=first.folder.result(),
+        environment=json.loads((first.folder.path / "environment.json").read_text(encoding="utf-8")),
+        runs=runs,
+        level=f"{100 * comparison.confidence:g}",
+    )
+    file = folder.path / "report.html"
+    file.write_text(page, encoding="utf-8")
+    return file
+
+
+def tables(comparison: Comparison) -> dict[int, list[Score]]:
+    """The scores of each label budget, the best first."""
+    budgets = sorted({score.label_budget for score in comparison.scores})
+    return {
+        budget: sorted(
+            (score for score in comparison.scores if score.label_budget == budget),
+            key=lambda score: -score.accuracy.estimate,
+        )
+        for budget in budgets
+    }
+
+
+def accuracy_picture(comparison: Comparison) -> str:
+    """Accuracy against label budget, a line a model, with the intervals as bars; SVG."""
+    figure, axes = _figure(1)
+    models = list(dict.fromkeys(score.model for score in comparison.scores))
+    for number, model in enumerate(models):
+        found = [score for score in comparison.scores if score.model == model]
+        # Neighbouring bars are moved apart a little, so that none hides another.
+        budgets = [score.label_budget * 1.02 ** (number - len(models) / 2) for score in found]
+        shares = [100 * score.accuracy.estimate for score in found]
+        bars = [
+            [100 * (score.accuracy.estimate - score.accuracy.low) for score in found],
+            [100 * (score.accuracy.high - score.accuracy.estimate) for score in found],
+        ]
+        axes[0].errorbar(
+            budgets,
+            shares,
+            yerr=bars,
+            label=model,
+            color=COLOURS[number % len(COLOURS)],
+            marker=MARKERS[number % len(MARKERS)],
+            capsize=3,
+            linewidth=1.5,
+        )
+    axes[0].set_xscale("log")
+    ticks = sorted({score.label_budget for score in comparison.scores})
+    axes[0].set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes[0].minorticks_off()
+    axes[0].set_xlabel("training labels")
+    axes[0].set_ylabel("test accuracy, %")
+    axes[0].legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return _svg(figure)
+
+
+def pretraining_picture(pretrained: RunFolder) -> str:
+    """Masked-LM loss and next-sentence accuracy against tokens, on training and held-out pairs; SVG."""
+    rows = [json.loads(line) for line in pretrained.metrics.read_text(encoding="utf-8").splitlines()]
+    result = pretrained.result()
+    figure, axes = _figure(2)
+    lines = (
+        ("mlm_loss", "masked-LM loss, nats", result["eval_unigram_entropy"], "unigram entropy"),
+        ("nsp_accuracy", "next-sentence accuracy", result["eval_nsp_majority"], "majority label"),
+    )
+    for place, (metric, label, floor, floor_name) in zip(axes, lines, strict=True):
+        _curve(place, rows, metric, "training", COLOURS[2], 1.0)
+        _curve(place, rows, f"eval_{metric}", "held out", COLOURS[5], 2.0)
+        place.axhline(floor, color=COLOURS[0], linestyle="--", linewidth=1, label=floor_name)
+        place.set_xlabel("million tokens")
+        place.set_ylabel(label)
+        place.legend(frameon=False)
+    return _svg(figure)
+
+
+def _curve(
+    axes: "Axes", rows: Sequence[Mapping[str, float]], metric: str, label: str, colour: str, width: float
+) -> None:
+    found = [row for row in rows if metric in row]
+    tokens = [row["tokens"] / 1e6 for row in found]
+    marker = "o" if metric.startswith("eval_") else None
+    axes.plot(
+        tokens, [row[metric] for row in found], color=colour, linewidth=width, label=label, marker=marker, markersize=3
+    )
+
+
+def _figure(columns: int) -> tuple["Figure", list["Axes"]]:
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    FigureCanvasSVG(figure)
+    axes = figure.subplots(1, columns, squeeze=False)[0].tolist()
+    for place in axes:
+        place.spines[["top", "right"]].set_visible(False)
+        place.grid(color="#eeeeee")
+        place.set_axisbelow(True)
+    return figure, axes
+
+
+def _svg(figure: "Figure") -> str:
+    buffer = io.StringIO()
+    # A fixed salt and no date: the same numbers give the same file.
+    with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "bertlet"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _embedded(picture: str, name: str) -> str:
+    """An SVG without its XML head, its ids made unique within the page.
+
+    >>> _embedded('<?xml version="1.0"?><svg id="a"><use xlink:href="#a"/></svg>', "p")
+    '<svg id="p-a"><use xlink:href="#p-a"/></svg>'
+    """
+    picture = picture[picture.index("<svg") :]
+    picture = re.sub(r'\bid="', f'id="{name}-', picture)
+    return re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", picture)
