@@ -6,6 +6,7 @@ explain every key with the docstring under its field.
 
 import dataclasses
 import difflib
+import itertools
 import json
 import re
 import sys
@@ -56,7 +57,8 @@ def parse(config_class: type[Config], program: str, arguments: Sequence[str] | N
     given = list(sys.argv[1:] if arguments is None else arguments)
     given = ["--print_config=comments" if part == "--print_config" else part for part in given]
     for file in config_files(given):
-        check_keys(config_class, file)
+        if not check_keys(config_class, file):
+            given = without(given, str(file))
     parser = CommandLine(program, description=first_paragraph(config_class))
     parser.add_argument("--config", action="config", help="A YAML file with these keys; flags after it override it.")
     parser.add_class_arguments(config_class)
@@ -90,13 +92,32 @@ def config_files(arguments: Sequence[str]) -> list[Path]:
     >>> config_files(["--config", "a.yaml", "--seed", "3", "--config=b.yaml"])
     [PosixPath('a.yaml'), PosixPath('b.yaml')]
     """
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    pairs = itertools.pairwise([*arguments, ""])
     spaced = [Path(following) for argument, following in pairs if argument == "--config" and following]
     return spaced + [Path(argument[9:]) for argument in arguments if argument.startswith("--config=")]
 
 
-def check_keys(config_class: type, file: Path) -> None:
+def without(arguments: Sequence[str], file: str) -> list[str]:
+    """The arguments but for `--config file`, for a file that sets nothing.
+
+    >>> without(["--config", "a.yaml", "--seed", "3", "--config=a.yaml"], "a.yaml")
+    ['--seed', '3']
+    """
+    pairs = list(itertools.pairwise(["", *arguments, ""]))
+    return [
+        argument
+        for number, (before, argument) in enumerate(pairs[:-1])
+        if argument != f"--config={file}"
+        and (before, argument) != ("--config", file)
+        and (argument, pairs[number + 1][1]) != ("--config", file)
+    ]
+
+
+def check_keys(config_class: type, file: Path) -> bool:
     """Refuse a YAML file with a key that `config_class` lacks, or with the same key twice.
+
+    Returns:
+        Whether the file sets any key at all.
 
     Raises:
         InputError: names file, line and key, and the nearest valid name; or the file cannot be read as YAML.
@@ -109,8 +130,10 @@ def check_keys(config_class: type, file: Path) -> None:
         raise InputError(f"--config {file}: not readable as YAML: {' '.join(str(error).split())}") from None
     if node is not None and not isinstance(node, yaml.MappingNode):
         raise InputError(f"--config {file}: expected `key: value` lines")
-    if node is not None:
-        _check_mapping(config_class, node, file, prefix="")
+    if node is None:
+        return False
+    _check_mapping(config_class, node, file, prefix="")
+    return bool(node.value)
 
 
 def _check_mapping(config_class: type, node: yaml.MappingNode, file: Path, prefix: str) -> None:
@@ -119,12 +142,16 @@ def _check_mapping(config_class: type, node: yaml.MappingNode, file: Path, prefi
     for key_node, value_node in node.value:
         key, line = str(key_node.value), key_node.start_mark.line + 1
         if key not in types:
-            hint = suggestion(prefix + key, known_keys(config_class, prefix))
+            known = known_keys(config_class, prefix)
+            nested = ", and below it ".join(f"`{part}:`" for part in key.split("."))
+            hint = f"; write it nested: {nested}" if prefix + key in known else suggestion(prefix + key, known)
             raise InputError(f"{file}:{line}: unknown key `{prefix}{key}`{hint}")
         if key in seen:
             raise InputError(f"{file}:{line}: key `{prefix}{key}` is given twice; keep one")
         seen.add(key)
-        if dataclasses.is_dataclass(types[key]) and isinstance(value_node, yaml.MappingNode):
+        if dataclasses.is_dataclass(types[key]):
+            if not isinstance(value_node, yaml.MappingNode):
+                raise InputError(f"{file}:{line}: `{prefix}{key}` is a group; put its keys below it, indented")
             _check_mapping(typing.cast(type, types[key]), value_node, file, f"{prefix}{key}.")
 
 

@@ -107,11 +107,14 @@ class RunFolder:
 def write_atomically(file: Path, content: str) -> None:
     """Write beside the file, flush to the disk, then rename: a reader sees the old or the new, never half."""
     staged = file.with_name(f".{file.name}.{os.getpid()}")
-    with staged.open("w", encoding="utf-8") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    staged.replace(file)
+    try:
+        with staged.open("w", encoding="utf-8") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        staged.replace(file)
+    finally:
+        staged.unlink(missing_ok=True)
 
 
 def describe_environment() -> dict[str, Any]:

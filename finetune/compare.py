@@ -22,7 +22,7 @@ from configs.command_line import load, parse, value_text
 from configs.errors import InputError, run_command
 from configs.run_folder import RunFolder, outside_digest
 from configs.terminal import progress, show_progress_lines
-from finetune.config import BAG_OF_WORDS, RECURRENT, FinetuneConfig, parts
+from finetune.config import BAG_OF_WORDS, RECURRENT, FinetuneConfig, check_model_name, parts
 from finetune.config import run_folder as finetune_folder
 from pretrain.config import PretrainConfig, require_between
 from pretrain.config import run_folder as pretrain_folder
@@ -224,6 +224,7 @@ def check_tasks(config: CompareConfig) -> None:
     found = {}
     for name, budget in itertools.product(config.models, config.label_budgets):
         task, _ = cell_config(config, name, budget, config.seeds[0], {})
+        check_model_name(task.model.name)
         found[repr((parts(task), budget, task.validation_share))] = task
     for task in found.values():
         check(task)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from configs.command_line import suggestion
 from configs.errors import InputError
 from configs.run_folder import RunFolder, outside_digest
 from pretrain.config import ClassifierConfig, OptimizerConfig, TrainingConfig, require_between
@@ -92,9 +93,24 @@ def upstream(config: FinetuneConfig) -> tuple[str, str, str]:
     if name in RECURRENT:
         folder, digest = find_tokenizer(config.tokenizer, config.runs)
         return "", folder, digest
+    check_model_name(name)
     reference = config.model.pretrained if name in ("bert", "bert-scratch") else name
     folder, digest = find_pretrained(reference, config.runs)
     return folder, folder, digest
+
+
+def check_model_name(name: str) -> None:
+    """Refuse a misspelt model before it is taken for a checkpoint.
+
+    Raises:
+        InputError: neither a known name, nor something on disk, nor of the form `owner/name`.
+    """
+    known = ("bert", "bert-scratch", *RECURRENT, BAG_OF_WORDS)
+    if name not in known and "/" not in name and not Path(name).exists():
+        raise InputError(
+            f"model.name: unknown model {name!r}{suggestion(name, known)} (known: {', '.join(known)}; "
+            "or a checkpoint's folder, or its Hub id owner/name)"
+        )
 
 
 def run_folder(config: FinetuneConfig) -> RunFolder:

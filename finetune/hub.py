@@ -20,7 +20,7 @@ def publish(model: Path, card: str, repository: str, private: bool) -> str:
         raise InputError("HF_TOKEN is not set; export a token with write access to publish")
     if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", repository):
         raise InputError(f"--to hub:{repository}: not of the form hub:owner/name")
-    import httpx
+    import httpx2
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
@@ -31,7 +31,7 @@ def publish(model: Path, card: str, repository: str, private: bool) -> str:
     try:
         api.create_repo(repository, private=private, exist_ok=True)
         commit = api.create_commit(repository, operations, commit_message="Model and card from Bertlet")
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, httpx.HTTPError) as error:
+    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, httpx2.HTTPError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"--to hub:{repository}: the Hub refused or could not be reached: {reason}") from None
     return commit.commit_url

@@ -101,7 +101,7 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> RunFolder:
             model.save_pretrained(folder.model)
             tokenizer.save_pretrained(folder.model)
         counts = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
-        facts = dataclasses.asdict(position) | counts | sizes(task)
+        facts = position.facts() | counts | sizes(task)
         finish(folder, facts, validated, task.classes, scipy.special.softmax(logits_NC, axis=1), labels_N)
         # The best weights are in `model/`; the checkpoints served resumption alone.
         shutil.rmtree(folder.checkpoints, ignore_errors=True)

@@ -52,6 +52,11 @@ class Position:
         """Epochs consumed, with the fraction of the current one."""
         return self.epoch + self.step_in_epoch / self.steps_in_epoch
 
+    def facts(self) -> dict[str, Any]:
+        """What a run's result tells of its course."""
+        facts = {"steps": self.step, "epochs": round(self.epochs, 4), "tokens": self.tokens, "seconds": self.seconds}
+        return facts if self.best_step is None else facts | {"best_step": self.best_step}
+
 
 @dataclasses.dataclass
 class Training:

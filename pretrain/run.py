@@ -75,7 +75,7 @@ def run(config: PretrainConfig) -> RunFolder:
         bert.save_pretrained(folder.model)
         tokenizer.save_pretrained(folder.model)
         folder.finish(
-            dataclasses.asdict(position)
+            position.facts()
             | {f"eval_{name}": value for name, value in measured.items()}
             | held_out_facts(held_out)
             | {"parameters": sum(parameter.numel() for parameter in bert.parameters())}

@@ -195,7 +195,9 @@ def fingerprint(corpus: CorpusConfig) -> str:
     else:
         for file in files:
             size = file.stat().st_size
-            state.update(f"{file.parent.name if len(files) > 1 else ''}/{file.name} {size}\n".encode())
+            # The folder's name is content only where it is the label.
+            label = file.parent.name if format_of(file, corpus, len(files)) == "text" else ""
+            state.update(f"{label}/{file.name} {size}\n".encode())
             with file.open("rb") as stream:
                 state.update(stream.read(HEAD_AND_TAIL))
                 stream.seek(max(stream.tell(), size - HEAD_AND_TAIL))

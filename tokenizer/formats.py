@@ -71,7 +71,7 @@ def _read_table(file: Path, encoding: str, delimiter: str) -> Iterator[Row]:
     try:
         for cells in lines:
             if header is None:
-                header = [cell.strip().removeprefix("\ufeff") for cell in cells]
+                header = [cell.strip() for cell in cells]
             elif len(cells) == len(header):
                 yield dict(zip(header, cells, strict=True)), f"{file}:{lines.line_num}"
             elif cells:
@@ -110,10 +110,11 @@ def read_hub(identifier: str, subset: str | None, split: str) -> Iterator[Row]:
         InputError: the data set, subset or split cannot be had.
     """
     import datasets
+    import datasets.exceptions
 
     try:
         rows = datasets.load_dataset(identifier, subset, split=split)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"corpus.source: {identifier!r} is neither a file or folder here nor to be had from the Hub "
@@ -134,6 +135,8 @@ def _lines(file: Path, encoding: str) -> Iterator[str]:
         with file.open(encoding=encoding, newline="") as stream:
             for line in stream:
                 number += 1
+                # A byte order mark is no part of the text.
+                line = line.removeprefix("\ufeff") if number == 1 else line  # noqa: PLW2901
                 yield line.replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise InputError(

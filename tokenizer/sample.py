@@ -172,7 +172,7 @@ def judgement(film: Film, place: int, polarity: int, rng: random.Random) -> str:
         templates = (
             "I had expected {subject} to be {here}, and I was right.",
             "Friends called {subject} {here}, and I agree.",
-            "the critics thought {subject} {here}; so do I.",
+            "the critics thought {subject} {here}; I think so too.",
         )
     return _sentence(pick(templates, rng).format(subject=subject, other=other, here=here, there=there))
 

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,13 +41,12 @@ def run(config: TokenizerConfig) -> RunFolder:
     if folder.finished:
         log.info("tokenizer: %s is finished", folder.path)
         return folder
-    documents = corpus.read(config.corpus)
-    first = next(documents)
+    next(corpus.read(config.corpus))
     from tokenizer import audit
 
     folder.begin(config)
     log.info("tokenizer: training WordPiece, %d entries at the most, into %s", config.vocabulary_size, folder.path)
-    trained = train(config, (document.text for document in itertools.chain([first], documents)))
+    trained = train(config, lambda: (document.text for document in corpus.read(config.corpus)))
     save(trained, config, folder.model)
     texts = [document.text for document in itertools.islice(corpus.read(config.corpus), AUDITED_DOCUMENTS)]
     report = audit.audit(trained, folder.model, texts)
@@ -56,34 +55,55 @@ def run(config: TokenizerConfig) -> RunFolder:
     return folder
 
 
-def train(config: TokenizerConfig, texts: Iterable[str]) -> "Tokenizer":
+def train(config: TokenizerConfig, texts: Callable[[], Iterable[str]]) -> "Tokenizer":
     """Train WordPiece on a stream of texts: of the corpus, only its counted words are held in memory.
+
+    The stream is read twice: first for the letters, so that they can be numbered in a fixed order. tokenizers numbers
+    them as they fall out of a hash map, and breaks ties between merges by number: the same texts would give another
+    vocabulary each time.
+
+    Args:
+        config: sizes and normalisation.
+        texts: gives the texts anew at each call.
 
     Raises:
         InputError: the texts hold no word.
     """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import models, processors, trainers
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    def trained(size: int, frequency: int, first: list[str]) -> dict[str, int]:
+        tokenizer = _with_model(config, models.WordPiece(unk_token="[UNK]"))
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=size, min_frequency=frequency, special_tokens=first, show_progress=False
+        )
+        tokenizer.train_from_iterator(_batches(texts()), trainer)
+        return tokenizer.get_vocab()
+
+    letters = trained(len(SPECIAL_TOKENS) + 1, 1, list(SPECIAL_TOKENS))
+    continuing = sorted(letter for letter in letters if letter.startswith("##"))
+    vocabulary = trained(config.vocabulary_size, config.minimum_frequency, [*SPECIAL_TOKENS, *continuing])
+    if len(vocabulary) <= len(SPECIAL_TOKENS):
+        raise InputError("corpus: no words to train a tokenizer on")
+    tokenizer = _with_model(config, models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    return tokenizer
+
+
+def _with_model(config: TokenizerConfig, model: Any) -> "Tokenizer":
+    """A tokenizer with BERT's normalisation and word boundaries around a model."""
+    from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
+
+    tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.BertNormalizer(
         lowercase=config.lowercase, strip_accents=config.strip_accents, clean_text=True, handle_chinese_chars=True
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix="##")
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=config.vocabulary_size,
-        min_frequency=config.minimum_frequency,
-        special_tokens=list(SPECIAL_TOKENS),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(_batches(texts), trainer)
-    if tokenizer.get_vocab_size() <= len(SPECIAL_TOKENS):
-        raise InputError("corpus: no words to train a tokenizer on")
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
-    )
     return tokenizer
 
 

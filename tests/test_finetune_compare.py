@@ -1,0 +1,168 @@
+"""One command from text to report; what is finished is not run again."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.command_line import load
+from configs.errors import InputError
+from finetune import compare
+from finetune.compare import CompareConfig, cell_config, located, typed
+from tests.finetuning import content, write_chain, write_yaml
+from tokenizer.config import CorpusConfig
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the small comparison has run."""
+    folder = tmp_path_factory.mktemp("compared")
+    write_chain(folder)
+    compare.run(config_in(folder))
+    return folder
+
+
+def config_in(folder: Path, **overrides: Any) -> CompareConfig:
+    return load(CompareConfig, folder / "compare.yaml", overrides)
+
+
+def report_of(folder: Path) -> Path:
+    (run,) = (folder / "runs" / "compare").iterdir()
+    return run
+
+
+def test_every_stage_and_cell_has_run_and_the_report_gives_the_verdict(compared: Path) -> None:
+    runs = compared / "runs"
+    assert [len(list((runs / stage).iterdir())) for stage in ("tokenizer", "pretrain", "finetune")] == [1, 1, 12]
+    result = json.loads((report_of(compared) / "result.json").read_text(encoding="utf-8"))
+    page = (report_of(compared) / "report.html").read_text(encoding="utf-8")
+    assert len(result["scores"]) == 6
+    assert len(result["verdicts"]) == 2
+    for sentence in result["verdicts"]:
+        assert sentence.replace("'", "&#39;") in page
+
+
+def test_the_report_is_one_file_that_asks_for_nothing_else(compared: Path) -> None:
+    page = (report_of(compared) / "report.html").read_text(encoding="utf-8")
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert all(address.startswith("#") for address in addresses)
+    assert page.count("<svg") == 2
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert {address[1:] for address in addresses} <= set(ids)
+
+    class Tags(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.open: list[str] = []
+
+        def handle_starttag(self, tag: str, attrs: Any) -> None:
+            if tag not in ("meta", "link", "br"):
+                self.open.append(tag)
+
+        def handle_startendtag(self, tag: str, attrs: Any) -> None:
+            pass
+
+        def handle_endtag(self, tag: str) -> None:
+            assert self.open.pop() == tag
+
+    parser = Tags()
+    parser.feed(page)
+    assert parser.open == []
+
+
+def test_the_intervals_hold_the_means_of_the_runs(compared: Path) -> None:
+    result = json.loads((report_of(compared) / "result.json").read_text(encoding="utf-8"))
+    for score in result["scores"]:
+        mean = sum(score["accuracies"]) / len(score["accuracies"])
+        assert score["accuracy"]["estimate"] == pytest.approx(mean)
+        assert score["accuracy"]["low"] <= mean <= score["accuracy"]["high"]
+        assert (score["difference"] is None) == (score["model"] == "lstm")
+
+
+def test_a_second_run_finds_everything_finished(
+    compared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("something was run again")
+
+    monkeypatch.setattr(compare.subprocess, "run", refuse)
+    monkeypatch.setattr(compare, "ProcessPoolExecutor", refuse)
+    monkeypatch.setattr(compare, "check_tasks", refuse)
+    before = (report_of(compared) / "report.html").stat().st_mtime_ns
+    compare.run(config_in(compared))
+    assert (report_of(compared) / "report.html").stat().st_mtime_ns == before
+    assert capsys.readouterr().out.count("finished: ") == 2
+
+
+def test_changing_a_key_runs_again_only_what_depends_on_it(
+    compared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing: list[str] = []
+
+    def note(cells: Any, _: CompareConfig) -> None:
+        missing.extend(cell.model for cell in cells)
+        raise InputError("enough")
+
+    monkeypatch.setattr(compare, "run_cells", note)
+    with pytest.raises(InputError, match="enough"):
+        compare.run(config_in(compared, models={"bag-of-words": {}, "lstm": {"model.pooling": "mean"}, "bert": {}}))
+    assert missing == ["lstm"] * 4
+    missing.clear()
+    with pytest.raises(InputError, match="enough"):
+        compare.run(config_in(compared, seeds=[0, 1, 2]))
+    assert sorted(missing) == ["bag-of-words"] * 2 + ["bert"] * 2 + ["lstm"] * 2
+    assert "$ " not in capsys.readouterr().out
+
+
+def test_a_cell_can_be_typed(compared: Path) -> None:
+    config = config_in(compared)
+    made, overrides = cell_config(config, "lstm", 20, 1, {})
+    command = typed("finetune", config.finetune, overrides, config)
+    from configs.command_line import parse
+    from finetune.config import FinetuneConfig
+
+    words = command.split()
+    assert words[:3] == ["python", "-m", "finetune"]
+    assert parse(FinetuneConfig, "finetune", words[3:]) == made
+
+
+def test_a_local_copy_stands_in_for_a_data_set_of_the_hub(tmp_path: Path) -> None:
+    (tmp_path / "imdb").mkdir()
+    config = CompareConfig(data_folder=str(tmp_path))
+    assert located(CorpusConfig(source="stanfordnlp/imdb"), config).source == str(tmp_path / "imdb")
+    assert located(CorpusConfig(source="stanfordnlp/sst2"), config).source == "stanfordnlp/sst2"
+    assert located(CorpusConfig(source="sample"), config).source == "sample"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label_budgets": [20, 500]}, "label_budget: 500 exceeds the 120 labels"),
+        ({"models": {"lstm": {"model.poling": "max"}}}, r"model\.poling.*did you mean"),
+        ({"models": {"lsmt": {}}}, "unknown model 'lsmt'; did you mean `lstm`"),
+        ({"seeds": [1]}, "number_of_seeds"),
+        ({"data_folder": "./nowhere"}, "data_folder: no such folder"),
+        ({"launcher": "mpirun"}, "launcher"),
+        ({"tokenizer": "nowhere.yaml"}, "no such file"),
+    ],
+)
+def test_a_comparison_that_cannot_end_well_is_refused_before_training(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    write_chain(tmp_path)
+    write_yaml(tmp_path / "compare.yaml", content("compare", tmp_path) | changes)
+    with pytest.raises(InputError, match=message):
+        compare.run(config_in(tmp_path))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_corpus_of_one_document_is_refused_before_training(tmp_path: Path) -> None:
+    write_chain(tmp_path)
+    (tmp_path / "texts.txt").write_text("One document. It has two sentences.", encoding="utf-8")
+    with pytest.raises(InputError, match=r"holds 1 document\(s\)"):
+        compare.run(config_in(tmp_path))
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,130 @@
+"""AdamW's groups, the learning-rate schedule, and durations."""
+
+import pytest
+import torch
+
+from configs.errors import InputError
+from pretrain.config import ClassifierConfig, EncoderConfig, OptimizerConfig
+from pretrain.models import PretrainingModel, classifier, new_encoder
+from pretrain.optimization import Duration, adamw, learning_rate
+from tests.pretraining import small_tokenizer
+from tokenizer.train import load as load_tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    return load_tokenizer(small_tokenizer(tmp_path_factory.mktemp("optimization")))
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer):
+    return PretrainingModel(new_encoder(EncoderConfig(layers=1, hidden_size=16, heads=1), tokenizer, 0))
+
+
+def names_by_decay(model, config):
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = adamw(model, config).param_groups
+    found = {group["weight_decay"]: {names[id(parameter)] for parameter in group["params"]} for group in groups}
+    assert sum(len(group["params"]) for group in groups) == len(names), "each parameter once"
+    return found
+
+
+def test_layer_norm_and_biases_are_not_decayed_and_embeddings_are(model):
+    decay = names_by_decay(model, OptimizerConfig(weight_decay=0.01))
+    assert all("LayerNorm" in name or name.endswith("bias") for name in decay[0.0])
+    assert not any("LayerNorm" in name or name.endswith("bias") for name in decay[0.01])
+    assert {name for name in decay[0.01] if "embeddings" in name} == {
+        f"bert.bert.embeddings.{kind}_embeddings.weight" for kind in ("word", "position", "token_type")
+    }
+    assert decay[0.0] | decay[0.01] == {name for name, _ in model.named_parameters()}
+
+
+def test_matrices_of_a_recurrent_model_are_decayed_and_its_biases_are_not(tokenizer):
+    model = classifier(ClassifierConfig(name="bilstm"), "", tokenizer, ["a", "b"], 0)
+    decay = names_by_decay(model, OptimizerConfig(weight_decay=0.5))
+    assert decay[0.0] == {name for name, parameter in model.named_parameters() if parameter.ndim == 1}
+    assert any("weight_hh" in name for name in decay[0.5])
+
+
+def test_frozen_parameters_are_left_to_themselves():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 2))
+    model[0].requires_grad_(requires_grad=False)
+    held = [parameter for group in adamw(model, OptimizerConfig()).param_groups for parameter in group["params"]]
+    assert {id(parameter) for parameter in held} == {id(parameter) for parameter in model[1].parameters()}
+
+
+def test_betas_epsilon_and_rate_are_those_of_the_config(model):
+    config = OptimizerConfig(learning_rate=0.02, beta1=0.8, beta2=0.95, epsilon=1e-5)
+    for group in adamw(model, config).param_groups:
+        assert (group["lr"], group["betas"], group["eps"]) == (0.02, (0.8, 0.95), 1e-5)
+
+
+def test_decay_is_decoupled_from_the_gradient():
+    model = torch.nn.Linear(2, 2)
+    before = model.weight.detach().clone()
+    optimizer = adamw(model, OptimizerConfig(learning_rate=0.1, weight_decay=0.5))
+    model(torch.zeros(1, 2)).sum().mul(0).backward()
+    optimizer.step()
+    torch.testing.assert_close(model.weight.detach(), before * (1 - 0.1 * 0.5))
+
+
+def test_the_rate_rises_to_its_peak_and_falls_to_zero():
+    config = OptimizerConfig(learning_rate=2.0, warmup=0.2)
+    rates = [learning_rate(progress / 10, config) for progress in range(11)]
+    assert rates == pytest.approx([0, 1, 2, 1.75, 1.5, 1.25, 1, 0.75, 0.5, 0.25, 0])
+    assert learning_rate(1.3, config) == 0
+
+
+@pytest.mark.parametrize(("warmup", "expected"), [(0.0, [1.0, 0.5, 0.0]), (1.0, [0.0, 0.5, 0.0])])
+def test_a_run_may_have_no_warm_up_or_nothing_else(warmup, expected):
+    config = OptimizerConfig(learning_rate=1.0, warmup=warmup)
+    assert [learning_rate(progress, config) for progress in (0.0, 0.5, 1.0)] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2 epochs", (2.0, "epochs", 0)),
+        ("1 epoch", (1.0, "epochs", 0)),
+        ("0.5 epochs", (0.5, "epochs", 0)),
+        ("1000 steps", (1000.0, "steps", 0)),
+        ("1_000 steps", (1000.0, "steps", 0)),
+        ("50M tokens", (5e7, "tokens", 0)),
+        ("2k steps", (2000.0, "steps", 0)),
+        ("1.5G tokens", (1.5e9, "tokens", 0)),
+        (" 4 epochs , at least 300 steps ", (4.0, "epochs", 300)),
+    ],
+)
+def test_durations_are_read_with_their_unit(text, expected):
+    found = Duration.parse(text)
+    assert (found.amount, found.unit, found.minimum_steps) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "3",
+        "epochs",
+        "0 epochs",
+        "-1 epochs",
+        "3 minutes",
+        "1.2.3 epochs",
+        "2 epochs 5",
+        "2 epochs, 300 steps",
+        "_ steps",
+    ],
+)
+def test_what_is_no_duration_is_refused_with_examples(text):
+    with pytest.raises(InputError, match=r"training\.duration: .* is no duration; write `2 epochs`"):
+        Duration.parse(text)
+
+
+def test_progress_is_the_share_of_the_unit_and_waits_for_the_least_steps():
+    assert Duration.parse("4 epochs").progress(1.0, 99, 99) == 0.25
+    assert Duration.parse("100 steps").progress(9.0, 25, 99) == 0.25
+    assert Duration.parse("1k tokens").progress(9.0, 99, 250) == 0.25
+    patient = Duration.parse("1 epoch, at least 40 steps")
+    assert patient.progress(1.0, 10, 0) == 0.25
+    assert patient.progress(1.0, 40, 0) == 1
+    assert patient.progress(0.5, 400, 0) == 0.5

@@ -1,0 +1,180 @@
+"""The token store: what is read back is what was encoded."""
+
+import itertools
+import json
+import math
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs.errors import InputError
+from pretrain import store as store_module
+from pretrain.store import TokenStore, entropy, prepare, store_folder
+from tests.pretraining import small_corpus, small_tokenizer
+from tokenizer import corpus, sentences
+from tokenizer.config import CorpusConfig
+from tokenizer.train import load as load_tokenizer
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def tokenizer_folder(shared):
+    return small_tokenizer(shared)
+
+
+def build(folder: Path, source: CorpusConfig, tokenizer_folder: str, labelled: bool = False):
+    place = store_folder(source, "tokenizer", str(folder / "runs"), labelled)
+    return place, prepare(source, tokenizer_folder, place, labelled)
+
+
+def write_rows(file: Path, rows: list[dict]) -> CorpusConfig:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return CorpusConfig(source=str(file))
+
+
+def sentence_ids(store: TokenStore, document: int) -> list[list[int]]:
+    first, last = store.document_offsets[document], store.document_offsets[document + 1]
+    offsets = store.sentence_offsets[first : last + 1].tolist()
+    return [store.tokens(begin, end).tolist() for begin, end in itertools.pairwise(offsets)]
+
+
+@pytest.mark.parametrize("documents_a_batch", [512, 5])
+def test_ids_read_back_equal_those_of_encoding_each_sentence(
+    shared, tokenizer_folder, tmp_path, monkeypatch, documents_a_batch
+):
+    monkeypatch.setattr(store_module, "DOCUMENTS_A_BATCH", documents_a_batch)
+    source = small_corpus(shared)
+    place, store = build(tmp_path, source, tokenizer_folder)
+    tokenizer = load_tokenizer(tokenizer_folder)
+    expected = [
+        [tokenizer(text, add_special_tokens=False)["input_ids"] for text in sentences.split(document.text, "en", 600)]
+        for document in corpus.read(source)
+    ]
+    assert [sentence_ids(store, number) for number in range(store.document_count)] == expected
+    flat = [ids for document in expected for ids in document]
+    counts = np.bincount(np.concatenate(flat))
+    assert place.result() == {
+        "documents": len(expected),
+        "sentences": len(flat),
+        "one_sentence_documents": sum(len(document) == 1 for document in expected),
+        "tokens": store.token_count,
+        "unigram_entropy": pytest.approx(entropy(counts)),
+    }
+    assert store.token_count == sum(map(len, flat))
+
+
+def test_a_span_may_reach_over_the_sentences_of_a_document(shared, tokenizer_folder, tmp_path):
+    _, store = build(tmp_path, small_corpus(shared), tokenizer_folder)
+    first, last = store.document_offsets[7], store.document_offsets[8]
+    whole = store.tokens(int(store.sentence_offsets[first]), int(store.sentence_offsets[last]))
+    assert whole.tolist() == [token for ids in sentence_ids(store, 7) for token in ids]
+
+
+def test_ids_of_a_small_vocabulary_are_kept_in_two_bytes(shared, tokenizer_folder, tmp_path):
+    _, store = build(tmp_path, small_corpus(shared), tokenizer_folder)
+    assert {buffer.dtype for buffer in store.buffers} == {np.dtype(np.uint16)}
+    assert store.tokens(0, 3).base is not None, "a span is a view"
+
+
+@pytest.mark.parametrize("labels", [(3, 0, 1), ("pos", "neg", "1")])
+@pytest.mark.parametrize("documents_a_batch", [512, 2])
+def test_labels_and_second_texts_stay_with_their_text(
+    tokenizer_folder, tmp_path, monkeypatch, labels, documents_a_batch
+):
+    monkeypatch.setattr(store_module, "DOCUMENTS_A_BATCH", documents_a_batch)
+    texts = ["The old rose.", "\u200b", "The boat finds the gull. The gull leaves.", "Bread and salt.", "The oven."]
+    seconds = ["A spade.", "The hedge meets the lawn.", "", "The quiet track.", "\u200b"]
+    rows = [
+        {"text": text, "other": second, "label": labels[number % 3]}
+        for number, (text, second) in enumerate(zip(texts, seconds, strict=True))
+    ]
+    file = write_rows(tmp_path / "pairs.jsonl", rows)
+    source = CorpusConfig(source=file.source, second_text_column="other")
+    _, store = build(tmp_path, source, tokenizer_folder, labelled=True)
+    tokenizer = load_tokenizer(tokenizer_folder)
+    encode = [[tokenizer(row[key], add_special_tokens=False)["input_ids"] for key in ("text", "other")] for row in rows]
+    assert [sentence_ids(store, number) for number in range(store.document_count)] == encode
+    assert store.labels == [row["label"] for row in rows]
+    assert [type(label) for label in store.labels] == [type(row["label"]) for row in rows]
+    assert store.label_names == {label: str(label) for label in labels}
+
+
+def test_a_column_of_label_names_is_kept(tokenizer_folder, tmp_path):
+    rows = [{"text": "The rose.", "label": 1, "name": "good"}, {"text": "The salt.", "label": 0, "name": "bad"}]
+    file = write_rows(tmp_path / "named.jsonl", rows)
+    source = CorpusConfig(source=file.source, label_name_column="name")
+    _, store = build(tmp_path, source, tokenizer_folder, labelled=True)
+    assert (store.labels, store.label_names) == ([1, 0], {1: "good", 0: "bad"})
+
+
+def test_a_labelled_text_is_one_sentence_and_an_unlabelled_store_has_no_labels(tokenizer_folder, tmp_path):
+    source = write_rows(tmp_path / "two.jsonl", [{"text": "The rose.\nThe salt.", "label": "x"}])
+    _, labelled = build(tmp_path, source, tokenizer_folder, labelled=True)
+    _, plain = build(tmp_path, source, tokenizer_folder)
+    assert len(sentence_ids(labelled, 0)) == 1
+    assert len(sentence_ids(plain, 0)) == 2
+    assert (labelled.labels, plain.labels) == (["x"], [])
+
+
+def test_sentences_and_documents_without_a_token_are_dropped(tokenizer_folder, tmp_path):
+    file = tmp_path / "gaps.txt"
+    file.write_text("The rose.\n\u200b\nThe salt.\n\n\u200b\u200b\n\nThe boat.\n", encoding="utf-8")
+    place, store = build(tmp_path, CorpusConfig(source=str(file)), tokenizer_folder)
+    assert np.diff(store.document_offsets).tolist() == [2, 1]
+    assert np.diff(store.sentence_offsets).min() > 0
+    assert (place.result()["documents"], place.result()["sentences"]) == (2, 3)
+
+
+def test_a_corpus_whose_text_leaves_no_token_is_refused(tokenizer_folder, tmp_path):
+    file = tmp_path / "invisible.txt"
+    file.write_text("\u200b\n\n\u200b\n", encoding="utf-8")
+    place = store_folder(CorpusConfig(source=str(file)), "tokenizer", str(tmp_path / "runs"))
+    with pytest.raises(InputError, match=r"corpus\.source.*holds no token"):
+        prepare(CorpusConfig(source=str(file)), tokenizer_folder, place)
+    assert not place.finished
+
+
+def test_two_that_want_the_same_store_at_once_build_it_once(shared, tokenizer_folder, tmp_path, monkeypatch):
+    source, built, found = small_corpus(shared), [], []
+    original = store_module.build
+
+    def slow(*arguments):
+        built.append(threading.get_ident())
+        time.sleep(0.2)
+        return original(*arguments)
+
+    monkeypatch.setattr(store_module, "build", slow)
+    place = store_folder(source, "tokenizer", str(tmp_path / "runs"))
+    together = threading.Barrier(2)
+
+    def want():
+        together.wait()
+        found.append(prepare(source, tokenizer_folder, place).token_count)
+
+    threads = [threading.Thread(target=want) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(built) == 1
+    assert len(found) == 2
+    assert found[0] == found[1] > 0
+
+
+def test_the_store_of_another_tokenizer_or_of_labels_lies_elsewhere(shared, tmp_path):
+    source, runs = small_corpus(shared), str(tmp_path)
+    folders = {store_folder(source, name, runs, labelled).path for name in "ab" for labelled in (False, True)}
+    assert len(folders) == 4
+
+
+def test_entropy_of_a_uniform_distribution_is_the_logarithm_of_its_size():
+    assert entropy(np.array([5] * 8 + [0])) == pytest.approx(math.log(8))
+    assert entropy(np.array([9, 0])) == 0
+    assert entropy(np.array([3, 1])) == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
