@@ -310,19 +310,23 @@ def run_cells(missing: Sequence[Cell], config: CompareConfig) -> None:
     count = min(len(missing), config.processes or max(1, (os.cpu_count() or 1) // threads))
     print(f"{len(missing)} runs, {count} at a time", flush=True)
     pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_quiet)
-    with pool:
-        waiting = {pool.submit(_run_cell, cell.config, cell.command): cell for cell in missing}
-        try:
-            for ended in progress(as_completed(waiting), "fine-tuning", "runs", total=len(waiting)):
-                cell, seconds, accuracy = waiting[ended], *ended.result()
-                log.info(
-                    "%s, %d labels, seed %d: test accuracy %.4f (%.0f s)",
-                    cell.model, cell.label_budget, cell.seed, accuracy, seconds,
-                )  # fmt: skip
-        except BrokenProcessPool:
+    waiting = {pool.submit(_run_cell, cell.config, cell.command): cell for cell in missing}
+    try:
+        for ended in progress(as_completed(waiting), "fine-tuning", "runs", total=len(waiting)):
+            cell, seconds, accuracy = waiting[ended], *ended.result()
+            log.info(
+                "%s, %d labels, seed %d: test accuracy %.4f (%.0f s)",
+                cell.model, cell.label_budget, cell.seed, accuracy, seconds,
+            )  # fmt: skip
+    except BaseException as error:
+        # Not one more run is to start, and those under way end now: they go on from their checkpoints next time.
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()
+        if isinstance(error, BrokenProcessPool):
             raise InputError("a run was killed (out of memory?); the finished ones are kept: run again") from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def _quiet() -> None:

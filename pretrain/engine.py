@@ -8,9 +8,10 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
+import filelock
 import torch
 from accelerate import Accelerator
 
@@ -98,15 +99,43 @@ def describe(accelerator: Accelerator) -> dict[str, Any]:
 
 
 def train(run: Training, description: str) -> Position:
-    """Train to the end of the run's duration, from the newest checkpoint if there is one."""
+    """Train to the end of the run's duration, from the newest checkpoint if there is one.
+
+    Raises:
+        InputError: another process is at work in the run folder, or the checkpoint has another precision.
+    """
+    with alone(run):
+        position, journal = _begin(run, description)
+        with contextlib.closing(journal):
+            return _train(run, position, journal)
+
+
+@contextlib.contextmanager
+def alone(run: Training) -> Generator[None]:
+    """Keep other processes from training in the same run folder.
+
+    Raises:
+        InputError: one does.
+    """
+    lock = filelock.FileLock(run.folder.path / ".lock")
+    if run.accelerator.is_main_process:
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise InputError(f"{run.folder.path}: another process is training here; wait for it or end it") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _train(run: Training, position: Position, journal: Journal) -> Position:
     accelerator, model, optimizer, config = run.accelerator, run.model, run.optimizer, run.config
     duration = Duration.parse(config.duration)
-    position, journal = _begin(run, description)
     batches, carry = _batches(run, position), None
     started = time.monotonic() - position.seconds
-    while (done := duration.progress(position.epochs, position.step, position.tokens)) < 1 and not _early(
-        run, position
-    ):
+    done = duration.progress(position.epochs, position.step, position.tokens)
+    while done < 1 and not _early(run, position):
         # ---------------------------------------------------------------------------------------- one step
         micro_batches = next(batches)
         totals = step_totals(accelerator, micro_batches)
@@ -139,10 +168,10 @@ def train(run: Training, description: str) -> Position:
             _evaluate(run, position, journal)
         if position.step % config.save_every == 0:
             _save(run, position, journal)
+        done = reached
     if position.evaluated_step != position.step:
         _evaluate(run, position, journal)
     _save(run, position, journal)
-    journal.close()
     return position
 
 

@@ -46,7 +46,7 @@ def test_every_shipped_file_parses_and_points_at_what_is_there(file: Path) -> No
     for key in ("tokenizer", "pretrain", "finetune"):
         reference = getattr(config, key, None)
         assert reference is None or (ROOT / reference).is_file()
-    if hasattr(config, "training"):
+    if isinstance(config, PretrainConfig | FinetuneConfig):
         assert Duration.parse(config.training.duration).amount > 0
     if isinstance(config, CompareConfig):
         for keys in config.models.values():

@@ -166,3 +166,15 @@ def test_a_corpus_of_one_document_is_refused_before_training(tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"holds 1 document\(s\)"):
         compare.run(config_in(tmp_path))
     assert not (tmp_path / "runs").exists()
+
+
+def test_after_a_failed_run_no_other_is_started(compared: Path, tmp_path: Path) -> None:
+    config = config_in(compared, models={"lstm": {"training.batch_size": 4}}, seeds=[0, 1, 2])
+    found = compare.cells(config, {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))})
+    # A file in the place of the first run's folder makes it fail, whatever the order of the others.
+    found[0].folder.path.write_text("in the way", encoding="utf-8")
+    with pytest.raises(OSError, match=found[0].folder.path.name):
+        compare.run_cells(found, config)
+    begun = [cell for cell in found if cell.folder.path.is_dir()]
+    assert len(begun) <= 1
+    found[0].folder.path.unlink()

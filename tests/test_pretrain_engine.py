@@ -1,5 +1,6 @@
 """The engine: one curve, whatever the micro-batches, the workers and the interruptions."""
 
+import gc
 import logging
 import os
 import shutil
@@ -9,9 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import filelock
 import pytest
 import yaml
 
+import pretrain.run
 from configs.command_line import as_dict
 from configs.errors import InputError
 from pretrain import checkpoints
@@ -63,6 +66,9 @@ def test_four_micro_batches_give_the_curve_of_one(shared):
     assert one.path != four.path
     assert len(losses(one)) == 10
     assert losses(four) == pytest.approx(losses(one), abs=1e-5)
+    # Adam and clipping hide a factor on the gradient from the losses.
+    norms = [[row["gradient_norm"] for row in read_rows(folder.metrics) if "loss" in row] for folder in (one, four)]
+    assert norms[1] == pytest.approx(norms[0], rel=1e-3)
     for name in ("eval_mlm_loss", "eval_nsp_loss"):
         assert four.result()[name] == pytest.approx(one.result()[name], abs=1e-4)
     assert [row["tokens"] for row in read_rows(four.metrics)] == [row["tokens"] for row in read_rows(one.metrics)]
@@ -193,6 +199,7 @@ def test_a_checkpoint_of_another_precision_is_refused(shared, tmp_path):
     folder = run(config)
     (folder.path / "result.json").unlink()
     place = checkpoints.newest(folder.checkpoints)
+    assert place is not None
     rewrite_state(place, precision="bf16")
     assert checkpoints.damage(place) is None
     with pytest.raises(InputError, match="mixed_precision 'bf16', this run has 'no'"):
@@ -210,6 +217,36 @@ def test_checkpoints_beyond_those_kept_are_deleted(shared, tmp_path):
     assert not list(folder.checkpoints.glob(".step-*"))
 
 
+def test_the_loss_of_a_step_is_the_sum_of_both_tasks(unbroken):
+    rows = [row for row in read_rows(unbroken.metrics) if "loss" in row]
+    assert len(rows) == 16
+    for row in rows:
+        assert row["loss"] == pytest.approx(row["mlm_loss"] + row["nsp_loss"], abs=1e-5)
+
+
 def test_evaluations_are_spread_evenly_and_the_last_is_at_the_end(unbroken):
     evaluated = [row["step"] for row in read_rows(unbroken.metrics) if "eval_loss" in row]
     assert evaluated == [4, 8, 12, 16]
+
+
+def test_a_second_process_in_the_same_run_folder_is_refused(shared, tmp_path):
+    config = changed(small_run(shared), runs=str(tmp_path))
+    folder = run_folder(config)
+    folder.path.mkdir(parents=True)
+    with filelock.FileLock(folder.path / ".lock"), pytest.raises(InputError, match="another process is training here"):
+        run(config)
+    assert not folder.finished
+    assert run(config).finished
+
+
+def test_an_error_in_the_middle_leaves_no_file_open(shared, tmp_path, monkeypatch):
+    config = changed(small_run(shared), runs=str(tmp_path))
+
+    def fail(*_):
+        raise RuntimeError("the disk is on fire")
+
+    monkeypatch.setattr(pretrain.run, "evaluate", fail)
+    with pytest.raises(RuntimeError, match="on fire"):
+        run(config)
+    gc.collect()
+    assert (run_folder(config).metrics).read_text(encoding="utf-8")

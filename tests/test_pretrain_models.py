@@ -89,7 +89,7 @@ def test_departures_from_a_size_are_taken_and_impossible_heads_refused(tokenizer
 def test_an_initializer_range_of_null_goes_by_the_width(tokenizer):
     config = EncoderConfig(layers=1, hidden_size=64, initializer_range=None)
     assert bert_config(config, tokenizer).initializer_range == 1 / 8
-    weight = new_encoder(config, tokenizer, 0).bert.encoder.layer[0].intermediate.dense.weight
+    weight = new_encoder(config, tokenizer, 0).get_parameter("bert.encoder.layer.0.intermediate.dense.weight")
     assert weight.std().item() == pytest.approx(1 / 8, rel=0.05)
 
 
@@ -177,13 +177,13 @@ def test_recurrence_starts_orthogonal_and_forget_gates_open(cell, bidirectional)
 def test_word_vectors_and_classifier_keep_their_own_initialisation():
     torch.manual_seed(0)
     model = RecurrentForSequenceClassification(RecurrentConfig(vocab_size=2000, num_labels=2, initializer_range=0.1))
-    assert model.embeddings.weight.std().item() == pytest.approx(0.1, rel=0.02)
-    assert not model.embeddings.weight[0].any(), "the padding's vector"
+    assert model.get_parameter("embeddings.weight").std().item() == pytest.approx(0.1, rel=0.02)
+    assert not model.get_parameter("embeddings.weight")[0].any(), "the padding's vector"
     bound = (6 / (128 + 2)) ** 0.5
     assert bound * 0.9 < model.classifier.weight.abs().max().item() <= bound
     assert not model.classifier.bias.any()
     bound = (6 / (128 + 128)) ** 0.5
-    for gate in model.layers[0].forward_cell.weight_ih_l0.split(128):
+    for gate in model.get_parameter("layers.0.forward_cell.weight_ih_l0").split(128):
         assert gate.std().item() == pytest.approx(bound / 3**0.5, rel=0.03), "Glorot, each gate by itself"
 
 
@@ -282,7 +282,7 @@ def test_a_checkpoint_by_its_path_is_loaded(tokenizer, checkpoint):
 @pytest.mark.parametrize("name", ["bert", "bert-scratch", "lstm"])
 def test_what_is_fresh_is_a_function_of_the_seed(tokenizer, checkpoint, name):
     heads = [
-        classifier(ClassifierConfig(name=name), checkpoint, tokenizer, CLASSES, seed).classifier.weight
+        classifier(ClassifierConfig(name=name), checkpoint, tokenizer, CLASSES, seed).get_parameter("classifier.weight")
         for seed in (0, 0, 1)
     ]
     assert torch.equal(heads[0], heads[1])
