@@ -51,6 +51,8 @@ class FinetuneConfig:
     """Stop after so many evaluations without a better one; null never stops early."""
     seed: int = 0
     """Of fresh weights, the labels drawn, order and dropout."""
+    log_with: str | list[str] | None = outside_digest(None)  # noqa: RUF009
+    """Trackers of accelerate beside `metrics.jsonl`, such as `tensorboard` or `[tensorboard, trackio]`."""
     runs: str = outside_digest("runs")
     """The folder that receives run folders."""
 

@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
+from configs.command_line import as_dict
 from configs.errors import InputError
 from configs.run_folder import RunFolder
 from finetune import bag_of_words
@@ -62,7 +63,7 @@ def run(config: FinetuneConfig) -> RunFolder:
 
 def _run_neural(config: FinetuneConfig, folder: RunFolder) -> RunFolder:
     checkpoint, tokenizer_folder, _ = upstream(config)
-    accelerator = new_accelerator(config.training.log_with, config.training.threads, folder)
+    accelerator = new_accelerator(config.log_with, config.training.threads, folder, as_dict(config))
     tokenizer = load_tokenizer(tokenizer_folder)
     with accelerator.main_process_first():
         task = task_of(config, tokenizer, tokenizer_folder)

@@ -149,8 +149,6 @@ class TrainingConfig:
     """Processes that prepare batches; the batches do not depend on their number."""
     threads: int | None = None
     """CPU threads; null leaves the choice to torch. Another number may change results in the last bit."""
-    log_with: list[str] = outside_digest(())  # noqa: RUF009
-    """Trackers of accelerate beside `metrics.jsonl`, such as `[tensorboard]`."""
 
     def __post_init__(self) -> None:
         """Refuse counts below one."""
@@ -191,6 +189,8 @@ class PretrainConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     seed: int = 0
     """Of initial weights, held-out documents, pairs, masks, order and dropout."""
+    log_with: str | list[str] | None = outside_digest(None)  # noqa: RUF009
+    """Trackers of accelerate beside `metrics.jsonl`, such as `tensorboard` or `[tensorboard, trackio]`."""
     runs: str = outside_digest("runs")
     """The folder that receives run folders."""
 

@@ -14,7 +14,9 @@ from typing import Any
 import filelock
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
 
+from configs.command_line import suggestion
 from configs.errors import InputError
 from configs.run_folder import RunFolder
 from pretrain import checkpoints
@@ -79,13 +81,41 @@ class Training:
     """Stop after so many evaluations without a new best."""
 
 
-def new_accelerator(trackers: Any, threads: int | None, folder: RunFolder) -> Accelerator:
-    """Accelerate's view of the devices, with the trackers started in the run folder."""
+def new_accelerator(
+    trackers: str | list[str] | None, threads: int | None, folder: RunFolder, config: dict[str, Any]
+) -> Accelerator:
+    """Accelerate's view of the devices, with the trackers started in the run folder.
+
+    Raises:
+        InputError: a tracker is unknown to accelerate or not installed.
+    """
     if threads is not None:
         torch.set_num_threads(threads)
-    accelerator = Accelerator(log_with=list(trackers) or None, project_dir=str(folder.path))
-    accelerator.init_trackers("bertlet")
+    names = [trackers] if isinstance(trackers, str) else list(trackers or [])
+    installed = [str(tracker) for tracker in get_available_trackers()]
+    for name in names:
+        if name not in installed:
+            raise InputError(
+                f"log_with: {name!r} is unknown to accelerate or not installed{suggestion(name, installed)}"
+            )
+    accelerator = Accelerator(log_with=list(names) or None, project_dir=str(folder.path))
+    accelerator.init_trackers("bertlet", config=flat(config))
     return accelerator
+
+
+def flat(config: dict[str, Any]) -> dict[str, str | int | float | bool]:
+    """Nested keys dotted, and whatever no tracker can show as text.
+
+    >>> flat({"seed": 1, "model": {"size": "tiny", "layers": None}})
+    {'seed': 1, 'model.size': 'tiny', 'model.layers': 'None'}
+    """
+    found: dict[str, str | int | float | bool] = {}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{inner_name}": inner for inner_name, inner in flat(value).items()}
+        else:
+            found[name] = value if isinstance(value, str | int | float | bool) else str(value)
+    return found
 
 
 def describe(accelerator: Accelerator) -> dict[str, Any]:

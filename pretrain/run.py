@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from configs.command_line import as_dict
 from configs.errors import InputError
 from configs.run_folder import RunFolder
 from pretrain import start
@@ -40,7 +41,7 @@ def run(config: PretrainConfig) -> RunFolder:
         log.info("pretrain: %s is finished", folder.path)
         return folder
     tokenizer_folder, tokenizer_digest = find_tokenizer(config.tokenizer, config.runs)
-    accelerator = new_accelerator(config.training.log_with, config.training.threads, folder)
+    accelerator = new_accelerator(config.log_with, config.training.threads, folder, as_dict(config))
     tokenizer = load_tokenizer(tokenizer_folder)
     with accelerator.main_process_first():
         store = prepare(config.corpus, tokenizer_folder, store_folder(config.corpus, tokenizer_digest, config.runs))

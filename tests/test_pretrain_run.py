@@ -247,7 +247,8 @@ def test_a_start_from_cooccurrences_begins_below_a_random_one(config, tmp_path):
 def test_a_tracker_of_accelerate_writes_beside_the_journal(config, tmp_path):
     tracked = changed(
         config,
-        training={"duration": "4 steps", "log_every": 2, "log_with": ["tensorboard"]},
+        training={"duration": "4 steps", "log_every": 2},
+        log_with="tensorboard",
         runs=str(tmp_path / "runs"),
     )
     pytest.importorskip("tensorboard")
@@ -256,3 +257,9 @@ def test_a_tracker_of_accelerate_writes_beside_the_journal(config, tmp_path):
     assert events
     assert sum(file.stat().st_size for file in events) > 500
     assert len([row for row in read_rows(folder.metrics) if "loss" in row]) == 2
+
+
+@pytest.mark.parametrize("name", ["tensorbored", "wandb"])
+def test_an_unknown_or_absent_tracker_is_refused(shared, tmp_path, name):
+    with pytest.raises(InputError, match="log_with"):
+        run(small_run(shared, runs=str(tmp_path), log_with=name))
