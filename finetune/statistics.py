@@ -13,7 +13,7 @@ import scipy.stats
 
 from configs.errors import InputError
 from configs.run_folder import RunFolder
-from finetune.config import RECURRENT, FinetuneConfig
+from finetune.config import BAG_OF_WORDS, RECURRENT, FinetuneConfig
 from finetune.results import correct
 
 
@@ -140,7 +140,7 @@ def compare(runs: Sequence[Run], confidence: float) -> Comparison:
     models = list(dict.fromkeys(run.model for run in runs))
     seeds = list(dict.fromkeys(run.seed for run in runs))
     place = {(run.model, run.label_budget, run.seed): run for run in runs}
-    scores, best = [], {}
+    scores, best, cautions = [], {}, {}
     for budget in budgets:
         rows = {model: [place[model, budget, seed] for seed in seeds] for model in models}
         best_model = best_recurrent(rows)
@@ -154,7 +154,9 @@ def compare(runs: Sequence[Run], confidence: float) -> Comparison:
             if best_model is not None and model != best_model:
                 difference = mean_interval(answers[model] - answers[best_model], confidence)
             scores.append(score(model, budget, found, mean_interval(answers[model], confidence), difference))
-    verdicts = [verdict(scores, budget, best.get(budget)) for budget in budgets]
+        if {"bert", BAG_OF_WORDS} <= set(answers):
+            cautions[budget] = caution(mean_interval(answers[BAG_OF_WORDS] - answers["bert"], confidence))
+    verdicts = [verdict(scores, budget, best.get(budget)) + cautions.get(budget, "") for budget in budgets]
     return Comparison(confidence, seeds, scores, best, verdicts, " ".join(verdicts))
 
 
@@ -204,6 +206,21 @@ def verdict(scores: Sequence[Score], budget: int, best: str | None) -> str:
         return f"No difference shown at {labels}: pretraining's {gain} over the best recurrent baseline ({best})."
     outcome = "gains" if difference.estimate > 0 else "loses"
     return f"Pretraining {outcome} {gain} at {labels} over the best recurrent baseline ({best})."
+
+
+def caution(lead: Interval) -> str:
+    """What to add to a verdict where counting words does better than the pretrained model; nothing elsewhere.
+
+    >>> caution(Interval(0.02, 0.01, 0.03))
+    ' But bag-of-words is ahead of it by +2.0 [+1.0, +3.0] points.'
+    >>> caution(Interval(0.02, -0.01, 0.05))
+    ''
+    """
+    if lead.low <= 0:
+        return ""
+    return (
+        f" But bag-of-words is ahead of it by {points(lead.estimate)} [{points(lead.low)}, {points(lead.high)}] points."
+    )
 
 
 def points(share: float) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from finetune.statistics import Interval, Score, mean_interval, verdict
+from finetune.statistics import Interval, Score, caution, mean_interval, verdict
 
 
 def test_without_differences_between_seeds_the_interval_is_that_of_the_texts() -> None:
@@ -88,3 +88,9 @@ def test_the_verdict_follows_from_the_interval(difference: Interval, expected: s
 
 def test_without_bert_there_is_no_verdict() -> None:
     assert "no verdict" in verdict([score("lstm", None)], 1000, "lstm")
+
+
+def test_a_verdict_does_not_hide_that_counting_words_does_better() -> None:
+    assert caution(Interval(0.05, 0.02, 0.08)) == " But bag-of-words is ahead of it by +5.0 [+2.0, +8.0] points."
+    assert caution(Interval(0.05, -0.02, 0.12)) == ""
+    assert caution(Interval(-0.05, -0.08, -0.02)) == ""
