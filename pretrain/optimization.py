@@ -36,8 +36,8 @@ def learning_rate(progress: float, config: OptimizerConfig) -> float:
     """Linear warm-up from 0, then linear decay to 0, as a function of how much of the run is done.
 
     >>> config = OptimizerConfig(learning_rate=1.0, warmup=0.1)
-    >>> learning_rate(0.05, config), learning_rate(0.1, config), learning_rate(0.55, config), learning_rate(1, config)
-    (0.5, 1.0, 0.5, 0.0)
+    >>> [round(learning_rate(done, config), 6) for done in (0.05, 0.1, 0.55, 1)]
+    [0.5, 1.0, 0.5, 0.0]
     """
     if progress < config.warmup:
         return config.learning_rate * progress / config.warmup
