@@ -182,7 +182,8 @@ def score(model: str, budget: int, runs: Sequence[Run], accuracy: Interval, diff
         model=model,
         label_budget=budget,
         accuracies=accuracies,
-        accuracy=accuracy,
+        # With few seeds a t interval may leave what an accuracy can be.
+        accuracy=Interval(accuracy.estimate, max(0.0, accuracy.low), min(1.0, accuracy.high)),
         spread=float(np.std(accuracies, ddof=1)),
         macro_f1=mean("test_macro_f1"),
         matthews=mean("test_matthews"),
