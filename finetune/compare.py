@@ -23,9 +23,9 @@ from configs.command_line import load, parse, value_text
 from configs.errors import InputError, run_command
 from configs.run_folder import RunFolder, outside_digest
 from configs.terminal import progress, show_progress_lines
-from finetune.config import BAG_OF_WORDS, RECURRENT, FinetuneConfig, check_model_name, parts
+from finetune.config import BAG_OF_WORDS, FinetuneConfig, check_model_name, parts
 from finetune.config import run_folder as finetune_folder
-from pretrain.config import PretrainConfig, require_between
+from pretrain.config import RECURRENT, PretrainConfig, require_between
 from pretrain.config import run_folder as pretrain_folder
 from tokenizer import corpus
 from tokenizer.config import CorpusConfig, TokenizerConfig, require_at_least

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from configs.run_folder import RunFolder
 from finetune.statistics import Comparison, Run, Score, points
+from pretrain.journal import read_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,7 +115,7 @@ def accuracy_picture(comparison: Comparison) -> str:
 
 def pretraining_picture(pretrained: RunFolder) -> str:
     """Masked-LM loss and next-sentence accuracy against tokens, on training and held-out pairs; SVG."""
-    rows = [json.loads(line) for line in pretrained.metrics.read_text(encoding="utf-8").splitlines()]
+    rows = read_rows(pretrained.metrics)
     result = pretrained.result()
     figure, axes = _figure(2)
     lines = (

@@ -13,8 +13,9 @@ import scipy.stats
 
 from configs.errors import InputError
 from configs.run_folder import RunFolder
-from finetune.config import BAG_OF_WORDS, RECURRENT, FinetuneConfig
+from finetune.config import BAG_OF_WORDS, FinetuneConfig
 from finetune.results import correct
+from pretrain.config import RECURRENT
 
 
 class Run(Protocol):

@@ -14,6 +14,9 @@ from tokenizer.config import CorpusConfig, require_at_least
 from tokenizer.train import HUB_ID
 from tokenizer.train import find as find_tokenizer
 
+# The recurrent models by name: their cell, and whether a second one runs backwards.
+RECURRENT = {"rnn": ("rnn", False), "lstm": ("lstm", False), "bilstm": ("lstm", True)}
+
 Size = Literal["tiny", "mini", "small", "medium", "base"]
 
 

@@ -13,7 +13,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, BertForPreTraining
 
 from configs.errors import InputError
-from pretrain.config import ClassifierConfig, EncoderConfig
+from pretrain.config import RECURRENT, ClassifierConfig, EncoderConfig
 from pretrain.modeling_recurrent import RecurrentConfig, RecurrentForSequenceClassification
 
 AutoConfig.register(RecurrentConfig.model_type, RecurrentConfig)
@@ -22,8 +22,6 @@ AutoModelForSequenceClassification.register(RecurrentConfig, RecurrentForSequenc
 # Layers and widths of google-research/bert's released sizes (README, "Smaller BERT Models").
 SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "medium": (8, 512), "base": (12, 768)}
 WIDTH_OF_A_HEAD = 64
-# Cells and whether a second one runs backwards.
-RECURRENT = {"rnn": ("rnn", False), "lstm": ("lstm", False), "bilstm": ("lstm", True)}
 
 
 def bert_config(config: EncoderConfig, tokenizer: Any) -> BertConfig:
