@@ -6,21 +6,17 @@ models × seeds × label budgets; each cell is one fine-tuning run, printed as t
 import dataclasses
 import itertools
 import logging
-import multiprocessing
 import os
 import shlex
-import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from configs.command_line import load, parse, value_text
 from configs.errors import InputError, run_command
+from configs.processes import side_by_side
 from configs.run_folder import RunFolder, outside_digest
 from configs.terminal import progress, show_progress_lines
 from finetune.config import BAG_OF_WORDS, FinetuneConfig, check_model_name, parts
@@ -310,47 +306,20 @@ def run_cells(missing: Sequence[Cell], config: CompareConfig) -> None:
     threads = missing[0].config.training.threads or (os.cpu_count() or 1)
     count = min(len(missing), config.processes or max(1, (os.cpu_count() or 1) // threads))
     print(f"{len(missing)} runs, {count} at a time", flush=True)
-    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_quiet)
-    waiting = {pool.submit(_run_cell, cell.config, cell.command): cell for cell in missing}
-    try:
-        for ended in progress(as_completed(waiting), "fine-tuning", "runs", total=len(waiting)):
-            cell, seconds, accuracy = waiting[ended], *ended.result()
-            log.info(
-                "%s, %d labels, seed %d: test accuracy %.4f (%.0f s)",
-                cell.model, cell.label_budget, cell.seed, accuracy, seconds,
-            )  # fmt: skip
-    except BaseException as error:
-        # Not one more run is to start, and those under way end now: they go on from their checkpoints next time.
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in multiprocessing.active_children():
-            child.terminate()
-        if isinstance(error, BrokenProcessPool):
-            raise InputError("a run was killed (out of memory?); the finished ones are kept: run again") from None
-        raise
-    pool.shutdown()
+    done = side_by_side(_run_cell, missing, count)
+    for cell, (seconds, accuracy) in progress(done, "fine-tuning", "runs", total=len(missing)):
+        log.info(
+            "%s, %d labels, seed %d: test accuracy %.4f (%.0f s)",
+            cell.model, cell.label_budget, cell.seed, accuracy, seconds,
+        )  # fmt: skip
 
 
-def _quiet() -> None:
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    # Ctrl-C reaches the whole group: the children end without a word, the parent speaks.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A killed comparison must not leave runs behind that nobody waits for."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _run_cell(config: FinetuneConfig, command: str) -> tuple[float, float]:
+def _run_cell(cell: Cell) -> tuple[float, float]:
     """Seconds and test accuracy of a run."""
-    print(f"$ {command}", flush=True)
+    print(f"$ {cell.command}", flush=True)
     from finetune.run import run as finetune
 
-    result = finetune(config).result()
+    result = finetune(cell.config).result()
     return result["seconds"], result["test_accuracy"]
 
 

@@ -10,7 +10,7 @@ from configs.errors import InputError
 from configs.run_folder import RunFolder, outside_digest
 from pretrain.config import RECURRENT, ClassifierConfig, OptimizerConfig, TrainingConfig, require_between
 from pretrain.config import find as find_pretrained
-from tokenizer import corpus
+from tokenizer import shards
 from tokenizer.config import CorpusConfig, require_at_least
 from tokenizer.train import find as find_tokenizer
 
@@ -123,5 +123,5 @@ def run_folder(config: FinetuneConfig) -> RunFolder:
     for key, place in {"validation": config.validation, "test": config.test}.items():
         if place is not None and "/" in place and not Path(place).exists():
             raise InputError(f"{key}: no such file or folder: {place!r}")
-    corpora = [corpus.fingerprint(found) for _, found in sorted(parts(config).items())]
+    corpora = [shards.fingerprint(found) for _, found in sorted(parts(config).items())]
     return RunFolder.of("finetune", config, [upstream(config)[2], *corpora])

@@ -16,6 +16,7 @@ from configs.errors import InputError, run_command
 from configs.run_folder import RunFolder
 from configs.terminal import show_progress_lines
 from finetune import hub
+from pretrain.config import second_tasks
 
 log = logging.getLogger("finetune.export")
 
@@ -67,6 +68,7 @@ def card(folder: RunFolder, result: dict[str, Any]) -> str:
         config=config,
         model=model,
         result=result,
+        second_tasks=second_tasks(result),
         environment=environment,
         accuracy=None if "test_accuracy" not in result else _accuracy(result),
         corpus=_corpus(config["corpus"]["source"]),

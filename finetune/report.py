@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from configs.run_folder import RunFolder
 from finetune.statistics import Comparison, Run, Score, points
+from pretrain.config import second_tasks
 from pretrain.journal import read_rows
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def write(
         tables=tables(comparison),
         pictures={name: Markup(_embedded(picture, name)) for name, picture in pictures.items()},
         pretraining=None if pretrained is None else pretrained.result(),
+        second_tasks=[] if pretrained is None else second_tasks(pretrained.result()),
         synthetic=first.config.corpus.source == "sample",
         task=first.config,
         facts=first.folder.result(),
@@ -114,14 +116,15 @@ def accuracy_picture(comparison: Comparison) -> str:
 
 
 def pretraining_picture(pretrained: RunFolder) -> str:
-    """Masked-LM loss and next-sentence accuracy against tokens, on training and held-out pairs; SVG."""
+    """Masked-LM loss, and the accuracy of what stands beside it, against tokens, in training and held out; SVG."""
     rows = read_rows(pretrained.metrics)
     result = pretrained.result()
-    figure, axes = _figure(2)
-    lines = (
-        ("mlm_loss", "masked-LM loss, nats", result["eval_unigram_entropy"], "unigram entropy"),
-        ("nsp_accuracy", "next-sentence accuracy", result["eval_nsp_majority"], "majority label"),
-    )
+    lines = [("mlm_loss", "masked-LM loss, nats", result["eval_unigram_entropy"], "unigram entropy")]
+    lines += [
+        (f"{task.prefix}_accuracy", f"{task.name} accuracy", task.majority, "majority label")
+        for task in second_tasks(result)
+    ]
+    figure, axes = _figure(len(lines))
     for place, (metric, label, floor, floor_name) in zip(axes, lines, strict=True):
         _curve(place, rows, metric, "training", COLOURS[2], 1.0)
         _curve(place, rows, f"eval_{metric}", "held out", COLOURS[5], 2.0)

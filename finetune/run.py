@@ -1,7 +1,6 @@
 """One fine-tuning run: a model, a seed, a label budget."""
 
 import dataclasses
-import functools
 import logging
 import shutil
 from typing import Any
@@ -21,11 +20,13 @@ from finetune.results import finish
 from finetune.scores import scores
 from finetune.tasks import LabelSet, TextEpoch, TextSource, drawn, for_evaluation, label_set, validation_places
 from pretrain import checkpoints
-from pretrain.batches import PairEncoding, steps_of
+from pretrain.batches import steps_of
+from pretrain.continued import quiet_transformers
 from pretrain.engine import Training, describe, new_accelerator, on_device, train
-from pretrain.models import classifier, quiet_transformers
+from pretrain.models import classifier
 from pretrain.objectives import classification
 from pretrain.optimization import Duration, adamw
+from pretrain.sequences import Encoding
 from pretrain.store import TokenStore, prepare, store_folder
 from tokenizer.train import find as find_tokenizer
 from tokenizer.train import load as load_tokenizer
@@ -79,9 +80,9 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> RunFolder:
             accelerator=accelerator,
             model=prepared,
             optimizer=optimizer,
-            source=TextSource(task.train, task.train_chosen, config.training.batch_size, config.seed),
+            phases=[(1.0, TextSource(task.train, task.train_chosen, config.training.batch_size, config.seed))],
             objective=classification,
-            evaluate=functools.partial(measured, accelerator, held_out),
+            evaluate=lambda model, phase: measured(accelerator, held_out, model),
             config=config.training,
             optimization=config.optimizer,
             folder=folder,
@@ -123,7 +124,7 @@ def task_of(config: FinetuneConfig, tokenizer: Any, tokenizer_folder: str) -> Ta
         place = store_folder(source, digest, config.runs, labelled=True)
         stores[name] = prepare(source, tokenizer_folder, place, labelled=True)
     classes = label_set(stores["train"].labels, stores["train"].label_names, found["train"])
-    encoding = PairEncoding.of(tokenizer)
+    encoding = Encoding.of(tokenizer)
     texts = {
         name: TextEpoch(
             store=store,

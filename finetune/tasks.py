@@ -13,8 +13,9 @@ import torch
 
 from configs.errors import InputError
 from finetune.config import FinetuneConfig, parts
-from pretrain.batches import Batch, PairEncoding, bucketed, in_order
+from pretrain.batches import Batch, bucketed, in_order
 from pretrain.randomness import permutation
+from pretrain.sequences import Encoding
 from pretrain.store import TokenStore
 from tokenizer import corpus
 from tokenizer.config import CorpusConfig
@@ -135,7 +136,7 @@ class TextEpoch:
 
     store: TokenStore
     classes_N: np.ndarray
-    encoding: PairEncoding
+    encoding: Encoding
     sequence_length: int
     head_share: float
     batches: list[np.ndarray]

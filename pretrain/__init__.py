@@ -4,9 +4,12 @@ In: a tokenizer and a corpus. Out: `runs/pretrain/<name>-<digest>/`, its `model/
 Read in this order:
 
 - `config.py`: every key of a pretraining run
-- `store.py`: the corpus as flat ids on disk; `pairs.py`: an epoch of sentence pairs as integers
+- `encode.py`: a shard of text → ids, a pure function; `ray_data.py`: the same on a cluster; `store.py`: the corpus as
+  flat ids on disk
+- `pairs.py`: an epoch of sentence pairs as integers; `packing.py`: an epoch of packed sentences
 - `randomness.py`, `masking.py`: stateless random numbers, and which tokens they hide
-- `batches.py`: pairs + masks → tensors
+- `sequences.py`: plans + masks → tensors; `batches.py`: samples → batches, whatever they are
+- `heads.py`: what pretraining puts on an encoder; `continued.py`: going on from a checkpoint
 - `models.py`: the one place that names the models; `modeling_recurrent.py`: RNN and LSTM; `start.py`: a better start
 - `objectives.py`: what a step minimises; `optimization.py`: AdamW, schedule, durations
 - `engine.py`: the training step; `checkpoints.py`, `journal.py`: what it keeps and what it tells

@@ -1,23 +1,18 @@
 """Samples → batches of tensors, the same whatever the number of workers, processes or the point of resumption.
 
-Shapes: B sequences of a micro-batch, T positions, M masked positions.
+Shapes: B sequences of a micro-batch.
 """
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from pretrain.config import MaskingConfig
-from pretrain.masking import mask
-from pretrain.pairs import SPECIAL_TOKENS_A_PAIR, epoch_plan
 from pretrain.randomness import permutation
-from pretrain.store import TokenStore
 
 BATCHES_A_WINDOW = 64
-LABELS = ("masked_labels", "next_sentence_label", "labels")
+LABELS = ("masked_labels", "relation", "labels")
 IGNORED = -100
 
 Batch = dict[str, Any]
@@ -63,121 +58,6 @@ def in_order(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Batches for evaluation: sorted by length, so that little is padded."""
     order = np.argsort(lengths, kind="stable")
     return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
-
-
-@dataclasses.dataclass(frozen=True)
-class PairEncoding:
-    """How a tokenizer lays out [CLS] A [SEP] B [SEP]."""
-
-    cls_id: int
-    sep_id: int
-    pad_id: int
-    mask_id: int
-    vocabulary_size: int
-
-    @classmethod
-    def of(cls, tokenizer: Any) -> "PairEncoding":
-        """The layout of a loaded tokenizer."""
-        return cls(
-            tokenizer.cls_token_id,
-            tokenizer.sep_token_id,
-            tokenizer.pad_token_id,
-            tokenizer.mask_token_id,
-            len(tokenizer),
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class PairEpoch:
-    """One epoch of masked sentence pairs."""
-
-    store: TokenStore
-    plan: np.ndarray
-    encoding: PairEncoding
-    masking: MaskingConfig
-    seed: int
-    number: int | str
-    batches: list[np.ndarray]
-
-    def collate(self, samples_B: np.ndarray) -> Batch:
-        """`input_ids`, `token_type_ids`, `attention_mask` [B, T], `masked_positions`, `masked_labels` [M],
-        `next_sentence_label` [B]; T is the longest of these pairs.
-        """
-        rows = self.plan[samples_B]
-        length = int(pair_lengths(rows).max())
-        ids_BT = np.full((len(rows), length), self.encoding.pad_id, dtype=np.int64)
-        types_BT, attention_BT = np.zeros_like(ids_BT), np.zeros_like(ids_BT)
-        candidates_BT = np.zeros(ids_BT.shape, dtype=bool)
-        for index, row in enumerate(rows):
-            a = self.store.tokens(row["a_begin"], row["a_end"])
-            b = self.store.tokens(row["b_begin"], row["b_end"])
-            second, end = len(a) + 2, len(a) + len(b) + 3
-            ids_BT[index, 0], ids_BT[index, second - 1], ids_BT[index, end - 1] = (
-                self.encoding.cls_id,
-                self.encoding.sep_id,
-                self.encoding.sep_id,
-            )
-            ids_BT[index, 1 : second - 1], ids_BT[index, second : end - 1] = a, b
-            types_BT[index, second:end] = 1
-            attention_BT[index, :end] = 1
-            candidates_BT[index, 1:end] = True
-            candidates_BT[index, [second - 1, end - 1]] = False
-        masked = mask(
-            ids_BT,
-            candidates_BT,
-            attention_BT.sum(axis=1),
-            samples_B,
-            self.masking,
-            self.encoding.mask_id,
-            self.encoding.vocabulary_size,
-            self.seed,
-            self.number,
-        )
-        return {
-            "input_ids": torch.from_numpy(masked.input_ids_BT),
-            "token_type_ids": torch.from_numpy(types_BT),
-            "attention_mask": torch.from_numpy(attention_BT),
-            "masked_positions": torch.from_numpy(masked.positions_M),
-            "masked_labels": torch.from_numpy(masked.labels_M),
-            "next_sentence_label": torch.from_numpy(rows["next_sentence_label"].copy()),
-            "counts": {"mlm": len(masked.labels_M), "nsp": len(rows), "tokens": int(attention_BT.sum())},
-        }
-
-
-def pair_lengths(rows: np.ndarray) -> np.ndarray:
-    """Tokens of each pair, special ones included."""
-    return rows["a_end"] - rows["a_begin"] + rows["b_end"] - rows["b_begin"] + SPECIAL_TOKENS_A_PAIR
-
-
-@dataclasses.dataclass(frozen=True)
-class PairSource:
-    """Sentence pairs of some documents, drawn anew each epoch."""
-
-    store: TokenStore
-    documents: np.ndarray
-    encoding: PairEncoding
-    masking: MaskingConfig
-    sequence_length: int
-    short_probability: float
-    batch_size: int
-    seed: int
-
-    def epoch(self, number: int) -> PairEpoch:
-        """The shuffled pairs of a training epoch."""
-        plan = self.plan(number)
-        return self._epoch(plan, number, bucketed(pair_lengths(plan), self.batch_size, self.seed, number))
-
-    def held_out(self) -> PairEpoch:
-        """The same pairs and masks at every call, for evaluations that can be compared."""
-        plan = self.plan("held-out")
-        return self._epoch(plan, "held-out", in_order(pair_lengths(plan), self.batch_size))
-
-    def plan(self, number: int | str) -> np.ndarray:
-        """The pairs of an epoch, in document order."""
-        return epoch_plan(self.store, self.documents, self.sequence_length, self.short_probability, self.seed, number)
-
-    def _epoch(self, plan: np.ndarray, number: int | str, batches: list[np.ndarray]) -> PairEpoch:
-        return PairEpoch(self.store, plan, self.encoding, self.masking, self.seed, number, batches)
 
 
 class MicroBatches(torch.utils.data.Dataset[list[Batch]]):

@@ -1,21 +1,29 @@
 """Every key of a pretraining run; `TrainingConfig` is shared with fine-tuning."""
 
+import contextlib
 import functools
 import hashlib
+import logging
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from configs.command_line import load as load_config
 from configs.errors import InputError
 from configs.run_folder import RunFolder, outside_digest
-from tokenizer import corpus
+from tokenizer import shards
 from tokenizer.config import CorpusConfig, require_at_least
-from tokenizer.train import HUB_ID
+from tokenizer.train import HUB_ID, extends
 from tokenizer.train import find as find_tokenizer
+
+log = logging.getLogger(__name__)
 
 # The recurrent models by name: their cell, and whether a second one runs backwards.
 RECURRENT = {"rnn": ("rnn", False), "lstm": ("lstm", False), "bilstm": ("lstm", True)}
+
+# What stands beside masked-LM in an objective, by the prefix of its measures.
+SECOND_TASKS = {"nsp": "next-sentence", "sop": "sentence-order", "rtd": "replaced-token"}
 
 Size = Literal["tiny", "mini", "small", "medium", "base"]
 
@@ -40,10 +48,19 @@ class EncoderConfig:
     """`cooccurrence` starts the tied word embeddings from the corpus's own PPMI-SVD vectors: still a standard BERT."""
     maximum_positions: int = 512
     """Rows of the position embedding: the longest input the model can ever read, in tokens."""
+    gelu: Literal["erf", "tanh"] = "erf"
+    """The form of GELU: exact, as in transformers, or the approximation of google-research/bert."""
+    generator_share: float = 0.25
+    """Of objective `rtd`: the generator's width, as a share of the encoder's; at least one head."""
+    init_from: str | None = outside_digest(None)
+    """Continue this checkpoint, a pretraining run's YAML file or folder, any folder with a `config.json`, or a Hub id,
+    with its sizes and its own tokenizer; of the keys here, only `dropout` is applied to it. Recognised by what lies
+    there, not by this path."""
 
     def __post_init__(self) -> None:
         """Refuse what no encoder can have."""
         require_between(0, 0.9, dropout=self.dropout)
+        require_between(0.01, 1, generator_share=self.generator_share)
 
 
 @dataclass(frozen=True)
@@ -90,6 +107,13 @@ class MaskingConfig:
 
     rate: float = 0.15
     """Share of a sequence's tokens to predict; the count is exact, and at least one."""
+    unit: Literal["token", "word", "span"] = "token"
+    """What is hidden together: single tokens; whole words, all pieces of them; or spans of words, of a geometric
+    length, which all become [MASK], random or stay (Joshi et al. 2020, SpanBERT, section 3.1)."""
+    span_probability: float = 0.2
+    """Of spans: the parameter of the geometric distribution of their length in words."""
+    maximum_span: int = 10
+    """Of spans: words in the longest."""
     maximum_predictions: int | None = None
     """At the most so many a sequence; null sets no bound."""
     mask_share: float = 0.8
@@ -102,6 +126,8 @@ class MaskingConfig:
         require_between(0.001, 0.9, rate=self.rate)
         require_between(0, 1, mask_share=self.mask_share, random_share=self.random_share)
         require_between(0, 1, mask_share_plus_random_share=self.mask_share + self.random_share)
+        require_between(0.001, 1, span_probability=self.span_probability)
+        require_at_least(1, maximum_span=self.maximum_span)
 
 
 @dataclass(frozen=True)
@@ -120,6 +146,12 @@ class OptimizerConfig:
     """Decay of the squared gradient's running mean."""
     epsilon: float = 1e-6
     """Added to the denominator."""
+    bias_correction: bool = True
+    """Correct the running means for their start at zero. google-research/bert does not: early steps are up to 6.6 times
+    as large then, which harms fine-tuning on few labels (Zhang et al. 2021)."""
+    decay_from: Literal["warmup_end", "start"] = "warmup_end"
+    """Where the linear decay is measured from. `start`, as google-research/bert does it: at the end of the warm-up the
+    rate falls to what it would be without one."""
     clip_norm: float = 1.0
     """Gradients are scaled down to this global norm."""
 
@@ -135,7 +167,8 @@ class TrainingConfig:
     """How long and how a model is trained, whatever it learns."""
 
     duration: str = "3 epochs"
-    """`2 epochs`, `1000 steps` or `50M tokens` (input tokens, padding not counted)."""
+    """`2 epochs`, `1000 steps`, `50M tokens` (input tokens, padding not counted) or `30 minutes` (of training steps;
+    evaluations and checkpoints not counted). Warm-up and decay are shares of it."""
     batch_size: int = 32
     """Sequences an optimizer step, over all processes and micro-batches."""
     gradient_accumulation_steps: int = 1
@@ -171,19 +204,49 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class PreparationConfig:
+    """Who turns text into ids; the result does not depend on it."""
+
+    backend: Literal["processes", "ray"] = "processes"
+    """`processes` of this machine, or `ray`: Ray Data on a cluster that sees this folder (extra `ray`)."""
+    processes: int | None = None
+    """How many; null takes every core."""
+
+    def __post_init__(self) -> None:
+        """Refuse counts below one."""
+        require_at_least(1, processes=self.count)
+
+    @property
+    def count(self) -> int:
+        """How many processes."""
+        return (os.cpu_count() or 1) if self.processes is None else self.processes
+
+
+@dataclass(frozen=True)
 class PretrainConfig:
-    """Pretrain a BERT encoder with masked-LM and next-sentence prediction."""
+    """Pretrain an encoder: masked-LM with next-sentence prediction, and other objectives."""
 
     name: str = "pretrain"
     """The run folder is `runs/pretrain/<name>-<digest>`."""
-    tokenizer: str = outside_digest("configs/tokenizer/demo.yaml")
-    """A tokenizer run's YAML file (the run must be finished), any folder with a tokenizer, or a Hub id.
+    tokenizer: str | None = outside_digest(None)
+    """A tokenizer run's YAML file (the run must be finished), any folder with a tokenizer, or a Hub id. With
+    `model.init_from`, one that adds words to the checkpoint's own; else the checkpoint's own is taken, as with null.
     Runs are recognised by what lies there, not by this path."""
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    objective: Literal["mlm_nsp", "mlm", "mlm_sop", "rtd"] = "mlm_nsp"
+    """`mlm_nsp`: masked-LM and next-sentence prediction (BERT); `mlm`: masked-LM on packed full sentences (RoBERTa);
+    `mlm_sop`: masked-LM and sentence order (ALBERT); `rtd`: replaced-token detection (ELECTRA). docs/pretraining.md
+    tells which to choose."""
+    pairs: Literal["faithful", "balanced"] = "faithful"
+    """Of `mlm_nsp`: `faithful` draws pairs as google-research/bert does, where more than half are random; `balanced`
+    makes exactly one half random, with the same lengths in both halves."""
+    preparation: PreparationConfig = outside_digest(PreparationConfig())  # noqa: RUF009
     sequence_length: int = 128
     """Tokens a sequence at the most, [CLS] and two [SEP] included."""
+    phases: str | None = None
+    """Sequence lengths over the run, instead of `sequence_length`: `90% at 128, then 10% at 512`."""
     short_sequence_probability: float = 0.1
-    """Share of documents whose pairs aim at a random shorter length."""
+    """Share of documents whose pairs aim at a random shorter length; of pairs alone."""
     held_out_share: float = 0.02
     """Share of the documents kept from training, for evaluation."""
     masking: MaskingConfig = field(default_factory=MaskingConfig)
@@ -215,8 +278,30 @@ def run_folder(config: PretrainConfig) -> RunFolder:
     Raises:
         InputError: the tokenizer's run is not finished, or the corpus cannot be found.
     """
-    _, tokenizer_digest = find_tokenizer(config.tokenizer, config.runs)
-    return RunFolder.of("pretrain", config, [tokenizer_digest, corpus.fingerprint(config.corpus)])
+    upstream = [tokenizer_of(config)[1], shards.fingerprint(config.corpus)]
+    if config.model.init_from is not None:
+        upstream.append(find(config.model.init_from, config.runs)[1])
+    return RunFolder.of("pretrain", config, upstream)
+
+
+def tokenizer_of(config: PretrainConfig) -> tuple[str, str]:
+    """The folder or Hub id of the tokenizer that a run uses, and a digest of it.
+
+    Raises:
+        InputError: there is none, or its run is not finished.
+    """
+    if config.model.init_from is None:
+        if config.tokenizer is None:
+            raise InputError("tokenizer: give a tokenizer run's YAML file, a folder or a Hub id")
+        return find_tokenizer(config.tokenizer, config.runs)
+    checkpoint, _ = find(config.model.init_from, config.runs)
+    if config.tokenizer is not None:
+        with contextlib.suppress(InputError):
+            given = find_tokenizer(config.tokenizer, config.runs)
+            if extends(given[0], checkpoint):
+                return given
+        log.info("tokenizer: the checkpoint's own; %s does not add words to it", config.tokenizer)
+    return find_tokenizer(checkpoint, config.runs)
 
 
 def find(reference: str, runs: str) -> tuple[str, str]:
@@ -252,6 +337,24 @@ def _content(folder: Path) -> str:
         with file.open("rb") as stream:
             state.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return state.hexdigest()[:10]
+
+
+class SecondTask(NamedTuple):
+    """What was learned beside masked-LM."""
+
+    prefix: str
+    name: str
+    accuracy: float
+    majority: float
+
+
+def second_tasks(result: dict[str, Any]) -> list[SecondTask]:
+    """The tasks beside masked-LM that a pretraining result has measures of: one or none."""
+    return [
+        SecondTask(prefix, name, result[f"eval_{prefix}_accuracy"], result[f"eval_{prefix}_majority"])
+        for prefix, name in SECOND_TASKS.items()
+        if f"eval_{prefix}_accuracy" in result
+    ]
 
 
 def require_between(minimum: float, maximum: float, **values: float) -> None:

@@ -8,13 +8,14 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import filelock
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
+from accelerate.utils import broadcast
 
 from configs.command_line import suggestion
 from configs.errors import InputError
@@ -24,7 +25,7 @@ from pretrain.batches import Batch, Source, steps_of
 from pretrain.config import OptimizerConfig, TrainingConfig
 from pretrain.journal import Journal
 from pretrain.objectives import Objective
-from pretrain.optimization import Duration, learning_rate
+from pretrain.optimization import Duration, learning_rate, set_rate
 from pretrain.randomness import key
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,12 @@ class Position:
     epoch: int = 0
     step_in_epoch: int = 0
     steps_in_epoch: int = 1
+    epochs_before: float = 0.0
+    """Epochs consumed before this one; a change of phase ends an epoch early."""
+    phase: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    """Spent on training steps; evaluations and checkpoints not counted."""
     evaluated_step: int = -1
     best: list[float] | None = None
     """The best value of the chosen metric so far; of equal ones the lower loss wins."""
@@ -53,7 +58,12 @@ class Position:
     @property
     def epochs(self) -> float:
         """Epochs consumed, with the fraction of the current one."""
-        return self.epoch + self.step_in_epoch / self.steps_in_epoch
+        return self.epochs_before + self.step_in_epoch / self.steps_in_epoch
+
+    def begin_epoch(self, consumed: float) -> None:
+        """Go on to the next epoch, so much of this one consumed."""
+        self.epochs_before += consumed
+        self.epoch, self.step_in_epoch = self.epoch + 1, 0
 
     def facts(self) -> dict[str, Any]:
         """What a run's result tells of its course."""
@@ -68,9 +78,11 @@ class Training:
     accelerator: Accelerator
     model: torch.nn.Module
     optimizer: Any
-    source: Source
+    phases: Sequence[tuple[float, Source]]
+    """Where each phase ends, as a share of the run, and where its data comes from."""
     objective: Objective
-    evaluate: Callable[[torch.nn.Module], dict[str, float]]
+    evaluate: Callable[[torch.nn.Module, int], dict[str, float]]
+    """Measures on held-out data, given the phase."""
     config: TrainingConfig
     optimization: OptimizerConfig
     folder: RunFolder
@@ -163,9 +175,12 @@ def _train(run: Training, position: Position, journal: Journal) -> Position:
     accelerator, model, optimizer, config = run.accelerator, run.model, run.optimizer, run.config
     duration = Duration.parse(config.duration)
     batches, carry = _batches(run, position), None
-    started = time.monotonic() - position.seconds
-    done = duration.progress(position.epochs, position.step, position.tokens)
+    done = _progress(duration, position)
     while done < 1 and not _early(run, position):
+        if done >= run.phases[position.phase][0]:
+            position.begin_epoch(position.step_in_epoch / position.steps_in_epoch)
+            position.phase, batches = position.phase + 1, _batches(run, position)
+        started = time.monotonic()
         # ---------------------------------------------------------------------------------------- one step
         micro_batches = next(batches)
         totals = step_totals(accelerator, micro_batches)
@@ -183,17 +198,17 @@ def _train(run: Training, position: Position, journal: Journal) -> Position:
             journal.add(metrics)
         gradient_norm = accelerator.clip_grad_norm_(model.parameters(), run.optimization.clip_norm)
         rate = learning_rate(done, run.optimization)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(optimizer, rate, position.step + 1, run.optimization)
         optimizer.step()
         optimizer.zero_grad()
         # -------------------------------------------------------------------------------------------------
         journal.add({"loss": (step_loss, 1 / accelerator.num_processes), "gradient_norm": (gradient_norm.detach(), 1)})
         position.step, position.step_in_epoch = position.step + 1, position.step_in_epoch + 1
-        position.tokens, position.seconds = position.tokens + totals["tokens"], time.monotonic() - started
+        position.tokens += totals["tokens"]
+        position.seconds += _shared(time.monotonic() - started, duration, accelerator)
         if position.step % config.log_every == 0:
             journal.write_means(position, done, rate)
-        reached = duration.progress(position.epochs, position.step, position.tokens)
+        reached = _progress(duration, position)
         if int(min(1.0, reached) * config.evaluations) > int(done * config.evaluations):
             _evaluate(run, position, journal)
         if position.step % config.save_every == 0:
@@ -203,6 +218,17 @@ def _train(run: Training, position: Position, journal: Journal) -> Position:
         _evaluate(run, position, journal)
     _save(run, position, journal)
     return position
+
+
+def _progress(duration: Duration, position: Position) -> float:
+    return duration.progress(position.epochs, position.step, position.tokens, position.seconds)
+
+
+def _shared(seconds: float, duration: Duration, accelerator: Accelerator) -> float:
+    """The main process's clock, where the run's length depends on it: all have to stop at the same step."""
+    if duration.unit != "seconds" or accelerator.num_processes == 1:
+        return seconds
+    return broadcast(torch.tensor(seconds, dtype=torch.float64, device=accelerator.device)).item()
 
 
 def step_totals(accelerator: Accelerator, micro_batches: list[Batch]) -> dict[str, int]:
@@ -226,7 +252,7 @@ def _batches(run: Training, position: Position) -> Iterator[list[Batch]]:
     """The micro-batches of each step, epoch after epoch, from `position` on."""
     accelerator = run.accelerator
     while True:
-        epoch = run.source.epoch(position.epoch)
+        epoch = run.phases[position.phase][1].epoch(position.epoch)
         position.steps_in_epoch = len(epoch.batches)
         for micro_batches in steps_of(
             epoch,
@@ -237,7 +263,7 @@ def _batches(run: Training, position: Position) -> Iterator[list[Batch]]:
             run.config.workers,
         ):
             yield [on_device(batch, accelerator.device) for batch in micro_batches]
-        position.epoch, position.step_in_epoch = position.epoch + 1, 0
+        position.begin_epoch(1.0)
 
 
 def _begin(run: Training, description: str) -> tuple[Position, Journal]:
@@ -270,7 +296,7 @@ def _early(run: Training, position: Position) -> bool:
 
 def _evaluate(run: Training, position: Position, journal: Journal) -> None:
     """Measure on held-out data; keep the checkpoint where the chosen metric is at its best so far."""
-    measured = run.evaluate(run.model)
+    measured = run.evaluate(run.model, position.phase)
     journal.write(position, {f"eval_{name}": value for name, value in measured.items()})
     position.evaluated_step = position.step
     if run.best_metric is None:

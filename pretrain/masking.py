@@ -41,6 +41,7 @@ def mask(
     vocabulary_size: int,
     seed: int,
     epoch: int | str,
+    word_starts_BT: np.ndarray | None = None,
 ) -> Masked:
     """Hide an exact number of tokens a sequence; 80 % become [MASK], 10 % a random entry, 10 % stay.
 
@@ -49,21 +50,104 @@ def mask(
         candidates_BT: where a token may be hidden: neither padding nor special.
         lengths_B: tokens of each sequence, special ones included.
         samples_B: the sequences' numbers within the epoch; each row's draws depend on its own alone.
-        config: rate and shares.
+        config: rate, unit and shares.
         mask_id: the id of [MASK].
         vocabulary_size: a random entry is uniform over all of it, as in the original.
         seed, epoch: what the draws are a function of.
+        word_starts_BT: where a word begins; needed for whole words and spans.
     """
     length = input_ids_BT.shape[1]
     order_BT = np.where(candidates_BT, uniform(samples_B, length, "mask", seed, epoch), 2.0)
-    rank_BT = order_BT.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
     counts_B = np.minimum(target_counts(lengths_B, config), candidates_BT.sum(axis=1))
-    chosen_BT = rank_BT < counts_B[:, None]
-
     how_BT = uniform(samples_B, length, "replace", seed, epoch)
+    if config.unit == "token":
+        rank_BT = order_BT.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
+        chosen_BT = rank_BT < counts_B[:, None]
+    else:
+        assert word_starts_BT is not None
+        span_BT = uniform(samples_B, length, "span", seed, epoch)
+        chosen_BT = np.zeros_like(candidates_BT)
+        for row in range(len(input_ids_BT)):
+            words = words_of(candidates_BT[row], word_starts_BT[row])
+            order = sorted(range(len(words)), key=lambda word, row=row, words=words: order_BT[row, words[word][0]])
+            if config.unit == "word":
+                chosen = whole_words(words, order, int(counts_B[row]))
+            else:
+                lengths = span_lengths(span_BT[row], config)
+                spans = word_spans(words, order, lengths, int(counts_B[row]))
+                chosen = [position for span in spans for position in span]
+                for span in spans:
+                    how_BT[row, span] = how_BT[row, span[0]]
+            chosen_BT[row, chosen] = True
+
     random_BT = (uniform(samples_B, length, "token", seed, epoch) * vocabulary_size).astype(np.int64)
     masked_BT = np.where(chosen_BT & (how_BT < config.mask_share), mask_id, input_ids_BT)
     is_random_BT = chosen_BT & (how_BT >= config.mask_share) & (how_BT < config.mask_share + config.random_share)
     masked_BT = np.where(is_random_BT, random_BT, masked_BT)
     positions_M = np.flatnonzero(chosen_BT)
     return Masked(masked_BT, positions_M, input_ids_BT.reshape(-1)[positions_M])
+
+
+def words_of(candidates_T: np.ndarray, starts_T: np.ndarray) -> list[list[int]]:
+    """The positions of each word; what is special ends a word, and what remains of one that was cut is a word.
+
+    >>> words_of(np.array([False, True, True, True, False, True]), np.array([False, True, False, True, False, False]))
+    [[1, 2], [3], [5]]
+    """
+    words: list[list[int]] = []
+    for position in np.flatnonzero(candidates_T).tolist():
+        if words and words[-1][-1] == position - 1 and not starts_T[position]:
+            words[-1].append(position)
+        else:
+            words.append([position])
+    return words
+
+
+def whole_words(words: list[list[int]], order: list[int], count: int) -> list[int]:
+    """Words in `order`, as many as fit `count` tokens; one that would overflow is passed over, as in the original.
+
+    Where no word fits, the first in order gives its first `count` tokens, so that something is predicted.
+
+    >>> whole_words([[1, 2], [3], [5]], [0, 2, 1], 2), whole_words([[1, 2, 3]], [0], 2)
+    ([1, 2], [1, 2])
+    """
+    chosen: list[int] = []
+    for number in order:
+        if len(chosen) + len(words[number]) <= count:
+            chosen += words[number]
+    return chosen or words[order[0]][:count]
+
+
+def word_spans(words: list[list[int]], order: list[int], lengths: np.ndarray, count: int) -> list[list[int]]:
+    """Spans from the words in `order`, each as many words as `lengths` has at its first token, `count` tokens in all.
+
+    A word that is hidden already starts no span; a span goes on over hidden words, and the last is cut.
+
+    >>> word_spans([[1, 2], [3], [5]], [1, 0], np.array([0, 2, 2, 3, 1, 1]), 3)
+    [[3, 5], [1]]
+    """
+    spans: list[list[int]] = []
+    hidden: set[int] = set()
+    for number in order:
+        first = words[number][0]
+        if first in hidden:
+            continue
+        neighbours = words[number : number + lengths[first]]
+        span = [position for word in neighbours for position in word if position not in hidden]
+        span = span[: count - len(hidden)]
+        spans.append(span)
+        hidden.update(span)
+        if len(hidden) == count:
+            break
+    return spans
+
+
+def span_lengths(uniform_T: np.ndarray, config: MaskingConfig) -> np.ndarray:
+    """Lengths in words, geometric and cut off at the maximum, by inversion of their distribution.
+
+    >>> span_lengths(np.array([0.0, 0.2, 0.5, 0.999]), MaskingConfig())
+    array([ 1,  1,  3, 10])
+    """
+    lengths = np.arange(1, config.maximum_span + 1)
+    shares = config.span_probability * (1 - config.span_probability) ** (lengths - 1)
+    return 1 + np.searchsorted(np.cumsum(shares / shares.sum())[:-1], uniform_T, side="right")

@@ -1,19 +1,26 @@
-"""The one place that names the models.
+"""The one place that names the models."""
 
-Shapes: B sequences, T positions, H width, M masked positions, V vocabulary.
-"""
-
-import contextlib
 import math
-from collections.abc import Generator
 from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, BertForPreTraining
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForMaskedLM,
+    BertForPreTraining,
+    ElectraConfig,
+    ElectraForMaskedLM,
+    ElectraForPreTraining,
+)
 
 from configs.errors import InputError
+from pretrain import continued
 from pretrain.config import RECURRENT, ClassifierConfig, EncoderConfig
+from pretrain.continued import quiet_transformers, set_dropout
+from pretrain.heads import MaskedLanguageModel, PairModel, ReplacedTokenModel
 from pretrain.modeling_recurrent import RecurrentConfig, RecurrentForSequenceClassification
 
 AutoConfig.register(RecurrentConfig.model_type, RecurrentConfig)
@@ -30,61 +37,68 @@ def bert_config(config: EncoderConfig, tokenizer: Any) -> BertConfig:
     Raises:
         InputError: the width is no multiple of the number of heads.
     """
+    return BertConfig(**_sizes(config, tokenizer))
+
+
+def electra_configs(config: EncoderConfig, tokenizer: Any) -> tuple[ElectraConfig, ElectraConfig]:
+    """Discriminator and generator: the same layers, the generator narrower (Clark et al. 2020, section 3.2)."""
+    sizes: dict[str, Any] = _sizes(config, tokenizer)
+    width = sizes["hidden_size"]
+    heads = max(1, round(config.generator_share * sizes["num_attention_heads"]))
+    narrow = heads * (width // sizes["num_attention_heads"])
+    generator: dict[str, Any] = sizes | {
+        "hidden_size": narrow,
+        "num_attention_heads": heads,
+        "intermediate_size": 4 * narrow,
+    }
+    return ElectraConfig(embedding_size=width, **sizes), ElectraConfig(embedding_size=width, **generator)
+
+
+def _sizes(config: EncoderConfig, tokenizer: Any) -> dict[str, Any]:
     layers, hidden_size = SIZES[config.size]
     layers, hidden_size = config.layers or layers, config.hidden_size or hidden_size
     heads = config.heads or max(1, hidden_size // WIDTH_OF_A_HEAD)
     if hidden_size % heads:
         raise InputError(f"model.heads: {heads} does not divide the width {hidden_size}")
-    return BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=hidden_size,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        intermediate_size=4 * hidden_size,
-        hidden_dropout_prob=config.dropout,
-        attention_probs_dropout_prob=config.dropout,
-        max_position_embeddings=config.maximum_positions,
-        initializer_range=config.initializer_range or 1 / math.sqrt(hidden_size),
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": hidden_size,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "intermediate_size": 4 * hidden_size,
+        "hidden_act": {"erf": "gelu", "tanh": "gelu_pytorch_tanh"}[config.gelu],
+        "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": config.dropout,
+        "max_position_embeddings": config.maximum_positions,
+        "initializer_range": config.initializer_range or 1 / math.sqrt(hidden_size),
+        "pad_token_id": tokenizer.pad_token_id,
+    }
 
 
-def new_encoder(config: EncoderConfig, tokenizer: Any, seed: int) -> BertForPreTraining:
-    """A BERT with both pretraining heads and initial weights drawn from `seed`."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return BertForPreTraining(bert_config(config, tokenizer))
+def pretraining_model(objective: str, config: EncoderConfig, tokenizer: Any, checkpoint: str | None, seed: int) -> Any:
+    """What an objective trains, fresh or continuing a checkpoint; initial weights are drawn from `seed`.
 
+    Args:
+        objective: a key of `OBJECTIVES`.
+        config: the sizes of a fresh encoder, and dropout.
+        tokenizer: of the sequences to come; where it has more entries than the checkpoint, those get rows of their own.
+        checkpoint: folder or Hub id to continue, or None.
+        seed: of fresh weights.
 
-class PretrainingModel(torch.nn.Module):
-    """`BertForPreTraining` with its vocabulary head computed at masked positions only.
-
-    transformers decodes every position; with 15 % masked, that is most of a small model's arithmetic.
+    Raises:
+        InputError: the checkpoint cannot be loaded, or is not of a kind that the objective can continue.
     """
-
-    def __init__(self, bert: BertForPreTraining) -> None:
-        super().__init__()
-        self.bert = bert
-
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        token_type_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        masked_positions: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Predict the masked tokens and whether B follows A.
-
-        Args:
-            input_ids, token_type_ids, attention_mask: [B, T].
-            masked_positions: [M], indices into the flattened [B * T].
-
-        Returns:
-            Scores over the vocabulary [M, V] and over (follows, random) [B, 2].
-        """
-        encoded = self.bert.bert(input_ids=input_ids, token_type_ids=token_type_ids, attention_mask=attention_mask)
-        hidden_MH = encoded.last_hidden_state.flatten(0, 1)[masked_positions]
-        return self.bert.cls.predictions(hidden_MH), self.bert.cls.seq_relationship(encoded.pooler_output)
+    with torch.random.fork_rng(devices=[]), quiet_transformers():
+        torch.manual_seed(seed)
+        if checkpoint is not None:
+            return continued.model(objective, config, tokenizer, checkpoint)
+        if objective == "rtd":
+            discriminator, generator = electra_configs(config, tokenizer)
+            return ReplacedTokenModel(ElectraForPreTraining(discriminator), ElectraForMaskedLM(generator))
+        described = bert_config(config, tokenizer)
+        if objective == "mlm":
+            return MaskedLanguageModel(BertForMaskedLM(described))
+        return PairModel(BertForPreTraining(described))
 
 
 def classifier(
@@ -110,9 +124,7 @@ def classifier(
             return RecurrentForSequenceClassification(recurrent_config(config, tokenizer, labels))
         try:
             described = AutoConfig.from_pretrained(checkpoint, **labels)
-            for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-                if hasattr(described, name):
-                    setattr(described, name, config.dropout)
+            set_dropout(described, config.dropout)
             if config.name == "bert-scratch":
                 return AutoModelForSequenceClassification.from_config(described)
             model = AutoModelForSequenceClassification.from_pretrained(
@@ -129,15 +141,17 @@ def refresh(model: Any, fresh: Any, layers: int) -> None:
     """Put the top `layers` and the pooler of `fresh` in the place of `model`'s.
 
     Raises:
-        InputError: the model has no such layers or no pooler.
+        InputError: the model has no such layers.
     """
     old: Any = getattr(model.base_model, "encoder", None)
     new: Any = getattr(fresh.base_model, "encoder", None)
-    if not hasattr(old, "layer") or getattr(model.base_model, "pooler", None) is None or layers > len(old.layer):
-        raise InputError(f"model.fresh_layers: {layers} top layers and a pooler are not to be found in this checkpoint")
+    if not hasattr(old, "layer") or layers > len(old.layer):
+        raise InputError(f"model.fresh_layers: {layers} top layers are not to be found in this checkpoint")
     for number in range(len(old.layer) - layers, len(old.layer)):
         old.layer[number] = new.layer[number]
-    model.base_model.pooler = fresh.base_model.pooler
+    # ELECTRA's has none: its classifier's head is fresh as it is.
+    if getattr(model.base_model, "pooler", None) is not None:
+        model.base_model.pooler = fresh.base_model.pooler
 
 
 def recurrent_config(config: ClassifierConfig, tokenizer: Any, labels: dict[str, Any]) -> RecurrentConfig:
@@ -155,17 +169,3 @@ def recurrent_config(config: ClassifierConfig, tokenizer: Any, labels: dict[str,
         pad_token_id=tokenizer.pad_token_id,
         **labels,
     )
-
-
-@contextlib.contextmanager
-def quiet_transformers() -> Generator[None]:
-    """Without transformers' report of fresh heads, which are meant to be fresh, and its bars."""
-    before, bars = transformers.logging.get_verbosity(), transformers.logging.is_progress_bar_enabled()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers.logging.set_verbosity(before)
-        if bars:
-            transformers.logging.enable_progress_bar()

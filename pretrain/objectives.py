@@ -3,15 +3,19 @@
 `batch["totals"]` holds the number of targets in the whole step, over all micro-batches and processes. Each
 micro-batch's loss is its share of the step's, so that shares simply add up. Metrics are (sum, count) pairs.
 
-Shapes: B sequences, M masked positions, C classes.
+Shapes: B sequences, T positions, M masked positions, V vocabulary, C classes.
 """
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from pretrain.batches import Batch
+
+# Clark et al. 2020, table 6.
+DISCRIMINATOR_WEIGHT = 50.0
 
 Metrics = dict[str, tuple[torch.Tensor, float]]
 
@@ -24,25 +28,73 @@ class Objective(Protocol):
         ...
 
 
+def mlm(model: Any, batch: Batch, carry: Any) -> tuple[torch.Tensor, Metrics, Any]:
+    """Masked-LM loss alone (Liu et al. 2019)."""
+    scores_MV = model(batch["input_ids"], batch["token_type_ids"], batch["attention_mask"], batch["masked_positions"])
+    loss, metrics = _masked_lm(scores_MV, batch)
+    return loss, metrics, carry
+
+
 def mlm_nsp(model: Any, batch: Batch, carry: Any) -> tuple[torch.Tensor, Metrics, Any]:
     """Masked-LM plus next-sentence loss, 1 : 1 (Devlin et al. 2018, section 3.1 and appendix A.2)."""
+    return *_masked_lm_and_relation("nsp", model, batch), carry
+
+
+def mlm_sop(model: Any, batch: Batch, carry: Any) -> tuple[torch.Tensor, Metrics, Any]:
+    """Masked-LM plus sentence-order loss, 1 : 1 (Lan et al. 2019, section 3.1)."""
+    return *_masked_lm_and_relation("sop", model, batch), carry
+
+
+def rtd(model: Any, batch: Batch, carry: Any) -> tuple[torch.Tensor, Metrics, Any]:
+    """Replaced-token detection: the generator's masked-LM loss plus 50 times the discriminator's (Clark et al. 2020).
+
+    The discriminator says of every token but padding whether it was replaced (section 3.1 and appendix A).
+    """
+    scores_MV, replaced_BT, is_replaced_BT = model(
+        batch["input_ids"],
+        batch["original_ids"],
+        batch["token_type_ids"],
+        batch["attention_mask"],
+        batch["masked_positions"],
+    )
+    loss, metrics = _masked_lm(scores_MV, batch)
+    count = batch["counts"]["tokens"]
+    # A batch that does not count has tokens all the same.
+    seen_BT = batch["attention_mask"].bool() & (count > 0)
+    each_BT = binary_cross_entropy_with_logits(replaced_BT.float(), is_replaced_BT.float(), reduction="none")
+    detection = (each_BT * seen_BT).sum()
+    with torch.no_grad():
+        right_BT = ((replaced_BT > 0) == is_replaced_BT) & seen_BT
+        found = (right_BT & is_replaced_BT).sum()
+    metrics |= {
+        "rtd_loss": (detection.detach(), count),
+        "rtd_accuracy": (right_BT.sum(), count),
+        "rtd_replaced": ((is_replaced_BT & seen_BT).sum(), count),
+        "rtd_found": (found, count),
+    }
+    return loss + DISCRIMINATOR_WEIGHT * detection / batch["totals"]["tokens"], metrics, carry
+
+
+def _masked_lm(scores_MV: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, Metrics]:
+    """The share of the masked-LM loss, and its metrics."""
+    loss = cross_entropy(scores_MV.float(), batch["masked_labels"], reduction="sum")
+    with torch.no_grad():
+        right = (scores_MV.argmax(-1) == batch["masked_labels"]).sum()
+    count = batch["counts"]["mlm"]
+    return loss / batch["totals"]["mlm"], {"mlm_loss": (loss.detach(), count), "mlm_accuracy": (right, count)}
+
+
+def _masked_lm_and_relation(name: str, model: Any, batch: Batch) -> tuple[torch.Tensor, Metrics]:
     scores_MV, relation_B2 = model(
         batch["input_ids"], batch["token_type_ids"], batch["attention_mask"], batch["masked_positions"]
     )
-    mlm = cross_entropy(scores_MV.float(), batch["masked_labels"], reduction="sum")
-    nsp = cross_entropy(relation_B2.float(), batch["next_sentence_label"], reduction="sum")
-    totals, counts = batch["totals"], batch["counts"]
-    loss = mlm / totals["mlm"] + nsp / totals["nsp"]
+    masked, metrics = _masked_lm(scores_MV, batch)
+    relation = cross_entropy(relation_B2.float(), batch["relation"], reduction="sum")
     with torch.no_grad():
-        mlm_right = (scores_MV.argmax(-1) == batch["masked_labels"]).sum()
-        nsp_right = (relation_B2.argmax(-1) == batch["next_sentence_label"]).sum()
-    metrics: Metrics = {
-        "mlm_loss": (mlm.detach(), counts["mlm"]),
-        "nsp_loss": (nsp.detach(), counts["nsp"]),
-        "mlm_accuracy": (mlm_right, counts["mlm"]),
-        "nsp_accuracy": (nsp_right, counts["nsp"]),
-    }
-    return loss, metrics, carry
+        right = (relation_B2.argmax(-1) == batch["relation"]).sum()
+    count = batch["counts"]["relation"]
+    metrics |= {f"{name}_loss": (relation.detach(), count), f"{name}_accuracy": (right, count)}
+    return masked + relation / batch["totals"]["relation"], metrics
 
 
 def classification(model: Any, batch: Batch, carry: Any) -> tuple[torch.Tensor, Metrics, Any]:
@@ -54,3 +106,22 @@ def classification(model: Any, batch: Batch, carry: Any) -> tuple[torch.Tensor, 
     count = batch["counts"]["labels"]
     metrics: Metrics = {"loss": (loss.detach(), count), "accuracy": (right, count)}
     return loss / batch["totals"]["labels"], metrics, carry
+
+
+@dataclass(frozen=True)
+class PretrainingObjective:
+    """What an encoder is pretrained with."""
+
+    step: Objective
+    relation: str | None
+    """What the second label of a pair is called in metrics; None where sequences are no pairs."""
+    weights: dict[str, float]
+    """The held-out measures whose weighted sum is the held-out loss."""
+
+
+OBJECTIVES = {
+    "mlm_nsp": PretrainingObjective(mlm_nsp, "nsp", {"mlm_loss": 1, "nsp_loss": 1}),
+    "mlm": PretrainingObjective(mlm, None, {"mlm_loss": 1}),
+    "mlm_sop": PretrainingObjective(mlm_sop, "sop", {"mlm_loss": 1, "sop_loss": 1}),
+    "rtd": PretrainingObjective(rtd, None, {"mlm_loss": 1, "rtd_loss": DISCRIMINATOR_WEIGHT}),
+}

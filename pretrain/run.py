@@ -1,4 +1,4 @@
-"""One pretraining run, from a tokenizer and a corpus to a standard BERT."""
+"""One pretraining run, from a tokenizer and a corpus to an encoder that `transformers` loads."""
 
 import dataclasses
 import logging
@@ -12,21 +12,23 @@ from configs.command_line import as_dict
 from configs.errors import InputError
 from configs.run_folder import RunFolder
 from pretrain import start
-from pretrain.batches import PairEncoding, PairEpoch, PairSource, steps_of
-from pretrain.config import PretrainConfig, run_folder
+from pretrain.batches import steps_of
+from pretrain.config import PretrainConfig, find, run_folder, tokenizer_of
+from pretrain.continued import longest_input
 from pretrain.engine import Training, describe, new_accelerator, on_device, train
-from pretrain.journal import Means
-from pretrain.models import PretrainingModel, new_encoder
-from pretrain.objectives import mlm_nsp
-from pretrain.optimization import Duration, adamw
-from pretrain.randomness import permutation
+from pretrain.journal import Means, read_rows
+from pretrain.models import pretraining_model
+from pretrain.objectives import OBJECTIVES, PretrainingObjective
+from pretrain.optimization import Duration, adamw, parse_phases
+from pretrain.randomness import key, permutation
+from pretrain.sequences import Encoding, SequenceEpoch, SequenceSource, masked_labels
 from pretrain.store import TokenStore, prepare, store_folder
-from tokenizer.train import find as find_tokenizer
 from tokenizer.train import load as load_tokenizer
 
 log = logging.getLogger(__name__)
 
 MINIMUM_DOCUMENTS = 4
+MINIMUM_LENGTH = 8
 
 
 def run(config: PretrainConfig) -> RunFolder:
@@ -36,34 +38,35 @@ def run(config: PretrainConfig) -> RunFolder:
         InputError: something given cannot be used; nothing has been trained then.
     """
     Duration.parse(config.training.duration)
+    lengths = phases_of(config)
     folder = run_folder(config)
     if folder.finished:
         log.info("pretrain: %s is finished", folder.path)
         return folder
-    tokenizer_folder, tokenizer_digest = find_tokenizer(config.tokenizer, config.runs)
+    tokenizer_folder, tokenizer_digest = tokenizer_of(config)
     accelerator = new_accelerator(config.log_with, config.training.threads, folder, as_dict(config))
     tokenizer = load_tokenizer(tokenizer_folder)
+    model = _model(config, tokenizer, max(length for _, length in lengths))
     with accelerator.main_process_first():
-        store = prepare(config.corpus, tokenizer_folder, store_folder(config.corpus, tokenizer_digest, config.runs))
-    training_source, held_out = sources(config, store, PairEncoding.of(tokenizer))
-
-    bert = new_encoder(config.model, tokenizer, config.seed)
-    if config.model.start == "cooccurrence":
-        start.from_cooccurrences(bert, store, training_source.documents, config.seed)
+        place = store_folder(config.corpus, tokenizer_digest, config.runs)
+        store = prepare(config.corpus, tokenizer_folder, place, preparation=config.preparation)
+    training, held_out = sources(config, store, Encoding.of(tokenizer))
+    if config.model.start == "cooccurrence" and config.model.init_from is None:
+        start.from_cooccurrences(model, store, training[0].documents, config.seed)
     if accelerator.is_main_process:
         folder.begin(config, **describe(accelerator))
         log.info("pretrain: %s", folder.path)
-        log.info("%s", described_pair(training_source.epoch(0), tokenizer))
-    model = PretrainingModel(bert)
-    model, optimizer = accelerator.prepare(model, adamw(model, config.optimizer))
+        log.info("%s", described_sequence(training[0].epoch(0), tokenizer, config.objective))
+    objective = OBJECTIVES[config.objective]
+    prepared, optimizer = accelerator.prepare(model, adamw(model, config.optimizer))
     position = train(
         Training(
             accelerator=accelerator,
-            model=model,
+            model=prepared,
             optimizer=optimizer,
-            source=training_source,
-            objective=mlm_nsp,
-            evaluate=lambda model: evaluate(accelerator, model, held_out),
+            phases=[(end, source) for (end, _), source in zip(lengths, training, strict=True)],
+            objective=objective.step,
+            evaluate=lambda model, phase: evaluate(accelerator, model, held_out[phase], objective),
             config=config.training,
             optimization=config.optimizer,
             folder=folder,
@@ -71,22 +74,52 @@ def run(config: PretrainConfig) -> RunFolder:
         ),
         "pretrain",
     )
-    measured = evaluate(accelerator, model, held_out)
     if accelerator.is_main_process:
-        bert.save_pretrained(folder.model)
+        model.save(folder.model)
         tokenizer.save_pretrained(folder.model)
+        measured = [row for row in read_rows(folder.metrics) if row["step"] == position.step and "eval_loss" in row][-1]
         folder.finish(
             position.facts()
-            | {f"eval_{name}": value for name, value in measured.items()}
-            | held_out_facts(held_out)
-            | {"parameters": sum(parameter.numel() for parameter in bert.parameters())}
+            | {"objective": config.objective}
+            | {name: value for name, value in measured.items() if name.startswith("eval_")}
+            | held_out_facts(held_out[position.phase], objective, measured)
+            | {"parameters": sum(parameter.numel() for parameter in model.encoder.parameters())}
         )
     accelerator.wait_for_everyone()
     return folder
 
 
-def sources(config: PretrainConfig, store: TokenStore, encoding: PairEncoding) -> tuple[PairSource, PairEpoch]:
-    """Training pairs, and held-out pairs from other documents.
+def phases_of(config: PretrainConfig) -> list[tuple[float, int]]:
+    """Where each phase ends, as a share of the run, and its sequence length.
+
+    Raises:
+        InputError: `phases` cannot be read, or a length is too short.
+    """
+    phases = parse_phases(config.phases) if config.phases is not None else [(1.0, config.sequence_length)]
+    shortest = min(length for _, length in phases)
+    if shortest < MINIMUM_LENGTH:
+        raise InputError(f"phases: a sequence of {shortest} tokens is too short; give at least {MINIMUM_LENGTH}")
+    return phases
+
+
+def _model(config: PretrainConfig, tokenizer: Any, longest: int) -> Any:
+    """The model to train; refused where it cannot read the longest sequence."""
+    given = config.model.init_from
+    checkpoint = None if given is None else find(given, config.runs)[0]
+    model = pretraining_model(config.objective, config.model, tokenizer, checkpoint, config.seed)
+    most = longest_input(model.encoder.config)
+    if longest > most:
+        raise InputError(
+            f"sequence_length: {longest} tokens are more than the model's {most} positions; "
+            + ("raise model.maximum_positions" if checkpoint is None else f"{given} was made with so many")
+        )
+    return model
+
+
+def sources(
+    config: PretrainConfig, store: TokenStore, encoding: Encoding
+) -> tuple[list[SequenceSource], list[SequenceEpoch]]:
+    """Of each phase, its training sequences, and held-out sequences from other documents.
 
     Raises:
         InputError: too few documents to pair each with another on both sides.
@@ -99,57 +132,75 @@ def sources(config: PretrainConfig, store: TokenStore, encoding: PairEncoding) -
         )
     held_out_count = min(max(2, round(config.held_out_share * count)), count - 2)
     order = permutation(count, "held-out documents", config.seed)
-    make = dataclasses.replace
-    training = PairSource(
-        store=store,
-        documents=np.sort(order[held_out_count:]),
-        encoding=encoding,
-        masking=config.masking,
-        sequence_length=config.sequence_length,
-        short_probability=config.short_sequence_probability,
-        batch_size=config.training.batch_size,
-        seed=config.seed,
-    )
-    return training, make(training, documents=np.sort(order[:held_out_count])).held_out()
+    training = [
+        SequenceSource(
+            store=store,
+            documents=np.sort(order[held_out_count:]),
+            encoding=encoding,
+            masking=config.masking,
+            sequence_length=length,
+            layout={"mlm_nsp": config.pairs, "mlm_sop": "ordered"}.get(config.objective, "packed"),
+            short_probability=config.short_sequence_probability,
+            batch_size=config.training.batch_size,
+            seed=config.seed,
+        )
+        for _, length in phases_of(config)
+    ]
+    documents = np.sort(order[:held_out_count])
+    return training, [dataclasses.replace(source, documents=documents).held_out() for source in training]
 
 
-def evaluate(accelerator: Accelerator, model: torch.nn.Module, held_out: PairEpoch) -> dict[str, float]:
-    """Losses and accuracies on the held-out pairs, whose masks are always the same."""
+def evaluate(
+    accelerator: Accelerator, model: torch.nn.Module, held_out: SequenceEpoch, objective: PretrainingObjective
+) -> dict[str, float]:
+    """Losses and accuracies on the held-out sequences, whose masks are always the same."""
     model.eval()
     means = Means()
-    with torch.inference_mode():
+    device = [accelerator.device] if accelerator.device.type == "cuda" else []
+    with torch.inference_mode(), torch.random.fork_rng(devices=device):
+        # What a generator puts in place of masks is always the same, too.
+        torch.manual_seed(key("held-out", accelerator.process_index))
         for batches in steps_of(held_out, 0, accelerator.process_index, accelerator.num_processes, 1, 0):
             for batch in batches:
                 with accelerator.autocast():
-                    _, metrics, _ = mlm_nsp(
+                    _, metrics, _ = objective.step(
                         model, on_device(batch, accelerator.device) | {"totals": batch["counts"]}, None
                     )
                 means.add(metrics)
     measured = means.means(accelerator)
-    return measured | {"loss": measured["mlm_loss"] + measured["nsp_loss"]}
+    return measured | {"loss": sum(weight * measured[name] for name, weight in objective.weights.items())}
 
 
-def held_out_facts(held_out: PairEpoch) -> dict[str, float]:
-    """What a model that knows nothing reaches on the held-out pairs.
+def held_out_facts(
+    held_out: SequenceEpoch, objective: PretrainingObjective, measured: dict[str, float]
+) -> dict[str, float]:
+    """What a model that knows nothing reaches on the held-out sequences.
 
     `eval_unigram_entropy`: the cross-entropy, in nats, of the very tokens to predict under their own frequencies.
-    `eval_nsp_majority`: the share of the more frequent next-sentence label.
+    `eval_nsp_majority`, `eval_sop_majority`, `eval_rtd_majority`: the share of the more frequent label.
     """
-    labels = np.concatenate([held_out.collate(batch)["masked_labels"].numpy() for batch in held_out.batches])
+    labels = np.concatenate(list(masked_labels(held_out)))
     shares = np.bincount(labels) / len(labels)
     shares = shares[shares > 0]
-    random_share = float(held_out.plan["next_sentence_label"].mean())
-    return {
+    facts = {
         "eval_unigram_entropy": float(-(shares * np.log(shares)).sum()),
-        "eval_nsp_majority": max(random_share, 1 - random_share),
-        "eval_pairs": len(held_out.plan),
+        "eval_sequences": len(held_out.plan.lengths),
     }
+    if held_out.plan.relations is not None:
+        share = float(held_out.plan.relations.mean())
+        facts[f"eval_{objective.relation}_majority"] = max(share, 1 - share)
+    if "eval_rtd_replaced" in measured:
+        facts["eval_rtd_majority"] = 1 - measured["eval_rtd_replaced"]
+    return facts
 
 
-def described_pair(epoch: PairEpoch, tokenizer: Any) -> str:
-    """One masked pair as a person can read it."""
+def described_sequence(epoch: SequenceEpoch, tokenizer: Any, objective: str) -> str:
+    """One masked sequence as a person can read it."""
     batch = epoch.collate(epoch.batches[0][:1])
     text = tokenizer.decode(batch["input_ids"][0])
     hidden = tokenizer.convert_ids_to_tokens(batch["masked_labels"].tolist())
-    relation = "B is random" if batch["next_sentence_label"][0] else "B follows A"
-    return f"pretrain: a pair as the model sees it ({relation}):\n  {text}\n  hidden: {' '.join(hidden)}"
+    relation = ""
+    if "relation" in batch:
+        names = ("B follows A", "A follows B" if objective == "mlm_sop" else "B is random")
+        relation = f" ({names[int(batch['relation'][0])]})"
+    return f"pretrain: a sequence as the model sees it{relation}:\n  {text}\n  hidden: {' '.join(hidden)}"

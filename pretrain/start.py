@@ -6,12 +6,12 @@ See docs/diary.md for what was tried.
 """
 
 import logging
+from typing import Any
 
 import numpy as np
 import scipy.sparse
 import torch
 from sklearn.utils.extmath import randomized_svd
-from transformers import BertForPreTraining
 
 from pretrain.store import TokenStore
 
@@ -23,30 +23,31 @@ MAXIMUM_TOKENS = 64 << 20
 CONTEXT_SMOOTHING = 0.75
 
 
-def from_cooccurrences(bert: BertForPreTraining, store: TokenStore, documents: np.ndarray, seed: int) -> None:
+def from_cooccurrences(model: Any, store: TokenStore, documents: np.ndarray, seed: int) -> None:
     """Start the tied embeddings from PPMI-SVD vectors, and the vocabulary bias from the log frequencies.
 
     Levy and Goldberg 2014, "Neural word embedding as implicit matrix factorization": the shifted PPMI matrix,
     factorised as U sqrt(S). Rows are scaled to the length that random initial rows have on average.
 
     Args:
-        bert: changed in place.
+        model: of `heads.py`, fresh; changed in place.
         store: the corpus.
         documents: [D] the training documents; held-out text is not counted.
         seed: of the randomised SVD.
     """
-    vocabulary = bert.config.vocab_size
+    described = model.encoder.config
+    vocabulary = described.vocab_size
     counts_VV, frequency_V = cooccurrences(store, documents, vocabulary)
-    vectors_VH = ppmi_vectors(counts_VV, bert.config.hidden_size, seed)
-    length = bert.config.initializer_range * bert.config.hidden_size**0.5
+    vectors_VH = ppmi_vectors(counts_VV, described.hidden_size, seed)
+    length = described.initializer_range * described.hidden_size**0.5
     norms_V = np.linalg.norm(vectors_VH, axis=1)
     seen = norms_V > 1e-6
     with torch.no_grad():
-        weight = bert.bert.embeddings.word_embeddings.weight
+        weight = model.encoder.get_input_embeddings().weight
         rows = vectors_VH[seen] * (length / norms_V[seen, None])
         weight[torch.from_numpy(seen)] = torch.from_numpy(rows).to(weight.dtype)
         smoothed = np.log((frequency_V + 1) / (frequency_V + 1).sum())
-        bert.cls.predictions.bias.copy_(torch.from_numpy(smoothed - smoothed.mean()))
+        model.vocabulary_bias.copy_(torch.from_numpy(smoothed - smoothed.mean()))
     log.info("start: %d of %d word embeddings from co-occurrences", int(seen.sum()), vocabulary)
 
 

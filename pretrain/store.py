@@ -7,29 +7,27 @@ a span of tokens is a view into the mapped file. Labelled texts have their label
 """
 
 import dataclasses
-import itertools
 import json
 import logging
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import filelock
 import numpy as np
 
 from configs.errors import InputError
-from configs.run_folder import RunFolder, outside_digest
+from configs.processes import side_by_side
+from configs.run_folder import RunFolder, outside_digest, write_atomically
 from configs.terminal import progress
-from tokenizer import corpus, sentences
+from pretrain.config import PreparationConfig
+from pretrain.encode import ShardTask, encode_shard, features, id_type
+from tokenizer import corpus, sentences, shards
 from tokenizer.config import CorpusConfig
 from tokenizer.train import load as load_tokenizer
 
-if TYPE_CHECKING:
-    import pyarrow
-
 log = logging.getLogger(__name__)
-
-DOCUMENTS_A_BATCH = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,11 +105,24 @@ def store_folder(source: CorpusConfig, tokenizer_digest: str, runs: str, labelle
     """Where the token store of this corpus and tokenizer lies."""
     name = Path(source.source.replace("*", "")).stem or "corpus"
     config = StoreConfig(name=name, corpus=source, labelled=labelled, runs=runs)
-    return RunFolder.of("tokens", config, [corpus.fingerprint(source), tokenizer_digest])
+    return RunFolder.of("tokens", config, [shards.fingerprint(source), tokenizer_digest])
 
 
-def prepare(source: CorpusConfig, tokenizer_folder: str, folder: RunFolder, labelled: bool = False) -> TokenStore:
-    """The token store, built unless it is there.
+def prepare(
+    source: CorpusConfig,
+    tokenizer_folder: str,
+    folder: RunFolder,
+    labelled: bool = False,
+    preparation: PreparationConfig | None = None,
+) -> TokenStore:
+    """The token store, built unless it is there; shards that an earlier attempt finished are kept.
+
+    Args:
+        source: the text.
+        tokenizer_folder: a local folder or a Hub id.
+        folder: where the store belongs, of `store_folder`.
+        labelled: whether texts and labels are kept, instead of sentences.
+        preparation: who does the work; this process alone where None.
 
     Raises:
         InputError: the corpus cannot be read or is empty.
@@ -119,112 +130,102 @@ def prepare(source: CorpusConfig, tokenizer_folder: str, folder: RunFolder, labe
     folder.path.parent.mkdir(parents=True, exist_ok=True)
     # Runs side by side may want the same store: one builds it, the others wait.
     with filelock.FileLock(folder.path.with_suffix(".lock")):
-        _build_unless_finished(source, tokenizer_folder, folder, labelled)
+        if not folder.finished:
+            log.info("tokens: %s (%s) → %s", source.source, source.split, folder.path)
+            sentences.check_language(source.language)
+            next(corpus.read(source, labelled))
+            folder.begin(StoreConfig(name=folder.path.name, corpus=source, labelled=labelled))
+            folder.finish(
+                _build(source, tokenizer_folder, folder, labelled, preparation or PreparationConfig(processes=1))
+            )
     return TokenStore.open(folder.path / "store")
 
 
-def _build_unless_finished(source: CorpusConfig, tokenizer_folder: str, folder: RunFolder, labelled: bool) -> None:
-    if not folder.finished:
-        log.info("tokens: %s (%s) → %s", source.source, source.split, folder.path)
-        sentences.check_language(source.language)
-        documents = corpus.read(source, labelled)
-        documents = itertools.chain([next(documents)], documents)
-        folder.begin(StoreConfig(name=folder.path.name, corpus=source, labelled=labelled))
-        tokenizer = load_tokenizer(tokenizer_folder)
-        folder.finish(build(documents, tokenizer, source, folder.path / "store", labelled))
-
-
-def build(
-    documents: Iterable[corpus.Document], tokenizer: Any, source: CorpusConfig, folder: Path, labelled: bool = False
+def _build(
+    source: CorpusConfig, tokenizer_folder: str, folder: RunFolder, labelled: bool, preparation: PreparationConfig
 ) -> dict[str, Any]:
-    """Split, encode and write a stream of documents; memory does not grow with their number.
+    """Encode every shard, then write down that together they are a `datasets` folder."""
+    store, tokenizer_file = folder.path / "store", folder.path / "tokenizer.json"
+    store.mkdir(exist_ok=True)
+    write_atomically(tokenizer_file, load_tokenizer(tokenizer_folder).backend_tokenizer.to_str())
+    found = shards.shards(source)
+    names = [f"data-{number:05d}-of-{len(found):05d}.arrow" for number in range(len(found))]
+    tasks = [
+        ShardTask(shard, source, labelled, str(tokenizer_file), str(store / name))
+        for shard, name in zip(found, names, strict=True)
+    ]
+    for _ in progress(_encoded(tasks, preparation), "tokenizing", "shards", total=len(tasks)):
+        pass
+    for left_over in store.glob(".data-*"):
+        left_over.unlink()
+    totals = _totals([store / name for name in names])
+    if not totals["tokens"]:
+        raise InputError(f"corpus.source: {source.source!r} holds no token")
+    _describe_as_dataset(store, names, tokenizer_file)
+    return totals
 
-    Returns:
-        The number of documents, sentences and tokens written, and the entropy of the unigram distribution in nats.
-    """
-    import datasets
+
+def _encoded(tasks: list[ShardTask], preparation: PreparationConfig) -> Iterable[Any]:
+    missing = [task for task in tasks if not Path(task.target).exists()]
+    if len(missing) < len(tasks):
+        log.info("tokens: %d of %d shards were finished before", len(tasks) - len(missing), len(tasks))
+    if preparation.backend == "ray":
+        from pretrain.ray_data import encode_shards
+
+        return encode_shards(missing)
+    if min(preparation.count, len(missing)) > 1:
+        return side_by_side(encode_shard, missing, preparation.count)
+    return map(encode_shard, missing)
+
+
+def _totals(files: list[Path]) -> dict[str, Any]:
+    """Counts over all shards, and the entropy of the unigram distribution in nats."""
     import pyarrow
+
+    documents = sentence_count = short = 0
+    counts = np.zeros(0, dtype=np.int64)
+    for file in files:
+        with pyarrow.memory_map(str(file)) as mapped:
+            for batch in pyarrow.ipc.open_stream(mapped):
+                rows = batch.column(0)
+                lengths = np.diff(rows.offsets.to_numpy())
+                documents, sentence_count = documents + len(lengths), sentence_count + int(lengths.sum())
+                short += int((lengths == 1).sum())
+                found = np.bincount(rows.values.values.to_numpy())
+                size = max(len(counts), len(found))
+                counts = np.pad(counts, (0, size - len(counts))) + np.pad(found, (0, size - len(found)))
+    return {
+        "documents": documents,
+        "sentences": sentence_count,
+        "one_sentence_documents": short,
+        "tokens": int(counts.sum()),
+        "unigram_entropy": entropy(counts),
+    }
+
+
+def _describe_as_dataset(store: Path, names: list[str], tokenizer_file: Path) -> None:
+    """What `datasets` writes beside the data of a saved data set; the data itself is not copied."""
+    import datasets
+    from tokenizers import Tokenizer
 
     datasets.disable_progress_bars()
-    tokenizer.backend_tokenizer.no_truncation()
-    tokenizer.backend_tokenizer.no_padding()
-    vocabulary = len(tokenizer)
-    dtype = np.uint16 if vocabulary <= np.iinfo(np.uint16).max + 1 else np.uint32
-    counts = np.zeros(vocabulary, dtype=np.int64)
-    totals = {"documents": 0, "sentences": 0, "one_sentence_documents": 0}
-    staged = folder.with_name("staged.arrow")
-    schema = _features(dtype).arrow_schema
-    with pyarrow.OSFile(str(staged), "wb") as sink, pyarrow.ipc.new_stream(sink, schema) as writer:
-        for batch in _batches(progress(documents, "tokenizing", "documents")):
-            encoded = [
-                (document, _texts(document, tokenizer) if labelled else _sentences(document, tokenizer, source))
-                for document in batch
-            ]
-            encoded = [(document, rows) for document, rows in encoded if rows]
-            lengths = [len(rows) for _, rows in encoded]
-            flat = [np.asarray(ids, dtype=dtype) for _, rows in encoded for ids in rows]
-            if flat:
-                counts += np.bincount(np.concatenate(flat), minlength=vocabulary)
-                writer.write_batch(_record_batch([document for document, _ in encoded], lengths, flat, schema))
-            totals["documents"] += len(lengths)
-            totals["sentences"] += sum(lengths)
-            totals["one_sentence_documents"] += lengths.count(1)
-    if not counts.sum():
-        raise InputError(f"corpus.source: {source.source!r} holds no token")
-    datasets.Dataset.from_file(str(staged)).save_to_disk(folder)
-    staged.unlink()
-    return totals | {"tokens": int(counts.sum()), "unigram_entropy": entropy(counts)}
-
-
-def _features(dtype: Any) -> Any:
-    import datasets
-
-    tokens = datasets.List(datasets.Value(np.dtype(dtype).name))
-    label = datasets.Value("string")
-    return datasets.Features({"sentences": datasets.List(tokens), "label": label, "label_name": label})
-
-
-def _batches(documents: Iterable[corpus.Document]) -> Iterator[list[corpus.Document]]:
-    stream = iter(documents)
-    while batch := list(itertools.islice(stream, DOCUMENTS_A_BATCH)):
-        yield batch
-
-
-def _sentences(document: corpus.Document, tokenizer: Any, source: CorpusConfig) -> list[list[int]]:
-    """The ids of each sentence; none where nothing is left of the text."""
-    found = sentences.split(document.text, source.language, source.maximum_sentence_characters)
-    return [ids for ids in _encoded(found, tokenizer) if ids]
-
-
-def _texts(document: corpus.Document, tokenizer: Any) -> list[list[int]]:
-    """The ids of a labelled text, and of its second text."""
-    return _encoded([document.text] + ([] if document.second_text is None else [document.second_text]), tokenizer)
-
-
-def _encoded(texts: list[str], tokenizer: Any) -> list[list[int]]:
-    encodings = tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-    return [encoding.ids for encoding in encodings]
-
-
-def _record_batch(
-    documents: list[corpus.Document], lengths: list[int], flat: list[np.ndarray], schema: "pyarrow.Schema"
-) -> "pyarrow.RecordBatch":
-    import pyarrow
-
-    inner_offsets = _offsets(np.array([len(ids) for ids in flat])).astype(np.int32)
-    inner = pyarrow.ListArray.from_arrays(inner_offsets, pyarrow.array(np.concatenate(flat)))
-    outer = pyarrow.ListArray.from_arrays(_offsets(np.array(lengths)).astype(np.int32), inner)
-    labels = [None if document.label is None else json.dumps(document.label) for document in documents]
-    names = [document.label_name or str(document.label) for document in documents]
-    columns = [outer.cast(schema.field(0).type), pyarrow.array(labels, "string"), pyarrow.array(names, "string")]
-    return pyarrow.RecordBatch.from_arrays(columns, schema=schema)
+    columns = features(id_type(Tokenizer.from_file(str(tokenizer_file))))
+    empty = datasets.Dataset.from_dict({name: [] for name in columns}, features=columns)
+    with tempfile.TemporaryDirectory(dir=store.parent) as folder:
+        empty.save_to_disk(folder)
+        described = {
+            name: (Path(folder) / name).read_text(encoding="utf-8") for name in ("state.json", "dataset_info.json")
+        }
+    state = json.loads(described["state.json"]) | {"_data_files": [{"filename": name} for name in names]}
+    write_atomically(store / "dataset_info.json", described["dataset_info.json"])
+    write_atomically(store / "state.json", json.dumps(state, indent=2))
 
 
 def entropy(counts: np.ndarray) -> float:
-    """The entropy, in nats, of a distribution given by counts.
+    """The entropy, in nats, of a distribution given by counts; 0 of nothing.
 
     >>> round(entropy(np.array([1, 1, 0])), 4)
     0.6931
     """
-    shares = counts[counts > 0] / counts.sum()
+    shares = counts[counts > 0] / max(1, counts.sum())
     return float(-(shares * np.log(shares)).sum())

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pretrain.config import EncoderConfig, OptimizerConfig, PretrainConfig, TrainingConfig
+from pretrain.models import pretraining_model
 from pretrain.store import TokenStore
 from tokenizer import train as tokenizer_train
 from tokenizer.config import CorpusConfig, TokenizerConfig
@@ -84,6 +85,11 @@ def changed(config: PretrainConfig, **changes: Any) -> PretrainConfig:
         for name, value in changes.items()
     }
     return dataclasses.replace(config, **values)
+
+
+def new_encoder(config: EncoderConfig, tokenizer: Any, seed: int) -> Any:
+    """A fresh `BertForPreTraining`."""
+    return pretraining_model("mlm_nsp", config, tokenizer, None, seed).bert
 
 
 def store_of(documents: list[list[int]], ids: np.ndarray | None = None) -> TokenStore:

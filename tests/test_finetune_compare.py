@@ -90,7 +90,7 @@ def test_a_second_run_finds_everything_finished(
         raise AssertionError("something was run again")
 
     monkeypatch.setattr(compare.subprocess, "run", refuse)
-    monkeypatch.setattr(compare, "ProcessPoolExecutor", refuse)
+    monkeypatch.setattr(compare, "side_by_side", refuse)
     monkeypatch.setattr(compare, "check_tasks", refuse)
     before = (report_of(compared) / "report.html").stat().st_mtime_ns
     compare.run(config_in(compared))

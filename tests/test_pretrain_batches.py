@@ -9,22 +9,22 @@ from hypothesis import strategies as st
 from pretrain.batches import (
     IGNORED,
     MicroBatches,
-    PairEncoding,
-    PairSource,
     bucketed,
     idle,
     in_order,
-    pair_lengths,
     steps_of,
 )
 from pretrain.config import EncoderConfig, MaskingConfig
-from pretrain.models import PretrainingModel, new_encoder
+from pretrain.heads import PairModel
 from pretrain.objectives import mlm_nsp
-from tests.pretraining import small_tokenizer, store_of
+from pretrain.sequences import Encoding, SequenceSource
+from tests.pretraining import new_encoder, small_tokenizer, store_of
 from tokenizer.train import load as load_tokenizer
 
 VOCABULARY = 50
-ENCODING = PairEncoding(cls_id=2, sep_id=3, pad_id=0, mask_id=4, vocabulary_size=VOCABULARY)
+ENCODING = Encoding(
+    cls_id=2, sep_id=3, pad_id=0, mask_id=4, vocabulary_size=VOCABULARY, continues_V=np.arange(VOCABULARY) % 3 == 0
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +32,13 @@ def source():
     rng = np.random.default_rng(0)
     documents = [rng.integers(1, 12, rng.integers(1, 9)).tolist() for _ in range(30)]
     store = store_of(documents, rng.integers(5, VOCABULARY, sum(map(sum, documents))))
-    return PairSource(
+    return SequenceSource(
         store=store,
         documents=np.arange(30),
         encoding=ENCODING,
         masking=MaskingConfig(),
         sequence_length=32,
+        layout="faithful",
         short_probability=0.1,
         batch_size=8,
         seed=0,
@@ -66,7 +67,7 @@ def rows_of(batch):
                 tuple(batch["token_type_ids"][row, :length].tolist()),
                 tuple((batch["masked_positions"][here] % width).tolist()),
                 tuple(batch["masked_labels"][here].tolist()),
-                int(batch["next_sentence_label"][row]),
+                int(batch["relation"][row]),
             )
         )
     return found
@@ -103,8 +104,8 @@ def test_a_batch_holds_the_pairs_as_cls_a_sep_b_sep(source):
     epoch = source.epoch(0)
     samples = epoch.batches[0]
     batch = epoch.collate(samples)
-    plan = epoch.plan[samples]
-    width = int(pair_lengths(plan).max())
+    plan = epoch.plan.rows[samples]
+    width = int(epoch.plan.lengths[samples].max())
     assert batch["input_ids"].shape == (len(samples), width)
     flat = batch["input_ids"].reshape(-1).clone()
     flat[batch["masked_positions"]] = batch["masked_labels"]
@@ -117,11 +118,11 @@ def test_a_batch_holds_the_pairs_as_cls_a_sep_b_sep(source):
         assert ids.tolist() == [2, *a, 3, *b, 3, *padding]
         assert types.tolist() == [0] * (len(a) + 2) + [1] * (len(b) + 1) + padding
         assert attention.tolist() == [1] * (len(a) + len(b) + 3) + padding
-    assert batch["next_sentence_label"].tolist() == plan["next_sentence_label"].tolist()
+    assert batch["relation"].tolist() == plan["next_sentence_label"].tolist()
     assert batch["counts"] == {
         "mlm": len(batch["masked_labels"]),
-        "nsp": len(samples),
-        "tokens": int(pair_lengths(plan).sum()),
+        "relation": len(samples),
+        "tokens": int(epoch.plan.lengths[samples].sum()),
     }
 
 
@@ -133,7 +134,7 @@ def test_ranks_and_micro_batches_together_make_the_global_batch(source, world_si
     for step, samples in enumerate(epoch.batches):
         whole = epoch.collate(samples)
         parts = [batch for rank in dealt for batch in rank[step]]
-        rows = [row for part in parts if part["counts"]["nsp"] for row in rows_of(part)]
+        rows = [row for part in parts if part["counts"]["relation"] for row in rows_of(part)]
         assert sorted(rows) == sorted(rows_of(whole))
         for kind, count in whole["counts"].items():
             assert sum(part["counts"][kind] for part in parts) == count
@@ -145,15 +146,15 @@ def test_a_process_without_samples_gets_an_idle_batch(source):
     small = next(step for step, samples in enumerate(epoch.batches) if len(samples) < 8)
     world_size = len(epoch.batches[small]) + 1
     (batch,) = MicroBatches(epoch, world_size - 1, world_size, 2)[small]
-    assert batch["counts"] == {"mlm": 0, "nsp": 0, "tokens": 0}
+    assert batch["counts"] == {"mlm": 0, "relation": 0, "tokens": 0}
     assert (batch["masked_labels"] == IGNORED).all()
-    assert (batch["next_sentence_label"] == IGNORED).all()
+    assert (batch["relation"] == IGNORED).all()
 
 
 def test_an_idle_batch_adds_no_loss_no_gradient_and_no_counts(source, tmp_path):
     tokenizer = load_tokenizer(small_tokenizer(tmp_path))
     size = EncoderConfig(layers=1, hidden_size=16, heads=1, maximum_positions=32, dropout=0.0)
-    model = PretrainingModel(new_encoder(size, tokenizer, 0))
+    model = PairModel(new_encoder(size, tokenizer, 0))
     epoch = source.epoch(0)
     batch = epoch.collate(epoch.batches[0])
     loss, metrics, _ = mlm_nsp(model, idle(batch) | {"totals": batch["counts"]}, None)
@@ -192,5 +193,5 @@ def test_held_out_batches_are_the_same_at_every_call_and_epochs_are_not(source):
     assert len(first.batches) == len(second.batches)
     for left, right in zip(first.batches, second.batches, strict=True):
         assert same(first.collate(left), second.collate(right))
-    assert not np.array_equal(source.epoch(0).plan, source.epoch(1).plan)
-    assert not np.array_equal(source.epoch(0).plan, first.plan)
+    assert not np.array_equal(source.epoch(0).plan.rows, source.epoch(1).plan.rows)
+    assert not np.array_equal(source.epoch(0).plan.rows, first.plan.rows)

@@ -18,13 +18,12 @@ import pretrain.run
 from configs.command_line import as_dict
 from configs.errors import InputError
 from pretrain import checkpoints
-from pretrain.batches import PairEncoding, pair_lengths
-from pretrain.config import run_folder
+from pretrain.config import run_folder, tokenizer_of
 from pretrain.journal import read_rows
 from pretrain.run import run, sources
+from pretrain.sequences import Encoding
 from pretrain.store import prepare, store_folder
 from tests.pretraining import changed, rewrite_state, small_run
-from tokenizer.train import find as find_tokenizer
 from tokenizer.train import load as load_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,14 +75,14 @@ def test_four_micro_batches_give_the_curve_of_one(shared):
 
 def test_the_tail_batch_of_an_epoch_takes_part(shared):
     config = small_run(shared, training={"duration": "2 epochs"})
-    tokenizer_folder, digest = find_tokenizer(config.tokenizer, config.runs)
+    tokenizer_folder, digest = tokenizer_of(config)
     store = prepare(config.corpus, tokenizer_folder, store_folder(config.corpus, digest, config.runs))
-    source, _ = sources(config, store, PairEncoding.of(load_tokenizer(tokenizer_folder)))
+    (source,), _ = sources(config, store, Encoding.of(load_tokenizer(tokenizer_folder)))
     plans = [source.plan(0), source.plan(1)]
-    assert all(len(plan) % config.training.batch_size for plan in plans), "there is a tail"
+    assert all(len(plan.lengths) % config.training.batch_size for plan in plans), "there is a tail"
     result = run(config).result()
-    assert result["tokens"] == sum(int(pair_lengths(plan).sum()) for plan in plans)
-    assert result["steps"] == sum(-(-len(plan) // config.training.batch_size) for plan in plans)
+    assert result["tokens"] == sum(int(plan.lengths.sum()) for plan in plans)
+    assert result["steps"] == sum(-(-len(plan.lengths) // config.training.batch_size) for plan in plans)
     assert result["epochs"] == 2
 
 

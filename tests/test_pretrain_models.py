@@ -12,9 +12,10 @@ from transformers import AutoModelForSequenceClassification, BertForSequenceClas
 from configs.errors import InputError
 from pretrain import modeling_recurrent
 from pretrain.config import ClassifierConfig, EncoderConfig
+from pretrain.heads import PairModel
 from pretrain.modeling_recurrent import CELLS, POOLINGS, RecurrentConfig, RecurrentForSequenceClassification
-from pretrain.models import PretrainingModel, bert_config, classifier, new_encoder
-from tests.pretraining import small_tokenizer
+from pretrain.models import bert_config, classifier
+from tests.pretraining import new_encoder, small_tokenizer
 from tokenizer.train import load as load_tokenizer
 
 SMALL = EncoderConfig(layers=3, hidden_size=16, heads=2, maximum_positions=32)
@@ -60,7 +61,7 @@ def test_scores_equal_those_of_bert_for_pretraining_at_the_masked_positions(toke
     types = (torch.arange(12) > 3).long().expand_as(ids)
     positions = torch.tensor([1, 4, 12, 15, 30])
     with torch.inference_mode():
-        scores_MV, relation_B2 = PretrainingModel(bert)(ids, types, mask, positions)
+        scores_MV, relation_B2 = PairModel(bert)(ids, types, mask, positions)
         whole = bert(input_ids=ids, token_type_ids=types, attention_mask=mask)
     expected = whole.prediction_logits.flatten(0, 1)[positions]
     torch.testing.assert_close(scores_MV, expected, rtol=1e-5, atol=1e-6)

@@ -5,9 +5,10 @@ import torch
 
 from configs.errors import InputError
 from pretrain.config import ClassifierConfig, EncoderConfig, OptimizerConfig
-from pretrain.models import PretrainingModel, classifier, new_encoder
+from pretrain.heads import PairModel
+from pretrain.models import classifier
 from pretrain.optimization import Duration, adamw, learning_rate
-from tests.pretraining import small_tokenizer
+from tests.pretraining import new_encoder, small_tokenizer
 from tokenizer.train import load as load_tokenizer
 
 
@@ -18,7 +19,7 @@ def tokenizer(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(tokenizer):
-    return PretrainingModel(new_encoder(EncoderConfig(layers=1, hidden_size=16, heads=1), tokenizer, 0))
+    return PairModel(new_encoder(EncoderConfig(layers=1, hidden_size=16, heads=1), tokenizer, 0))
 
 
 def names_by_decay(model, config):
@@ -108,7 +109,7 @@ def test_durations_are_read_with_their_unit(text, expected):
         "epochs",
         "0 epochs",
         "-1 epochs",
-        "3 minutes",
+        "3 weeks",
         "1.2.3 epochs",
         "2 epochs 5",
         "2 epochs, 300 steps",
@@ -121,10 +122,10 @@ def test_what_is_no_duration_is_refused_with_examples(text):
 
 
 def test_progress_is_the_share_of_the_unit_and_waits_for_the_least_steps():
-    assert Duration.parse("4 epochs").progress(1.0, 99, 99) == 0.25
-    assert Duration.parse("100 steps").progress(9.0, 25, 99) == 0.25
-    assert Duration.parse("1k tokens").progress(9.0, 99, 250) == 0.25
+    assert Duration.parse("4 epochs").progress(1.0, 99, 99, 9.0) == 0.25
+    assert Duration.parse("100 steps").progress(9.0, 25, 99, 9.0) == 0.25
+    assert Duration.parse("1k tokens").progress(9.0, 99, 250, 9.0) == 0.25
     patient = Duration.parse("1 epoch, at least 40 steps")
-    assert patient.progress(1.0, 10, 0) == 0.25
-    assert patient.progress(1.0, 40, 0) == 1
-    assert patient.progress(0.5, 400, 0) == 0.5
+    assert patient.progress(1.0, 10, 0, 9.0) == 0.25
+    assert patient.progress(1.0, 40, 0, 9.0) == 1
+    assert patient.progress(0.5, 400, 0, 9.0) == 0.5

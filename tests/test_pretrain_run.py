@@ -13,15 +13,14 @@ from transformers import AutoModelForMaskedLM, AutoModelForPreTraining, AutoToke
 
 from configs.command_line import as_dict, load
 from configs.errors import InputError
-from pretrain.batches import PairEncoding
-from pretrain.config import PretrainConfig, find, run_folder
+from pretrain.config import PretrainConfig, find, run_folder, tokenizer_of
+from pretrain.heads import PairModel
 from pretrain.journal import read_rows
-from pretrain.models import PretrainingModel
-from pretrain.run import described_pair, run, sources
+from pretrain.run import described_sequence, run, sources
+from pretrain.sequences import Encoding
 from pretrain.store import prepare, store_folder
 from tests.pretraining import changed, small_run
 from tokenizer.config import CorpusConfig
-from tokenizer.train import find as find_tokenizer
 from tokenizer.train import load as load_tokenizer
 
 ROW = {"step", "epoch", "tokens", "seconds"}
@@ -46,9 +45,10 @@ def folder(config):
 @pytest.fixture(scope="module")
 def data(config):
     """The store, the training source and the held-out pairs of the run."""
-    tokenizer_folder, digest = find_tokenizer(config.tokenizer, config.runs)
+    tokenizer_folder, digest = tokenizer_of(config)
     store = prepare(config.corpus, tokenizer_folder, store_folder(config.corpus, digest, config.runs))
-    return store, *sources(config, store, PairEncoding.of(load_tokenizer(tokenizer_folder)))
+    (training,), (held_out,) = sources(config, store, Encoding.of(load_tokenizer(tokenizer_folder)))
+    return store, training, held_out
 
 
 def test_the_masked_lm_learns_more_than_the_frequencies_of_the_words(folder):
@@ -121,7 +121,7 @@ def test_the_model_folder_loads_with_transformers_alone_and_gives_the_same_score
 
 def test_the_saved_model_has_the_loss_that_the_result_tells(folder, data):
     _, _, held_out = data
-    model = PretrainingModel(AutoModelForPreTraining.from_pretrained(folder.model)).eval()
+    model = PairModel(AutoModelForPreTraining.from_pretrained(folder.model)).eval()
     total = count = 0
     with torch.inference_mode():
         for samples in held_out.batches:
@@ -165,7 +165,7 @@ def test_held_out_documents_are_not_trained_on(data, config):
     documents = {
         int(np.searchsorted(starts, begin, side="right")) - 1
         for name in ("a_begin", "b_begin")
-        for begin in held_out.plan[name]
+        for begin in held_out.plan.rows[name]
     }
     assert len(documents) == round(config.held_out_share * store.document_count)
     assert not documents & set(training.documents.tolist())
@@ -175,7 +175,7 @@ def test_held_out_documents_are_not_trained_on(data, config):
 def test_a_decoded_pair_shows_what_is_hidden(data, config):
     _, training, _ = data
     tokenizer = load_tokenizer(config.tokenizer)
-    text = described_pair(training.epoch(0), tokenizer)
+    text = described_sequence(training.epoch(0), tokenizer, "mlm_nsp")
     head, shown, hidden = text.splitlines()
     assert "[MASK]" in shown
     assert shown.count("[SEP]") == 2
@@ -189,7 +189,7 @@ def test_a_decoded_pair_shows_what_is_hidden(data, config):
 def test_a_pair_is_shown_before_training(config, tmp_path, caplog):
     caplog.set_level(logging.INFO, logger="pretrain")
     run(changed(config, training={"duration": "1 step"}, runs=str(tmp_path / "runs")))
-    assert "a pair as the model sees it" in caplog.text
+    assert "a sequence as the model sees it" in caplog.text
     assert "[MASK]" in caplog.text
 
 

@@ -6,9 +6,9 @@ import torch
 
 from pretrain import start
 from pretrain.config import EncoderConfig
-from pretrain.models import new_encoder
+from pretrain.heads import PairModel
 from pretrain.start import WINDOW, cooccurrences, from_cooccurrences, ppmi_vectors
-from tests.pretraining import small_tokenizer, store_of
+from tests.pretraining import new_encoder, small_tokenizer, store_of
 from tokenizer.train import load as load_tokenizer
 
 VOCABULARY = 12
@@ -95,7 +95,7 @@ def tokenizer(tmp_path_factory):
 def test_rows_never_seen_keep_their_random_start_and_the_others_their_length(tokenizer):
     config = EncoderConfig(layers=1, hidden_size=16, heads=1, maximum_positions=32)
     bert, untouched = new_encoder(config, tokenizer, 0), new_encoder(config, tokenizer, 0)
-    from_cooccurrences(bert, toy_store(), np.arange(400), seed=0)
+    from_cooccurrences(PairModel(bert), toy_store(), np.arange(400), seed=0)
     rows, before = bert.bert.embeddings.word_embeddings.weight, untouched.bert.embeddings.word_embeddings.weight
     seen = list(range(1, 9))
     unseen = [0, *range(9, len(tokenizer))]
@@ -112,7 +112,7 @@ def test_words_of_held_out_documents_alone_keep_their_random_start(tokenizer):
     config = EncoderConfig(layers=1, hidden_size=16, heads=1, maximum_positions=32)
     bert, untouched = new_encoder(config, tokenizer, 0), new_encoder(config, tokenizer, 0)
     store = store_of([[4], [4], [4]], np.array([5, 6, 5, 6, 7, 8, 7, 8, 5, 9, 5, 9]))
-    from_cooccurrences(bert, store, np.array([0, 2]), seed=0)
+    from_cooccurrences(PairModel(bert), store, np.array([0, 2]), seed=0)
     rows, before = bert.bert.embeddings.word_embeddings.weight, untouched.bert.embeddings.word_embeddings.weight
     assert torch.equal(rows[[7, 8]], before[[7, 8]])
     assert not torch.equal(rows[5], before[5])
@@ -121,7 +121,7 @@ def test_words_of_held_out_documents_alone_keep_their_random_start(tokenizer):
 def test_the_vocabulary_bias_is_the_smoothed_log_frequency(tokenizer):
     bert = new_encoder(EncoderConfig(layers=1, hidden_size=16, heads=1, maximum_positions=32), tokenizer, 0)
     store = toy_store()
-    from_cooccurrences(bert, store, np.arange(400), seed=0)
+    from_cooccurrences(PairModel(bert), store, np.arange(400), seed=0)
     bias = bert.cls.predictions.bias.detach().double().numpy()
     frequency = np.bincount(store.tokens(0, store.token_count), minlength=len(tokenizer)) + 1
     expected = np.log(frequency / frequency.sum())
@@ -133,6 +133,6 @@ def test_the_same_seed_gives_the_same_vectors(tokenizer):
     weights = []
     for _ in range(2):
         bert = new_encoder(config, tokenizer, 0)
-        from_cooccurrences(bert, toy_store(), np.arange(400), seed=3)
+        from_cooccurrences(PairModel(bert), toy_store(), np.arange(400), seed=3)
         weights.append(bert.bert.embeddings.word_embeddings.weight)
     assert torch.equal(*weights)

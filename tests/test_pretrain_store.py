@@ -3,18 +3,24 @@
 import itertools
 import json
 import math
+import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 
 from configs.errors import InputError
+from pretrain import encode as encode_module
 from pretrain import store as store_module
+from pretrain.config import PreparationConfig
 from pretrain.store import TokenStore, entropy, prepare, store_folder
 from tests.pretraining import small_corpus, small_tokenizer
 from tokenizer import corpus, sentences
+from tokenizer import shards as shards_module
 from tokenizer.config import CorpusConfig
 from tokenizer.train import load as load_tokenizer
 
@@ -49,12 +55,12 @@ def sentence_ids(store: TokenStore, document: int) -> list[list[int]]:
 def test_ids_read_back_equal_those_of_encoding_each_sentence(
     shared, tokenizer_folder, tmp_path, monkeypatch, documents_a_batch
 ):
-    monkeypatch.setattr(store_module, "DOCUMENTS_A_BATCH", documents_a_batch)
+    monkeypatch.setattr(encode_module, "DOCUMENTS_A_BATCH", documents_a_batch)
     source = small_corpus(shared)
     place, store = build(tmp_path, source, tokenizer_folder)
     tokenizer = load_tokenizer(tokenizer_folder)
     expected = [
-        [tokenizer(text, add_special_tokens=False)["input_ids"] for text in sentences.split(document.text, "en", 600)]
+        [tokenizer(text, add_special_tokens=False)["input_ids"] for text in sentences.split(document.text, source)]
         for document in corpus.read(source)
     ]
     assert [sentence_ids(store, number) for number in range(store.document_count)] == expected
@@ -88,7 +94,7 @@ def test_ids_of_a_small_vocabulary_are_kept_in_two_bytes(shared, tokenizer_folde
 def test_labels_and_second_texts_stay_with_their_text(
     tokenizer_folder, tmp_path, monkeypatch, labels, documents_a_batch
 ):
-    monkeypatch.setattr(store_module, "DOCUMENTS_A_BATCH", documents_a_batch)
+    monkeypatch.setattr(encode_module, "DOCUMENTS_A_BATCH", documents_a_batch)
     texts = ["The old rose.", "\u200b", "The boat finds the gull. The gull leaves.", "Bread and salt.", "The oven."]
     seconds = ["A spade.", "The hedge meets the lawn.", "", "The quiet track.", "\u200b"]
     rows = [
@@ -143,14 +149,14 @@ def test_a_corpus_whose_text_leaves_no_token_is_refused(tokenizer_folder, tmp_pa
 
 def test_two_that_want_the_same_store_at_once_build_it_once(shared, tokenizer_folder, tmp_path, monkeypatch):
     source, built, found = small_corpus(shared), [], []
-    original = store_module.build
+    original = store_module._build
 
     def slow(*arguments):
         built.append(threading.get_ident())
         time.sleep(0.2)
         return original(*arguments)
 
-    monkeypatch.setattr(store_module, "build", slow)
+    monkeypatch.setattr(store_module, "_build", slow)
     place = store_folder(source, "tokenizer", str(tmp_path / "runs"))
     together = threading.Barrier(2)
 
@@ -178,3 +184,98 @@ def test_entropy_of_a_uniform_distribution_is_the_logarithm_of_its_size():
     assert entropy(np.array([5] * 8 + [0])) == pytest.approx(math.log(8))
     assert entropy(np.array([9, 0])) == 0
     assert entropy(np.array([3, 1])) == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
+
+
+def many_shards(tmp_path, monkeypatch):
+    """A corpus in six shards."""
+    rows = [json.dumps({"text": f"The old rose {number}. The boat!\nBread."}) for number in range(60)]
+    (tmp_path / "many.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    source = CorpusConfig(source=str(tmp_path / "many.jsonl"))
+    monkeypatch.setattr(shards_module, "SHARD_BYTES", 500)
+    assert len(shards_module.shards(source)) == 6
+    return source
+
+
+def bytes_of(place):
+    return {file.name: file.read_bytes() for file in sorted((place.path / "store").iterdir())}
+
+
+def made(source, tokenizer_folder, runs, **preparation):
+    place = store_folder(source, "tokenizer", str(runs))
+    prepare(source, tokenizer_folder, place, preparation=PreparationConfig(**preparation))
+    return place
+
+
+def test_the_store_is_the_same_whatever_the_number_of_processes(tokenizer_folder, tmp_path, monkeypatch):
+    source = many_shards(tmp_path, monkeypatch)
+    one, three = (made(source, tokenizer_folder, tmp_path / str(count), processes=count) for count in (1, 3))
+    assert bytes_of(one) == bytes_of(three)
+    assert one.result() == three.result()
+    assert len(list((one.path / "store").glob("*.arrow"))) == 6
+    assert datasets.load_from_disk(str(one.path / "store")).num_rows == 60
+
+
+def test_ray_makes_the_same_store(tokenizer_folder, tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    source = many_shards(tmp_path, monkeypatch)
+    local = made(source, tokenizer_folder, tmp_path / "local", processes=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Ray's own making
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        try:
+            distributed = made(source, tokenizer_folder, tmp_path / "distributed", backend="ray")
+        finally:
+            ray.shutdown()
+    assert bytes_of(local) == bytes_of(distributed)
+
+
+def test_ray_that_is_not_installed_is_named(tokenizer_folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"preparation\.backend: ray is not installed"):
+        made(many_shards(tmp_path, monkeypatch), tokenizer_folder, tmp_path, backend="ray")
+
+
+def test_shards_finished_before_a_kill_are_not_encoded_again(tokenizer_folder, tmp_path, monkeypatch):
+    source = many_shards(tmp_path, monkeypatch)
+    encoded, whole = [], store_module.encode_shard
+
+    def killed_at_the_fourth(task):
+        if len(encoded) == 3:
+            Path(task.target).with_name(f".{Path(task.target).name}.99").write_bytes(b"half")
+            raise KeyboardInterrupt
+        encoded.append(task.target)
+        return whole(task)
+
+    monkeypatch.setattr(store_module, "encode_shard", killed_at_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        made(source, tokenizer_folder, tmp_path / "killed", processes=1)
+    again = []
+    monkeypatch.setattr(store_module, "encode_shard", lambda task: again.append(task.target) or whole(task))
+    killed = made(source, tokenizer_folder, tmp_path / "killed", processes=1)
+    monkeypatch.setattr(store_module, "encode_shard", whole)
+    assert len(again) == 3
+    assert not set(again) & set(encoded)
+    assert bytes_of(killed) == bytes_of(made(source, tokenizer_folder, tmp_path / "unbroken", processes=1))
+
+
+def test_ids_take_two_bytes_and_nothing_else_grows_with_them(tokenizer_folder, tmp_path):
+    text = " ".join(["The old rose meets the boat and the small spade"] * 60)
+    source = write_rows(tmp_path / "long.jsonl", [{"text": text}] * 200)
+    place, store = build(tmp_path, source, tokenizer_folder)
+    size = sum(file.stat().st_size for file in (place.path / "store").iterdir())
+    assert size <= 2.2 * store.token_count + 4 * (len(store.sentence_offsets) + len(store.document_offsets)) + 4096
+
+
+def test_a_line_can_be_a_sentence(tokenizer_folder, tmp_path):
+    rows = [{"text": "The rose. The boat.\nThe salt."}]
+    file = write_rows(tmp_path / "lines.jsonl", rows).source
+    _, store = build(tmp_path, CorpusConfig(source=file, sentence_a_line=True), tokenizer_folder)
+    assert store.document_offsets.tolist() == [0, 2]
+
+
+def test_an_error_in_another_process_is_told_as_in_this_one(tokenizer_folder, tmp_path, monkeypatch):
+    source = many_shards(tmp_path, monkeypatch)
+    with Path(source.source).open("a", encoding="utf-8") as stream:
+        stream.write('\n{"text": 3}\n')
+    with pytest.raises(InputError, match=r"many\.jsonl:61: column 'text' holds int"):
+        made(source, tokenizer_folder, tmp_path, processes=2)

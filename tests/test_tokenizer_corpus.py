@@ -19,7 +19,8 @@ from tests.corpora import (
     write_table,
 )
 from tokenizer.config import CorpusConfig
-from tokenizer.corpus import clean_html, fingerprint, read
+from tokenizer.corpus import clean_html, read
+from tokenizer.shards import fingerprint
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -52,7 +53,7 @@ def test_lone_text_file_holds_blocks(tmp_path):
     file.write_text("\n\n" + "\n\n \n".join(row["text"] for row in ROWS) + "\n\n", encoding="utf-8")
     documents = list(read(CorpusConfig(source=str(file))))
     assert [document.text.strip() for document in documents] == [row["text"] for row in ROWS]
-    assert [document.place for document in documents] == [f"{file}:{line}" for line in (3, 7, 10)]
+    assert [str(document.place) for document in documents] == [f"{file}:{line}" for line in (3, 7, 10)]
 
 
 def test_windows_line_ends_make_blocks_too(tmp_path):
@@ -239,7 +240,7 @@ def test_hub_data_set_is_read_by_its_splits(monkeypatch):
     documents = list(read(corpus, labelled=True))
     assert [(document.text, document.label) for document in documents] == [("From train.", 1), ("From test.", 1)]
     assert documents[1].place == "nyu-mll/glue test:row 0"
-    assert asked == [("nyu-mll/glue", "sst2", "train"), ("nyu-mll/glue", "sst2", "test")]
+    assert set(asked) == {("nyu-mll/glue", "sst2", "train"), ("nyu-mll/glue", "sst2", "test")}
 
 
 def test_hub_data_set_without_an_owner_needs_the_format(monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 
 from configs.errors import InputError
 from tokenizer import sample, sentences
+from tokenizer.config import CorpusConfig
 
 LABELLED = ("train", "validation", "test")
 
@@ -49,19 +50,19 @@ def test_unlabelled_rows_hold_text_alone():
 
 
 def test_documents_split_into_three_to_twelve_sentences(unlabelled):
-    counts = {len(sentences.split(text, "en", 600)) for text in unlabelled}
+    counts = {len(sentences.split(text, CorpusConfig())) for text in unlabelled}
     assert counts == set(range(3, 13))
 
 
 def test_sentence_splitting_loses_no_word(unlabelled):
     for text in unlabelled[:200]:
-        split = sentences.split(text, "en", 600)
+        split = sentences.split(text, CorpusConfig())
         assert " ".join(split) == text
         assert all(sentence.endswith(".") and sentence[0].isupper() for sentence in split)
 
 
 def test_labelled_reviews_have_three_to_six_sentences(reviews):
-    counts = {len(sentences.split(row["text"], "en", 600)) for row in reviews["validation"]}
+    counts = {len(sentences.split(row["text"], CorpusConfig())) for row in reviews["validation"]}
     assert counts == {3, 4, 5, 6}
 
 
@@ -110,7 +111,7 @@ def test_version_is_ten_hexadecimal_digits():
 @pytest.mark.parametrize("code", ["en", "de", "ko", "yue"])
 def test_language_codes_are_accepted(code):
     sentences.check_language(code)
-    assert sentences.split("one two", code, 100) == ["one two"]
+    assert sentences.split("one two", CorpusConfig(language=code)) == ["one two"]
 
 
 @pytest.mark.parametrize("code", ["", "e", "EN", "english", "en-US", "한국", "e1"])
@@ -120,14 +121,14 @@ def test_what_is_no_language_code_is_refused(code):
 
 
 def test_sentence_without_spaces_is_cut_at_the_length():
-    assert sentences.split("a" * 25, "en", 10) == ["a" * 10, "a" * 10, "a" * 5]
+    assert sentences.split("a" * 25, CorpusConfig(maximum_sentence_characters=10)) == ["a" * 10, "a" * 10, "a" * 5]
 
 
 def test_no_sentence_is_longer_than_the_maximum(unlabelled):
-    split = sentences.split(" ".join(unlabelled[:5]), "en", 30)
+    split = sentences.split(" ".join(unlabelled[:5]), CorpusConfig(maximum_sentence_characters=30))
     assert max(map(len, split)) <= 30
     assert "".join(" ".join(split).split()) == "".join(" ".join(unlabelled[:5]).split())
 
 
 def test_blank_text_has_no_sentence():
-    assert sentences.split(" \n\t\n", "en", 100) == []
+    assert sentences.split(" \n\t\n", CorpusConfig(maximum_sentence_characters=100)) == []

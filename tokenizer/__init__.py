@@ -5,8 +5,9 @@ Out: `runs/tokenizer/<name>-<digest>/model/`, which `AutoTokenizer.from_pretrain
 Read in this order:
 
 - `config.py`: every key of a corpus and of a tokenizer
-- `formats.py`: files → rows; `corpus.py`: rows → clean documents; `sentences.py`: documents → sentences
+- `shards.py`: a corpus → parts that can be read side by side; `formats.py`: parts → rows; `corpus.py`: rows → clean
+  documents; `sentences.py`: documents → sentences
 - `sample_world.py`, `sample.py`: the made-up reviews that need no network and no data
-- `train.py`: documents → WordPiece; `audit.py`: what came of it
+- `train.py`: documents → WordPiece; `audit.py`: what came of it; `words.py`: which tokens begin a word
 - `__main__.py`: the command
 """

@@ -39,6 +39,8 @@ class CorpusConfig:
     """Turn HTML line breaks and paragraphs into new lines, and entities such as `&amp;` into characters."""
     language: str = "en"
     """ISO 639 code, for sentence splitting."""
+    sentence_a_line: bool = False
+    """Take each line of a text for one sentence, and split nothing else."""
     maximum_sentence_characters: int = 600
     """A longer sentence is cut at a space below this length (reviews without full stops)."""
     maximum_documents: int | None = None

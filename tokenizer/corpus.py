@@ -1,19 +1,17 @@
 """Any corpus → a stream of clean documents."""
 
 import difflib
-import hashlib
 import html
+import itertools
 import math
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from configs.errors import InputError
-from tokenizer import formats, sample
+from tokenizer import formats
 from tokenizer.config import CorpusConfig
-
-HEAD_AND_TAIL = 1 << 20
+from tokenizer.shards import shards
 
 
 class Document(NamedTuple):
@@ -23,7 +21,7 @@ class Document(NamedTuple):
     second_text: str | None
     label: str | int | None
     label_name: str | None
-    place: str
+    place: formats.Place | str
 
 
 def read(corpus: CorpusConfig, labelled: bool = False) -> Iterator[Document]:
@@ -39,23 +37,29 @@ def read(corpus: CorpusConfig, labelled: bool = False) -> Iterator[Document]:
         InputError: a file, column, text or label is missing or cannot be read, or the corpus is empty.
     """
     count = 0
-    for row, place in _rows(corpus):
-        document = _document(row, place, corpus, labelled)
-        if document is None:
-            continue
-        yield document
-        count += 1
-        if count == corpus.maximum_documents:
-            break
+    for part in itertools.chain.from_iterable(shards(corpus)):
+        for document in read_part(part, corpus, labelled):
+            yield document
+            count += 1
+            if count == corpus.maximum_documents:
+                return
     if count == 0:
         raise InputError(f"corpus.source: {_described(corpus)} holds no document with any text")
+
+
+def read_part(part: formats.Part, corpus: CorpusConfig, labelled: bool = False) -> Iterator[Document]:
+    """The documents of a part of a corpus."""
+    for row, place in formats.READERS[part.format](part, corpus.encoding):
+        document = _document(row, place, corpus, labelled)
+        if document is not None:
+            yield document
 
 
 def _described(corpus: CorpusConfig) -> str:
     return f"{corpus.source!r} (split {corpus.split!r})"
 
 
-def _document(row: dict[str, Any], place: str, corpus: CorpusConfig, labelled: bool) -> Document | None:
+def _document(row: dict[str, Any], place: formats.Place | str, corpus: CorpusConfig, labelled: bool) -> Document | None:
     text = _text(row, corpus.text_column, place, corpus)
     second = None if corpus.second_text_column is None else _text(row, corpus.second_text_column, place, corpus)
     label = name = None
@@ -72,7 +76,7 @@ def _document(row: dict[str, Any], place: str, corpus: CorpusConfig, labelled: b
     return Document(text, second, label, name, place)
 
 
-def _column(row: dict[str, Any], column: str, key: str, place: str) -> Any:
+def _column(row: dict[str, Any], column: str, key: str, place: formats.Place | str) -> Any:
     if column not in row:
         near = difflib.get_close_matches(column, row, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; the columns are {', '.join(row)}"
@@ -80,7 +84,7 @@ def _column(row: dict[str, Any], column: str, key: str, place: str) -> Any:
     return row[column]
 
 
-def _text(row: dict[str, Any], column: str, place: str, corpus: CorpusConfig) -> str:
+def _text(row: dict[str, Any], column: str, place: formats.Place | str, corpus: CorpusConfig) -> str:
     value = _column(row, column, "text_column", place)
     if value is None:
         return ""
@@ -89,7 +93,7 @@ def _text(row: dict[str, Any], column: str, place: str, corpus: CorpusConfig) ->
     return clean_html(value) if corpus.clean_html else value
 
 
-def _label(value: Any, place: str, corpus: CorpusConfig) -> str | int:
+def _label(value: Any, place: formats.Place | str, corpus: CorpusConfig) -> str | int:
     if isinstance(value, float) and math.isfinite(value) and value == int(value):
         value = int(value)
     if isinstance(value, str) and value.strip():
@@ -109,97 +113,3 @@ def clean_html(text: str) -> str:
     'Bad.\n\nReally\xa0bad & long'
     """
     return html.unescape(_BREAK.sub("\n", text))
-
-
-def _rows(corpus: CorpusConfig) -> Iterator[formats.Row]:
-    if corpus.source == "sample" or corpus.format == "sample":
-        for split in corpus.split.split("+"):
-            yield from sample.rows(split)
-        return
-    files = find_files(corpus)
-    if files is None:
-        for split in corpus.split.split("+"):
-            yield from formats.read_hub(corpus.source, corpus.subset, split)
-        return
-    for file in files:
-        yield from formats.READERS[format_of(file, corpus, len(files))](file, corpus.encoding)
-
-
-def format_of(file: Path, corpus: CorpusConfig, file_count: int) -> str:
-    """The format that `corpus.format` or the file's ending gives; a lone `.txt` file holds blocks.
-
-    Raises:
-        InputError: `auto`, and the ending is unknown.
-    """
-    if corpus.format != "auto":
-        return corpus.format
-    ending = formats.ENDINGS.get(file.suffix.lower())
-    if ending is None:
-        known = " ".join(sorted(formats.ENDINGS))
-        raise InputError(f"{file}: unknown ending {file.suffix!r}; set corpus.format, or use one of {known}")
-    return "blocks" if ending == "text" and file_count == 1 else ending
-
-
-def find_files(corpus: CorpusConfig) -> list[Path] | None:
-    """The files that `source` and `split` name, sorted; None where `source` can only be a Hub id.
-
-    Raises:
-        InputError: `source` looks like a path but nothing lies there, or the folder lacks the split.
-    """
-    path = Path(corpus.source)
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        return _files_in(path, corpus)
-    if any(mark in corpus.source for mark in "*?["):
-        anchor = Path(path.anchor)
-        files = sorted(file for file in anchor.glob(str(path.relative_to(anchor))) if file.is_file())
-        if not files:
-            raise InputError(f"corpus.source: no file matches {corpus.source!r}")
-        return files
-    looks_like_hub = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", corpus.source) and path.suffix not in formats.ENDINGS
-    if corpus.format == "hub" or looks_like_hub:
-        return None
-    raise InputError(f"corpus.source: no such file or folder: {corpus.source!r}")
-
-
-def _files_in(folder: Path, corpus: CorpusConfig) -> list[Path]:
-    """The files of each split: `train.csv`, `train-00000-of-00002.parquet`, or all below the folder `train/`."""
-    files: list[Path] = []
-    for split in corpus.split.split("+"):
-        named = [file for file in sorted(folder.glob(f"{split}*")) if re.match(rf"{re.escape(split)}[.-]", file.name)]
-        below = sorted(file for file in (folder / split).rglob("*") if file.suffix.lower() in formats.ENDINGS)
-        if not named and not below:
-            everything = sorted(file for file in folder.rglob("*") if file.suffix.lower() in formats.ENDINGS)
-            if split != "all" or not everything:
-                there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "nothing"
-                raise InputError(
-                    f"corpus.split: {split!r} is neither a file nor a folder in {folder} (there: {there}); "
-                    "`all` reads every file below it"
-                )
-            below = everything
-        files += [file for file in named if file.is_file()] + below
-    return files
-
-
-def fingerprint(corpus: CorpusConfig) -> str:
-    """Ten hexadecimal digits of the content that `corpus` points at, whatever the path that leads to it.
-
-    Of a file larger than 2 MiB, the size and the first and last MiB are taken; of a Hub data set, its id.
-    """
-    state = hashlib.sha256()
-    if corpus.source == "sample" or corpus.format == "sample":
-        state.update(sample.version().encode())
-    elif (files := find_files(corpus)) is None:
-        state.update(corpus.source.encode())
-    else:
-        for file in files:
-            size = file.stat().st_size
-            # The folder's name is content only where it is the label.
-            label = file.parent.name if format_of(file, corpus, len(files)) == "text" else ""
-            state.update(f"{label}/{file.name} {size}\n".encode())
-            with file.open("rb") as stream:
-                state.update(stream.read(HEAD_AND_TAIL))
-                stream.seek(max(stream.tell(), size - HEAD_AND_TAIL))
-                state.update(stream.read(HEAD_AND_TAIL))
-    return state.hexdigest()[:10]

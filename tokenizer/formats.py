@@ -1,72 +1,108 @@
-"""Files → rows, one reader a format, all of them streams.
+"""Files → rows, one reader a format, all of them streams that can begin in the middle of a file.
 
-A row is `(columns, place)`: a dict from column name to value, and `file:line` for error messages.
+A row is `(columns, place)`: a dict from column name to value, and the file and line for error messages.
 """
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 from configs.errors import InputError
-
-Row = tuple[dict[str, Any], str]
-Reader = Callable[[Path, str], Iterator[Row]]
+from tokenizer import sample
 
 
-def read_text(file: Path, encoding: str) -> Iterator[Row]:
+class Part(NamedTuple):
+    """A stretch of a file, or of what stands in for one, that can be read by itself."""
+
+    source: str
+    """A file, the id of a Hub data set, or `sample`."""
+    format: str
+    """A key of `READERS`."""
+    begin: int = 0
+    """The first byte of a text file, row group of a Parquet file, row of a Hub data set."""
+    end: int | None = None
+    """The one behind the last; None reads to the end."""
+    split: str = ""
+    """Of a Hub data set and of the sample."""
+    subset: str | None = None
+    """Of a Hub data set."""
+
+
+class Place(NamedTuple):
+    """A line of a file, counted from where a part begins; the lines before are counted when somebody asks."""
+
+    part: Part
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.part.source}:{self.number}"
+
+    @property
+    def number(self) -> int:
+        """The line, counted from the beginning of the file."""
+        return self.line + _lines_before(Path(self.part.source), self.part.begin)
+
+
+Row = tuple[dict[str, Any], Place | str]
+Reader = Callable[[Part, str], Iterator[Row]]
+
+
+def read_text(part: Part, encoding: str) -> Iterator[Row]:
     """One document a file, labelled by the folder it lies in (the layout of aclImdb)."""
-    yield {"text": "".join(_lines(file, encoding)), "label": file.parent.name}, str(file)
+    yield {"text": "".join(_lines(part, encoding)), "label": Path(part.source).parent.name}, part.source
 
 
-def read_blocks(file: Path, encoding: str) -> Iterator[Row]:
+def read_blocks(part: Part, encoding: str) -> Iterator[Row]:
     """Documents between blank lines."""
     block: list[str] = []
     start = 1
-    for number, line in enumerate(_lines(file, encoding), 1):
+    for number, line in enumerate(_lines(part, encoding), 1):
         if line.strip():
             start = start if block else number
             block.append(line)
         elif block:
-            yield {"text": "".join(block)}, f"{file}:{start}"
+            yield {"text": "".join(block)}, Place(part, start)
             block = []
     if block:
-        yield {"text": "".join(block)}, f"{file}:{start}"
+        yield {"text": "".join(block)}, Place(part, start)
 
 
-def read_jsonl(file: Path, encoding: str) -> Iterator[Row]:
+def read_jsonl(part: Part, encoding: str) -> Iterator[Row]:
     """One JSON object a line.
 
     Raises:
         InputError: a line is no JSON object.
     """
-    for number, line in enumerate(_lines(file, encoding), 1):
+    for number, line in enumerate(_lines(part, encoding), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise InputError(f"{file}:{number}: not JSON ({error.msg}); mend or remove the line") from None
+            raise InputError(f"{Place(part, number)}: not JSON ({error.msg}); mend or remove the line") from None
         if not isinstance(row, dict):
-            raise InputError(f"{file}:{number}: expected a JSON object, found {type(row).__name__}")
-        yield row, f"{file}:{number}"
+            raise InputError(f"{Place(part, number)}: expected a JSON object, found {type(row).__name__}")
+        yield row, Place(part, number)
 
 
-def read_csv(file: Path, encoding: str) -> Iterator[Row]:
+def read_csv(part: Part, encoding: str) -> Iterator[Row]:
     """One row a document, columns named by the first line; a tab separates the columns of a `.tsv` file."""
-    yield from _read_table(file, encoding, ",")
+    yield from _read_table(part, encoding, ",")
 
 
-def read_tsv(file: Path, encoding: str) -> Iterator[Row]:
+def read_tsv(part: Part, encoding: str) -> Iterator[Row]:
     """As `read_csv`, with tabs between the columns."""
-    yield from _read_table(file, encoding, "\t")
+    yield from _read_table(part, encoding, "\t")
 
 
-def _read_table(file: Path, encoding: str, delimiter: str) -> Iterator[Row]:
+def _read_table(part: Part, encoding: str, delimiter: str) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)
-    lines = csv.reader(_lines(file, encoding), delimiter=delimiter, strict=True)
+    file = part.source
+    lines = csv.reader(_lines(part, encoding), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     try:
         for cells in lines:
@@ -83,7 +119,7 @@ def _read_table(file: Path, encoding: str, delimiter: str) -> Iterator[Row]:
         raise InputError(f"{file}:{lines.line_num}: not readable as CSV ({error})") from None
 
 
-def read_parquet(file: Path, encoding: str) -> Iterator[Row]:
+def read_parquet(part: Part, encoding: str) -> Iterator[Row]:
     """One row a document; `encoding` is Parquet's own.
 
     Raises:
@@ -93,18 +129,26 @@ def read_parquet(file: Path, encoding: str) -> Iterator[Row]:
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.ParquetFile(file)
-        number = 0
-        for batch in table.iter_batches(batch_size=1024):
+        table = pyarrow.parquet.ParquetFile(part.source)
+        end = table.metadata.num_row_groups if part.end is None else part.end
+        number = sum(table.metadata.row_group(group).num_rows for group in range(part.begin))
+        for batch in table.iter_batches(batch_size=1024, row_groups=list(range(part.begin, end))):
             for row in batch.to_pylist():
-                yield row, f"{file}:row {number}"
+                yield row, f"{part.source}:row {number}"
                 number += 1
     except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"{file}: not readable as Parquet ({' '.join(str(error).split())})") from None
+        raise InputError(f"{part.source}: not readable as Parquet ({' '.join(str(error).split())})") from None
 
 
-def read_hub(identifier: str, subset: str | None, split: str) -> Iterator[Row]:
-    """A data set of the Hub, through `datasets` and its cache.
+def read_hub(part: Part, encoding: str) -> Iterator[Row]:
+    """A data set of the Hub, through `datasets` and its cache."""
+    rows = hub_rows(part.source, part.subset, part.split)
+    for number in range(part.begin, len(rows) if part.end is None else part.end):
+        yield dict(rows[number]), f"{part.source} {part.split}:row {number}"
+
+
+def hub_rows(identifier: str, subset: str | None, split: str) -> Any:
+    """A split of a data set of the Hub, memory-mapped.
 
     Raises:
         InputError: the data set, subset or split cannot be had.
@@ -113,40 +157,76 @@ def read_hub(identifier: str, subset: str | None, split: str) -> Iterator[Row]:
     import datasets.exceptions
 
     try:
-        rows = datasets.load_dataset(identifier, subset, split=split)
+        return datasets.load_dataset(identifier, subset, split=split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"corpus.source: {identifier!r} is neither a file or folder here nor to be had from the Hub "
             f"(split {split!r}): {reason}"
         ) from None
-    for number, row in enumerate(rows):
-        yield dict(row), f"{identifier} {split}:row {number}"
 
 
-def _lines(file: Path, encoding: str) -> Iterator[str]:
+def read_sample(part: Part, encoding: str) -> Iterator[Row]:
+    """A split of the built-in made-up reviews."""
+    yield from sample.rows(part.split)
+
+
+def _lines(part: Part, encoding: str) -> Iterator[str]:
     """Lines with their ends.
 
     Raises:
         InputError: the file is missing, or its bytes are not in `encoding`.
     """
-    number = 0
+    file, number = Path(part.source), 0
     try:
-        with file.open(encoding=encoding, newline="") as stream:
-            for line in stream:
+        with file.open("rb") as stream, _text(stream, part, encoding) as text:
+            for line in text:
                 number += 1
                 # A byte order mark is no part of the text.
                 line = line.removeprefix("\ufeff") if number == 1 else line  # noqa: PLW2901
                 yield line.replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{file}: after line {number}: byte 0x{error.object[error.start]:02x} is not {encoding} "
-            f"({error.reason}); set corpus.encoding (latin-1, cp1252, utf-16 …) or convert the file"
+            f"{file}: after line {Place(part, number).number}: byte 0x{error.object[error.start]:02x} is not "
+            f"{encoding} ({error.reason}); set corpus.encoding (latin-1, cp1252, utf-16 …) or convert the file"
         ) from None
     except LookupError:
         raise InputError(f"corpus.encoding: {encoding!r} is unknown to Python") from None
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from None
+
+
+def _text(stream: IO[bytes], part: Part, encoding: str) -> io.TextIOWrapper:
+    """The bytes of a part as text."""
+    stream.seek(part.begin)
+    raw = stream if part.end is None else io.BufferedReader(_Bounded(stream, part.end - part.begin))
+    return io.TextIOWrapper(raw, encoding=encoding, newline="")
+
+
+class _Bounded(io.RawIOBase):
+    """The next `left` bytes of a stream."""
+
+    def __init__(self, stream: IO[bytes], left: int) -> None:
+        self.stream, self.left = stream, left
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.stream.read(min(len(buffer), self.left))
+        buffer[: len(data)] = data
+        self.left -= len(data)
+        return len(data)
+
+
+def _lines_before(file: Path, position: int) -> int:
+    """The number of line ends in the first bytes of a file."""
+    count = 0
+    with file.open("rb") as stream:
+        while position > 0 and (data := stream.read(min(position, 1 << 20))):
+            count += data.count(b"\n")
+            position -= len(data)
+    return count
 
 
 READERS: dict[str, Reader] = {
@@ -156,6 +236,8 @@ READERS: dict[str, Reader] = {
     "csv": read_csv,
     "tsv": read_tsv,
     "parquet": read_parquet,
+    "hub": read_hub,
+    "sample": read_sample,
 }
 
 ENDINGS = {

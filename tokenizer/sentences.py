@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from configs.errors import InputError
+from tokenizer.config import CorpusConfig
 
 
 def check_language(language: str) -> None:
@@ -15,12 +16,14 @@ def check_language(language: str) -> None:
         raise InputError(f"corpus.language: {language!r} is no ISO 639 code such as en, de, ko")
 
 
-def split(text: str, language: str, maximum_characters: int) -> list[str]:
-    r"""The sentences of a document; a new line always ends one, and none is longer than `maximum_characters`.
+def split(text: str, corpus: CorpusConfig) -> list[str]:
+    r"""The sentences of a document, none longer than the corpus's maximum; a new line always ends one.
 
-    >>> split("It rained. We stayed\nin and read.", "en", 100)
+    >>> split("It rained. We stayed\nin and read.", CorpusConfig())
     ['It rained.', 'We stayed', 'in and read.']
-    >>> split("one two three four", "en", 9)
+    >>> split("It rained. We stayed\nin and read.", CorpusConfig(sentence_a_line=True))
+    ['It rained. We stayed', 'in and read.']
+    >>> split("one two three four", CorpusConfig(maximum_sentence_characters=9))
     ['one two', 'three', 'four']
     """
     import sentencex
@@ -28,8 +31,9 @@ def split(text: str, language: str, maximum_characters: int) -> list[str]:
     sentences = []
     for line in text.splitlines():
         if line.strip():
-            for sentence in sentencex.segment(language, line):  # ty: ignore[missing-attribute]
-                sentences.extend(_capped(sentence.strip(), maximum_characters))
+            found = [line] if corpus.sentence_a_line else sentencex.segment(corpus.language, line)  # ty: ignore[missing-attribute]
+            for sentence in found:
+                sentences.extend(_capped(sentence.strip(), corpus.maximum_sentence_characters))
     return sentences
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from configs.command_line import load as load_config
 from configs.errors import InputError
 from configs.run_folder import RunFolder
-from tokenizer import corpus
+from tokenizer import corpus, shards
 from tokenizer.config import TokenizerConfig
 
 if TYPE_CHECKING:
@@ -22,13 +22,15 @@ log = logging.getLogger(__name__)
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
+# What a tokenizer may be saved as; older checkpoints have a vocabulary alone.
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "vocab.json")
 AUDITED_DOCUMENTS = 2_000
 TEXTS_A_BATCH = 256
 
 
 def run_folder(config: TokenizerConfig) -> RunFolder:
     """Where this config's run lies, finished or not."""
-    return RunFolder.of("tokenizer", config, [corpus.fingerprint(config.corpus)])
+    return RunFolder.of("tokenizer", config, [shards.fingerprint(config.corpus)])
 
 
 def run(config: TokenizerConfig) -> RunFolder:
@@ -142,9 +144,10 @@ def find(reference: str, runs: str) -> tuple[str, str]:
         path = folder.path
     if path.is_dir():
         path = path / "model" if (path / "model").is_dir() else path
-        if not (path / "tokenizer.json").is_file():
-            raise InputError(f"tokenizer: {path} holds no tokenizer.json")
-        return str(path), hashlib.sha256((path / "tokenizer.json").read_bytes()).hexdigest()[:10]
+        for name in TOKENIZER_FILES:
+            if (path / name).is_file():
+                return str(path), hashlib.sha256((path / name).read_bytes()).hexdigest()[:10]
+        raise InputError(f"tokenizer: {path} holds no tokenizer.json (nor a {' or '.join(TOKENIZER_FILES[1:])})")
     if not HUB_ID.fullmatch(reference):
         raise InputError(f"tokenizer: no such file or folder: {reference!r}")
     return reference, reference
@@ -168,3 +171,9 @@ def load(folder: str | Path) -> "PreTrainedTokenizerBase":
     if missing:
         raise InputError(f"tokenizer: {str(folder)!r} has no {', '.join(missing)}, which BERT needs")
     return tokenizer
+
+
+def extends(folder: str, known: str) -> bool:
+    """Whether a tokenizer has every entry of a known one, under the same number."""
+    entries, base = load(folder).get_vocab(), load(known).get_vocab()
+    return all(entries.get(token) == number for token, number in base.items())

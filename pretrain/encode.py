@@ -1,0 +1,153 @@
+"""A shard of text → a file of token ids: a pure function, the same wherever it runs.
+
+A file is an Arrow stream of record batches. A row is a document: its sentences as lists of ids and, of labelled texts,
+the label and its name. The file is written beside its place and renamed, so that it is whole or not there.
+"""
+
+import functools
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tokenizer import corpus, sentences
+from tokenizer.config import CorpusConfig
+from tokenizer.shards import Shard
+
+if TYPE_CHECKING:
+    import pyarrow
+    from tokenizers import Tokenizer
+
+DOCUMENTS_A_BATCH = 512
+CHARACTERS_A_BATCH = 1 << 20
+
+
+class ShardTask(NamedTuple):
+    """All that encoding a shard takes."""
+
+    shard: Shard
+    corpus: CorpusConfig
+    labelled: bool
+    tokenizer_file: str
+    """A `tokenizer.json`."""
+    target: str
+    """The file to write."""
+
+
+def encode_shard(task: ShardTask) -> str:
+    """Read, clean, split and encode a shard, unless its file is there; memory does not grow with its size.
+
+    Returns:
+        The file.
+    """
+    import pyarrow
+
+    target = Path(task.target)
+    if target.exists():
+        return task.target
+    tokenizer = _tokenizer(task.tokenizer_file)
+    schema = arrow_schema(id_type(tokenizer))
+    staged = target.with_name(f".{target.name}.{os.getpid()}")
+    documents = (document for part in task.shard for document in corpus.read_part(part, task.corpus, task.labelled))
+    with pyarrow.OSFile(str(staged), "wb") as sink, pyarrow.ipc.new_stream(sink, schema) as writer:
+        for batch in batches(documents):
+            encoded = _encoded(batch, tokenizer, task)
+            if encoded:
+                writer.write_batch(_record_batch(encoded, schema))
+    with staged.open("rb") as stream:
+        os.fsync(stream.fileno())
+    staged.rename(target)
+    return task.target
+
+
+@functools.lru_cache(maxsize=2)
+def _tokenizer(file: str) -> "Tokenizer":
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(file)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    # A "[SEP]" that somebody typed is text.
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def id_type(tokenizer: "Tokenizer") -> type[np.unsignedinteger]:
+    """Two bytes an id where the vocabulary allows, else four."""
+    largest = max(tokenizer.get_vocab(with_added_tokens=True).values())
+    return np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint32
+
+
+def arrow_schema(dtype: type[np.unsignedinteger]) -> "pyarrow.Schema":
+    """The columns of a store, as `datasets` describes them."""
+    return features(dtype).arrow_schema
+
+
+def features(dtype: type[np.unsignedinteger]) -> Any:
+    """The columns of a store in the terms of `datasets`."""
+    import datasets
+
+    tokens = datasets.List(datasets.Value(np.dtype(dtype).name))
+    label = datasets.Value("string")
+    return datasets.Features({"sentences": datasets.List(tokens), "label": label, "label_name": label})
+
+
+def batches(documents: Iterator[corpus.Document]) -> Iterator[list[corpus.Document]]:
+    """Documents in groups of at most 512, and of about a million characters."""
+    batch: list[corpus.Document] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document.text)
+        if len(batch) == DOCUMENTS_A_BATCH or characters >= CHARACTERS_A_BATCH:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+Encoded = tuple[corpus.Document, list[list[int]]]
+
+
+def _encoded(batch: list[corpus.Document], tokenizer: "Tokenizer", task: ShardTask) -> list[Encoded]:
+    """The ids of each document's sentences; documents of which nothing is left are passed over."""
+    texts = [_texts(document, task) for document in batch]
+    flat = [text for part in texts for text in part]
+    ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(flat, add_special_tokens=False)]
+    found, start = [], 0
+    for document, part in zip(batch, texts, strict=True):
+        rows = ids[start : start + len(part)]
+        start += len(part)
+        # A labelled text that comes to nothing still has its place; an empty sentence has none.
+        rows = rows if task.labelled else [row for row in rows if row]
+        if rows:
+            found.append((document, rows))
+    return found
+
+
+def _texts(document: corpus.Document, task: ShardTask) -> list[str]:
+    """What is encoded of a document: its sentences or, of a labelled one, the text and the second text."""
+    if task.labelled:
+        return [document.text] + ([] if document.second_text is None else [document.second_text])
+    return sentences.split(document.text, task.corpus)
+
+
+def _record_batch(encoded: list[Encoded], schema: "pyarrow.Schema") -> "pyarrow.RecordBatch":
+    import pyarrow
+
+    rows = [ids for _, document in encoded for ids in document]
+    values = pyarrow.array([token for ids in rows for token in ids], schema.field(0).type.value_type.value_type)
+    inner = pyarrow.ListArray.from_arrays(_offsets([len(ids) for ids in rows]), values)
+    outer = pyarrow.ListArray.from_arrays(_offsets([len(document) for _, document in encoded]), inner)
+    documents = [document for document, _ in encoded]
+    labels = [None if document.label is None else json.dumps(document.label) for document in documents]
+    names = [document.label_name or str(document.label) for document in documents]
+    columns = [outer.cast(schema.field(0).type), pyarrow.array(labels, "string"), pyarrow.array(names, "string")]
+    return pyarrow.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _offsets(lengths: list[int]) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)

@@ -1,0 +1,174 @@
+"""Encoders with what pretraining puts on top of them: heads that are computed only where they are needed.
+
+Shapes: B sequences, T positions, H width, M masked positions, V vocabulary.
+"""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import BertForPreTraining, ElectraForMaskedLM, ElectraForPreTraining, PreTrainedModel
+
+# The vocabulary head of a masked-LM model, by `model_type`: what comes behind the encoder.
+VOCABULARY_HEADS: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
+    "bert": lambda model, hidden_MH: model.cls(hidden_MH),
+    "roberta": lambda model, hidden_MH: model.lm_head(hidden_MH),
+    "xlm-roberta": lambda model, hidden_MH: model.lm_head(hidden_MH),
+    "camembert": lambda model, hidden_MH: model.lm_head(hidden_MH),
+    "modernbert": lambda model, hidden_MH: model.decoder(model.head(hidden_MH)),
+    "electra": lambda model, hidden_MH: model.generator_lm_head(model.generator_predictions(hidden_MH)),
+}
+
+
+class PairModel(torch.nn.Module):
+    """`BertForPreTraining` with its vocabulary head computed at masked positions only.
+
+    transformers decodes every position; with 15 % masked, that is most of a small model's arithmetic.
+    """
+
+    def __init__(self, bert: BertForPreTraining) -> None:
+        super().__init__()
+        self.bert = bert
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        token_type_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        masked_positions: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Predict the masked tokens and how the two segments are related.
+
+        Args:
+            input_ids, token_type_ids, attention_mask: [B, T].
+            masked_positions: [M], indices into the flattened [B * T].
+
+        Returns:
+            Scores over the vocabulary [M, V] and over the two relations [B, 2].
+        """
+        encoded = self.bert.bert(input_ids=input_ids, token_type_ids=token_type_ids, attention_mask=attention_mask)
+        hidden_MH = encoded.last_hidden_state.flatten(0, 1)[masked_positions]
+        return self.bert.cls.predictions(hidden_MH), self.bert.cls.seq_relationship(encoded.pooler_output)
+
+    @property
+    def encoder(self) -> PreTrainedModel:
+        """What fine-tuning starts from."""
+        return self.bert
+
+    @property
+    def vocabulary_bias(self) -> torch.Tensor:
+        """[V], one number an entry."""
+        return self.bert.cls.predictions.bias
+
+    def save(self, folder: Path) -> None:
+        """Write the model as `transformers` loads it."""
+        self.bert.save_pretrained(folder)
+
+
+class MaskedLanguageModel(torch.nn.Module):
+    """Any masked-LM model of `transformers`, its vocabulary head at masked positions only where we know the head."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+        self.takes_types = takes_token_types(model)
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        token_type_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        masked_positions: torch.Tensor,
+    ) -> torch.Tensor:
+        """Predict the masked tokens: scores over the vocabulary [M, V]; arguments as of `PairModel`."""
+        inputs: dict[str, torch.Tensor] = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if self.takes_types:
+            inputs["token_type_ids"] = token_type_ids
+        model: Any = self.model
+        head = VOCABULARY_HEADS.get(model.config.model_type)
+        if head is None:
+            return model(**inputs).logits.flatten(0, 1)[masked_positions]
+        hidden_MH = model.base_model(**inputs).last_hidden_state.flatten(0, 1)[masked_positions]
+        return head(model, hidden_MH)
+
+    @property
+    def encoder(self) -> PreTrainedModel:
+        """What fine-tuning starts from."""
+        return self.model
+
+    @property
+    def vocabulary_bias(self) -> torch.Tensor:
+        """[V], one number an entry."""
+        return self.model.get_output_embeddings().bias
+
+    def save(self, folder: Path) -> None:
+        """Write the model as `transformers` loads it."""
+        self.model.save_pretrained(folder)
+
+
+def takes_token_types(model: PreTrainedModel) -> bool:
+    """Whether a model reads `token_type_ids` of two kinds."""
+    reads = "token_type_ids" in inspect.signature(model.base_model.forward).parameters
+    return reads and getattr(model.config, "type_vocab_size", 0) > 1
+
+
+class ReplacedTokenModel(torch.nn.Module):
+    """ELECTRA: a small generator fills the masks, a discriminator finds what it replaced (Clark et al. 2020).
+
+    The two share all embeddings; nothing flows back through the generator's choices.
+    """
+
+    def __init__(self, discriminator: ElectraForPreTraining, generator: ElectraForMaskedLM) -> None:
+        super().__init__()
+        self.discriminator, self.generator = discriminator, generator
+        generator.electra.embeddings = discriminator.electra.embeddings
+        generator.generator_lm_head.weight = discriminator.electra.embeddings.word_embeddings.weight
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        original_ids: torch.Tensor,
+        token_type_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        masked_positions: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Predict the masked tokens, put guesses in their places, and tell which tokens were replaced.
+
+        Args:
+            input_ids, original_ids, token_type_ids, attention_mask: [B, T], with and without masks.
+            masked_positions: [M], indices into the flattened [B * T].
+
+        Returns:
+            The generator's scores [M, V], the discriminator's scores of "replaced" [B, T], and what is replaced [B, T].
+            A guess that happens to be right counts as original.
+        """
+        others = {"token_type_ids": token_type_ids, "attention_mask": attention_mask}
+        hidden_BTH = self.generator.electra(input_ids=input_ids, **others).last_hidden_state
+        scores_MV = VOCABULARY_HEADS["electra"](self.generator, hidden_BTH.flatten(0, 1)[masked_positions])
+        with torch.no_grad():
+            # Dividing by exponential noise and taking the largest draws from the distribution.
+            shares_MV = scores_MV.float().softmax(-1)
+            guesses_M = (shares_MV / torch.empty_like(shares_MV).exponential_()).argmax(-1)
+            replaced_BT = original_ids.flatten().index_copy(0, masked_positions, guesses_M).view_as(original_ids)
+        scores_BT = self.discriminator(input_ids=replaced_BT, **others).logits
+        return scores_MV, scores_BT, replaced_BT != original_ids
+
+    @property
+    def encoder(self) -> PreTrainedModel:
+        """What fine-tuning starts from."""
+        return self.discriminator
+
+    @property
+    def vocabulary_bias(self) -> torch.Tensor:
+        """[V], one number an entry."""
+        return self.generator.generator_lm_head.bias
+
+    def save(self, folder: Path) -> None:
+        """Write the discriminator as `transformers` loads it, the generator in a folder within."""
+        self.discriminator.save_pretrained(folder)
+        self.generator.save_pretrained(folder / GENERATOR)
+
+
+GENERATOR = "generator"
