@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer
 
 from configs.errors import InputError
-from tokenizer import audit, train
+from tokenizer import algorithms, audit, train
 from tokenizer.config import CorpusConfig, TokenizerConfig
 
 ENGLISH = ["The Café was naïve, and the film was good!", "Goodness: unaffordable cafés, films & goods."] * 3
@@ -92,7 +92,7 @@ def test_syllables_of_korean_are_not_torn_where_accents_are_kept(tmp_path):
 
 def test_special_tokens_come_first_and_the_length_is_reported(tmp_path):
     trained, loaded = trained_and_loaded(ENGLISH, tmp_path, maximum_length=64, vocabulary_size=60)
-    assert [trained.id_to_token(number) for number in range(5)] == list(train.SPECIAL_TOKENS)
+    assert [trained.id_to_token(number) for number in range(5)] == list(algorithms.SPECIAL_TOKENS)
     assert (loaded.pad_token, loaded.unk_token, loaded.cls_token) == ("[PAD]", "[UNK]", "[CLS]")
     assert (loaded.sep_token, loaded.mask_token) == ("[SEP]", "[MASK]")
     assert loaded.model_max_length == 64
@@ -107,13 +107,13 @@ def test_training_twice_gives_the_same_tokenizer():
 
 def test_texts_are_consumed_as_a_stream_in_batches():
     drawn = itertools.count()
-    batches = train._batches(f"text {next(drawn)}" for _ in itertools.repeat(None))
-    assert len(next(batches)) == train.TEXTS_A_BATCH
-    assert next(drawn) == train.TEXTS_A_BATCH
+    batches = algorithms._batches(f"text {next(drawn)}" for _ in itertools.repeat(None))
+    assert len(next(batches)) == algorithms.TEXTS_A_BATCH
+    assert next(drawn) == algorithms.TEXTS_A_BATCH
 
 
 def test_training_consumes_a_generator_to_its_end():
-    count = 2 * train.TEXTS_A_BATCH + 3
+    count = 2 * algorithms.TEXTS_A_BATCH + 3
     streams = []
 
     def texts():
@@ -181,7 +181,7 @@ def test_changed_corpus_or_config_gives_another_folder(corpus_file, tmp_path):
 
 
 def hand_made() -> Tokenizer:
-    words = [*train.SPECIAL_TOKENS, "good", "##ness", "film"]
+    words = [*algorithms.SPECIAL_TOKENS, "good", "##ness", "film"]
     made = Tokenizer(models.WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
     made.normalizer = normalizers.BertNormalizer(lowercase=True)
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -201,6 +201,10 @@ def test_audit_counts_a_hand_made_text_right(tmp_path):
         "unknown_rate": 1 / 5,
         "round_trip_rate": 1 / 2,
         "vocabulary_used": 4 / 8,
+        "characters_per_word": 19 / 4,
+        "advice": [
+            "20.0% of the tokens are unknown; raise `vocabulary_size` or choose `model: bpe`, which knows every text"
+        ],
     }
 
 
@@ -222,7 +226,9 @@ def test_audit_line_is_for_a_person(tmp_path):
     line = audit.described(audit.audit(hand_made(), tmp_path, ["good goodness", "film xyz"]))
     assert line == (
         "tokenizer: 8 entries, 50% of them seen; 1.25 tokens a word; 20.000% unknown; "
-        "50.0% of 2 texts survive the round trip"
+        "50.0% of 2 texts survive the round trip\n"
+        "tokenizer: 20.0% of the tokens are unknown; raise `vocabulary_size` or choose `model: bpe`, which knows every "
+        "text"
     )
 
 

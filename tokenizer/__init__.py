@@ -8,6 +8,7 @@ Read in this order:
 - `shards.py`: a corpus → parts that can be read side by side; `formats.py`: parts → rows; `corpus.py`: rows → clean
   documents; `sentences.py`: documents → sentences
 - `sample_world.py`, `sample.py`: the made-up reviews that need no network and no data
-- `train.py`: documents → WordPiece; `audit.py`: what came of it; `words.py`: which tokens begin a word
+- `algorithms.py`: documents → a vocabulary; `extend.py`: words added to one; `words.py`: which entries begin a word
+- `train.py`: a tokenizer run; `audit.py`: what came of it
 - `__main__.py`: the command
 """

@@ -9,6 +9,10 @@ from configs.errors import InputError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+CHARACTERS_OF_A_LONG_WORD = 15
+HIGH_UNKNOWN_RATE = 0.01
+LOW_ROUND_TRIP_RATE = 0.9
+
 
 def audit(trained: "Tokenizer", folder: Path, texts: Sequence[str]) -> dict[str, Any]:
     """Encode `texts` with the trained tokenizer and with what `AutoTokenizer` loads from `folder`.
@@ -16,7 +20,7 @@ def audit(trained: "Tokenizer", folder: Path, texts: Sequence[str]) -> dict[str,
     Returns:
         `fertility` (tokens a whitespace word), `characters_per_token`, `unknown_rate` (share of tokens),
         `round_trip_rate` (share of texts whose decoded tokens equal the normalised text but for spaces),
-        `vocabulary_used` (share of entries seen), and the counts behind them.
+        `vocabulary_used` (share of entries seen), the counts behind them, and `advice`, a list of sentences.
 
     Raises:
         InputError: the loaded tokenizer gives other ids than the trained one.
@@ -31,23 +35,48 @@ def audit(trained: "Tokenizer", folder: Path, texts: Sequence[str]) -> dict[str,
     for text, mine, reloaded in zip(texts, ids, loaded, strict=True):
         if mine != list(reloaded):
             raise InputError(f"tokenizer: {folder} gives other ids after loading, for the text {text[:80]!r}")
-    tokens = sum(map(len, ids))
-    unknown = trained.token_to_id("[UNK]")
-    unknowns = sum(token == unknown for row in ids for token in row)
+    tokens, words = sum(map(len, ids)), sum(len(text.split()) for text in texts)
+    unknowns = sum(token == tokenizer.unk_token_id for row in ids for token in row)
     survived = [
         _squeezed(trained.decode(row, skip_special_tokens=False)) == _squeezed(_normalised(trained, text))
         for text, row in zip(texts, ids, strict=True)
     ]
-    return {
+    report = {
         "vocabulary_size": trained.get_vocab_size(),
         "audited_texts": len(texts),
         "tokens": tokens,
-        "fertility": tokens / max(1, sum(len(text.split()) for text in texts)),
+        "fertility": tokens / max(1, words),
         "characters_per_token": sum(map(len, texts)) / max(1, tokens),
         "unknown_rate": unknowns / max(1, tokens),
         "round_trip_rate": sum(survived) / len(survived),
         "vocabulary_used": len(set().union(*ids)) / trained.get_vocab_size(),
+        "characters_per_word": sum(len("".join(text.split())) for text in texts) / max(1, words),
     }
+    return report | {"advice": advice(report)}
+
+
+def advice(report: dict[str, Any]) -> list[str]:
+    """What a person should do about an audit; nothing where all is well.
+
+    >>> advice({"unknown_rate": 0.0, "round_trip_rate": 1.0, "characters_per_word": 5.1})
+    []
+    """
+    found = []
+    if report["characters_per_word"] > CHARACTERS_OF_A_LONG_WORD:
+        found.append(
+            "the text has no spaces between words, so that tokens a word say little; `model: unigram` cuts such text"
+        )
+    if report["unknown_rate"] > HIGH_UNKNOWN_RATE:
+        found.append(
+            f"{report['unknown_rate']:.1%} of the tokens are unknown; raise `vocabulary_size` or choose `model: bpe`, "
+            "which knows every text"
+        )
+    elif report["round_trip_rate"] < LOW_ROUND_TRIP_RATE:
+        found.append(
+            f"{1 - report['round_trip_rate']:.1%} of the texts do not come back as they were; see `strip_accents` and "
+            "`normalisation`"
+        )
+    return found
 
 
 def _normalised(tokenizer: "Tokenizer", text: str) -> str:
@@ -64,4 +93,5 @@ def described(report: dict[str, Any]) -> str:
         f"tokenizer: {report['vocabulary_size']:,} entries, {report['vocabulary_used']:.0%} of them seen; "
         f"{report['fertility']:.2f} tokens a word; {report['unknown_rate']:.3%} unknown; "
         f"{report['round_trip_rate']:.1%} of {report['audited_texts']:,} texts survive the round trip"
+        + "".join(f"\ntokenizer: {sentence}" for sentence in report["advice"])
     )

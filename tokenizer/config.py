@@ -55,27 +55,41 @@ class CorpusConfig:
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """Train a WordPiece tokenizer on a corpus and audit it."""
+    """Train a tokenizer on a corpus and audit it, or add the corpus's words to a tokenizer that exists."""
 
     name: str = "tokenizer"
     """The run folder is `runs/tokenizer/<name>-<digest>`."""
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    model: Literal["wordpiece", "bpe", "unigram", "characters", "bytes"] = "wordpiece"
+    """`wordpiece`: BERT's; `bpe`: byte-level, as RoBERTa's, where nothing is unknown; `unigram`: as ALBERT's, for
+    languages without spaces, too; `characters`; `bytes`: 256 entries and the special tokens, nothing to learn."""
     vocabulary_size: int = 8000
-    """Entries at the most, the five special tokens included."""
+    """Entries at the most, the five special tokens included; unused by `bytes`."""
     minimum_frequency: int = 2
-    """A pair of pieces rarer than this is not merged."""
+    """A pair of pieces, or a character of `characters`, rarer than this has no entry."""
     lowercase: bool = True
     """Uncased (true) or cased (false)."""
     strip_accents: bool | None = None
     """Take accents off letters; null goes by `lowercase`, as BERT does."""
+    normalisation: Literal["by_script", "bert"] = "by_script"
+    """Where accents are stripped: `by_script` takes them off Latin, Greek and Cyrillic letters alone. `bert` does as
+    google-research/bert: it also tears Hangul into jamo, and drops Japanese voicing and Indic vowel marks."""
+    split_chinese: bool = True
+    """Of `wordpiece`: every Chinese character is a word, as in BERT."""
     maximum_length: int = 512
     """What `AutoTokenizer` reports as `model_max_length`, in tokens."""
+    base: str | None = outside_digest(None)
+    """Train nothing: take this tokenizer (a run's YAML file or folder, any folder with a tokenizer, or a Hub id) and
+    add `added_words` to it; only `corpus` is used beside. Recognised by what lies there, not by the path."""
+    added_words: int = 1000
+    """Of `base`: so many words of the corpus at the most, those that save the most tokens."""
     runs: str = outside_digest("runs")
     """The folder that receives run folders."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that cannot hold the special tokens."""
         require_at_least(16, vocabulary_size=self.vocabulary_size, maximum_length=self.maximum_length)
+        require_at_least(1, minimum_frequency=self.minimum_frequency, added_words=self.added_words)
 
 
 def require_at_least(minimum: float, **values: float) -> None:

@@ -1,10 +1,9 @@
-"""Documents → a trained WordPiece tokenizer, saved as `transformers` loads it."""
+"""A tokenizer run: train or extend, save as `transformers` loads it, audit; and finding what was made."""
 
 import hashlib
 import itertools
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,9 @@ from configs.command_line import load as load_config
 from configs.errors import InputError
 from configs.run_folder import RunFolder
 from tokenizer import corpus, shards
+from tokenizer.algorithms import train
 from tokenizer.config import TokenizerConfig
+from tokenizer.extend import extend
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -20,17 +21,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 # What a tokenizer may be saved as; older checkpoints have a vocabulary alone.
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "vocab.json")
 AUDITED_DOCUMENTS = 2_000
-TEXTS_A_BATCH = 256
 
 
 def run_folder(config: TokenizerConfig) -> RunFolder:
     """Where this config's run lies, finished or not."""
-    return RunFolder.of("tokenizer", config, [shards.fingerprint(config.corpus)])
+    upstream = [shards.fingerprint(config.corpus)]
+    if config.base is not None:
+        upstream.append(find(config.base, config.runs)[1])
+    return RunFolder.of("tokenizer", config, upstream)
 
 
 def run(config: TokenizerConfig) -> RunFolder:
@@ -47,9 +49,16 @@ def run(config: TokenizerConfig) -> RunFolder:
     from tokenizer import audit
 
     folder.begin(config)
-    log.info("tokenizer: training WordPiece, %d entries at the most, into %s", config.vocabulary_size, folder.path)
-    trained = train(config, lambda: (document.text for document in corpus.read(config.corpus)))
-    save(trained, config, folder.model)
+    if config.base is None:
+        log.info("tokenizer: training %s into %s", config.model, folder.path)
+        trained = train(config, lambda: (document.text for document in corpus.read(config.corpus)))
+        save(trained, config, folder.model)
+    else:
+        extended: Any = load(find(config.base, config.runs)[0])
+        words = extend(extended, (document.text for document in corpus.read(config.corpus)), config.added_words)
+        log.info("tokenizer: %d words added to %s: %s …", len(words), config.base, ", ".join(words[:10]))
+        extended.save_pretrained(folder.model)
+        trained = extended.backend_tokenizer
     texts = [document.text for document in itertools.islice(corpus.read(config.corpus), AUDITED_DOCUMENTS)]
     report = audit.audit(trained, folder.model, texts)
     folder.finish(report)
@@ -57,70 +66,25 @@ def run(config: TokenizerConfig) -> RunFolder:
     return folder
 
 
-def train(config: TokenizerConfig, texts: Callable[[], Iterable[str]]) -> "Tokenizer":
-    """Train WordPiece on a stream of texts: of the corpus, only its counted words are held in memory.
-
-    The stream is read twice: first for the letters, so that they can be numbered in a fixed order. tokenizers numbers
-    them as they fall out of a hash map, and breaks ties between merges by number: the same texts would give another
-    vocabulary each time.
-
-    Args:
-        config: sizes and normalisation.
-        texts: gives the texts anew at each call.
-
-    Raises:
-        InputError: the texts hold no word.
-    """
-    from tokenizers import models, processors, trainers
-
-    def trained(size: int, frequency: int, first: list[str]) -> dict[str, int]:
-        tokenizer = _with_model(config, models.WordPiece(unk_token="[UNK]"))
-        trainer = trainers.WordPieceTrainer(
-            vocab_size=size, min_frequency=frequency, special_tokens=first, show_progress=False
-        )
-        tokenizer.train_from_iterator(_batches(texts()), trainer)
-        return tokenizer.get_vocab()
-
-    letters = trained(len(SPECIAL_TOKENS) + 1, 1, list(SPECIAL_TOKENS))
-    continuing = sorted(letter for letter in letters if letter.startswith("##"))
-    vocabulary = trained(config.vocabulary_size, config.minimum_frequency, [*SPECIAL_TOKENS, *continuing])
-    if len(vocabulary) <= len(SPECIAL_TOKENS):
-        raise InputError("corpus: no words to train a tokenizer on")
-    tokenizer = _with_model(config, models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
-    )
-    return tokenizer
-
-
-def _with_model(config: TokenizerConfig, model: Any) -> "Tokenizer":
-    """A tokenizer with BERT's normalisation and word boundaries around a model."""
-    from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
-
-    tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.BertNormalizer(
-        lowercase=config.lowercase, strip_accents=config.strip_accents, clean_text=True, handle_chinese_chars=True
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece(prefix="##")
-    return tokenizer
-
-
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    stream = iter(texts)
-    while batch := list(itertools.islice(stream, TEXTS_A_BATCH)):
-        yield batch
-
-
 def save(tokenizer: "Tokenizer", config: TokenizerConfig, folder: Path) -> None:
     """Write `tokenizer.json` and `tokenizer_config.json` so that `AutoTokenizer` gives the same ids."""
-    from transformers import BertTokenizer
+    from transformers import BertTokenizer, PreTrainedTokenizerFast
 
-    options: dict[str, Any] = {"do_lower_case": config.lowercase, "strip_accents": config.strip_accents}
-    wrapped = BertTokenizer(tokenizer_object=tokenizer, model_max_length=config.maximum_length, **options)
+    if config.model == "wordpiece" and config.normalisation == "bert":
+        options: dict[str, Any] = {"do_lower_case": config.lowercase, "strip_accents": config.strip_accents}
+        wrapped: Any = BertTokenizer(tokenizer_object=tokenizer, model_max_length=config.maximum_length, **options)
+    else:
+        # BERT's own class would put BERT's normalisation in the place of ours when it is loaded.
+        wrapped = PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer,
+            model_max_length=config.maximum_length,
+            model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+            pad_token="[PAD]",
+            unk_token="[UNK]",
+            cls_token="[CLS]",
+            sep_token="[SEP]",
+            mask_token="[MASK]",
+        )
     wrapped.save_pretrained(folder)
 
 
