@@ -13,5 +13,6 @@ Read in this order:
 - `models.py`: the one place that names the models; `modeling_recurrent.py`: RNN and LSTM; `start.py`: a better start
 - `objectives.py`: what a step minimises; `optimization.py`: AdamW, schedule, durations
 - `engine.py`: the training step; `checkpoints.py`, `journal.py`: what it keeps and what it tells
+- `duplicates.py`, `nsp_health.py`, `audits.py`: what to look at before a run
 - `run.py`, `__main__.py`: the command
 """

@@ -5,7 +5,7 @@ import functools
 import hashlib
 import logging
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -204,6 +204,20 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class LeakageConfig:
+    """The labelled test texts that pretraining should not have seen."""
+
+    split: str | None = None
+    """The split with the test texts, read like `corpus` but for the keys here; null looks for no leakage."""
+    source: str | None = outside_digest(None)
+    """Where the test texts lie; null takes the corpus's source. Recognised by what lies there, not by this path."""
+    text_column: str | None = None
+    """The column with the text; null takes the corpus's."""
+    drop: bool = False
+    """Leave out the documents that are test texts, or nearly so; else they are reported alone."""
+
+
+@dataclass(frozen=True)
 class PreparationConfig:
     """Who turns text into ids; the result does not depend on it."""
 
@@ -241,6 +255,9 @@ class PretrainConfig:
     """Of `mlm_nsp`: `faithful` draws pairs as google-research/bert does, where more than half are random; `balanced`
     makes exactly one half random, with the same lengths in both halves."""
     preparation: PreparationConfig = outside_digest(PreparationConfig())  # noqa: RUF009
+    audited_documents: int = outside_digest(100_000)
+    """How many documents are compared for near duplicates, drawn where there are more; 0 for no audit at all."""
+    leakage: LeakageConfig = field(default_factory=LeakageConfig)
     sequence_length: int = 128
     """Tokens a sequence at the most, [CLS] and two [SEP] included."""
     phases: str | None = None
@@ -263,6 +280,7 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         """Refuse lengths that leave no room for a pair."""
         require_at_least(8, sequence_length=self.sequence_length)
+        require_at_least(0, audited_documents=self.audited_documents)
         require_between(0, 1, short_sequence_probability=self.short_sequence_probability)
         require_between(0.0001, 0.5, held_out_share=self.held_out_share)
         if self.sequence_length > self.model.maximum_positions:
@@ -279,9 +297,22 @@ def run_folder(config: PretrainConfig) -> RunFolder:
         InputError: the tokenizer's run is not finished, or the corpus cannot be found.
     """
     upstream = [tokenizer_of(config)[1], shards.fingerprint(config.corpus)]
+    if config.leakage.split is not None:
+        upstream.append(shards.fingerprint(test_corpus(config)))
     if config.model.init_from is not None:
         upstream.append(find(config.model.init_from, config.runs)[1])
     return RunFolder.of("pretrain", config, upstream)
+
+
+def test_corpus(config: PretrainConfig) -> CorpusConfig:
+    """The texts that `leakage` is about."""
+    given = config.leakage
+    return replace(
+        config.corpus,
+        split=given.split or "",
+        source=config.corpus.source if given.source is None else given.source,
+        text_column=config.corpus.text_column if given.text_column is None else given.text_column,
+    )
 
 
 def tokenizer_of(config: PretrainConfig) -> tuple[str, str]:

@@ -5,6 +5,7 @@ the label and its name. The file is written beside its place and renamed, so tha
 """
 
 import functools
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ class ShardTask(NamedTuple):
     labelled: bool
     tokenizer_file: str
     """A `tokenizer.json`."""
+    schema: bytes
+    """Of `features`, as Arrow serialises it: making it takes `datasets`, which is slow to import."""
     target: str
     """The file to write."""
 
@@ -49,7 +52,7 @@ def encode_shard(task: ShardTask) -> str:
     if target.exists():
         return task.target
     tokenizer = _tokenizer(task.tokenizer_file)
-    schema = arrow_schema(id_type(tokenizer))
+    schema = pyarrow.ipc.read_schema(pyarrow.py_buffer(task.schema))
     staged = target.with_name(f".{target.name}.{os.getpid()}")
     documents = (document for part in task.shard for document in corpus.read_part(part, task.corpus, task.labelled))
     with pyarrow.OSFile(str(staged), "wb") as sink, pyarrow.ipc.new_stream(sink, schema) as writer:
@@ -79,11 +82,6 @@ def id_type(tokenizer: "Tokenizer") -> type[np.unsignedinteger]:
     """Two bytes an id where the vocabulary allows, else four."""
     largest = max(tokenizer.get_vocab(with_added_tokens=True).values())
     return np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint32
-
-
-def arrow_schema(dtype: type[np.unsignedinteger]) -> "pyarrow.Schema":
-    """The columns of a store, as `datasets` describes them."""
-    return features(dtype).arrow_schema
 
 
 def features(dtype: type[np.unsignedinteger]) -> Any:
@@ -139,8 +137,10 @@ def _record_batch(encoded: list[Encoded], schema: "pyarrow.Schema") -> "pyarrow.
     import pyarrow
 
     rows = [ids for _, document in encoded for ids in document]
-    values = pyarrow.array([token for ids in rows for token in ids], schema.field(0).type.value_type.value_type)
-    inner = pyarrow.ListArray.from_arrays(_offsets([len(ids) for ids in rows]), values)
+    offsets = _offsets([len(ids) for ids in rows])
+    id_type = schema.field(0).type.value_type.value_type.to_pandas_dtype()
+    values = np.fromiter(itertools.chain.from_iterable(rows), dtype=id_type, count=offsets[-1])
+    inner = pyarrow.ListArray.from_arrays(offsets, pyarrow.array(values))
     outer = pyarrow.ListArray.from_arrays(_offsets([len(document) for _, document in encoded]), inner)
     documents = [document for document, _ in encoded]
     labels = [None if document.label is None else json.dumps(document.label) for document in documents]

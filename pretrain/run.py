@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from accelerate import Accelerator
 from configs.command_line import as_dict
 from configs.errors import InputError
 from configs.run_folder import RunFolder
-from pretrain import start
+from pretrain import audits, start
 from pretrain.batches import steps_of
 from pretrain.config import PretrainConfig, find, run_folder, tokenizer_of
 from pretrain.continued import longest_input
@@ -50,13 +51,17 @@ def run(config: PretrainConfig) -> RunFolder:
     with accelerator.main_process_first():
         place = store_folder(config.corpus, tokenizer_digest, config.runs)
         store = prepare(config.corpus, tokenizer_folder, place, preparation=config.preparation)
-    training, held_out = sources(config, store, Encoding.of(tokenizer))
+        leak = audits.leakage(config, store, place, (tokenizer_folder, tokenizer_digest))
+    dropped = leak["near"] if leak is not None and config.leakage.drop else []
+    training, held_out = sources(config, store, Encoding.of(tokenizer), dropped)
     if config.model.start == "cooccurrence" and config.model.init_from is None:
         start.from_cooccurrences(model, store, training[0].documents, config.seed)
     if accelerator.is_main_process:
         folder.begin(config, **describe(accelerator))
         log.info("pretrain: %s", folder.path)
-        log.info("%s", described_sequence(training[0].epoch(0), tokenizer, config.objective))
+        first = training[0].epoch(0)
+        audits.write(folder.path / audits.FILE, audits.audit(config, store, leak, first, held_out[0]))
+        log.info("%s", described_sequence(first, tokenizer, config.objective))
     objective = OBJECTIVES[config.objective]
     prepared, optimizer = accelerator.prepare(model, adamw(model, config.optimizer))
     position = train(
@@ -78,6 +83,7 @@ def run(config: PretrainConfig) -> RunFolder:
         model.save(folder.model)
         tokenizer.save_pretrained(folder.model)
         measured = [row for row in read_rows(folder.metrics) if row["step"] == position.step and "eval_loss" in row][-1]
+        audits.with_model(folder.path / audits.FILE, measured.get("eval_nsp_accuracy"))
         folder.finish(
             position.facts()
             | {"objective": config.objective}
@@ -117,21 +123,22 @@ def _model(config: PretrainConfig, tokenizer: Any, longest: int) -> Any:
 
 
 def sources(
-    config: PretrainConfig, store: TokenStore, encoding: Encoding
+    config: PretrainConfig, store: TokenStore, encoding: Encoding, dropped: Sequence[int] = ()
 ) -> tuple[list[SequenceSource], list[SequenceEpoch]]:
-    """Of each phase, its training sequences, and held-out sequences from other documents.
+    """Of each phase, its training sequences, and held-out sequences from other documents; none from dropped ones.
 
     Raises:
         InputError: too few documents to pair each with another on both sides.
     """
-    count = store.document_count
+    kept = np.setdiff1d(np.arange(store.document_count), np.asarray(dropped, dtype=np.int64))
+    count = len(kept)
     if count < MINIMUM_DOCUMENTS:
         raise InputError(
             f"corpus.source: {config.corpus.source!r} holds {count} document(s); next-sentence pairs need at least "
             f"{MINIMUM_DOCUMENTS} (one document a file, or blank lines between documents)"
         )
     held_out_count = min(max(2, round(config.held_out_share * count)), count - 2)
-    order = permutation(count, "held-out documents", config.seed)
+    order = kept[permutation(count, "held-out documents", config.seed)]
     training = [
         SequenceSource(
             store=store,

@@ -145,13 +145,17 @@ def _build(
     source: CorpusConfig, tokenizer_folder: str, folder: RunFolder, labelled: bool, preparation: PreparationConfig
 ) -> dict[str, Any]:
     """Encode every shard, then write down that together they are a `datasets` folder."""
+    from tokenizers import Tokenizer
+
     store, tokenizer_file = folder.path / "store", folder.path / "tokenizer.json"
     store.mkdir(exist_ok=True)
     write_atomically(tokenizer_file, load_tokenizer(tokenizer_folder).backend_tokenizer.to_str())
     found = shards.shards(source)
     names = [f"data-{number:05d}-of-{len(found):05d}.arrow" for number in range(len(found))]
+    columns = features(id_type(Tokenizer.from_file(str(tokenizer_file))))
+    schema = columns.arrow_schema.serialize().to_pybytes()
     tasks = [
-        ShardTask(shard, source, labelled, str(tokenizer_file), str(store / name))
+        ShardTask(shard, source, labelled, str(tokenizer_file), schema, str(store / name))
         for shard, name in zip(found, names, strict=True)
     ]
     for _ in progress(_encoded(tasks, preparation), "tokenizing", "shards", total=len(tasks)):
@@ -161,7 +165,7 @@ def _build(
     totals = _totals([store / name for name in names])
     if not totals["tokens"]:
         raise InputError(f"corpus.source: {source.source!r} holds no token")
-    _describe_as_dataset(store, names, tokenizer_file)
+    _describe_as_dataset(store, names, columns)
     return totals
 
 
@@ -203,13 +207,11 @@ def _totals(files: list[Path]) -> dict[str, Any]:
     }
 
 
-def _describe_as_dataset(store: Path, names: list[str], tokenizer_file: Path) -> None:
+def _describe_as_dataset(store: Path, names: list[str], columns: Any) -> None:
     """What `datasets` writes beside the data of a saved data set; the data itself is not copied."""
     import datasets
-    from tokenizers import Tokenizer
 
     datasets.disable_progress_bars()
-    columns = features(id_type(Tokenizer.from_file(str(tokenizer_file))))
     empty = datasets.Dataset.from_dict({name: [] for name in columns}, features=columns)
     with tempfile.TemporaryDirectory(dir=store.parent) as folder:
         empty.save_to_disk(folder)

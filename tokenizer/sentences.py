@@ -32,8 +32,11 @@ def split(text: str, corpus: CorpusConfig) -> list[str]:
     for line in text.splitlines():
         if line.strip():
             found = [line] if corpus.sentence_a_line else sentencex.segment(corpus.language, line)  # ty: ignore[missing-attribute]
-            for sentence in found:
-                sentences.extend(_capped(sentence.strip(), corpus.maximum_sentence_characters))
+            for sentence in map(str.strip, found):
+                if len(sentence) > corpus.maximum_sentence_characters:
+                    sentences.extend(_capped(sentence, corpus.maximum_sentence_characters))
+                elif sentence:
+                    sentences.append(sentence)
     return sentences
 
 
