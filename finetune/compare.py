@@ -22,7 +22,7 @@ from configs.terminal import progress, show_progress_lines
 from finetune.config import BAG_OF_WORDS, FinetuneConfig, check_model_name, parts
 from finetune.config import run_folder as finetune_folder
 from pretrain.config import RECURRENT, PretrainConfig, require_between
-from pretrain.config import run_folder as pretrain_folder
+from pretrain.folders import run_folder as pretrain_folder
 from tokenizer import corpus
 from tokenizer.config import CorpusConfig, TokenizerConfig, require_at_least
 from tokenizer.train import run_folder as tokenizer_folder

@@ -9,7 +9,7 @@ from configs.command_line import suggestion
 from configs.errors import InputError
 from configs.run_folder import RunFolder, outside_digest
 from pretrain.config import RECURRENT, ClassifierConfig, OptimizerConfig, TrainingConfig, require_between
-from pretrain.config import find as find_pretrained
+from pretrain.folders import find as find_pretrained
 from tokenizer import shards
 from tokenizer.config import CorpusConfig, require_at_least
 from tokenizer.train import find as find_tokenizer

@@ -3,7 +3,7 @@
 In: a tokenizer and a corpus. Out: `runs/pretrain/<name>-<digest>/`, its `model/` a standard BERT.
 Read in this order:
 
-- `config.py`: every key of a pretraining run
+- `config.py`: every key of a pretraining run; `folders.py`: where a run lies, and what it starts from
 - `encode.py`: a shard of text → ids, a pure function; `ray_data.py`: the same on a cluster; `store.py`: the corpus as
   flat ids on disk
 - `pairs.py`: an epoch of sentence pairs as integers; `packing.py`: an epoch of packed sentences
@@ -15,4 +15,5 @@ Read in this order:
 - `engine.py`: the training step; `checkpoints.py`, `journal.py`: what it keeps and what it tells
 - `duplicates.py`, `nsp_health.py`, `audits.py`: what to look at before a run
 - `run.py`, `__main__.py`: the command
+- `scoring.py`, `minimal_pairs.py`, `probe.py`: asking a model what it has learned
 """

@@ -9,8 +9,9 @@ import numpy as np
 
 from configs.run_folder import RunFolder, write_atomically
 from pretrain import nsp_health
-from pretrain.config import PretrainConfig, test_corpus
+from pretrain.config import PretrainConfig
 from pretrain.duplicates import duplicates, leaked
+from pretrain.folders import test_corpus
 from pretrain.sequences import SequenceEpoch
 from pretrain.store import TokenStore, prepare, store_folder
 

@@ -43,26 +43,20 @@ def model(objective: str, config: EncoderConfig, tokenizer: Any, checkpoint: str
                 f"{needed} models (objective mlm continues any masked-LM model)"
             )
         set_dropout(described, config.dropout)
-        if objective == "mlm":
-            encoder = _loaded(AutoModelForMaskedLM, checkpoint, described)
-            built: Any = MaskedLanguageModel(encoder)
-        elif objective == "rtd":
-            encoder = _loaded(ElectraForPreTraining, checkpoint, described)
-            built = ReplacedTokenModel(encoder, _generator(checkpoint, described, config))
-        else:
-            encoder = _loaded(BertForPreTraining, checkpoint, described)
-            built = PairModel(encoder)
+        kinds = {"mlm": AutoModelForMaskedLM, "rtd": ElectraForPreTraining}
+        parts: list[Any] = [_loaded(kinds.get(objective, BertForPreTraining), checkpoint, described)]
+        if objective == "rtd":
+            parts.append(_generator(checkpoint, described, config))
     except (OSError, ValueError, KeyError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"model.init_from: {checkpoint!r} cannot be loaded: {' '.join(str(error).split())}") from None
     known = load_tokenizer(checkpoint)
     if len(tokenizer) > len(known):
-        add_rows(encoder, tokenizer, known)
-        if isinstance(built, ReplacedTokenModel):
-            add_rows(built.generator, tokenizer, known)
-            built = ReplacedTokenModel(encoder, built.generator)
-    return built
+        for part in parts:
+            add_rows(part, tokenizer, known)
+    heads: dict[str, Any] = {"mlm": MaskedLanguageModel, "rtd": ReplacedTokenModel}
+    return heads.get(objective, PairModel)(*parts)
 
 
 def _loaded(kind: Any, checkpoint: str, described: Any) -> Any:

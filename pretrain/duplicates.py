@@ -1,8 +1,7 @@
 """Documents that are there twice, and test texts that pretraining has seen (MinHash and LSH by `datasketch`).
 
 A document is its token ids. Two are near duplicates where their sets of five-token shingles overlap by four fifths or
-more (Jaccard; Lee et al. 2022, "Deduplicating training data makes language models better", section 4.2), as far as
-128 hashes can tell.
+more (Jaccard; Lee et al. 2022, "Deduplicating training data makes language models better", section 4.2).
 """
 
 import hashlib
@@ -25,6 +24,8 @@ log = logging.getLogger(__name__)
 SHINGLE = 5
 HASHES = 128
 THRESHOLD = 0.8
+# Low enough that LSH misses hardly any document above the threshold.
+PROPOSED = 0.6
 
 
 def duplicates(store: TokenStore, audited: int, seed: int) -> dict[str, Any]:
@@ -42,9 +43,9 @@ def duplicates(store: TokenStore, audited: int, seed: int) -> dict[str, Any]:
     sample = np.sort(permutation(count, "near duplicates", seed)[:audited])
     index, near = Index(), 0
     for number, ids in documents(store, sample):
-        signature = _signature(ids)
-        near += bool(index.alike(signature))
-        index.add(number, signature)
+        found = shingles(ids)
+        near += bool(index.alike(found))
+        index.add(number, found)
     return {
         "exact_duplicates": exact,
         "exact_duplicate_share": exact / count,
@@ -70,13 +71,13 @@ def leaked(store: TokenStore, place: RunFolder, tests: TokenStore, test_place: R
     index, known = Index(), {}
     for number, ids in documents(tests, range(tests.document_count)):
         known.setdefault(_digest(ids), []).append(number)
-        index.add(number, _signature(ids))
+        index.add(number, shingles(ids))
     found: dict[str, Any] = {"test_texts": tests.document_count, "exact": [], "near": []}
     exact_tests: set[int] = set()
     near_tests: set[int] = set()
     for number, ids in documents(store, range(store.document_count)):
         same = known.get(_digest(ids), [])
-        alike = {*same, *index.alike(_signature(ids))}
+        alike = {*same, *index.alike(shingles(ids))}
         if same:
             found["exact"].append(number)
         if alike:
@@ -111,32 +112,42 @@ def shingles(ids: np.ndarray) -> np.ndarray:
     return np.unique(hashes >> np.uint64(32))
 
 
-def _signature(ids: np.ndarray) -> "MinHash":
-    from datasketch import MinHash
-
-    signature = MinHash(HASHES, seed=1, hashfunc=int)
-    signature.update_batch(shingles(ids).tolist())
-    return signature
-
-
 class Index:
-    """Signatures that can be asked which of them are near another."""
+    """Documents, as their shingles, that can be asked which of them are near another."""
 
     def __init__(self) -> None:
         from datasketch import MinHashLSH
 
-        self.proposals = MinHashLSH(threshold=THRESHOLD, num_perm=HASHES)
-        self.signatures: dict[int, MinHash] = {}
+        self.proposals = MinHashLSH(threshold=PROPOSED, num_perm=HASHES)
+        self.shingles: dict[int, np.ndarray] = {}
 
-    def add(self, number: int, signature: "MinHash") -> None:
-        """Keep a document's signature."""
-        self.proposals.insert(number, signature)
-        self.signatures[number] = signature
+    def add(self, number: int, found: np.ndarray) -> None:
+        """Keep a document."""
+        self.proposals.insert(number, _signature(found))
+        self.shingles[number] = found
 
-    def alike(self, signature: "MinHash") -> list[int]:
-        """The numbers of what is near: LSH proposes, the estimate of the overlap decides."""
-        proposed: list[Any] = self.proposals.query(signature)
-        return [number for number in proposed if self.signatures[number].jaccard(signature) >= THRESHOLD]
+    def alike(self, found: np.ndarray) -> list[int]:
+        """The numbers of what is near: LSH proposes, the overlap itself decides."""
+        proposed: list[Any] = self.proposals.query(_signature(found))
+        return [number for number in proposed if overlap(self.shingles[number], found) >= THRESHOLD]
+
+
+def overlap(left: np.ndarray, right: np.ndarray) -> float:
+    """Jaccard's index of two sets, each without repetitions.
+
+    >>> overlap(np.array([1, 2, 3]), np.array([2, 3, 4]))
+    0.5
+    """
+    shared = len(np.intersect1d(left, right, assume_unique=True))
+    return shared / (len(left) + len(right) - shared)
+
+
+def _signature(found: np.ndarray) -> "MinHash":
+    from datasketch import MinHash
+
+    signature = MinHash(HASHES, seed=1, hashfunc=int)
+    signature.update_batch(found.tolist())
+    return signature
 
 
 def _digest(ids: np.ndarray) -> int:

@@ -14,9 +14,10 @@ from configs.errors import InputError
 from configs.run_folder import RunFolder
 from pretrain import audits, start
 from pretrain.batches import steps_of
-from pretrain.config import PretrainConfig, find, run_folder, tokenizer_of
-from pretrain.continued import longest_input
+from pretrain.config import PretrainConfig
+from pretrain.continued import longest_input, quiet_transformers
 from pretrain.engine import Training, describe, new_accelerator, on_device, train
+from pretrain.folders import find, run_folder, tokenizer_of
 from pretrain.journal import Means, read_rows
 from pretrain.models import pretraining_model
 from pretrain.objectives import OBJECTIVES, PretrainingObjective
@@ -80,7 +81,8 @@ def run(config: PretrainConfig) -> RunFolder:
         "pretrain",
     )
     if accelerator.is_main_process:
-        model.save(folder.model)
+        with quiet_transformers():
+            model.save(folder.model)
         tokenizer.save_pretrained(folder.model)
         measured = [row for row in read_rows(folder.metrics) if row["step"] == position.step and "eval_loss" in row][-1]
         audits.with_model(folder.path / audits.FILE, measured.get("eval_nsp_accuracy"))
@@ -113,6 +115,8 @@ def _model(config: PretrainConfig, tokenizer: Any, longest: int) -> Any:
     given = config.model.init_from
     checkpoint = None if given is None else find(given, config.runs)[0]
     model = pretraining_model(config.objective, config.model, tokenizer, checkpoint, config.seed)
+    # Whoever loads the model can tell what its second head was trained for.
+    model.encoder.config.pretraining_objective = config.objective
     most = longest_input(model.encoder.config)
     if longest > most:
         raise InputError(

@@ -208,7 +208,7 @@ def test_print_config_shows_every_key_under_its_docstring(capsys):
     text = " ".join(line.strip().lstrip("# ") for line in lines)
     assert "The column (or JSON key) that holds the text." in text
     assert "Runs are recognised by what lies there, not by this path." in text
-    assert "Entries at the most, the five special tokens included." in text
+    assert "Entries at the most, the five special tokens included; unused by `bytes`." in text
 
 
 def test_printed_config_can_be_read_back(capsys, yaml_file):

@@ -18,7 +18,7 @@ import pretrain.run
 from configs.command_line import as_dict
 from configs.errors import InputError
 from pretrain import checkpoints
-from pretrain.config import run_folder, tokenizer_of
+from pretrain.folders import run_folder, tokenizer_of
 from pretrain.journal import read_rows
 from pretrain.run import run, sources
 from pretrain.sequences import Encoding

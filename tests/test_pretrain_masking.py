@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pretrain.config import MaskingConfig
-from pretrain.masking import mask, target_counts
+from pretrain.masking import mask, span_lengths, target_counts, word_spans, words_of
 
 MASK_ID, VOCABULARY, FIRST_WORD = 4, 1000, 5
 
@@ -140,3 +140,83 @@ def test_another_sample_epoch_or_seed_is_masked_elsewhere():
     ]
     assert len({tuple(positions) for positions in found}) == 5
     assert masked([60])[2].positions_M.tolist() == found[0]
+
+
+# ---------------------------------------------------------------------------- whole words and spans
+
+
+def masked_words(lengths, config, epoch=0, seed=0):
+    """As `masked`, with every third position the start of a word, and the words of each row."""
+    ids_BT, candidates_BT, lengths_B = rows_of(lengths)
+    starts_BT = np.broadcast_to(np.arange(ids_BT.shape[1]) % 3 == 1, ids_BT.shape)
+    samples = np.arange(len(lengths))
+    found = mask(
+        ids_BT, candidates_BT, lengths_B, samples, config, MASK_ID, VOCABULARY, seed, epoch, word_starts_BT=starts_BT
+    )
+    words = [words_of(candidates, starts) for candidates, starts in zip(candidates_BT, starts_BT, strict=True)]
+    chosen = [
+        (found.positions_M[found.positions_M // ids_BT.shape[1] == row] % ids_BT.shape[1]).tolist()
+        for row in range(len(lengths))
+    ]
+    return ids_BT, candidates_BT, found, words, chosen
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(LENGTHS, st.sampled_from([0.05, 0.15, 0.5]), st.sampled_from(["word", "span"]), st.integers(0, 3))
+def test_no_unit_masks_more_than_its_count_or_what_is_special(lengths, rate, unit, epoch):
+    config = MaskingConfig(rate=rate, unit=unit)
+    ids_BT, candidates_BT, found, words, chosen = masked_words(lengths, config, epoch)
+    assert candidates_BT.reshape(-1)[found.positions_M].all()
+    assert np.array_equal(found.labels_M, ids_BT.reshape(-1)[found.positions_M])
+    counts = np.minimum(target_counts(np.array(lengths), config), candidates_BT.sum(axis=1))
+    for row, positions in enumerate(chosen):
+        assert 1 <= len(positions) <= counts[row]
+        if unit == "span":
+            assert len(positions) == counts[row], "spans are cut to the exact count"
+        elif len(positions) >= max(map(len, words[row])):
+            for word in words[row]:
+                assert len(set(word) & set(positions)) in (0, len(word)), "all of a word or nothing"
+
+
+def test_whole_words_fill_the_count_as_far_as_they_fit():
+    _, _, _, words, chosen = masked_words([128] * 50, MaskingConfig(unit="word"))
+    assert all(19 - 2 <= len(positions) <= 19 for positions in chosen), "words have three pieces"
+    assert {len(word) for word in words[0]} >= {3}
+
+
+def test_a_span_goes_all_one_way_and_words_piece_by_piece():
+    config = MaskingConfig(unit="span", mask_share=0.5, random_share=0.0)
+    _, _, found, _, _ = masked_words([128] * 200, config)
+    shown = found.input_ids_BT.reshape(-1)[found.positions_M] == MASK_ID
+    neighbours = np.diff(found.positions_M) == 1
+    together = (shown[1:] == shown[:-1])[neighbours].mean()
+    assert together > 0.9, "but for spans that touch"
+    _, _, words, _, _ = masked_words([128] * 200, MaskingConfig(unit="word", mask_share=0.5, random_share=0.0))
+    shown = words.input_ids_BT.reshape(-1)[words.positions_M] == MASK_ID
+    assert abs((shown[1:] == shown[:-1])[np.diff(words.positions_M) == 1].mean() - 0.5) < 0.05
+
+
+def test_span_lengths_are_geometric_and_cut_off_at_ten():
+    drawn = span_lengths(np.random.default_rng(0).random(200_000), MaskingConfig())
+    assert (drawn.min(), drawn.max()) == (1, 10)
+    shares = 0.2 * 0.8 ** np.arange(10)
+    shares /= shares.sum()
+    for length, share in enumerate(shares, 1):
+        assert within((drawn == length).sum(), len(drawn), share)
+    # SpanBERT, section 3.1: a mean of 3.8 words.
+    assert drawn.mean() == pytest.approx(3.8, abs=0.02)
+
+
+def test_spans_are_made_of_neighbouring_words():
+    spans = word_spans([[1, 2], [3], [4, 5], [8]], [1, 3, 0], np.array([0, 1, 0, 2, 0, 0, 0, 0, 4]), 6)
+    assert spans == [[3, 4, 5], [8], [1, 2]]
+    assert word_spans([[1, 2], [3], [4, 5]], [0], np.array([0, 9]), 4) == [[1, 2, 3, 4]], "the last is cut"
+
+
+@pytest.mark.parametrize("unit", ["word", "span"])
+def test_units_depend_on_the_sample_alone(unit):
+    config = MaskingConfig(unit=unit)
+    together = masked_words([60, 60, 60], config)[4]
+    alone = masked_words([60], config)[4]
+    assert together[0] == alone[0]
+    assert len({tuple(positions) for positions in together}) == 3

@@ -189,3 +189,92 @@ def test_the_short_share_of_documents_has_shorter_pairs():
 
     assert mean_length(long) > 55
     assert mean_length(short) < 45
+
+
+# ---------------------------------------------------------------------------- balanced and ordered pairs
+
+
+def spans_of(plan):
+    return [((row["a_begin"], row["a_end"]), (row["b_begin"], row["b_end"])) for row in plan]
+
+
+@QUICK
+@given(STORES, st.integers(8, 64), st.sampled_from([0.0, 0.1, 1.0]), st.integers(0, 5))
+def test_a_balanced_plan_is_half_random_and_lengths_do_not_tell_which(lengths, sequence_length, short, seed):
+    store = store_of(lengths)
+    plan = epoch_plan(store, np.arange(len(lengths)), sequence_length, short, seed, 0, "balanced")
+    random_rows = plan["next_sentence_label"] == 1
+    assert random_rows.sum() * 2 == len(plan)
+    for (a_begin, a_end), (b_begin, b_end) in spans_of(plan):
+        assert a_begin < a_end
+        assert b_begin < b_end
+        assert a_end - a_begin + b_end - b_begin <= sequence_length - SPECIAL_TOKENS_A_PAIR
+    for row in plan:
+        documents = document_of(store, row["a_begin"]), document_of(store, row["b_begin"])
+        assert (documents[0] == documents[1]) == (row["next_sentence_label"] == 0)
+        if row["next_sentence_label"] == 0:
+            assert row["b_begin"] >= row["a_end"], "behind A; truncation may leave a gap"
+    # No token is in two pairs.
+    begins = np.concatenate([plan["a_begin"], plan["b_begin"]])
+    ends = np.concatenate([plan["a_end"], plan["b_end"]])
+    order = np.argsort(begins)
+    assert (begins[order][1:] >= ends[order][:-1]).all()
+
+
+def test_a_balanced_plan_uses_nearly_everything_and_hides_the_label_from_lengths():
+    rng = np.random.default_rng(0)
+    lengths = [rng.integers(5, 40, rng.integers(1, 12)).tolist() for _ in range(600)]
+    store = store_of(lengths)
+    plan = epoch_plan(store, np.arange(600), 128, 0.1, 0, 0, "balanced")
+    a, b = plan["a_end"] - plan["a_begin"], plan["b_end"] - plan["b_begin"]
+    assert (a.sum() + b.sum()) > 0.85 * store.token_count
+    random_rows = plan["next_sentence_label"] == 1
+    for lengths_of in (a, b, a + b):
+        left, right = lengths_of[random_rows], lengths_of[~random_rows]
+        assert abs(left.mean() - right.mean()) < 5 * np.sqrt(left.var() / len(left) + right.var() / len(right))
+    # Each length of B has as many pairs of one label as of the other, but for the couples that share it.
+    for length in np.unique(b):
+        counts = random_rows[b == length].sum(), (~random_rows)[b == length].sum()
+        assert sum(counts) % 2 == 0
+
+
+@QUICK
+@given(STORES, st.integers(8, 64), st.sampled_from([0.0, 0.1, 1.0]), st.integers(0, 5))
+def test_ordered_segments_are_neighbours_in_one_order_or_the_other(lengths, sequence_length, short, seed):
+    store = store_of(lengths)
+    plan = epoch_plan(store, np.arange(len(lengths)), sequence_length, short, seed, 0, "ordered")
+    for row, ((a_begin, a_end), (b_begin, b_end)) in zip(plan, spans_of(plan), strict=True):
+        first, second = ((a_begin, a_end), (b_begin, b_end))[:: 1 if row["next_sentence_label"] == 0 else -1]
+        assert first[0] < first[1] <= second[0] < second[1]
+        assert document_of(store, a_begin) == document_of(store, b_begin)
+        assert first[1] - first[0] + second[1] - second[0] <= sequence_length - SPECIAL_TOKENS_A_PAIR
+
+
+@QUICK
+@given(STORES, st.integers(0, 5))
+def test_ordered_pairs_with_room_enough_use_every_token_once(lengths, seed):
+    store = store_of(lengths)
+    plan = epoch_plan(store, np.arange(len(lengths)), 4096, 0.0, seed, 0, "ordered")
+    covered = np.zeros(store.token_count, dtype=int)
+    for spans in spans_of(plan):
+        for begin, end in spans:
+            covered[begin:end] += 1
+    single = [sum(document) == 1 for document in lengths]
+    assert covered.max(initial=1) == 1
+    assert (covered == 0).sum() == sum(single), "a document of one token makes no pair"
+
+
+def test_half_of_the_ordered_pairs_are_swapped():
+    plan = epoch_plan(store_of([[9, 8, 7, 6]] * 2000), np.arange(2000), 64, 0.0, 0, 0, "ordered")
+    assert abs(plan["next_sentence_label"].mean() - 0.5) < 5 * 0.5 / np.sqrt(len(plan))
+
+
+@pytest.mark.parametrize("kind", ["faithful", "balanced", "ordered"])
+def test_every_kind_of_plan_is_a_function_of_seed_and_epoch(kind):
+    store, every = store_of([[7, 5, 9, 4]] * 30), np.arange(30)
+    plans = [
+        epoch_plan(store, every, 32, 0.1, seed, epoch, kind).tobytes()
+        for seed, epoch in [(0, 0), (0, 0), (0, 1), (1, 0), (0, "held-out")]
+    ]
+    assert plans[0] == plans[1]
+    assert len(set(plans)) == 4

@@ -13,7 +13,8 @@ from transformers import AutoModelForMaskedLM, AutoModelForPreTraining, AutoToke
 
 from configs.command_line import as_dict, load
 from configs.errors import InputError
-from pretrain.config import PretrainConfig, find, run_folder, tokenizer_of
+from pretrain.config import PretrainConfig
+from pretrain.folders import find, run_folder, tokenizer_of
 from pretrain.heads import PairModel
 from pretrain.journal import read_rows
 from pretrain.run import described_sequence, run, sources

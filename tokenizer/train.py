@@ -118,23 +118,32 @@ def find(reference: str, runs: str) -> tuple[str, str]:
 
 
 def load(folder: str | Path) -> "PreTrainedTokenizerBase":
-    """A tokenizer from a local folder or the Hub.
+    """A tokenizer from a local folder or the Hub, as BERT needs it.
 
     Raises:
         InputError: there is none, or it lacks the special tokens that BERT needs.
     """
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"tokenizer: {str(folder)!r} cannot be loaded: {' '.join(str(error).split())}") from None
+    tokenizer = load_any(folder)
     missing = [
         name for name in ("pad_token", "cls_token", "sep_token", "mask_token") if getattr(tokenizer, name) is None
     ]
     if missing:
         raise InputError(f"tokenizer: {str(folder)!r} has no {', '.join(missing)}, which BERT needs")
     return tokenizer
+
+
+def load_any(folder: str | Path) -> Any:
+    """A tokenizer from a local folder or the Hub, whatever special tokens it has.
+
+    Raises:
+        InputError: there is none.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"tokenizer: {str(folder)!r} cannot be loaded: {' '.join(str(error).split())}") from None
 
 
 def extends(folder: str, known: str) -> bool:

@@ -1,0 +1,51 @@
+"""`python -m pretrain.probe MODEL "text with [MASK]" ["a second text"]`: what a model would say, at the prompt.
+
+With a mask, the likeliest tokens in its place; with a second text, whether it follows the first.
+"""
+
+from jsonargparse import Namespace
+
+from configs.command_line import CommandLine
+from configs.errors import InputError, run_command
+from configs.terminal import show_progress_lines
+
+PROGRAM = "python -m pretrain.probe"
+QUESTIONS = {"next-sentence": "the second text follows the first", "sentence-order": "the first text comes first"}
+
+
+def lines(model: str, text: str, second: str | None, top_k: int, runs: str = "runs") -> list[str]:
+    """What there is to say about a text, or two, a line each.
+
+    Raises:
+        InputError: the model cannot be used, or there is neither a mask nor a second text.
+    """
+    from pretrain import scoring
+
+    said = []
+    if "[MASK]" in text or "[MASK]" in (second or "") or second is None:
+        for number, guesses in enumerate(scoring.fill(scoring.load(model, runs), text, second, top_k), 1):
+            shown = ", ".join(f"{token} {100 * share:.1f} %" for token, share in guesses)
+            said.append(f"mask {number}: {shown}")
+    if second is not None:
+        task, share = scoring.relation(model, text, second, runs)
+        said.append(f"{QUESTIONS[task]}: {100 * share:.1f} % ({task} prediction)")
+    return said
+
+
+def main() -> None:
+    """Parse the command line, then ask."""
+    parser = CommandLine(PROGRAM, description=(__doc__ or "").split("\n\n")[1])
+    parser.add_argument("model", type=str, metavar="MODEL", help="A run, a folder with a model, or a Hub id.")
+    parser.add_argument("text", type=str, metavar="TEXT", help="A text, with [MASK] where a token is missing.")
+    parser.add_argument("second", type=str, nargs="?", default=None, metavar="TEXT", help="A text that may follow it.")
+    parser.add_argument("--top_k", type=int, default=5, help="How many tokens to show for a mask.")
+    parser.add_argument("--runs", type=str, default="runs", help="The folder of runs.")
+    given: Namespace = parser.parse_args()
+    if given.top_k < 1:
+        raise InputError(f"--top_k: {given.top_k} is too small; give at least 1")
+    show_progress_lines()
+    print("\n".join(lines(given.model, given.text, given.second, given.top_k, given.runs)))
+
+
+if __name__ == "__main__":
+    run_command(PROGRAM, main)
