@@ -47,6 +47,7 @@ def described(kind, size, **keys: Any):
         "num_attention_heads": 2,
         "pad_token_id": 0,
     }
+    every_layer_global: dict[str, Any] = {"global_attn_every_n_layers": 1}
     ends: dict[str, Any] = {"bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
     return {
         "bert": lambda: BertConfig(**common, intermediate_size=32, max_position_embeddings=64, **keys),
@@ -60,7 +61,7 @@ def described(kind, size, **keys: Any):
             **common, embedding_size=16, intermediate_size=32, max_position_embeddings=64, **keys
         ),
         "modernbert": lambda: ModernBertConfig(
-            **common, **ends, intermediate_size=32, max_position_embeddings=64, global_attn_every_n_layers=1, **keys
+            **common, **ends, intermediate_size=32, max_position_embeddings=64, **every_layer_global, **keys
         ),
     }[kind]()
 
@@ -261,7 +262,7 @@ def test_new_words_get_rows_that_are_the_mean_of_their_pieces(tokenizer, tokeniz
     known = load_tokenizer(tokenizer_folder)
     wider = load_tokenizer(tokenizer_folder)
     added = extend(wider, ["roseboat " * 5, "lawnanchor lawnanchor lawnanchor"], 2)
-    model = BertForPreTraining(described("bert", len(known)))
+    model: Any = BertForPreTraining(described("bert", len(known)))
     with torch.no_grad():
         model.cls.predictions.bias.normal_()
     before, bias = model.get_input_embeddings().weight.detach().clone(), model.cls.predictions.bias.detach().clone()

@@ -58,13 +58,14 @@ def audit(trained: "Tokenizer", folder: Path, texts: Sequence[str]) -> dict[str,
 def advice(report: dict[str, Any]) -> list[str]:
     """What a person should do about an audit; nothing where all is well.
 
-    >>> advice({"unknown_rate": 0.0, "round_trip_rate": 1.0, "characters_per_word": 5.1})
+    >>> advice({"unknown_rate": 0.0, "round_trip_rate": 1.0, "characters_per_word": 5.1, "characters_per_token": 3.2})
     []
     """
     found = []
     if report["characters_per_word"] > CHARACTERS_OF_A_LONG_WORD:
         found.append(
-            "the text has no spaces between words, so that tokens a word say little; `model: unigram` cuts such text"
+            "the text has no spaces between words, so that tokens a word say little "
+            f"({report['characters_per_token']:.2f} characters a token); `model: unigram` needs none"
         )
     if report["unknown_rate"] > HIGH_UNKNOWN_RATE:
         found.append(
