@@ -70,7 +70,9 @@ def _loaded(kind: Any, checkpoint: str, described: Any) -> Any:
 def _generator(checkpoint: str, described: Any, config: EncoderConfig) -> ElectraForMaskedLM:
     """The generator saved within a checkpoint of ours, or a fresh one."""
     try:
-        return ElectraForMaskedLM.from_pretrained(checkpoint, subfolder=GENERATOR)
+        its_own = AutoConfig.from_pretrained(checkpoint, subfolder=GENERATOR)
+        set_dropout(its_own, config.dropout)
+        return ElectraForMaskedLM.from_pretrained(checkpoint, subfolder=GENERATOR, config=its_own)
     except OSError:
         log.info("model: %s comes without its generator; a new one starts afresh", checkpoint)
     narrow = type(described).from_dict(described.to_dict())

@@ -61,7 +61,8 @@ def run(config: PretrainConfig) -> RunFolder:
         folder.begin(config, **describe(accelerator))
         log.info("pretrain: %s", folder.path)
         first = training[0].epoch(0)
-        audits.write(folder.path / audits.FILE, audits.audit(config, store, leak, first, held_out[0]))
+        if not (folder.path / audits.FILE).is_file():
+            audits.write(folder.path / audits.FILE, audits.audit(config, store, leak, first, held_out[0]))
         log.info("%s", described_sequence(first, tokenizer, config.objective))
     objective = OBJECTIVES[config.objective]
     prepared, optimizer = accelerator.prepare(model, adamw(model, config.optimizer))

@@ -209,6 +209,16 @@ def test_a_run_keeps_its_audits_and_puts_the_model_beside_the_probes(shared, cap
     assert "corpus: 48 documents" in caplog.text
 
 
+def test_a_run_that_goes_on_does_not_audit_again(shared, monkeypatch, tmp_path):
+    config = small_run(shared, training={"duration": "4 steps", "save_every": 2}, runs=str(tmp_path))
+    folder = run(config)
+    before = (folder.path / audits.FILE).read_text()
+    (folder.path / "result.json").unlink()
+    monkeypatch.setattr(audits, "audit", None)
+    run(config)
+    assert (folder.path / audits.FILE).read_text() == before
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"), [({"objective": "mlm"}, {"corpus"}), ({"audited_documents": 0}, set())]
 )

@@ -198,6 +198,7 @@ def test_replaced_token_detection_continues_its_own_checkpoint_with_the_generato
     for (name, one), two in zip(first.named_parameters(), second.parameters(), strict=True):
         torch.testing.assert_close(one, two, msg=name)
     assert "generator" not in caplog.text
+    assert second.generator.config.hidden_dropout_prob == SMALL.dropout
     alone = saved(first.discriminator, tokenizer, tmp_path / "alone")
     third = pretraining_model("rtd", SMALL, tokenizer, alone, 1)
     assert "comes without its generator" in caplog.text
