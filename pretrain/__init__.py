@@ -14,6 +14,6 @@ Read in this order:
 - `objectives.py`: what a step minimises; `optimization.py`: AdamW, schedule, durations
 - `engine.py`: the training step; `checkpoints.py`, `journal.py`: what it keeps and what it tells
 - `duplicates.py`, `nsp_health.py`, `audits.py`: what to look at before a run
-- `run.py`, `__main__.py`: the command
+- `run.py`, `__main__.py`: the command; `prepare.py`: its token store beforehand
 - `scoring.py`, `minimal_pairs.py`, `probe.py`: asking a model what it has learned
 """

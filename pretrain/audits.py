@@ -11,7 +11,7 @@ from configs.run_folder import RunFolder, write_atomically
 from pretrain import nsp_health
 from pretrain.config import PretrainConfig
 from pretrain.duplicates import duplicates, leaked
-from pretrain.folders import test_corpus
+from pretrain.folders import leakage_corpus
 from pretrain.sequences import SequenceEpoch
 from pretrain.store import TokenStore, prepare, store_folder
 
@@ -32,7 +32,7 @@ def leakage(
     """
     if config.leakage.split is None:
         return None
-    source = test_corpus(config)
+    source = leakage_corpus(config)
     folder, digest = tokenizer
     test_place = store_folder(source, digest, config.runs)
     tests = prepare(source, folder, test_place, preparation=config.preparation)

@@ -27,13 +27,13 @@ def run_folder(config: PretrainConfig) -> RunFolder:
     """
     upstream = [tokenizer_of(config)[1], shards.fingerprint(config.corpus)]
     if config.leakage.split is not None:
-        upstream.append(shards.fingerprint(test_corpus(config)))
+        upstream.append(shards.fingerprint(leakage_corpus(config)))
     if config.model.init_from is not None:
         upstream.append(find(config.model.init_from, config.runs)[1])
     return RunFolder.of("pretrain", config, upstream)
 
 
-def test_corpus(config: PretrainConfig) -> CorpusConfig:
+def leakage_corpus(config: PretrainConfig) -> CorpusConfig:
     """The texts that `leakage` is about."""
     given = config.leakage
     return replace(

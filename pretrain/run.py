@@ -85,17 +85,21 @@ def run(config: PretrainConfig) -> RunFolder:
         with quiet_transformers():
             model.save(folder.model)
         tokenizer.save_pretrained(folder.model)
-        measured = [row for row in read_rows(folder.metrics) if row["step"] == position.step and "eval_loss" in row][-1]
-        audits.with_model(folder.path / audits.FILE, measured.get("eval_nsp_accuracy"))
-        folder.finish(
-            position.facts()
-            | {"objective": config.objective}
-            | {name: value for name, value in measured.items() if name.startswith("eval_")}
-            | held_out_facts(held_out[position.phase], objective, measured)
-            | {"parameters": sum(parameter.numel() for parameter in model.encoder.parameters())}
-        )
+        result = position.facts() | {"objective": config.objective}
+        result |= _measured(folder, position.step, held_out[position.phase], objective)
+        folder.finish(result | {"parameters": sum(parameter.numel() for parameter in model.encoder.parameters())})
     accelerator.wait_for_everyone()
     return folder
+
+
+def _measured(
+    folder: RunFolder, step: int, held_out: SequenceEpoch, objective: PretrainingObjective
+) -> dict[str, float]:
+    """The last held-out measures, beside what a model reaches that knows nothing."""
+    evaluated = [row for row in read_rows(folder.metrics) if row["step"] == step and "eval_loss" in row]
+    measured = {name: value for name, value in evaluated[-1].items() if name.startswith("eval_")}
+    audits.with_model(folder.path / audits.FILE, measured.get("eval_nsp_accuracy"))
+    return measured | held_out_facts(held_out, objective, measured)
 
 
 def phases_of(config: PretrainConfig) -> list[tuple[float, int]]:

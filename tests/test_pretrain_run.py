@@ -13,6 +13,8 @@ from transformers import AutoModelForMaskedLM, AutoModelForPreTraining, AutoToke
 
 from configs.command_line import as_dict, load
 from configs.errors import InputError
+from pretrain import prepare as prepare_command
+from pretrain import store as store_module
 from pretrain.config import PretrainConfig
 from pretrain.folders import find, run_folder, tokenizer_of
 from pretrain.heads import PairModel
@@ -20,7 +22,7 @@ from pretrain.journal import read_rows
 from pretrain.run import described_sequence, run, sources
 from pretrain.sequences import Encoding
 from pretrain.store import prepare, store_folder
-from tests.pretraining import changed, small_run
+from tests.pretraining import DOCUMENTS, changed, small_run
 from tokenizer.config import CorpusConfig
 from tokenizer.train import load as load_tokenizer
 
@@ -264,3 +266,14 @@ def test_a_tracker_of_accelerate_writes_beside_the_journal(config, tmp_path):
 def test_an_unknown_or_absent_tracker_is_refused(shared, tmp_path, name):
     with pytest.raises(InputError, match="log_with"):
         run(small_run(shared, runs=str(tmp_path), log_with=name))
+
+
+def test_a_store_made_beforehand_is_the_one_that_the_run_uses(shared, tmp_path, monkeypatch, capsys):
+    config = small_run(shared, training={"duration": "2 steps"}, runs=str(tmp_path / "runs"))
+    file = tmp_path / "run.yaml"
+    file.write_text(yaml.safe_dump(as_dict(config)), encoding="utf-8")
+    monkeypatch.setattr("sys.argv", ["prepare", "--config", str(file)])
+    prepare_command.main()
+    assert f"prepare: {DOCUMENTS} documents" in capsys.readouterr().out
+    monkeypatch.setattr(store_module, "_build", None)
+    assert run(config).finished
