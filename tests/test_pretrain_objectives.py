@@ -21,6 +21,7 @@ from pretrain.batches import idle
 from pretrain.engine import Position
 from pretrain.folders import run_folder, tokenizer_of
 from pretrain.journal import read_rows
+from pretrain.models import pretraining_model
 from pretrain.objectives import OBJECTIVES
 from pretrain.optimization import Duration
 from pretrain.run import run, sources
@@ -112,7 +113,7 @@ def test_a_batch_that_does_not_count_adds_nothing(objective, shared):
     (source,), _ = sources(config, store, Encoding.of(tokenizer))
     epoch = source.epoch(0)
     batch = epoch.collate(epoch.batches[0])
-    model = pretrain.run.pretraining_model(objective, config.model, tokenizer, None, 0)
+    model = pretraining_model(objective, config.model, tokenizer, None, 0)
     loss, metrics, _ = OBJECTIVES[objective].step(model, idle(batch) | {"totals": batch["counts"]}, None)
     loss.backward()
     assert loss.item() == 0
