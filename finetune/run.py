@@ -22,7 +22,7 @@ from finetune.tasks import LabelSet, TextEpoch, TextSource, drawn, for_evaluatio
 from pretrain import checkpoints
 from pretrain.batches import steps_of
 from pretrain.continued import quiet_transformers
-from pretrain.engine import Training, describe, new_accelerator, on_device, train
+from pretrain.engine import Training, describe, new_accelerator, on_device, part, train
 from pretrain.models import classifier
 from pretrain.objectives import classification
 from pretrain.optimization import Duration, adamw
@@ -107,7 +107,7 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> RunFolder:
         finish(folder, facts, validated, task.classes, scipy.special.softmax(logits_NC, axis=1), labels_N)
         # The best weights are in `model/`; the checkpoints served resumption alone.
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
-    accelerator.wait_for_everyone()
+    part(accelerator)
     return folder
 
 

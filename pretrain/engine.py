@@ -231,6 +231,12 @@ def _shared(seconds: float, duration: Duration, accelerator: Accelerator) -> flo
     return broadcast(torch.tensor(seconds, dtype=torch.float64, device=accelerator.device)).item()
 
 
+def part(accelerator: Accelerator) -> None:
+    """Let every process come to its end, then take them apart."""
+    accelerator.wait_for_everyone()
+    accelerator.state.destroy_process_group()
+
+
 def step_totals(accelerator: Accelerator, micro_batches: list[Batch]) -> dict[str, int]:
     """The number of targets of each kind in a step, over its micro-batches and all processes."""
     names = sorted(micro_batches[0]["counts"])

@@ -102,7 +102,9 @@ class Journal:
         self.bar.close()
         if self.stream is not None:
             self.stream.close()
-        self.accelerator.end_training()
+        # Not `end_training`, which would also take the processes apart: there is more to do together.
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
 
 
 BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"

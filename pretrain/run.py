@@ -16,7 +16,7 @@ from pretrain import audits, start
 from pretrain.batches import steps_of
 from pretrain.config import PretrainConfig
 from pretrain.continued import longest_input, quiet_transformers
-from pretrain.engine import Training, describe, new_accelerator, on_device, train
+from pretrain.engine import Training, describe, new_accelerator, on_device, part, train
 from pretrain.folders import find, run_folder, tokenizer_of
 from pretrain.journal import Means, read_rows
 from pretrain.models import pretraining_model
@@ -88,7 +88,7 @@ def run(config: PretrainConfig) -> RunFolder:
         result = position.facts() | {"objective": config.objective}
         result |= _measured(folder, position.step, held_out[position.phase], objective)
         folder.finish(result | {"parameters": sum(parameter.numel() for parameter in model.encoder.parameters())})
-    accelerator.wait_for_everyone()
+    part(accelerator)
     return folder
 
 
