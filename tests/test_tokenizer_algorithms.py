@@ -189,6 +189,20 @@ def test_added_words_are_those_that_save_most_and_are_found_as_words_alone(tmp_p
         extend(loaded, ["the film"] * 3, 5)
 
 
+@pytest.mark.parametrize("model", ["wordpiece", "bpe", "unigram"])
+def test_an_added_word_is_one_token_and_its_space_none(model, tmp_path):
+    config, base = trained(model, ["the film was good and the plot too"])
+    train.save(base, config, tmp_path)
+    loaded: Any = train.load(tmp_path)
+    before = loaded("the was good", add_special_tokens=False)["input_ids"]
+    extend(loaded, ["stents " * 3], 1)
+    loaded.save_pretrained(tmp_path / "wider")
+    for tokenizer in (loaded, train.load(tmp_path / "wider")):
+        with_word = tokenizer("the stents was good", add_special_tokens=False)["input_ids"]
+        assert len(with_word) == len(before) + 1
+        assert [number for number in with_word if number != tokenizer.convert_tokens_to_ids("stents")] == before
+
+
 def test_a_run_adds_words_to_a_tokenizer_that_exists_and_is_found_again(tmp_path):
     (tmp_path / "corpus.jsonl").write_text(json.dumps({"text": "stent angioplasty stent"}) + "\n" * 2, encoding="utf-8")
     (tmp_path / "domain.jsonl").write_text((json.dumps({"text": "Catheters and stents. Catheters."}) + "\n") * 4)

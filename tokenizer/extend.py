@@ -33,8 +33,10 @@ def extend(tokenizer: Any, texts: Iterable[str], words: int) -> list[str]:
     chosen = [word for _, word in saved[:words]]
     if not chosen:
         raise InputError(f"added_words: every word seen {MINIMUM_COUNT} times has an entry; nothing to add")
-    # Between letters it would be part of another word.
-    tokenizer.add_tokens([AddedToken(word, single_word=True, normalized=True) for word in chosen])
+    # Between letters it would be part of another word. Where a space belongs to the word behind it, it is taken in:
+    # else it would be a token of its own (decoded text then lacks it).
+    space = type(tokenizer.backend_tokenizer.decoder).__name__ in ("ByteLevel", "Metaspace")
+    tokenizer.add_tokens([AddedToken(word, single_word=True, lstrip=space, normalized=True) for word in chosen])
     return chosen
 
 
