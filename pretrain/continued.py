@@ -73,7 +73,7 @@ def _generator(checkpoint: str, described: Any, config: EncoderConfig) -> Electr
         its_own = AutoConfig.from_pretrained(checkpoint, subfolder=GENERATOR)
         set_dropout(its_own, config.dropout)
         return ElectraForMaskedLM.from_pretrained(checkpoint, subfolder=GENERATOR, config=its_own)
-    except OSError:
+    except (OSError, ValueError):
         log.info("model: %s comes without its generator; a new one starts afresh", checkpoint)
     narrow = type(described).from_dict(described.to_dict())
     heads = max(1, round(config.generator_share * described.num_attention_heads))

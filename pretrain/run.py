@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 MINIMUM_DOCUMENTS = 4
 MINIMUM_LENGTH = 8
+# So few may make no sequence at all in some layouts.
+FEW_DOCUMENTS = 100
 
 
 def run(config: PretrainConfig) -> RunFolder:
@@ -163,7 +165,14 @@ def sources(
         for _, length in phases_of(config)
     ]
     documents = np.sort(order[:held_out_count])
-    return training, [dataclasses.replace(source, documents=documents).held_out() for source in training]
+    held_out = [dataclasses.replace(source, documents=documents).held_out() for source in training]
+    few = [source.epoch(0) for source in training if len(source.documents) < FEW_DOCUMENTS]
+    if any(len(epoch.plan.lengths) == 0 for epoch in [*held_out, *few]):
+        raise InputError(
+            f"corpus.source: {config.corpus.source!r} holds too little text for {training[0].layout} pairs in "
+            "training and held out; raise held_out_share, or choose `pairs: faithful` or `objective: mlm`"
+        )
+    return training, held_out
 
 
 def evaluate(

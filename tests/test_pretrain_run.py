@@ -277,3 +277,12 @@ def test_a_store_made_beforehand_is_the_one_that_the_run_uses(shared, tmp_path, 
     assert f"prepare: {DOCUMENTS} documents" in capsys.readouterr().out
     monkeypatch.setattr(store_module, "_build", None)
     assert run(config).finished
+
+
+@pytest.mark.parametrize("changes", [{"pairs": "balanced"}, {"objective": "mlm_sop"}])
+def test_too_little_text_for_a_layout_is_refused(shared, tmp_path, changes):
+    file = tmp_path / "few.txt"
+    file.write_text("rose\n\nboat\n\nbread\n\ngull\n", encoding="utf-8")
+    config = small_run(shared, corpus={"source": str(file)}, held_out_share=0.5, **changes)
+    with pytest.raises(InputError, match="holds too little text for"):
+        run(config)
