@@ -119,7 +119,8 @@ class MaskingConfig:
         require_between(0, 1, mask_share=self.mask_share, random_share=self.random_share)
         require_between(0, 1, mask_share_plus_random_share=self.mask_share + self.random_share)
         require_between(0.001, 1, span_probability=self.span_probability)
-        require_at_least(1, maximum_span=self.maximum_span)
+        most = 1 if self.maximum_predictions is None else self.maximum_predictions
+        require_at_least(1, maximum_span=self.maximum_span, maximum_predictions=most)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def model(objective: str, config: EncoderConfig, tokenizer: Any, checkpoint: str
 
 
 def _loaded(kind: Any, checkpoint: str, described: Any) -> Any:
-    loaded, info = kind.from_pretrained(checkpoint, config=described, output_loading_info=True)
+    loaded, info = kind.from_pretrained(checkpoint, config=described, dtype=torch.float32, output_loading_info=True)
     fresh = sorted({name.rsplit(".", 1)[0] for name in info["missing_keys"]})
     if fresh:
         log.info("model: %s has no weights for %s; these start afresh", checkpoint, ", ".join(fresh))
@@ -72,7 +72,7 @@ def _generator(checkpoint: str, described: Any, config: EncoderConfig) -> Electr
     try:
         its_own = AutoConfig.from_pretrained(checkpoint, subfolder=GENERATOR)
         set_dropout(its_own, config.dropout)
-        return ElectraForMaskedLM.from_pretrained(checkpoint, subfolder=GENERATOR, config=its_own)
+        return ElectraForMaskedLM.from_pretrained(checkpoint, subfolder=GENERATOR, config=its_own, dtype=torch.float32)
     except (OSError, ValueError):
         log.info("model: %s comes without its generator; a new one starts afresh", checkpoint)
     narrow = type(described).from_dict(described.to_dict())

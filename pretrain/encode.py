@@ -55,6 +55,8 @@ def encode_shard(task: ShardTask) -> str:
     schema = pyarrow.ipc.read_schema(pyarrow.py_buffer(task.schema))
     staged = target.with_name(f".{target.name}.{os.getpid()}")
     documents = (document for part in task.shard for document in corpus.read_part(part, task.corpus, task.labelled))
+    # With a bound there is one shard.
+    documents = itertools.islice(documents, task.corpus.maximum_documents)
     with pyarrow.OSFile(str(staged), "wb") as sink, pyarrow.ipc.new_stream(sink, schema) as writer:
         for batch in batches(documents):
             encoded = _encoded(batch, tokenizer, task)

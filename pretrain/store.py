@@ -173,6 +173,8 @@ def _encoded(tasks: list[ShardTask], preparation: PreparationConfig) -> Iterable
     missing = [task for task in tasks if not Path(task.target).exists()]
     if len(missing) < len(tasks):
         log.info("tokens: %d of %d shards were finished before", len(tasks) - len(missing), len(tasks))
+    if not missing:
+        return []
     if preparation.backend == "ray":
         from pretrain.ray_data import encode_shards
 

@@ -219,6 +219,12 @@ def test_a_checkpoint_of_another_kind_is_refused(objective, kind, message, share
         run(continuing(shared, checkpoint, objective))
 
 
+def test_a_checkpoint_in_half_precision_is_trained_in_full(shared, tokenizer, tmp_path):
+    source = BertForPreTraining(described("bert", len(tokenizer))).to(torch.bfloat16)
+    model = pretraining_model("mlm_nsp", SMALL, tokenizer, saved(source, tokenizer, tmp_path), 0)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
 def test_a_sequence_longer_than_the_checkpoints_positions_is_refused(shared, tokenizer, tmp_path):
     checkpoint = saved(AutoModelForMaskedLM.from_config(described("roberta", len(tokenizer))), tokenizer, tmp_path)
     assert longest_input(described("roberta", 50)) == 64

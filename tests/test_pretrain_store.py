@@ -266,6 +266,27 @@ def test_ids_take_two_bytes_and_nothing_else_grows_with_them(tokenizer_folder, t
     assert size <= 2.2 * store.token_count + 4 * (len(store.sentence_offsets) + len(store.document_offsets)) + 4096
 
 
+def test_a_trial_reads_only_so_many_documents(tokenizer_folder, tmp_path):
+    source = write_rows(tmp_path / "many.jsonl", [{"text": "The rose."}] * 30)
+    _, store = build(tmp_path, CorpusConfig(source=source.source, maximum_documents=7), tokenizer_folder)
+    assert store.document_count == 7
+
+
+def test_half_a_character_does_not_end_the_preparation(tokenizer_folder, tmp_path):
+    (tmp_path / "half.jsonl").write_text('{"text": "The rose \\ud83d is old."}\n', encoding="utf-8")
+    _, store = build(tmp_path, CorpusConfig(source=str(tmp_path / "half.jsonl")), tokenizer_folder)
+    assert store.document_count == 1
+
+
+def test_nothing_is_left_to_do_for_ray_where_every_shard_is_finished(tokenizer_folder, tmp_path, monkeypatch):
+    source = many_shards(tmp_path, monkeypatch)
+    place = made(source, tokenizer_folder, tmp_path, processes=1)
+    before = bytes_of(place)
+    (place.path / "result.json").unlink()
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert bytes_of(made(source, tokenizer_folder, tmp_path, backend="ray")) == before
+
+
 def test_a_line_can_be_a_sentence(tokenizer_folder, tmp_path):
     rows = [{"text": "The rose. The boat.\nThe salt."}]
     file = write_rows(tmp_path / "lines.jsonl", rows).source

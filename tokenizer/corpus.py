@@ -90,6 +90,8 @@ def _text(row: dict[str, Any], column: str, place: formats.Place | str, corpus: 
         return ""
     if not isinstance(value, str):
         raise InputError(f"{place}: column {column!r} holds {type(value).__name__}, not text")
+    # Half a character, as of an emoji cut in two, cannot be encoded by anybody.
+    value = value.encode("utf-8", "replace").decode("utf-8")
     return clean_html(value) if corpus.clean_html else value
 
 
