@@ -1,6 +1,5 @@
 """Where a pretraining run lies, and what it starts from: recognised by content, without loading anything heavy."""
 
-import contextlib
 import functools
 import hashlib
 import logging
@@ -56,10 +55,9 @@ def tokenizer_of(config: PretrainConfig) -> tuple[str, str]:
         return find_tokenizer(config.tokenizer, config.runs)
     checkpoint, _ = find(config.model.init_from, config.runs)
     if config.tokenizer is not None:
-        with contextlib.suppress(InputError):
-            given = find_tokenizer(config.tokenizer, config.runs)
-            if extends(given[0], checkpoint):
-                return given
+        given = find_tokenizer(config.tokenizer, config.runs)
+        if extends(given[0], checkpoint):
+            return given
         log.info("tokenizer: the checkpoint's own; %s does not add words to it", config.tokenizer)
     return find_tokenizer(checkpoint, config.runs)
 

@@ -18,6 +18,7 @@ from pretrain.config import PretrainConfig
 from pretrain.continued import longest_input, quiet_transformers
 from pretrain.engine import Training, describe, new_accelerator, on_device, part, train
 from pretrain.folders import find, run_folder, tokenizer_of
+from pretrain.heads import GENERATOR
 from pretrain.journal import Means, read_rows
 from pretrain.models import pretraining_model
 from pretrain.objectives import OBJECTIVES, PretrainingObjective
@@ -86,7 +87,9 @@ def run(config: PretrainConfig) -> RunFolder:
     if accelerator.is_main_process:
         with quiet_transformers():
             model.save(folder.model)
-        tokenizer.save_pretrained(folder.model)
+        for place in (folder.model, folder.model / GENERATOR):
+            if place.is_dir():
+                tokenizer.save_pretrained(place)
         result = position.facts() | {"objective": config.objective}
         result |= _measured(folder, position.step, held_out[position.phase], objective)
         folder.finish(result | {"parameters": sum(parameter.numel() for parameter in model.encoder.parameters())})

@@ -237,10 +237,12 @@ def test_the_tokenizer_is_the_checkpoints_own_whatever_the_key_says(shared, toke
     corpus = small_corpus(shared)
     other = TokenizerConfig(name="other", corpus=corpus, vocabulary_size=60, runs=str(tmp_path / "runs"))
     checkpoint = saved(BertForPreTraining(described("bert", len(tokenizer))), tokenizer, tmp_path / "model")
-    for given in (None, str(tokenizer_train.run(other).path), "no/such/folder/anywhere"):
+    for given in (None, str(tokenizer_train.run(other).path)):
         config = continuing(shared, checkpoint, tokenizer=given)
         assert tokenizer_of(config)[0] == checkpoint
     assert "does not add words to it" in caplog.text
+    with pytest.raises(InputError, match="tokenizer: no such file or folder"):
+        tokenizer_of(continuing(shared, checkpoint, tokenizer="runs/tokenizer/mistyped-0123"))
 
 
 def test_a_checkpoint_with_a_vocabulary_file_alone_is_continued(shared, tokenizer, tmp_path):

@@ -94,6 +94,8 @@ def test_a_model_without_a_trained_head_is_refused(tokenizer, tmp_path, shared):
     folder = run(small_run(shared, objective="rtd", training={"duration": "2 steps"}))
     with pytest.raises(InputError, match=r"no trained language-model head .*its generator, in `generator/`"):
         scoring.load(str(folder.path))
+    generator = scoring.load(str(folder.model / "generator"))
+    assert len(generator.tokenizer) == generator.model.config.vocab_size
     with pytest.raises(InputError, match="model: no such file or folder"):
         scoring.load(str(tmp_path / "nothing" / "here"))
 
