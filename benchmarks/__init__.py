@@ -4,4 +4,6 @@ A line is `{"name", "ours", "peer", "ratio", "unit"}`: a ratio above 1 means tha
 
 - `measuring.py`: clocks, peak memory, and the lines
 - `prepare.py`: text → token store → pair plan
+- `pretrain.py`, `finetune.py`: training, against `Trainer` and a plain loop; `peers.py`: these
+- `objectives.py`: which objective pays, at equal seconds
 """

@@ -2,19 +2,23 @@
 
 from configs.command_line import parse
 from configs.errors import run_command
+from configs.launch import tune_allocator
 from configs.terminal import show_progress_lines
-from finetune.config import FinetuneConfig
+from finetune.config import FinetuneConfig, run_folder
 
 PROGRAM = "python -m finetune"
 
 
 def main() -> None:
-    """Parse the command line, then fine-tune."""
+    """Parse the command line, then fine-tune; a finished run is found so without torch."""
     config = parse(FinetuneConfig, PROGRAM)
     show_progress_lines()
-    from finetune.run import run
+    folder = run_folder(config)
+    if not folder.finished:
+        tune_allocator(config.training.speed.allocator)
+        from finetune.run import run
 
-    folder = run(config)
+        folder = run(config)
     result = folder.result()
     print(f"finetune: {folder.path}")
     print(f"finetune: test accuracy {result['test_accuracy']:.4f}, macro-F1 {result['test_macro_f1']:.4f}")

@@ -16,6 +16,7 @@ from typing import Any
 
 from configs.command_line import load, parse, value_text
 from configs.errors import InputError, run_command
+from configs.launch import ALLOCATOR
 from configs.processes import side_by_side
 from configs.run_folder import RunFolder, outside_digest
 from configs.terminal import progress, show_progress_lines
@@ -33,13 +34,6 @@ log = logging.getLogger("finetune.compare")
 PROGRAM = "python -m finetune.compare"
 MINIMUM_SEEDS = 2
 MINIMUM_DOCUMENTS = 4
-# glibc hands large buffers back to the kernel after every step, and fetching them again costs more than the step's
-# mathematics saves; read when a process starts (docs/diary.md has the ratio).
-ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
-    "MALLOC_TOP_PAD_": str(1 << 28),
-}
 
 Overrides = dict[str, Any]
 

@@ -18,14 +18,25 @@ from finetune import bag_of_words
 from finetune.config import BAG_OF_WORDS, FinetuneConfig, parts, run_folder, upstream
 from finetune.results import finish
 from finetune.scores import scores
-from finetune.tasks import LabelSet, TextEpoch, TextSource, drawn, for_evaluation, label_set, validation_places
+from finetune.tasks import (
+    LabelSet,
+    TextEpoch,
+    TextSource,
+    drawn,
+    for_evaluation,
+    label_set,
+    lengths_of,
+    validation_places,
+)
 from pretrain import checkpoints
 from pretrain.batches import steps_of
 from pretrain.continued import quiet_transformers
-from pretrain.engine import Training, describe, new_accelerator, on_device, part, train
+from pretrain.engine import Training, describe, new_accelerator, on_device, part, prepared, train
+from pretrain.journal import read_rows
+from pretrain.meter import whole_run
 from pretrain.models import classifier
 from pretrain.objectives import classification
-from pretrain.optimization import Duration, adamw
+from pretrain.optimization import Duration
 from pretrain.sequences import Encoding
 from pretrain.store import TokenStore, prepare, store_folder
 from tokenizer.train import find as find_tokenizer
@@ -64,7 +75,7 @@ def run(config: FinetuneConfig) -> RunFolder:
 
 def _run_neural(config: FinetuneConfig, folder: RunFolder) -> RunFolder:
     checkpoint, tokenizer_folder, _ = upstream(config)
-    accelerator = new_accelerator(config.log_with, config.training.threads, folder, as_dict(config))
+    accelerator = new_accelerator(config.log_with, config.training, folder, as_dict(config))
     tokenizer = load_tokenizer(tokenizer_folder)
     with accelerator.main_process_first():
         task = task_of(config, tokenizer, tokenizer_folder)
@@ -73,13 +84,14 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> RunFolder:
     if accelerator.is_main_process:
         folder.begin(config, **describe(accelerator))
         log.info("finetune: %s", folder.path)
-    prepared, optimizer = accelerator.prepare(model, adamw(model, config.optimizer))
+    tokens = int(np.minimum(lengths_of(task.train.store, task.train_chosen), config.sequence_length).sum())
+    tokens_a_step = config.training.batch_size * tokens // len(task.train_chosen)
+    fast = prepared(accelerator, model, config.training, config.optimizer, tokens_a_step, tokens)
     held_out = for_evaluation(task.validation, task.validation_chosen, config.training.batch_size)
     position = train(
         Training(
             accelerator=accelerator,
-            model=prepared,
-            optimizer=optimizer,
+            **fast,
             phases=[(1.0, TextSource(task.train, task.train_chosen, config.training.batch_size, config.seed))],
             objective=classification,
             evaluate=lambda model, phase: measured(accelerator, held_out, model),
@@ -94,16 +106,16 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> RunFolder:
     )
     if position.best_step is not None:
         checkpoints.load(checkpoints.place_of(folder.checkpoints, position.best_step), model)
-    validated = measured(accelerator, held_out, prepared)
+    validated = measured(accelerator, held_out, fast["model"])
     every_test_text = np.arange(task.test.store.document_count)
     final = for_evaluation(task.test, every_test_text, config.training.batch_size)
-    logits_NC, labels_N = predicted(accelerator, final, prepared)
+    logits_NC, labels_N = predicted(accelerator, final, fast["model"])
     if accelerator.is_main_process:
         with quiet_transformers():
             model.save_pretrained(folder.model)
             tokenizer.save_pretrained(folder.model)
         counts = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
-        facts = position.facts() | counts | sizes(task)
+        facts = position.facts() | counts | sizes(task) | whole_run(read_rows(folder.metrics))
         finish(folder, facts, validated, task.classes, scipy.special.softmax(logits_NC, axis=1), labels_N)
         # The best weights are in `model/`; the checkpoints served resumption alone.
         shutil.rmtree(folder.checkpoints, ignore_errors=True)

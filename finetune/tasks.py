@@ -13,7 +13,7 @@ import torch
 
 from configs.errors import InputError
 from finetune.config import FinetuneConfig, parts
-from pretrain.batches import Batch, bucketed, in_order
+from pretrain.batches import Batch, arithmetic_counts, bucketed, in_order
 from pretrain.randomness import permutation
 from pretrain.sequences import Encoding
 from pretrain.store import TokenStore
@@ -156,7 +156,7 @@ class TextEpoch:
             "token_type_ids": torch.from_numpy(types_BT),
             "attention_mask": torch.from_numpy(attention_BT),
             "labels": torch.from_numpy(self.classes_N[samples_B]),
-            "counts": {"labels": len(rows), "tokens": int(attention_BT.sum())},
+            "counts": {"labels": len(rows)} | arithmetic_counts(attention_BT.sum(1)),
         }
 
     def encoded(self, sample: int) -> tuple[np.ndarray, int]:

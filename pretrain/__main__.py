@@ -2,19 +2,25 @@
 
 from configs.command_line import parse
 from configs.errors import run_command
+from configs.launch import tune_allocator
 from configs.terminal import show_progress_lines
 from pretrain.config import PretrainConfig
+from pretrain.folders import run_folder
 
 PROGRAM = "python -m pretrain"
 
 
 def main() -> None:
-    """Parse the command line, then pretrain."""
+    """Parse the command line, then pretrain; a finished run is found so without torch."""
     config = parse(PretrainConfig, PROGRAM)
     show_progress_lines()
-    from pretrain.run import run
+    folder = run_folder(config)
+    if not folder.finished:
+        tune_allocator(config.training.speed.allocator)
+        from pretrain.run import run
 
-    print(f"pretrain: {run(config).path}")
+        folder = run(config)
+    print(f"pretrain: {folder.path}")
 
 
 if __name__ == "__main__":

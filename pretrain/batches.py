@@ -60,6 +60,15 @@ def in_order(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
     return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
 
 
+def arithmetic_counts(lengths_B: np.ndarray) -> dict[str, int]:
+    """What the arithmetic of a batch depends on: sequences, tokens, and pairs of tokens that attend to each other.
+
+    >>> arithmetic_counts(np.array([2, 3]))
+    {'sequences': 2, 'tokens': 5, 'attended': 13}
+    """
+    return {"sequences": len(lengths_B), "tokens": int(lengths_B.sum()), "attended": int((lengths_B**2).sum())}
+
+
 class MicroBatches(torch.utils.data.Dataset[list[Batch]]):
     """Item k: the micro-batches that one process works through in step k of an epoch.
 

@@ -156,6 +156,28 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
+class SpeedConfig:
+    """Fast paths, chosen by what the machine has; each can be switched off. docs/performance.md has what they bring."""
+
+    allocator: bool = True
+    """Start the process once more with glibc's allocator told to keep its memory."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto`: what `accelerate launch --mixed_precision` says, else bf16 on a GPU that has it, else fp32."""
+    attention: Literal["auto", "torch"] = "auto"
+    """`auto`: on a CPU one that keeps its scores, on a GPU one without padding where `flash_attn` is installed."""
+    dropout: Literal["auto", "torch"] = "auto"
+    """`auto`: on a CPU, dropout with cheaper random numbers."""
+    compile: bool | None = None
+    """torch.compile with static shapes; null: on a GPU, for runs that are long enough."""
+    tf32: bool = True
+    """On a GPU, TF32 for what stays in fp32."""
+    activation_checkpointing: bool | None = None
+    """Compute activations again instead of keeping them; null: on a GPU, where they would not fit."""
+    device_masks: bool | None = None
+    """Draw masks on the device; null: on a GPU. They are the same masks."""
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """How long and how a model is trained, whatever it learns."""
 
@@ -174,10 +196,14 @@ class TrainingConfig:
     """How many checkpoints stay on disk, beside the best."""
     log_every: int = outside_digest(20)
     """Steps between rows of `metrics.jsonl`, each the mean since the row before."""
-    workers: int = outside_digest(0)
-    """Processes that prepare batches; the batches do not depend on their number."""
+    workers: int | None = outside_digest(None)
+    """Processes that prepare batches, the same ones whatever their number; null: 0 on a CPU, up to 4 on a GPU."""
     threads: int | None = None
-    """CPU threads; null leaves the choice to torch. Another number may change results in the last bit."""
+    """CPU threads; null: one a physical core, shared among the processes of this machine. Another number may change
+    results in the last bit."""
+    processes: int | None = outside_digest(None)
+    """How many processes train together; a run started with another number is refused. null takes what there is."""
+    speed: SpeedConfig = outside_digest(SpeedConfig())  # noqa: RUF009
 
     def __post_init__(self) -> None:
         """Refuse counts below one."""
@@ -191,7 +217,8 @@ class TrainingConfig:
             log_every=self.log_every,
             threads=1 if self.threads is None else self.threads,
         )
-        require_at_least(0, workers=self.workers)
+        require_at_least(0, workers=self.workers or 0)
+        require_at_least(1, processes=1 if self.processes is None else self.processes)
         if self.batch_size < self.gradient_accumulation_steps:
             raise InputError("training.gradient_accumulation_steps: more micro-batches than sequences in batch_size")
 

@@ -7,6 +7,7 @@ run that was not interrupted, to the last bit (CPU, fp32).
 import contextlib
 import dataclasses
 import logging
+import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
@@ -19,13 +20,15 @@ from accelerate.utils import broadcast
 
 from configs.command_line import suggestion
 from configs.errors import InputError
+from configs.launch import check_world_size
 from configs.run_folder import RunFolder
-from pretrain import checkpoints
+from pretrain import checkpoints, speed
 from pretrain.batches import Batch, Source, steps_of
 from pretrain.config import OptimizerConfig, TrainingConfig
 from pretrain.journal import Journal
+from pretrain.meter import Arithmetic, Meter, matrix_rate
 from pretrain.objectives import Objective
-from pretrain.optimization import Duration, learning_rate, set_rate
+from pretrain.optimization import Duration, adamw, learning_rate, set_rate
 from pretrain.randomness import key
 
 log = logging.getLogger(__name__)
@@ -54,6 +57,8 @@ class Position:
     """Metrics since the last row of the journal, as sums and counts."""
     precision: str = "no"
     """accelerate's `mixed_precision`; not to be changed within a run."""
+    paths: str = ""
+    """The fast paths of `speed.py`; others give the same results but for rounding and the draws of dropout."""
 
     @property
     def epochs(self) -> float:
@@ -78,6 +83,8 @@ class Training:
     accelerator: Accelerator
     model: torch.nn.Module
     optimizer: Any
+    meter: Meter
+    paths: speed.Paths
     phases: Sequence[tuple[float, Source]]
     """Where each phase ends, as a share of the run, and where its data comes from."""
     objective: Objective
@@ -94,15 +101,16 @@ class Training:
 
 
 def new_accelerator(
-    trackers: str | list[str] | None, threads: int | None, folder: RunFolder, config: dict[str, Any]
+    trackers: str | list[str] | None, training: TrainingConfig, folder: RunFolder, config: dict[str, Any]
 ) -> Accelerator:
     """Accelerate's view of the devices, with the trackers started in the run folder.
 
     Raises:
-        InputError: a tracker is unknown to accelerate or not installed.
+        InputError: a tracker is unknown to accelerate or not installed, the precision is not to be had here, or another
+            number of processes runs than was asked for.
     """
-    if threads is not None:
-        torch.set_num_threads(threads)
+    check_world_size(training.processes, os.environ)
+    speed.set_threads(training.threads)
     names = [trackers] if isinstance(trackers, str) else list(trackers or [])
     installed = [str(tracker) for tracker in get_available_trackers()]
     for name in names:
@@ -110,9 +118,41 @@ def new_accelerator(
             raise InputError(
                 f"log_with: {name!r} is unknown to accelerate or not installed{suggestion(name, installed)}"
             )
-    accelerator = Accelerator(log_with=list(names) or None, project_dir=str(folder.path))
+    precision = speed.precision(training.speed, speed.this_machine(), speed.launched_precision())
+    accelerator = Accelerator(log_with=list(names) or None, project_dir=str(folder.path), mixed_precision=precision)
     accelerator.init_trackers("bertlet", config=flat(config))
     return accelerator
+
+
+def prepared(
+    accelerator: Accelerator,
+    model: torch.nn.Module,
+    config: TrainingConfig,
+    optimization: OptimizerConfig,
+    tokens_a_step: int,
+    tokens_an_epoch: int,
+) -> dict[str, Any]:
+    """The parts of a `Training` that make it fast: model and optimizer on their devices, chosen paths, and the meter.
+
+    Args:
+        accelerator: of `new_accelerator`.
+        model: its weights as they start; fast paths are put into it.
+        config, optimization: of the run.
+        tokens_a_step, tokens_an_epoch: about so many, over all processes.
+    """
+    arithmetic = Arithmetic.of(model)
+    machine = speed.this_machine()
+    work = speed.work_of(model, arithmetic, config, tokens_a_step, tokens_an_epoch, accelerator.num_processes)
+    paths = speed.choose(config.speed, machine, work)
+    speed.apply(paths, model)
+    rate = matrix_rate(machine.device, speed.PRECISIONS[paths.precision], torch.get_num_threads())
+    rates = accelerator.reduce(torch.tensor(rate, dtype=torch.float32, device=accelerator.device), reduction="sum")
+    log.info(
+        "speed: %s; %d process(es) of %d thread(s); matrix products at %.0f GFLOP/s (switches: training.speed)",
+        paths, accelerator.num_processes, torch.get_num_threads(), float(rates) / 1e9,
+    )  # fmt: skip
+    on_devices, optimizer = accelerator.prepare(model, adamw(model, optimization))
+    return {"model": on_devices, "optimizer": optimizer, "meter": Meter(arithmetic, float(rates)), "paths": paths}
 
 
 def flat(config: dict[str, Any]) -> dict[str, str | int | float | bool]:
@@ -183,6 +223,7 @@ def _train(run: Training, position: Position, journal: Journal) -> Position:
         started = time.monotonic()
         # ---------------------------------------------------------------------------------------- one step
         micro_batches = next(batches)
+        waited = time.monotonic() - started
         totals = step_totals(accelerator, micro_batches)
         torch.manual_seed(key("dropout", run.seed, position.step, accelerator.process_index))
         step_loss = torch.zeros((), device=accelerator.device)
@@ -205,9 +246,11 @@ def _train(run: Training, position: Position, journal: Journal) -> Position:
         journal.add({"loss": (step_loss, 1 / accelerator.num_processes), "gradient_norm": (gradient_norm.detach(), 1)})
         position.step, position.step_in_epoch = position.step + 1, position.step_in_epoch + 1
         position.tokens += totals["tokens"]
-        position.seconds += _shared(time.monotonic() - started, duration, accelerator)
+        seconds = _shared(time.monotonic() - started, duration, accelerator)
+        position.seconds += seconds
+        run.meter.add(totals, seconds, waited)
         if position.step % config.log_every == 0:
-            journal.write_means(position, done, rate)
+            journal.write_means(position, done, {"lr": rate} | run.meter.rates())
         reached = _progress(duration, position)
         if int(min(1.0, reached) * config.evaluations) > int(done * config.evaluations):
             _evaluate(run, position, journal)
@@ -240,10 +283,10 @@ def part(accelerator: Accelerator) -> None:
 def step_totals(accelerator: Accelerator, micro_batches: list[Batch]) -> dict[str, int]:
     """The number of targets of each kind in a step, over its micro-batches and all processes."""
     names = sorted(micro_batches[0]["counts"])
-    counts = torch.tensor(
-        [sum(batch["counts"][name] for batch in micro_batches) for name in names], device=accelerator.device
-    )
-    return dict(zip(names, accelerator.reduce(counts, reduction="sum").tolist(), strict=True))
+    mine = [sum(batch["counts"][name] for batch in micro_batches) for name in names]
+    if accelerator.num_processes > 1:
+        mine = accelerator.reduce(torch.tensor(mine, device=accelerator.device), reduction="sum").tolist()
+    return dict(zip(names, mine, strict=True))
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:
@@ -266,7 +309,7 @@ def _batches(run: Training, position: Position) -> Iterator[list[Batch]]:
             accelerator.process_index,
             accelerator.num_processes,
             run.config.gradient_accumulation_steps,
-            run.config.workers,
+            speed.workers(run.config.workers, accelerator.device.type),
         ):
             yield [on_device(batch, accelerator.device) for batch in micro_batches]
         position.begin_epoch(1.0)
@@ -290,6 +333,11 @@ def _begin(run: Training, description: str) -> tuple[Position, Journal]:
             f"{place} was made with mixed_precision {position.precision!r}, this run has "
             f"{accelerator.mixed_precision!r}; give accelerate the same precision, or delete the run folder"
         )
+    if position.paths and position.paths != str(run.paths):
+        log.info(
+            "%s: begun with %s; equal from here on but for rounding and dropout's draws", description, position.paths
+        )
+    position.paths = str(run.paths)
     journal = Journal(run.folder.metrics, accelerator, description, position if place else None)
     if place is None:
         _save(run, position, journal)

@@ -61,7 +61,6 @@ class Journal:
         """Continue at `position`, the rows behind it dropped; None starts the file afresh."""
         self.accelerator = accelerator
         self.window = Means.restored(position.window if position else {}, accelerator.device)
-        self.tokens, self.seconds = (position.tokens, position.seconds) if position else (0, 0.0)
         quiet = not (accelerator.is_main_process and sys.stderr.isatty())
         self.bar = tqdm(total=1000, desc=description, disable=quiet, bar_format=BAR, leave=False)
         self.stream = None
@@ -73,16 +72,14 @@ class Journal:
         """Count metrics towards the next row."""
         self.window.add(metrics)
 
-    def write_means(self, position: "Position", progress: float, rate: float) -> None:
-        """Write the means since the last row."""
-        measured = self.window.means(self.accelerator) | {"lr": rate}
-        tokens, seconds = position.tokens - self.tokens, position.seconds - self.seconds
-        measured["tokens_per_second"] = tokens / max(1e-9, seconds)
+    def write_means(self, position: "Position", progress: float, others: dict[str, float]) -> None:
+        """Write the means since the last row, beside what else was measured."""
+        measured = self.window.means(self.accelerator) | others
         self.write(position, measured)
         self.bar.n = min(1000, int(1000 * progress))
-        shown = ("loss", "mlm_loss", "nsp_accuracy", "accuracy", "tokens_per_second")
+        shown = ("loss", "mlm_loss", "nsp_accuracy", "accuracy", "tokens_per_second", "useful_gflops", "utilisation")
         self.bar.set_postfix({name: f"{measured[name]:,.4g}" for name in shown if name in measured})
-        self.tokens, self.seconds, self.window = position.tokens, position.seconds, Means()
+        self.window = Means()
 
     def write(self, position: "Position", measured: dict[str, float]) -> None:
         """Append a row: where the run stands and what was measured; hand it to the trackers."""

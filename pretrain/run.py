@@ -16,13 +16,14 @@ from pretrain import audits, start
 from pretrain.batches import steps_of
 from pretrain.config import PretrainConfig
 from pretrain.continued import longest_input, quiet_transformers
-from pretrain.engine import Training, describe, new_accelerator, on_device, part, train
+from pretrain.engine import Training, describe, new_accelerator, on_device, part, prepared, train
 from pretrain.folders import find, run_folder, tokenizer_of
 from pretrain.heads import GENERATOR
 from pretrain.journal import Means, read_rows
+from pretrain.meter import whole_run
 from pretrain.models import pretraining_model
 from pretrain.objectives import OBJECTIVES, PretrainingObjective
-from pretrain.optimization import Duration, adamw, parse_phases
+from pretrain.optimization import Duration, parse_phases
 from pretrain.randomness import key, permutation
 from pretrain.sequences import Encoding, SequenceEpoch, SequenceSource, masked_labels
 from pretrain.store import TokenStore, prepare, store_folder
@@ -49,7 +50,7 @@ def run(config: PretrainConfig) -> RunFolder:
         log.info("pretrain: %s is finished", folder.path)
         return folder
     tokenizer_folder, tokenizer_digest = tokenizer_of(config)
-    accelerator = new_accelerator(config.log_with, config.training.threads, folder, as_dict(config))
+    accelerator = new_accelerator(config.log_with, config.training, folder, as_dict(config))
     tokenizer = load_tokenizer(tokenizer_folder)
     model = _model(config, tokenizer, max(length for _, length in lengths))
     with accelerator.main_process_first():
@@ -68,12 +69,11 @@ def run(config: PretrainConfig) -> RunFolder:
             audits.write(folder.path / audits.FILE, audits.audit(config, store, leak, first, held_out[0]))
         log.info("%s", described_sequence(first, tokenizer, config.objective))
     objective = OBJECTIVES[config.objective]
-    prepared, optimizer = accelerator.prepare(model, adamw(model, config.optimizer))
+    tokens_a_step = config.training.batch_size * max(length for _, length in lengths)
     position = train(
         Training(
             accelerator=accelerator,
-            model=prepared,
-            optimizer=optimizer,
+            **prepared(accelerator, model, config.training, config.optimizer, tokens_a_step, store.token_count),
             phases=[(end, source) for (end, _), source in zip(lengths, training, strict=True)],
             objective=objective.step,
             evaluate=lambda model, phase: evaluate(accelerator, model, held_out[phase], objective),
@@ -104,7 +104,7 @@ def _measured(
     evaluated = [row for row in read_rows(folder.metrics) if row["step"] == step and "eval_loss" in row]
     measured = {name: value for name, value in evaluated[-1].items() if name.startswith("eval_")}
     audits.with_model(folder.path / audits.FILE, measured.get("eval_nsp_accuracy"))
-    return measured | held_out_facts(held_out, objective, measured)
+    return measured | held_out_facts(held_out, objective, measured) | whole_run(read_rows(folder.metrics))
 
 
 def phases_of(config: PretrainConfig) -> list[tuple[float, int]]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from pretrain.batches import Batch, bucketed, in_order
+from pretrain.batches import Batch, arithmetic_counts, bucketed, in_order
 from pretrain.config import MaskingConfig
 from pretrain.masking import mask
 from pretrain.packing import packed_plan
@@ -136,7 +136,7 @@ class SequenceEpoch:
             "attention_mask": torch.from_numpy(attention_BT),
             "masked_positions": torch.from_numpy(masked.positions_M),
             "masked_labels": torch.from_numpy(masked.labels_M),
-            "counts": {"mlm": len(masked.labels_M), "tokens": int(attention_BT.sum())},
+            "counts": {"mlm": len(masked.labels_M)} | arithmetic_counts(attention_BT.sum(1)),
         }
         if self.plan.relations is not None:
             batch["relation"] = torch.from_numpy(self.plan.relations[samples_B].copy())

@@ -119,10 +119,13 @@ def test_a_batch_holds_the_pairs_as_cls_a_sep_b_sep(source):
         assert types.tolist() == [0] * (len(a) + 2) + [1] * (len(b) + 1) + padding
         assert attention.tolist() == [1] * (len(a) + len(b) + 3) + padding
     assert batch["relation"].tolist() == plan["next_sentence_label"].tolist()
+    lengths = epoch.plan.lengths[samples]
     assert batch["counts"] == {
         "mlm": len(batch["masked_labels"]),
         "relation": len(samples),
-        "tokens": int(epoch.plan.lengths[samples].sum()),
+        "sequences": len(samples),
+        "tokens": int(lengths.sum()),
+        "attended": int((lengths**2).sum()),
     }
 
 
@@ -146,7 +149,7 @@ def test_a_process_without_samples_gets_an_idle_batch(source):
     small = next(step for step, samples in enumerate(epoch.batches) if len(samples) < 8)
     world_size = len(epoch.batches[small]) + 1
     (batch,) = MicroBatches(epoch, world_size - 1, world_size, 2)[small]
-    assert batch["counts"] == {"mlm": 0, "relation": 0, "tokens": 0}
+    assert batch["counts"] == dict.fromkeys(("mlm", "relation", "sequences", "tokens", "attended"), 0)
     assert (batch["masked_labels"] == IGNORED).all()
     assert (batch["relation"] == IGNORED).all()
 

@@ -1,5 +1,7 @@
 """Attention and dropout for the CPU: the mathematics of torch's, other random numbers."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -96,7 +98,7 @@ def test_all_sixteen_bits_of_every_element_are_random():
 
 def small_bert():
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    sizes: Any = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     return BertForSequenceClassification(BertConfig(vocab_size=50, **sizes))
 
 

@@ -20,6 +20,7 @@ from configs.errors import InputError
 from pretrain import checkpoints
 from pretrain.folders import run_folder, tokenizer_of
 from pretrain.journal import read_rows
+from pretrain.meter import RATES
 from pretrain.run import run, sources
 from pretrain.sequences import Encoding
 from pretrain.store import prepare, store_folder
@@ -27,7 +28,7 @@ from tests.pretraining import changed, rewrite_state, small_run
 from tokenizer.train import load as load_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
-CLOCK = ("seconds", "tokens_per_second")
+CLOCK = ("seconds", *RATES)
 
 
 @pytest.fixture(scope="module")

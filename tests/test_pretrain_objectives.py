@@ -21,6 +21,7 @@ from pretrain.batches import idle
 from pretrain.engine import Position
 from pretrain.folders import run_folder, tokenizer_of
 from pretrain.journal import read_rows
+from pretrain.meter import RATES
 from pretrain.models import pretraining_model
 from pretrain.objectives import OBJECTIVES
 from pretrain.optimization import Duration
@@ -30,7 +31,7 @@ from pretrain.store import prepare, store_folder
 from tests.pretraining import changed, small_run
 from tokenizer.train import load as load_tokenizer
 
-CLOCK = ("seconds", "tokens_per_second")
+CLOCK = ("seconds", *RATES)
 
 
 @pytest.fixture(scope="module")
@@ -213,13 +214,13 @@ def test_a_run_by_the_clock_ends_with_it_and_resumes_on_the_same_schedule(shared
     monkeypatch.setattr(pretrain.engine, "time", Clock())
     config = small_run(
         shared,
-        training={"duration": "2 seconds", "save_every": 4, "evaluations": 2, "keep_checkpoints": 99},
+        training={"duration": "4 seconds", "save_every": 4, "evaluations": 2, "keep_checkpoints": 99},
         runs=str(tmp_path / "whole"),
     )
     whole = run(config)
     result = whole.result()
-    assert result["steps"] == 20, "of a tenth of a second each"
-    assert result["seconds"] == pytest.approx(2.0)
+    assert result["steps"] == 20, "of two tenths of a second each: one look behind the data, one at the end"
+    assert result["seconds"] == pytest.approx(4.0)
     rates = [row["lr"] for row in read_rows(whole.metrics) if "lr" in row]
     assert rates[0] == 0
     assert max(rates) == pytest.approx(0.01, rel=0.1)

@@ -19,6 +19,7 @@ from pretrain.config import PretrainConfig
 from pretrain.folders import find, run_folder, tokenizer_of
 from pretrain.heads import PairModel
 from pretrain.journal import read_rows
+from pretrain.meter import RATES
 from pretrain.run import described_sequence, run, sources
 from pretrain.sequences import Encoding
 from pretrain.store import prepare, store_folder
@@ -72,7 +73,7 @@ def test_rows_of_the_journal_have_the_promised_columns(folder):
     assert len(trained) + len(evaluated) == len(rows)
     assert [row["step"] for row in trained] == list(range(20, 301, 20))
     for row in trained:
-        assert set(row) == ROW | OBJECTIVE | {"lr", "tokens_per_second", "gradient_norm"}
+        assert set(row) == ROW | OBJECTIVE | {"lr", "gradient_norm", *RATES}
         # `loss` is a mean over steps, the others are means over targets: small last batches weigh differently.
         assert row["loss"] == pytest.approx(row["mlm_loss"] + row["nsp_loss"], abs=0.15)
         assert row["tokens_per_second"] > 0
