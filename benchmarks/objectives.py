@@ -10,19 +10,14 @@ import os
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.measuring import line
 from configs.command_line import load, parse
 from configs.errors import run_command
 from configs.processes import side_by_side
 from configs.run_folder import RunFolder
 from finetune.config import FinetuneConfig
-from finetune.results import correct
-from finetune.statistics import mean_interval
 from pretrain.config import PretrainConfig
 from tokenizer.config import TokenizerConfig, require_at_least
-from tokenizer.train import run as train_tokenizer
 
 PROGRAM = "python -m benchmarks.objectives"
 SCRATCH = "scratch"
@@ -59,6 +54,8 @@ class ObjectivesBenchmarkConfig:
 
 def run(config: ObjectivesBenchmarkConfig) -> None:
     """Measure and print."""
+    from tokenizer.train import run as train_tokenizer
+
     os.environ["OMP_NUM_THREADS"] = "1"
     source = str(Path(config.data_folder) / "imdb")
     count = config.processes or os.cpu_count() or 1
@@ -107,6 +104,11 @@ def _classifiers(folders: dict[str, RunFolder], config: ObjectivesBenchmarkConfi
 
 def report(tuned: list[tuple[str, int, RunFolder]]) -> None:
     """A line an objective: mean test accuracy beside that from scratch, in %; intervals on stderr."""
+    import numpy as np
+
+    from finetune.results import correct
+    from finetune.statistics import mean_interval
+
     answers = {
         name: np.stack([correct(folder) for _, _, folder in sorted(part, key=lambda run: run[1])])
         for name in dict.fromkeys(run[0] for run in tuned)

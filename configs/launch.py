@@ -83,25 +83,29 @@ def physical_cores() -> int:
     return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed))
 
 
-def check_world_size(asked: int | None, environment: Mapping[str, str]) -> None:
+def check_world_size(asked: int | None, environment: Mapping[str, str], running: int) -> None:
     """Refuse to train with another number of processes than was asked for.
 
     `accelerate launch --num_processes 2` without a multi-process config starts a single one and says nothing; all that
-    shows is that it named a place to meet.
+    shows is that it named a place to meet. And processes that did not find each other would each train alone.
+
+    Args:
+        asked: `training.processes`.
+        environment: what the launcher set.
+        running: how many processes found each other.
 
     Raises:
-        InputError: more or fewer processes run.
+        InputError: more or fewer than asked for.
     """
-    running = int(environment.get("WORLD_SIZE", "1"))
+    advice = "`accelerate launch --config_file configs/accelerate/cpu-processes.yaml --num_processes N …`"
     if asked is not None and asked != running:
-        raise InputError(
-            f"training.processes: {asked} asked for, {running} running; start them with "
-            f"`accelerate launch --config_file configs/accelerate/cpu-processes.yaml --num_processes {asked} …` or "
-            f"`torchrun --nproc_per_node {asked} …`"
-        )
+        raise InputError(f"training.processes: {asked} asked for, {running} running; start them with {advice}")
+    started = int(environment.get("WORLD_SIZE", "1"))
+    if started != running:
+        raise InputError(f"WORLD_SIZE: {started} processes were started, but {running} found each other")
     launched_alone = "ACCELERATE_MIXED_PRECISION" in environment and "WORLD_SIZE" not in environment
     if launched_alone and "MASTER_PORT" in environment:
         raise InputError(
-            "accelerate launch: several processes were asked for, but it started one; give it a config of several, "
-            "such as `--config_file configs/accelerate/cpu-processes.yaml`, or `--num_processes 1`"
+            "accelerate launch: several processes were asked for, but it started one; start them with "
+            f"{advice}, or give it `--num_processes 1`"
         )

@@ -91,8 +91,14 @@ class MicroBatches(torch.utils.data.Dataset[list[Batch]]):
         return [self.epoch.collate(part) for part in np.array_split(mine, min(self.accumulation, len(mine)))]
 
 
+def drawn(batch: Batch) -> Batch:
+    """The batch with what was left to be drawn where it lies."""
+    return batch["draw"]({name: value for name, value in batch.items() if name != "draw"}) if "draw" in batch else batch
+
+
 def idle(batch: Batch) -> Batch:
     """A batch that takes part in a step without counting: every label is the one that cross-entropy passes over."""
+    batch = drawn(batch)
     ignored = {name: torch.full_like(batch[name], IGNORED) for name in LABELS if name in batch}
     return batch | ignored | {"counts": dict.fromkeys(batch["counts"], 0)}
 

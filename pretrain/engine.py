@@ -23,7 +23,7 @@ from configs.errors import InputError
 from configs.launch import check_world_size
 from configs.run_folder import RunFolder
 from pretrain import checkpoints, speed
-from pretrain.batches import Batch, Source, steps_of
+from pretrain.batches import Batch, Source, drawn, steps_of
 from pretrain.config import OptimizerConfig, TrainingConfig
 from pretrain.journal import Journal
 from pretrain.meter import Arithmetic, Meter, matrix_rate
@@ -109,7 +109,6 @@ def new_accelerator(
         InputError: a tracker is unknown to accelerate or not installed, the precision is not to be had here, or another
             number of processes runs than was asked for.
     """
-    check_world_size(training.processes, os.environ)
     speed.set_threads(training.threads)
     names = [trackers] if isinstance(trackers, str) else list(trackers or [])
     installed = [str(tracker) for tracker in get_available_trackers()]
@@ -118,8 +117,15 @@ def new_accelerator(
             raise InputError(
                 f"log_with: {name!r} is unknown to accelerate or not installed{suggestion(name, installed)}"
             )
-    precision = speed.precision(training.speed, speed.this_machine(), speed.launched_precision())
-    accelerator = Accelerator(log_with=list(names) or None, project_dir=str(folder.path), mixed_precision=precision)
+    machine = speed.this_machine()
+    accelerator = Accelerator(
+        log_with=list(names) or None,
+        project_dir=str(folder.path),
+        mixed_precision=speed.precision(training.speed, machine, speed.launched_precision()),
+        # Without it, accelerate takes several processes without a GPU for as many runs of one process each.
+        cpu=machine.device == "cpu",
+    )
+    check_world_size(training.processes, os.environ, accelerator.num_processes)
     accelerator.init_trackers("bertlet", config=flat(config))
     return accelerator
 
@@ -290,11 +296,13 @@ def step_totals(accelerator: Accelerator, micro_batches: list[Batch]) -> dict[st
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch with its tensors on the device."""
-    return {
-        name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
-        for name, value in batch.items()
-    }
+    """The batch with its tensors on the device, and what was left to be drawn there."""
+    return drawn(
+        {
+            name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+            for name, value in batch.items()
+        }
+    )
 
 
 def _batches(run: Training, position: Position) -> Iterator[list[Batch]]:

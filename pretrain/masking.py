@@ -3,12 +3,15 @@
 Shapes: B sequences, T positions, M masked positions of the whole batch.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
+from pretrain.batches import Batch
 from pretrain.config import MaskingConfig
-from pretrain.randomness import uniform
+from pretrain.randomness import uniform, uniform_on_device
 
 
 class Masked(NamedTuple):
@@ -86,6 +89,47 @@ def mask(
     masked_BT = np.where(is_random_BT, random_BT, masked_BT)
     positions_M = np.flatnonzero(chosen_BT)
     return Masked(masked_BT, positions_M, input_ids_BT.reshape(-1)[positions_M])
+
+
+@dataclass(frozen=True)
+class MaskDraw:
+    """Masks of single tokens still to be drawn, on whatever device the batch will lie; the same masks as of `mask`."""
+
+    config: MaskingConfig
+    mask_id: int
+    vocabulary_size: int
+    seed: int
+    epoch: int | str
+    count: int
+    """M."""
+
+    def __call__(self, batch: Batch) -> Batch:
+        """The batch with its masks.
+
+        Args:
+            batch: `original_ids` and `candidates` [B, T], `samples` and `mask_counts` [B]; the last three go.
+
+        Returns:
+            It, with `input_ids` [B, T], `masked_positions` and `masked_labels` [M].
+        """
+        candidates_BT, samples_B, counts_B = (batch.pop(name) for name in ("candidates", "samples", "mask_counts"))
+        ids_BT, length = batch["original_ids"], batch["original_ids"].shape[1]
+        purpose = (self.seed, self.epoch)
+        order_BT = uniform_on_device(samples_B, length, "mask", *purpose).masked_fill(~candidates_BT, 2.0)
+        rank_BT = order_BT.argsort(dim=1, stable=True).argsort(dim=1, stable=True)
+        chosen_BT = rank_BT < counts_B[:, None]
+        how_BT = uniform_on_device(samples_B, length, "replace", *purpose)
+        random_BT = (uniform_on_device(samples_B, length, "token", *purpose) * self.vocabulary_size).long()
+        given_share = self.config.mask_share + self.config.random_share
+        replaced_BT = torch.where(how_BT < self.config.mask_share, self.mask_id, random_BT)
+        hidden_BT = chosen_BT & (how_BT < given_share)
+        # The number is known, so that nothing has to wait for the device to count.
+        positions_M = torch.nonzero_static(chosen_BT.flatten(), size=self.count).squeeze(1)
+        return batch | {
+            "input_ids": torch.where(hidden_BT, replaced_BT, ids_BT),
+            "masked_positions": positions_M,
+            "masked_labels": ids_BT.flatten()[positions_M],
+        }
 
 
 def words_of(candidates_T: np.ndarray, starts_T: np.ndarray) -> list[list[int]]:

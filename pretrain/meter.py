@@ -76,7 +76,7 @@ def matrix_rate(device: str, dtype: torch.dtype, threads: int) -> float:
     """Operations a second of a large square matrix product: the median of some, after one to warm up.
 
     Args:
-        device: `cpu` or `cuda`.
+        device: `cpu`, `cuda` or `mps`.
         dtype: of the factors.
         threads: of a CPU; part of what the answer is remembered by.
     """
@@ -86,8 +86,8 @@ def matrix_rate(device: str, dtype: torch.dtype, threads: int) -> float:
     for _ in range(PRODUCTS + 1):
         begun = time.perf_counter()
         torch.mm(left, right)
-        if device == "cuda":
-            torch.cuda.synchronize()
+        if device != "cpu":
+            torch.accelerator.synchronize()
         seconds.append(time.perf_counter() - begun)
     return 2 * side**3 / statistics.median(seconds[1:])
 

@@ -70,10 +70,12 @@ def run(config: PretrainConfig) -> RunFolder:
         log.info("%s", described_sequence(first, tokenizer, config.objective))
     objective = OBJECTIVES[config.objective]
     tokens_a_step = config.training.batch_size * max(length for _, length in lengths)
+    fast = prepared(accelerator, model, config.training, config.optimizer, tokens_a_step, store.token_count)
+    training = [dataclasses.replace(source, device_masks=fast["paths"].device_masks) for source in training]
     position = train(
         Training(
             accelerator=accelerator,
-            **prepared(accelerator, model, config.training, config.optimizer, tokens_a_step, store.token_count),
+            **fast,
             phases=[(end, source) for (end, _), source in zip(lengths, training, strict=True)],
             objective=objective.step,
             evaluate=lambda model, phase: evaluate(accelerator, model, held_out[phase], objective),

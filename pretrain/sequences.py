@@ -12,7 +12,7 @@ import torch
 
 from pretrain.batches import Batch, arithmetic_counts, bucketed, in_order
 from pretrain.config import MaskingConfig
-from pretrain.masking import mask
+from pretrain.masking import MaskDraw, mask, target_counts
 from pretrain.packing import packed_plan
 from pretrain.pairs import SPECIAL_TOKENS_A_PAIR, epoch_plan
 from pretrain.store import TokenStore
@@ -97,6 +97,8 @@ class SequenceEpoch:
     seed: int
     number: int | str
     batches: list[np.ndarray]
+    device_masks: bool = False
+    """Leave masks of single tokens to be drawn where the batch will lie, under `draw`."""
 
     def collate(self, samples_B: np.ndarray) -> Batch:
         """`input_ids`, `original_ids`, `token_type_ids`, `attention_mask` [B, T], `masked_positions`, `masked_labels`
@@ -117,31 +119,39 @@ class SequenceEpoch:
                 if self.plan.relations is not None:
                     types_BT[index, begin:end] = number
             attention_BT[index, :end] = 1
-        masked = mask(
-            ids_BT,
-            candidates_BT,
-            attention_BT.sum(axis=1),
-            samples_B,
-            self.masking,
-            self.encoding.mask_id,
-            self.encoding.vocabulary_size,
-            self.seed,
-            self.number,
-            None if self.masking.unit == "token" else ~self.encoding.continues_V[ids_BT],
-        )
         batch: Batch = {
-            "input_ids": torch.from_numpy(masked.input_ids_BT),
             "original_ids": torch.from_numpy(ids_BT),
             "token_type_ids": torch.from_numpy(types_BT),
             "attention_mask": torch.from_numpy(attention_BT),
-            "masked_positions": torch.from_numpy(masked.positions_M),
-            "masked_labels": torch.from_numpy(masked.labels_M),
-            "counts": {"mlm": len(masked.labels_M)} | arithmetic_counts(attention_BT.sum(1)),
+            "counts": arithmetic_counts(attention_BT.sum(1)),
         }
+        batch |= self._masks(ids_BT, candidates_BT, attention_BT.sum(axis=1), samples_B)
+        batch["counts"]["mlm"] = batch["draw"].count if "draw" in batch else len(batch["masked_labels"])
         if self.plan.relations is not None:
             batch["relation"] = torch.from_numpy(self.plan.relations[samples_B].copy())
             batch["counts"]["relation"] = len(samples_B)
         return batch
+
+    def _masks(
+        self, ids_BT: np.ndarray, candidates_BT: np.ndarray, lengths_B: np.ndarray, samples_B: np.ndarray
+    ) -> Batch:
+        """What is hidden: drawn, or all that it takes to draw it later."""
+        of_draw = self.encoding.mask_id, self.encoding.vocabulary_size, self.seed, self.number
+        if self.device_masks and self.masking.unit == "token":
+            counts_B = np.minimum(target_counts(lengths_B, self.masking), candidates_BT.sum(axis=1))
+            return {
+                "candidates": torch.from_numpy(candidates_BT),
+                "samples": torch.from_numpy(samples_B.astype(np.int64)),
+                "mask_counts": torch.from_numpy(counts_B),
+                "draw": MaskDraw(self.masking, *of_draw, count=int(counts_B.sum())),
+            }
+        starts_BT = None if self.masking.unit == "token" else ~self.encoding.continues_V[ids_BT]
+        masked = mask(ids_BT, candidates_BT, lengths_B, samples_B, self.masking, *of_draw, starts_BT)
+        return {
+            "input_ids": torch.from_numpy(masked.input_ids_BT),
+            "masked_positions": torch.from_numpy(masked.positions_M),
+            "masked_labels": torch.from_numpy(masked.labels_M),
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,11 +168,14 @@ class SequenceSource:
     short_probability: float
     batch_size: int
     seed: int
+    device_masks: bool = False
+    """Of training epochs: see `SequenceEpoch`."""
 
     def epoch(self, number: int) -> SequenceEpoch:
         """The shuffled sequences of a training epoch."""
         plan = self.plan(number)
-        return self._epoch(plan, number, bucketed(plan.lengths, self.batch_size, self.seed, number))
+        made = self._epoch(plan, number, bucketed(plan.lengths, self.batch_size, self.seed, number))
+        return dataclasses.replace(made, device_masks=self.device_masks)
 
     def held_out(self) -> SequenceEpoch:
         """The same sequences and masks at every call, for evaluations that can be compared."""

@@ -192,8 +192,11 @@ def precision(asked: SpeedConfig, machine: Machine, launched: str) -> str:
 
 
 def this_machine() -> Machine:
-    """What there is: CUDA if torch finds it and accelerate is not told otherwise, else the CPU."""
-    if torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "false").lower() not in ("1", "true"):
+    """What there is: CUDA or MPS if torch finds it and accelerate is not told otherwise, else the CPU."""
+    cpu_alone = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true")
+    if torch.backends.mps.is_available() and not cpu_alone:
+        return Machine(device="mps", bf16=False, compiler=False)
+    if torch.cuda.is_available() and not cpu_alone:
         return Machine(
             device="cuda",
             bf16=torch.cuda.is_bf16_supported(),
@@ -222,7 +225,7 @@ def apply(paths: Paths, model: torch.nn.Module) -> None:
         elif paths.attention == "flash_attention_2":
             encoder.set_attn_implementation(paths.attention)
         if paths.activation_checkpointing and encoder.supports_gradient_checkpointing:
-            encoder.gradient_checkpointing_enable({"use_reentrant": False})
+            encoder.activation_checkpointing_enable()
     if paths.fast_dropout:
         install_dropout(model)
     if paths.compiled:

@@ -1,5 +1,7 @@
 """Batches: every sample once, the same for any number of workers, processes and micro-batches."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from pretrain.batches import (
     IGNORED,
     MicroBatches,
     bucketed,
+    drawn,
     idle,
     in_order,
     steps_of,
@@ -198,3 +201,26 @@ def test_held_out_batches_are_the_same_at_every_call_and_epochs_are_not(source):
         assert same(first.collate(left), second.collate(right))
     assert not np.array_equal(source.epoch(0).plan.rows, source.epoch(1).plan.rows)
     assert not np.array_equal(source.epoch(0).plan.rows, first.plan.rows)
+
+
+@pytest.mark.parametrize("rate", [0.15, 0.9])
+def test_masks_drawn_on_the_device_are_the_very_same(source, rate):
+    source = dataclasses.replace(source, masking=MaskingConfig(rate=rate))
+    there = dataclasses.replace(source, device_masks=True)
+    for number in (0, 3):
+        here = source.epoch(number)
+        for samples in here.batches[:4]:
+            expected, found = here.collate(samples), there.epoch(number).collate(samples)
+            assert "masked_positions" not in found
+            found = drawn(found)
+            assert found["counts"] == expected["counts"]
+            assert set(found) == set(expected)
+            for name in ("input_ids", "original_ids", "masked_positions", "masked_labels"):
+                assert found[name].equal(expected[name]), name
+
+
+def test_an_idle_batch_whose_masks_were_not_drawn_counts_nothing_either(source):
+    epoch = dataclasses.replace(source, device_masks=True).epoch(0)
+    batch = idle(epoch.collate(epoch.batches[0][:1]))
+    assert set(batch["masked_labels"].tolist()) == {-100}
+    assert "draw" not in batch
