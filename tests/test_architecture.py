@@ -22,7 +22,7 @@ CONFIGS = {
     "finetune": FinetuneConfig,
     "compare": CompareConfig,
 }
-SHIPPED = sorted(file.relative_to(ROOT) for file in (ROOT / "configs").rglob("*.yaml"))
+SHIPPED = sorted(file.relative_to(ROOT) for stage in CONFIGS for file in (ROOT / "configs" / stage).rglob("*.yaml"))
 
 
 def imported(file: Path) -> set[str]:
