@@ -5,6 +5,7 @@ loops compute like everything else, does not count.
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,21 @@ class Clock:
         return self.tokens / (self.ended - self.begun)
 
 
+def padded(pad: dict[str, int]) -> Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]:
+    """Puts rows of lists and numbers together, the lists filled up to the longest with what `pad` has for them."""
+
+    def collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        longest = max(len(row["input_ids"]) for row in batch)
+        return {
+            name: torch.tensor(
+                [row[name] + [pad[name]] * (longest - len(row[name])) if name in pad else row[name] for row in batch]
+            )
+            for name in batch[0]
+        }
+
+    return collate
+
+
 def trainer(model: Any, rows: list[dict[str, Any]], pad: dict[str, int], steps: int, batch_size: int) -> float:
     """`transformers.Trainer` with its defaults, padding each batch to its longest row.
 
@@ -54,13 +70,7 @@ def trainer(model: Any, rows: list[dict[str, Any]], pad: dict[str, int], steps: 
 
     def collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         seen.append(sum(len(row["input_ids"]) for row in batch))
-        longest = max(len(row["input_ids"]) for row in batch)
-        return {
-            name: torch.tensor(
-                [row[name] + [pad[name]] * (longest - len(row[name])) if name in pad else row[name] for row in batch]
-            )
-            for name in batch[0]
-        }
+        return padded(pad)(batch)
 
     class Watch(TrainerCallback):
         def on_step_end(self, *_: Any, **__: Any) -> None:

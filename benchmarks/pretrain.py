@@ -33,7 +33,7 @@ class PretrainBenchmarkConfig:
     sizes: list[str] = dataclasses.field(default_factory=lambda: ["tiny", "mini", "small"])
     """Sizes of BERT."""
     steps: dict[str, int] = dataclasses.field(
-        default_factory=lambda: {"tiny": 120, "mini": 60, "small": 24, "medium": 16, "base": 10}
+        default_factory=lambda: {"tiny": 60, "mini": 30, "small": 14, "medium": 12, "base": 10}
     )
     """Steps a round, the first few of which do not count."""
     rounds: int = 3
@@ -63,20 +63,30 @@ def run(config: PretrainBenchmarkConfig) -> None:
         print(json.dumps(peer(config, config.peer, str(tokenizer.path))))
         return
     for size in config.sizes:
-        ours, theirs = [], []
-        for number in range(config.rounds):
-            ours.append(metered("pretrain", settings(config, size, str(tokenizer.path), f"round-{number}"), FILE))
-            theirs.append(in_its_own_process("benchmarks.pretrain", config, peer=size))
-            print(
-                f"{size}, round {number + 1} of {config.rounds}: ours {ours[-1]['tokens_per_second']:,.0f}, "
-                f"peer {theirs[-1]:,.0f} tokens/s; utilisation {ours[-1]['utilisation']:.3f}",
-                file=sys.stderr,
-            )
-        rates = {name: statistics.median(found[name] for found in ours) for name in ours[0]}
-        line(f"pretrain.bert-{size}", rates["tokens_per_second"], statistics.median(theirs), "tokens/s")
-        matrices = statistics.median(found["useful_gflops"] / found["utilisation"] for found in ours)
-        line(f"pretrain.gemm_share.bert-{size}", rates["useful_gflops"], matrices, "GFLOP/s")
-        line(f"pretrain.waiting.bert-{size}", rates["waiting_share"], None, "share of time")
+        measure(config, size, str(tokenizer.path))
+
+
+def measure(config: PretrainBenchmarkConfig, size: str, tokenizer: str) -> None:
+    """Both sides of a size in turn, and ours once more without dropout."""
+    ours, still, theirs = [], [], []
+    for number in range(config.rounds):
+        keys = settings(config, size, tokenizer, f"round-{number}")
+        ours.append(metered("pretrain", keys, FILE))
+        still.append(metered("pretrain", keys | {"model.dropout": 0.0}, FILE))
+        theirs.append(in_its_own_process("benchmarks.pretrain", config, peer=size))
+        print(
+            f"{size}, round {number + 1} of {config.rounds}: ours {ours[-1]['tokens_per_second']:,.0f}, "
+            f"without dropout {still[-1]['tokens_per_second']:,.0f}, peer {theirs[-1]:,.0f} tokens/s",
+            file=sys.stderr,
+        )
+    speed = statistics.median(found["tokens_per_second"] for found in ours)
+    line(f"pretrain.bert-{size}", speed, statistics.median(theirs), "tokens/s")
+    for name, rounds in ((f"bert-{size}", ours), (f"bert-{size}.no-dropout", still)):
+        # Each round's share is of the products that the same process measured when it began.
+        middle = sorted(rounds, key=lambda found: found["utilisation"])[len(rounds) // 2]
+        matrices = middle["useful_gflops"] / middle["utilisation"]
+        line(f"pretrain.gemm_share.{name}", middle["useful_gflops"], matrices, "GFLOP/s")
+    line(f"pretrain.waiting.bert-{size}", statistics.median(found["waiting_share"] for found in ours), None, "of time")
 
 
 def trained_tokenizer(data_folder: str, vocabulary_size: int, runs: str) -> RunFolder:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.scaling --data_folder DIR`: pretraining against threads, processes, lengths and corpus size.
+"""`python -m benchmarks.scaling --data_folder DIR`: pretraining against threads, processes, lengths, and fast paths.
 
 DIR holds `imdb/{train,unsupervised}.parquet`. Every figure is real tokens a second of `python -m pretrain` with a
 BERT-mini; its peer is the plain run (one process, every core, 128 tokens, all documents), measured in turn with it.
@@ -17,17 +17,24 @@ from configs.launch import physical_cores
 from tokenizer.config import require_at_least
 
 PROGRAM = "python -m benchmarks.scaling"
+# Of `training.speed`: each path of a CPU the other way round.
+SWITCHES = {
+    "allocator-off": ("allocator", False),
+    "attention-off": ("attention", "torch"),
+    "dropout-off": ("dropout", "torch"),
+    "compile-on": ("compile", True),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class ScalingBenchmarkConfig:
-    """Measure how throughput changes with threads, processes, sequence length and corpus size."""
+    """Measure how throughput changes with threads, processes, lengths, corpus size, and without each fast path."""
 
     data_folder: str
     """The folder with `imdb/train.parquet` and `imdb/unsupervised.parquet`."""
     size: str = "mini"
     """Size of BERT."""
-    steps: int = 40
+    steps: int = 24
     """Steps a run, the first few of which do not count."""
     rounds: int = 2
     """How often each is measured; the medians count."""
@@ -36,7 +43,7 @@ class ScalingBenchmarkConfig:
     documents: list[int] = dataclasses.field(default_factory=lambda: [1000, 10000])
     """Numbers of documents."""
     only: str | None = None
-    """Measure this alone: `threads`, `processes`, `length` or `documents`."""
+    """Measure this alone: `threads`, `processes`, `length`, `documents` or `switch`."""
     runs: str = "runs/benchmarks"
     """Where the tokenizer, the token store and the runs are kept."""
 
@@ -61,6 +68,7 @@ def run(config: ScalingBenchmarkConfig) -> None:
         variants[f"length.{length}"] = (keys, [])
     for count in config.documents:
         variants[f"documents.{count}"] = ({"corpus.maximum_documents": count, "held_out_share": 0.02}, [])
+    variants |= {f"switch.{name}": ({f"training.speed.{key}": value}, []) for name, (key, value) in SWITCHES.items()}
     for name, (changes, launcher) in variants.items():
         if config.only is not None and not name.startswith(config.only):
             continue

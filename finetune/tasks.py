@@ -13,7 +13,7 @@ import torch
 
 from configs.errors import InputError
 from finetune.config import FinetuneConfig, parts
-from pretrain.batches import Batch, arithmetic_counts, bucketed, in_order
+from pretrain.batches import Batch, arithmetic_counts, bucketed, filled, next_length
 from pretrain.randomness import permutation
 from pretrain.sequences import Encoding
 from pretrain.store import TokenStore
@@ -140,11 +140,13 @@ class TextEpoch:
     sequence_length: int
     head_share: float
     batches: list[np.ndarray]
+    lengths: tuple[int, ...] = ()
+    """T is one of these; with none, it is as small as can be."""
 
     def collate(self, samples_B: np.ndarray) -> Batch:
-        """`input_ids`, `token_type_ids`, `attention_mask` [B, T] and `labels` [B]; T is the longest of these texts."""
+        """`input_ids`, `token_type_ids`, `attention_mask` [B, T] and `labels` [B]; T holds the longest."""
         rows = [self.encoded(int(sample)) for sample in samples_B]
-        length = max(len(ids) for ids, _ in rows)
+        length = next_length(max(len(ids) for ids, _ in rows), self.lengths)
         ids_BT = np.full((len(rows), length), self.encoding.pad_id, dtype=np.int64)
         types_BT, attention_BT = np.zeros_like(ids_BT), np.zeros_like(ids_BT)
         for index, (ids, second) in enumerate(rows):
@@ -218,10 +220,10 @@ class TextSource:
         return dataclasses.replace(self.texts, batches=[self.chosen[batch] for batch in batches])
 
 
-def for_evaluation(texts: TextEpoch, chosen: np.ndarray, batch_size: int) -> TextEpoch:
-    """The chosen texts once, sorted by length."""
-    batches = in_order(lengths_of(texts.store, chosen), batch_size)
-    return dataclasses.replace(texts, batches=[chosen[batch] for batch in batches])
+def for_evaluation(texts: TextEpoch, chosen: np.ndarray, tokens: int) -> TextEpoch:
+    """The chosen texts once, sorted by length, in batches of about so many tokens."""
+    lengths = np.minimum(lengths_of(texts.store, chosen), texts.sequence_length)
+    return dataclasses.replace(texts, batches=[chosen[batch] for batch in filled(lengths, tokens)])
 
 
 def lengths_of(store: TokenStore, documents: np.ndarray) -> np.ndarray:

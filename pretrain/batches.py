@@ -14,6 +14,7 @@ from pretrain.randomness import permutation
 BATCHES_A_WINDOW = 64
 LABELS = ("masked_labels", "relation", "labels")
 IGNORED = -100
+LENGTHS = 4
 
 Batch = dict[str, Any]
 
@@ -58,6 +59,39 @@ def in_order(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Batches for evaluation: sorted by length, so that little is padded."""
     order = np.argsort(lengths, kind="stable")
     return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+
+
+def filled(lengths: np.ndarray, tokens: int) -> list[np.ndarray]:
+    """Batches for evaluation, sorted by length: as many as with their padding stay below `tokens`, and at least one.
+
+    >>> [batch.tolist() for batch in filled(np.array([9, 2, 3, 4, 40]), 12)]
+    [[1, 2, 3], [0], [4]]
+    """
+    order = np.argsort(lengths, kind="stable")
+    batches, first = [], 0
+    for place, sample in enumerate(order):
+        if place > first and lengths[sample] * (place - first + 1) > tokens:
+            batches.append(order[first:place])
+            first = place
+    return [*batches, order[first:]] if len(order) else []
+
+
+def few_lengths(longest: int) -> tuple[int, ...]:
+    """The lengths that batches are filled up to where shapes should be few, as compiled graphs want them.
+
+    >>> few_lengths(128), few_lengths(50)
+    ((32, 64, 96, 128), (13, 25, 38, 50))
+    """
+    return tuple(-(-longest * part // LENGTHS) for part in range(1, LENGTHS + 1))
+
+
+def next_length(length: int, allowed: tuple[int, ...]) -> int:
+    """The smallest of the allowed lengths that holds so many tokens; the length itself where none is given.
+
+    >>> next_length(33, (32, 64)), next_length(33, ())
+    (64, 33)
+    """
+    return next((enough for enough in allowed if enough >= length), length)
 
 
 def arithmetic_counts(lengths_B: np.ndarray) -> dict[str, int]:

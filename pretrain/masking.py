@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from pretrain.batches import Batch
+from pretrain.batches import IGNORED, Batch
 from pretrain.config import MaskingConfig
 from pretrain.randomness import uniform, uniform_on_device
 
@@ -101,7 +101,9 @@ class MaskDraw:
     seed: int
     epoch: int | str
     count: int
-    """M."""
+    """How many are hidden."""
+    size: int | None
+    """M, if it is to be larger: what is over has no label."""
 
     def __call__(self, batch: Batch) -> Batch:
         """The batch with its masks.
@@ -124,11 +126,13 @@ class MaskDraw:
         replaced_BT = torch.where(how_BT < self.config.mask_share, self.mask_id, random_BT)
         hidden_BT = chosen_BT & (how_BT < given_share)
         # The number is known, so that nothing has to wait for the device to count.
-        positions_M = torch.nonzero_static(chosen_BT.flatten(), size=self.count).squeeze(1)
+        size = self.count if self.size is None else self.size
+        positions_M = torch.nonzero_static(chosen_BT.flatten(), size=size, fill_value=0).squeeze(1)
+        real_M = torch.arange(size, device=ids_BT.device) < self.count
         return batch | {
             "input_ids": torch.where(hidden_BT, replaced_BT, ids_BT),
             "masked_positions": positions_M,
-            "masked_labels": ids_BT.flatten()[positions_M],
+            "masked_labels": torch.where(real_M, ids_BT.flatten()[positions_M], IGNORED),
         }
 
 

@@ -13,7 +13,7 @@ from configs.command_line import as_dict
 from configs.errors import InputError
 from configs.run_folder import RunFolder
 from pretrain import audits, start
-from pretrain.batches import steps_of
+from pretrain.batches import few_lengths, steps_of
 from pretrain.config import PretrainConfig
 from pretrain.continued import longest_input, quiet_transformers
 from pretrain.engine import Training, describe, new_accelerator, on_device, part, prepared, train
@@ -26,6 +26,7 @@ from pretrain.objectives import OBJECTIVES, PretrainingObjective
 from pretrain.optimization import Duration, parse_phases
 from pretrain.randomness import key, permutation
 from pretrain.sequences import Encoding, SequenceEpoch, SequenceSource, masked_labels
+from pretrain.speed import Paths
 from pretrain.store import TokenStore, prepare, store_folder
 from tokenizer.train import load as load_tokenizer
 
@@ -71,7 +72,7 @@ def run(config: PretrainConfig) -> RunFolder:
     objective = OBJECTIVES[config.objective]
     tokens_a_step = config.training.batch_size * max(length for _, length in lengths)
     fast = prepared(accelerator, model, config.training, config.optimizer, tokens_a_step, store.token_count)
-    training = [dataclasses.replace(source, device_masks=fast["paths"].device_masks) for source in training]
+    training = [shaped(source, fast["paths"]) for source in training]
     position = train(
         Training(
             accelerator=accelerator,
@@ -97,6 +98,12 @@ def run(config: PretrainConfig) -> RunFolder:
         folder.finish(result | {"parameters": sum(parameter.numel() for parameter in model.encoder.parameters())})
     part(accelerator)
     return folder
+
+
+def shaped(source: SequenceSource, paths: Paths) -> SequenceSource:
+    """A source of training sequences whose batches suit the chosen paths."""
+    lengths = few_lengths(source.sequence_length) if paths.compiled else ()
+    return dataclasses.replace(source, device_masks=paths.device_masks, lengths=lengths)
 
 
 def _measured(

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from pretrain.batches import Batch, arithmetic_counts, bucketed, in_order
+from pretrain.batches import IGNORED, Batch, arithmetic_counts, bucketed, in_order, next_length
 from pretrain.config import MaskingConfig
 from pretrain.masking import MaskDraw, mask, target_counts
 from pretrain.packing import packed_plan
@@ -99,12 +99,14 @@ class SequenceEpoch:
     batches: list[np.ndarray]
     device_masks: bool = False
     """Leave masks of single tokens to be drawn where the batch will lie, under `draw`."""
+    lengths: tuple[int, ...] = ()
+    """T is one of these, and M the most that so long sequences can have; with none, both are as small as can be."""
 
     def collate(self, samples_B: np.ndarray) -> Batch:
         """`input_ids`, `original_ids`, `token_type_ids`, `attention_mask` [B, T], `masked_positions`, `masked_labels`
-        [M] and, of pairs, `relation` [B]; T is the longest of these sequences.
+        [M] and, of pairs, `relation` [B]; T holds the longest of these sequences.
         """
-        length = int(self.plan.lengths[samples_B].max())
+        length = next_length(int(self.plan.lengths[samples_B].max()), self.lengths)
         ids_BT = np.full((len(samples_B), length), self.encoding.pad_id, dtype=np.int64)
         types_BT, attention_BT = np.zeros_like(ids_BT), np.zeros_like(ids_BT)
         candidates_BT = np.zeros(ids_BT.shape, dtype=bool)
@@ -126,7 +128,7 @@ class SequenceEpoch:
             "counts": arithmetic_counts(attention_BT.sum(1)),
         }
         batch |= self._masks(ids_BT, candidates_BT, attention_BT.sum(axis=1), samples_B)
-        batch["counts"]["mlm"] = batch["draw"].count if "draw" in batch else len(batch["masked_labels"])
+        batch["counts"]["mlm"] = batch["draw"].count if "draw" in batch else int((batch["masked_labels"] >= 0).sum())
         if self.plan.relations is not None:
             batch["relation"] = torch.from_numpy(self.plan.relations[samples_B].copy())
             batch["counts"]["relation"] = len(samples_B)
@@ -136,6 +138,7 @@ class SequenceEpoch:
         self, ids_BT: np.ndarray, candidates_BT: np.ndarray, lengths_B: np.ndarray, samples_B: np.ndarray
     ) -> Batch:
         """What is hidden: drawn, or all that it takes to draw it later."""
+        fixed = len(lengths_B) * int(target_counts(np.array([ids_BT.shape[1]]), self.masking)[0])
         of_draw = self.encoding.mask_id, self.encoding.vocabulary_size, self.seed, self.number
         if self.device_masks and self.masking.unit == "token":
             counts_B = np.minimum(target_counts(lengths_B, self.masking), candidates_BT.sum(axis=1))
@@ -143,14 +146,15 @@ class SequenceEpoch:
                 "candidates": torch.from_numpy(candidates_BT),
                 "samples": torch.from_numpy(samples_B.astype(np.int64)),
                 "mask_counts": torch.from_numpy(counts_B),
-                "draw": MaskDraw(self.masking, *of_draw, count=int(counts_B.sum())),
+                "draw": MaskDraw(self.masking, *of_draw, int(counts_B.sum()), fixed if self.lengths else None),
             }
         starts_BT = None if self.masking.unit == "token" else ~self.encoding.continues_V[ids_BT]
         masked = mask(ids_BT, candidates_BT, lengths_B, samples_B, self.masking, *of_draw, starts_BT)
+        missing = (0, fixed - len(masked.labels_M) if self.lengths else 0)
         return {
             "input_ids": torch.from_numpy(masked.input_ids_BT),
-            "masked_positions": torch.from_numpy(masked.positions_M),
-            "masked_labels": torch.from_numpy(masked.labels_M),
+            "masked_positions": torch.from_numpy(np.pad(masked.positions_M, missing)),
+            "masked_labels": torch.from_numpy(np.pad(masked.labels_M, missing, constant_values=IGNORED)),
         }
 
 
@@ -170,12 +174,14 @@ class SequenceSource:
     seed: int
     device_masks: bool = False
     """Of training epochs: see `SequenceEpoch`."""
+    lengths: tuple[int, ...] = ()
+    """Of training epochs: see `SequenceEpoch`."""
 
     def epoch(self, number: int) -> SequenceEpoch:
         """The shuffled sequences of a training epoch."""
         plan = self.plan(number)
         made = self._epoch(plan, number, bucketed(plan.lengths, self.batch_size, self.seed, number))
-        return dataclasses.replace(made, device_masks=self.device_masks)
+        return dataclasses.replace(made, device_masks=self.device_masks, lengths=self.lengths)
 
     def held_out(self) -> SequenceEpoch:
         """The same sequences and masks at every call, for evaluations that can be compared."""

@@ -23,8 +23,8 @@ from pretrain.optimization import Duration
 # Compilation takes a minute or so; a run on a GPU earns that back within some ten minutes of work.
 WORTH_COMPILING = 3e16
 SECONDS_WORTH_COMPILING = 600
-# Compiled graphs have fixed shapes: lengths are rounded up to so many different ones.
-LENGTHS_COMPILED = 4
+# Graphs of fixed shapes: of each length (`few_lengths`), in training and evaluation, and of the last, smaller batches.
+GRAPHS = 32
 # Of a layer's activations, bytes a token and unit of width in 16 bits (Korthikanti et al. 2022, section 4.1, without
 # the scores that fused attention does not keep).
 BYTES_KEPT = 34
@@ -229,5 +229,7 @@ def apply(paths: Paths, model: torch.nn.Module) -> None:
     if paths.fast_dropout:
         install_dropout(model)
     if paths.compiled:
+        dynamo: Any = torch._dynamo.config
+        dynamo.recompile_limit = GRAPHS
         # In place, so that the names of the weights stay as they are.
         model.compile(dynamic=False)

@@ -13,6 +13,7 @@ from pretrain.batches import (
     MicroBatches,
     bucketed,
     drawn,
+    few_lengths,
     idle,
     in_order,
     steps_of,
@@ -224,3 +225,25 @@ def test_an_idle_batch_whose_masks_were_not_drawn_counts_nothing_either(source):
     batch = idle(epoch.collate(epoch.batches[0][:1]))
     assert set(batch["masked_labels"].tolist()) == {-100}
     assert "draw" not in batch
+
+
+@pytest.mark.parametrize("device_masks", [False, True])
+def test_few_shapes_hold_the_same_sequences_and_masks(source, device_masks):
+    lengths = few_lengths(source.sequence_length)
+    plain = source.epoch(0)
+    shaped = dataclasses.replace(source, lengths=lengths, device_masks=device_masks).epoch(0)
+    shapes = set()
+    for samples in plain.batches:
+        expected, found = plain.collate(samples), drawn(shaped.collate(samples))
+        width, most = expected["input_ids"].shape[1], len(expected["masked_labels"])
+        shapes.add((*found["input_ids"].shape, len(found["masked_labels"])))
+        assert found["counts"] == expected["counts"]
+        assert found["input_ids"][:, :width].equal(expected["input_ids"])
+        assert not found["attention_mask"][:, width:].any()
+        assert found["masked_labels"][:most].equal(expected["masked_labels"])
+        assert set(found["masked_labels"][most:].tolist()) <= {IGNORED}
+        there = found["input_ids"].shape[1]
+        rows, columns = found["masked_positions"][:most] // there, found["masked_positions"][:most] % there
+        assert (rows * width + columns).equal(expected["masked_positions"])
+    whole = {shape for shape in shapes if shape[0] == source.batch_size}
+    assert len(whole) <= len(lengths), "as many shapes as lengths"
