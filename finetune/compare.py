@@ -6,6 +6,7 @@ models × seeds × label budgets; each cell is one fine-tuning run, printed as t
 import dataclasses
 import itertools
 import logging
+import multiprocessing
 import os
 import shlex
 import subprocess
@@ -16,7 +17,7 @@ from typing import Any
 
 from configs.command_line import load, parse, value_text
 from configs.errors import InputError, run_command
-from configs.launch import ALLOCATOR
+from configs.launch import ALLOCATOR, physical_cores
 from configs.processes import side_by_side
 from configs.run_folder import RunFolder, outside_digest
 from configs.terminal import progress, show_progress_lines
@@ -78,7 +79,8 @@ class CompareConfig:
     data_folder: str | None = outside_digest(None)
     """Look for the data set `owner/name` in `<data_folder>/name` before asking the Hub."""
     processes: int | None = outside_digest(None)
-    """Runs at a time; null divides the CPU cores by the fine-tuning stage's `training.threads`. On one GPU, give 1."""
+    """Runs at a time, each on a GPU in turn. Null takes one for every GPU, or, where there is none, as many as the
+    physical cores hold of the fine-tuning stage's `training.threads`."""
     launcher: str = outside_digest("python")
     """What starts pretraining: `python`, or `accelerate launch` and its flags for several GPUs."""
     runs: str = outside_digest("runs")
@@ -290,26 +292,51 @@ def run_stage(command: str, folder: RunFolder) -> None:
 
 
 def run_cells(missing: Sequence[Cell], config: CompareConfig) -> None:
-    """Run cells side by side, each on its own threads.
+    """Run cells side by side, each on its own threads, and where there are GPUs on one of them.
 
     Raises:
         InputError: a cell failed.
     """
     if not missing:
         return
-    threads = missing[0].config.training.threads or (os.cpu_count() or 1)
-    count = min(len(missing), config.processes or max(1, (os.cpu_count() or 1) // threads))
+    devices = gpus()
+    at_a_time = len(devices) or physical_cores() // (missing[0].config.training.threads or physical_cores())
+    count = min(len(missing), config.processes or max(1, at_a_time))
     print(f"{len(missing)} runs, {count} at a time", flush=True)
-    done = side_by_side(_run_cell, missing, count)
-    for cell, (seconds, accuracy) in progress(done, "fine-tuning", "runs", total=len(missing)):
+    done = side_by_side(_run_cell, [(cell, devices) for cell in missing], count)
+    for (cell, _), (seconds, accuracy) in progress(done, "fine-tuning", "runs", total=len(missing)):
         log.info(
             "%s, %d labels, seed %d: test accuracy %.4f (%.0f s)",
             cell.model, cell.label_budget, cell.seed, accuracy, seconds,
         )  # fmt: skip
 
 
-def _run_cell(cell: Cell) -> tuple[float, float]:
+def gpus() -> list[str]:
+    """What CUDA calls the GPUs that this process may use."""
+    import torch
+
+    if os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true"):
+        return []
+    count = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+    return visible.split(",")[:count]
+
+
+def gpu_of(process: str, devices: Sequence[str]) -> str:
+    """The GPU of one of the processes that `multiprocessing` numbers in its names.
+
+    >>> [gpu_of(f"SpawnProcess-{number}", ["2", "5"]) for number in (1, 2, 3)]
+    ['2', '5', '2']
+    """
+    return devices[(int(process.rsplit("-", 1)[-1]) - 1) % len(devices)]
+
+
+def _run_cell(given: tuple[Cell, Sequence[str]]) -> tuple[float, float]:
     """Seconds and test accuracy of a run."""
+    cell, devices = given
+    if devices:
+        # Before CUDA is first asked anything, which is when it settles what it sees.
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of(multiprocessing.current_process().name, devices)
     print(f"$ {cell.command}", flush=True)
     from finetune.run import run as finetune
 

@@ -6,6 +6,7 @@ Reads run folders alone: `result.json`, `metrics.jsonl` and `environment.json`.
 import io
 import json
 import re
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,11 +64,21 @@ def write(
         facts=first.folder.result(),
         environment=json.loads((first.folder.path / "environment.json").read_text(encoding="utf-8")),
         runs=runs,
+        speeds=speeds(runs),
         level=f"{100 * comparison.confidence:g}",
     )
     file = folder.path / "report.html"
     file.write_text(page, encoding="utf-8")
     return file
+
+
+def speeds(runs: Sequence[Run]) -> dict[str, float]:
+    """Real tokens a second of training by model, a mean over its runs; the linear yardstick has none."""
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        if (rate := run.folder.result().get("tokens_per_second")) is not None:
+            found.setdefault(run.model, []).append(rate)
+    return {model: statistics.fmean(rates) for model, rates in found.items()}
 
 
 def tables(comparison: Comparison) -> dict[int, list[Score]]:

@@ -28,7 +28,7 @@ from finetune.tasks import (
     lengths_of,
     validation_places,
 )
-from pretrain import checkpoints
+from pretrain import checkpoints, sharded
 from pretrain.batches import few_lengths, steps_of
 from pretrain.continued import quiet_transformers
 from pretrain.engine import Training, describe, new_accelerator, on_device, part, prepared, train
@@ -117,10 +117,10 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> RunFolder:
     every_test_text = np.arange(task.test.store.document_count)
     final = for_evaluation(task.test, every_test_text, tokens_at_once)
     logits_NC, labels_N = predicted(accelerator, final, fast["model"])
+    with quiet_transformers():
+        sharded.save_pretrained(accelerator, model, folder.model)
     if accelerator.is_main_process:
-        with quiet_transformers():
-            model.save_pretrained(folder.model)
-            tokenizer.save_pretrained(folder.model)
+        tokenizer.save_pretrained(folder.model)
         counts = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
         facts = position.facts() | counts | sizes(task) | whole_run(read_rows(folder.metrics))
         finish(folder, facts, validated, task.classes, scipy.special.softmax(logits_NC, axis=1), labels_N)

@@ -11,7 +11,8 @@ Read in this order:
 - `sequences.py`: plans + masks → tensors; `batches.py`: samples → batches, whatever they are
 - `heads.py`: what pretraining puts on an encoder; `continued.py`: going on from a checkpoint
 - `models.py`: the one place that names the models; `modeling_recurrent.py`: RNN and LSTM; `start.py`: a better start
-- `speed.py`: which fast paths a run takes; `cpu_kernels.py`: attention and dropout on a CPU; `meter.py`: how fast it is
+- `speed.py`: which fast paths a run takes; `cpu_kernels.py`: attention and dropout on a CPU; `meter.py`: how fast
+- `sharded.py`: a model whose weights lie in parts on several devices
 - `objectives.py`: what a step minimises; `optimization.py`: AdamW, schedule, durations
 - `engine.py`: the training step; `checkpoints.py`, `journal.py`: what it keeps and what it tells
 - `duplicates.py`, `nsp_health.py`, `audits.py`: what to look at before a run

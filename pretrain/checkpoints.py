@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, load_model, save_file, save_model
+from safetensors.torch import load_file, save_file
 
 from configs.errors import InputError
+from pretrain import sharded
 
 log = logging.getLogger(__name__)
 
@@ -23,15 +24,23 @@ MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors"
 
 
 def save(
-    folder: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
+    folder: Path, step: int, weights: dict[str, torch.Tensor], optimizer: dict[str, torch.Tensor], state: dict[str, Any]
 ) -> Path:
-    """Write `folder/step-00001000/` so that it is either whole or not there."""
+    """Write `folder/step-00001000/` so that it is either whole or not there.
+
+    Args:
+        folder: of all checkpoints.
+        step: how many are done.
+        weights: of `sharded.weights_of`.
+        optimizer: of `optimizer_tensors`.
+        state: what JSON can hold.
+    """
     place = place_of(folder, step)
     staged = folder / f".{place.name}"
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
-    save_model(model, str(staged / MODEL))
-    save_file(optimizer_tensors(optimizer), staged / OPTIMIZER)
+    save_file(weights, staged / MODEL)
+    save_file(optimizer, staged / OPTIMIZER)
     (staged / STATE).write_text(json.dumps(state, indent=2), encoding="utf-8")
     manifest = {file.name: {"sha256": _sum(file), "bytes": file.stat().st_size} for file in sorted(staged.iterdir())}
     (staged / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
@@ -93,24 +102,29 @@ def damage(place: Path) -> str | None:
 
 def load(place: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:
     """Put a checkpoint's tensors into a model (and its optimizer), and return its state."""
-    load_model(model, str(place / MODEL))
+    sharded.load_weights(model, load_file(place / MODEL))
     if optimizer is not None:
         restore_optimizer(optimizer, load_file(place / OPTIMIZER))
     return json.loads((place / STATE).read_text(encoding="utf-8"))
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """The optimizer's running means by parameter number, such as `3.exp_avg`."""
+    """The optimizer's running means by parameter number, such as `3.exp_avg`, each of them whole."""
     state = optimizer.state_dict()["state"]
-    return {f"{number}.{name}": tensor for number, values in state.items() for name, tensor in values.items()}
+    return {
+        f"{number}.{name}": sharded.gathered(tensor)
+        for number, values in state.items()
+        for name, tensor in values.items()
+    }
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
     """Undo `optimizer_tensors`."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():
         number, key = name.split(".", 1)
-        state.setdefault(int(number), {})[key] = tensor
+        state.setdefault(int(number), {})[key] = sharded.like(tensor, parameters[int(number)])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

@@ -22,7 +22,7 @@ from configs.command_line import suggestion
 from configs.errors import InputError
 from configs.launch import check_world_size
 from configs.run_folder import RunFolder
-from pretrain import checkpoints, speed
+from pretrain import checkpoints, sharded, speed
 from pretrain.batches import Batch, Source, drawn, steps_of
 from pretrain.config import OptimizerConfig, TrainingConfig
 from pretrain.journal import Journal
@@ -243,13 +243,14 @@ def _train(run: Training, position: Position, journal: Journal) -> Position:
                 accelerator.backward(loss * accelerator.num_processes)
             step_loss += loss.detach()
             journal.add(metrics)
-        gradient_norm = accelerator.clip_grad_norm_(model.parameters(), run.optimization.clip_norm)
+        norm = accelerator.clip_grad_norm_(model.parameters(), run.optimization.clip_norm)
         rate = learning_rate(done, run.optimization)
         set_rate(optimizer, rate, position.step + 1, run.optimization)
         optimizer.step()
         optimizer.zero_grad()
         # -------------------------------------------------------------------------------------------------
-        journal.add({"loss": (step_loss, 1 / accelerator.num_processes), "gradient_norm": (gradient_norm.detach(), 1)})
+        gradient_norm = sharded.gathered(norm.detach())
+        journal.add({"loss": (step_loss, 1 / accelerator.num_processes), "gradient_norm": (gradient_norm, 1)})
         position.step, position.step_in_epoch = position.step + 1, position.step_in_epoch + 1
         position.tokens += totals["tokens"]
         seconds = _shared(time.monotonic() - started, duration, accelerator)
@@ -374,10 +375,10 @@ def _evaluate(run: Training, position: Position, journal: Journal) -> None:
 def _save(run: Training, position: Position, journal: Journal) -> None:
     """Write a checkpoint, then delete those that are no longer kept."""
     run.accelerator.wait_for_everyone()
+    weights = sharded.weights_of(run.accelerator.unwrap_model(run.model))
+    optimizer = checkpoints.optimizer_tensors(run.optimizer.optimizer)
     if run.accelerator.is_main_process:
         position.window = journal.window.state()
-        model = run.accelerator.unwrap_model(run.model)
-        state = dataclasses.asdict(position)
-        checkpoints.save(run.folder.checkpoints, position.step, model, run.optimizer.optimizer, state)
+        checkpoints.save(run.folder.checkpoints, position.step, weights, optimizer, dataclasses.asdict(position))
         checkpoints.prune(run.folder.checkpoints, run.config.keep_checkpoints, also=position.best_step)
     run.accelerator.wait_for_everyone()

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from transformers import BertForPreTraining, ElectraForMaskedLM, ElectraForPreTraining, PreTrainedModel
 
+Writer = Callable[[PreTrainedModel, Path], None]
+
 # The vocabulary head of a masked-LM model, by `model_type`: what comes behind the encoder.
 VOCABULARY_HEADS: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
     "bert": lambda model, hidden_MH: model.cls(hidden_MH),
@@ -62,9 +64,9 @@ class PairModel(torch.nn.Module):
         """[V], one number an entry."""
         return self.bert.cls.predictions.bias
 
-    def save(self, folder: Path) -> None:
-        """Write the model as `transformers` loads it."""
-        self.bert.save_pretrained(folder)
+    def save(self, folder: Path, write: Writer = PreTrainedModel.save_pretrained) -> None:
+        """Write the model as `transformers` loads it, by means of `write`."""
+        write(self.bert, folder)
 
 
 class MaskedLanguageModel(torch.nn.Module):
@@ -103,9 +105,9 @@ class MaskedLanguageModel(torch.nn.Module):
         """[V], one number an entry."""
         return self.model.get_output_embeddings().bias
 
-    def save(self, folder: Path) -> None:
-        """Write the model as `transformers` loads it."""
-        self.model.save_pretrained(folder)
+    def save(self, folder: Path, write: Writer = PreTrainedModel.save_pretrained) -> None:
+        """Write the model as `transformers` loads it, by means of `write`."""
+        write(self.model, folder)
 
 
 def takes_token_types(model: PreTrainedModel) -> bool:
@@ -165,10 +167,10 @@ class ReplacedTokenModel(torch.nn.Module):
         """[V], one number an entry."""
         return self.generator.generator_lm_head.bias
 
-    def save(self, folder: Path) -> None:
-        """Write the discriminator as `transformers` loads it, the generator in a folder within."""
-        self.discriminator.save_pretrained(folder)
-        self.generator.save_pretrained(folder / GENERATOR)
+    def save(self, folder: Path, write: Writer = PreTrainedModel.save_pretrained) -> None:
+        """Write the discriminator as `transformers` loads it, by means of `write`, the generator in a folder within."""
+        write(self.discriminator, folder)
+        write(self.generator, folder / GENERATOR)
 
 
 GENERATOR = "generator"

@@ -6,9 +6,13 @@ been running; a run resumed anywhere, with any number of workers, therefore sees
 
 import hashlib
 import random
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    # Pair plans are made, and corpora prepared, by processes that need no torch.
+    import torch
 
 # Constants of SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators", figure 15).
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
@@ -50,13 +54,16 @@ def _mixed(state: np.ndarray) -> np.ndarray:
     return state ^ (state >> np.uint64(31))
 
 
-def uniform_on_device(samples_B: torch.Tensor, length: int, *parts: str | int) -> torch.Tensor:
+def uniform_on_device(samples_B: "torch.Tensor", length: int, *parts: str | int) -> "torch.Tensor":
     """`uniform`, the very same numbers, where the samples' tensor lies; float64 [B, length].
 
+    >>> import torch
     >>> samples, purpose = np.array([3, 12345]), ("mask", 0)
     >>> np.array_equal(uniform_on_device(torch.from_numpy(samples), 5, *purpose), uniform(samples, 5, *purpose))
     True
     """
+    import torch
+
     gamma = _signed(int(GAMMA))
     row_B1 = _mixed_on_device(samples_B.long()[:, None] * gamma + key(*parts))
     steps_T = torch.arange(1, length + 1, device=samples_B.device)
@@ -64,13 +71,13 @@ def uniform_on_device(samples_B: torch.Tensor, length: int, *parts: str | int) -
     return _shifted(bits_BT, 11).double() * 2.0**-53
 
 
-def _mixed_on_device(state: torch.Tensor) -> torch.Tensor:
+def _mixed_on_device(state: "torch.Tensor") -> "torch.Tensor":
     state = (state ^ _shifted(state, 30)) * _signed(int(MIX_1))
     state = (state ^ _shifted(state, 27)) * _signed(int(MIX_2))
     return state ^ _shifted(state, 31)
 
 
-def _shifted(state: torch.Tensor, places: int) -> torch.Tensor:
+def _shifted(state: "torch.Tensor", places: int) -> "torch.Tensor":
     """To the right, filled up with zeros: torch's own shift keeps the sign."""
     return (state >> places) & ((1 << (64 - places)) - 1)
 

@@ -1,6 +1,7 @@
 """One pretraining run, from a tokenizer and a corpus to an encoder that `transformers` loads."""
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from accelerate import Accelerator
 from configs.command_line import as_dict
 from configs.errors import InputError
 from configs.run_folder import RunFolder
-from pretrain import audits, start
+from pretrain import audits, sharded, start
 from pretrain.batches import few_lengths, steps_of
 from pretrain.config import PretrainConfig
 from pretrain.continued import longest_input, quiet_transformers
@@ -87,9 +88,9 @@ def run(config: PretrainConfig) -> RunFolder:
         ),
         "pretrain",
     )
+    with quiet_transformers():
+        model.save(folder.model, functools.partial(sharded.save_pretrained, accelerator))
     if accelerator.is_main_process:
-        with quiet_transformers():
-            model.save(folder.model)
         for place in (folder.model, folder.model / GENERATOR):
             if place.is_dir():
                 tokenizer.save_pretrained(place)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from configs.command_line import load
 from configs.errors import InputError
@@ -178,3 +179,54 @@ def test_after_a_failed_run_no_other_is_started(compared: Path, tmp_path: Path) 
     begun = [cell for cell in found if cell.folder.path.is_dir()]
     assert len(begun) <= 1
     found[0].folder.path.unlink()
+
+
+def test_the_report_tells_how_fast_training_was(compared: Path) -> None:
+    page = (report_of(compared) / "report.html").read_text(encoding="utf-8")
+    (pretrained,) = (compared / "runs" / "pretrain").iterdir()
+    result = json.loads((pretrained / "result.json").read_text(encoding="utf-8"))
+    assert f"{result['tokens_per_second']:,.0f} real tokens a second: {result['useful_gflops']:.0f} useful" in page
+    models = {
+        run: yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["model"]["name"]
+        for run in (compared / "runs" / "finetune").iterdir()
+    }
+    rates = [
+        json.loads((run / "result.json").read_text(encoding="utf-8"))["tokens_per_second"]
+        for run, model in models.items()
+        if model == "lstm"
+    ]
+    assert f"<td>{sum(rates) / len(rates):,.0f}</td>" in page
+
+
+@pytest.mark.parametrize(
+    ("count", "environment", "expected"),
+    [
+        (0, {}, []),
+        (3, {}, ["0", "1", "2"]),
+        (2, {"CUDA_VISIBLE_DEVICES": "4,GPU-ab"}, ["4", "GPU-ab"]),
+        (2, {"ACCELERATE_USE_CPU": "true"}, []),
+    ],
+)
+def test_gpus_are_those_that_cuda_shows(monkeypatch, count, environment, expected):
+    for name in ("CUDA_VISIBLE_DEVICES", "ACCELERATE_USE_CPU"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: count)
+    assert compare.gpus() == expected
+
+
+def test_each_process_of_a_comparison_takes_a_gpu_in_turn(compared, monkeypatch, capsys):
+    asked = []
+
+    def side_by_side(work, items, processes):
+        asked.append((processes, [devices for _, devices in items]))
+        return iter(())
+
+    monkeypatch.setattr(compare, "gpus", lambda: ["0", "1"])
+    monkeypatch.setattr(compare, "side_by_side", side_by_side)
+    config = config_in(compared, models={"lstm": {}}, seeds=[0, 1, 2])
+    found = compare.cells(config, {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))})
+    compare.run_cells(found, config_in(compared, processes=None))
+    assert asked == [(2, [["0", "1"]] * len(found))]
+    assert f"{len(found)} runs, 2 at a time" in capsys.readouterr().out

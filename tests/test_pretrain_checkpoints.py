@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from configs.errors import InputError
-from pretrain import checkpoints
+from pretrain import checkpoints, sharded
 from pretrain.config import OptimizerConfig
 from pretrain.optimization import adamw
 
@@ -24,6 +24,11 @@ def trained(seed, steps=3):
     return model, optimizer
 
 
+def saved(folder, step, model, optimizer, state):
+    weights = sharded.weights_of(model)
+    return checkpoints.save(folder, step, weights, checkpoints.optimizer_tensors(optimizer), state)
+
+
 def train_one_step(model, optimizer):
     optimizer.zero_grad()
     model(torch.linspace(-1, 1, 8).view(2, 4)).square().sum().backward()
@@ -31,7 +36,7 @@ def train_one_step(model, optimizer):
 
 
 def three_checkpoints(folder):
-    return [checkpoints.save(folder, step, *trained(step), {"step": step}) for step in (10, 20, 30)]
+    return [saved(folder, step, *trained(step), {"step": step}) for step in (10, 20, 30)]
 
 
 def flip_a_bit(file):
@@ -42,7 +47,7 @@ def flip_a_bit(file):
 
 def test_weights_optimizer_and_state_come_back_to_the_last_bit(tmp_path):
     model, optimizer = trained(0)
-    place = checkpoints.save(tmp_path, 3, model, optimizer, STATE)
+    place = saved(tmp_path, 3, model, optimizer, STATE)
     other, other_optimizer = trained(1, steps=0)
     assert checkpoints.load(place, other, other_optimizer) == STATE
     for name, tensor in model.state_dict().items():
@@ -55,7 +60,7 @@ def test_weights_optimizer_and_state_come_back_to_the_last_bit(tmp_path):
 
 def test_training_goes_on_from_a_checkpoint_as_if_never_left(tmp_path):
     model, optimizer = trained(0)
-    place = checkpoints.save(tmp_path, 3, model, optimizer, STATE)
+    place = saved(tmp_path, 3, model, optimizer, STATE)
     other, other_optimizer = trained(1, steps=0)
     checkpoints.load(place, other, other_optimizer)
     for _ in range(3):
@@ -68,7 +73,7 @@ def test_weights_alone_can_be_loaded_and_tied_ones_stay_tied(tmp_path):
     model, optimizer = trained(0)
     model.append(torch.nn.Linear(4, 5))
     model[3].weight = model[0].weight
-    place = checkpoints.save(tmp_path, 1, model, optimizer, {})
+    place = saved(tmp_path, 1, model, optimizer, {})
     other = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.Tanh(), torch.nn.Linear(5, 2), torch.nn.Linear(4, 5))
     other[3].weight = other[0].weight
     checkpoints.load(place, other)
@@ -78,7 +83,7 @@ def test_weights_alone_can_be_loaded_and_tied_ones_stay_tied(tmp_path):
 
 def test_a_checkpoint_of_the_first_step_needs_no_optimizer_state(tmp_path):
     model, optimizer = trained(0, steps=0)
-    place = checkpoints.save(tmp_path, 0, model, optimizer, {"step": 0})
+    place = saved(tmp_path, 0, model, optimizer, {"step": 0})
     other, other_optimizer = trained(1, steps=0)
     checkpoints.load(place, other, other_optimizer)
     train_one_step(model, optimizer)
@@ -87,7 +92,7 @@ def test_a_checkpoint_of_the_first_step_needs_no_optimizer_state(tmp_path):
 
 
 def test_the_manifest_has_sums_and_sizes_of_all_files(tmp_path):
-    place = checkpoints.save(tmp_path, 1000, *trained(0), STATE)
+    place = saved(tmp_path, 1000, *trained(0), STATE)
     assert place.name == "step-00001000"
     manifest = json.loads((place / "manifest.json").read_text())
     assert set(manifest) == {file.name for file in place.iterdir()} - {"manifest.json"}
@@ -134,19 +139,19 @@ def test_two_damaged_checkpoints_send_back_to_the_first(tmp_path):
 
 
 def test_a_half_written_folder_is_not_seen_and_is_written_over(tmp_path):
-    first = checkpoints.save(tmp_path, 10, *trained(0), {"step": 10})
+    first = saved(tmp_path, 10, *trained(0), {"step": 10})
     staged = tmp_path / ".step-00000020"
     shutil.copytree(first, staged)
     (staged / "manifest.json").unlink()
     assert checkpoints.newest(tmp_path) == first
-    second = checkpoints.save(tmp_path, 20, *trained(1), {"step": 20})
+    second = saved(tmp_path, 20, *trained(1), {"step": 20})
     assert checkpoints.newest(tmp_path) == second
     assert not staged.exists()
 
 
 def test_saving_the_same_step_again_takes_the_new_content(tmp_path):
-    checkpoints.save(tmp_path, 10, *trained(0), {"turn": 1})
-    place = checkpoints.save(tmp_path, 10, *trained(1), {"turn": 2})
+    saved(tmp_path, 10, *trained(0), {"turn": 1})
+    place = saved(tmp_path, 10, *trained(1), {"turn": 2})
     assert checkpoints.load(place, trained(2)[0]) == {"turn": 2}
     assert checkpoints.damage(place) is None
 
