@@ -16,7 +16,11 @@ from torch import nn
 
 FORWARD_AND_BACKWARD = 3
 # What stands behind the encoder and is computed at masked positions, by the beginnings of its modules' names.
-PREDICTION_HEADS = ("cls.predictions", "lm_head", "generator_lm_head", "generator_predictions", "vocab_")
+PREDICTION_HEADS = (
+    "cls.predictions", "lm_head", "generator_lm_head", "generator_predictions", "vocab_", "head.dense", "decoder",
+)  # fmt: skip
+# What share of a matrix makes queries, by the end of its name; one layer has one of these.
+QUERIES = {"query": 1.0, "q_lin": 1.0, "Wqkv": 1 / 3}
 ONCE_A_SEQUENCE = ("pooler", "seq_relationship", "classifier", "pre_classifier", "score")
 SIDE = {"cpu": 2048, "cuda": 8192}
 PRODUCTS = 5
@@ -55,9 +59,8 @@ class Arithmetic:
                 sequence += size
             else:
                 token += size
-            if name.rsplit(".", 1)[-1] in ("query", "q_lin"):
-                # Scores and weighted sums: 2 operations for each number of each pair's two vectors.
-                attended += 4.0 * module.out_features
+            # Scores and weighted sums: 2 operations for each number of each pair's two vectors.
+            attended += 4.0 * module.out_features * QUERIES.get(name.rsplit(".", 1)[-1], 0.0)
         return cls(token, attended, prediction, sequence)
 
     def training(self, totals: Mapping[str, int]) -> float:

@@ -175,7 +175,7 @@ def precision(asked: SpeedConfig, machine: Machine, launched: str) -> str:
     """`no` (fp32), `bf16` or `fp16`: what is asked for, else accelerate's, else the best of the machine.
 
     Raises:
-        InputError: bf16 on a device that would be slower with it.
+        InputError: a precision that the device does not have, or would be slower with.
     """
     if asked.precision == "auto":
         wanted = launched
@@ -184,10 +184,12 @@ def precision(asked: SpeedConfig, machine: Machine, launched: str) -> str:
     else:
         wanted = {"fp32": "no"}.get(asked.precision, asked.precision)
     if wanted == "bf16" and not machine.bf16:
+        reason = "AVX512-BF16 or AMX on a CPU; without them it is some seventy times slower than fp32"
         raise InputError(
-            f"training.speed.precision: this {machine.device} has no instructions for bf16 (AVX512-BF16 or AMX on a "
-            "CPU) and would be some seventy times slower with it; use fp32"
+            f"training.speed.precision: this {machine.device} has no instructions for bf16 ({reason}); use fp32"
         )
+    if wanted == "fp16" and machine.device == "cpu":
+        raise InputError("training.speed.precision: fp16 needs a GPU; use fp32")
     return wanted
 
 

@@ -39,6 +39,20 @@ def test_operations_of_bert_are_those_of_its_matrices():
     assert found.training(totals) == 3 * forward
 
 
+def test_operations_of_a_modernbert_whose_queries_share_a_matrix():
+    from transformers import ModernBertConfig, ModernBertForMaskedLM
+
+    config = ModernBertConfig(
+        vocab_size=VOCABULARY, hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=2,
+        intermediate_size=WIDTH, pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2,
+    )  # fmt: skip
+    found = Arithmetic.of(ModernBertForMaskedLM(config))
+    # Query, key, value and output; two matrices in and one out.
+    assert found.token == 2 * LAYERS * (4 + 3) * WIDTH**2
+    assert found.attended == LAYERS * 2 * 2 * WIDTH
+    assert found.prediction == 2 * (WIDTH**2 + VOCABULARY * WIDTH)
+
+
 def test_operations_agree_with_torchs_own_count():
     from torch.utils.flop_counter import FlopCounterMode
 

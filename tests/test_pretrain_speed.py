@@ -78,6 +78,11 @@ def test_bf16_is_refused_on_a_cpu_without_its_instructions():
     assert choose(SpeedConfig(precision="bf16"), Machine("cpu", bf16=True), BERT).attention == "sdpa"
 
 
+def test_fp16_is_refused_without_a_gpu():
+    with pytest.raises(InputError, match="fp16 needs a GPU"):
+        choose(SpeedConfig(), CPU, Work(("bert",), launched_precision="fp16"))
+
+
 def test_compiling_without_a_compiler_is_refused():
     with pytest.raises(InputError, match="there is none on the path"):
         choose(SpeedConfig(compile=True), Machine("cpu", bf16=False, compiler=False), BERT)
