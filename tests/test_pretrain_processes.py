@@ -119,6 +119,27 @@ def test_two_processes_give_the_losses_of_one_over_fifty_steps_to_rounding(tmp_p
     assert found == pytest.approx(losses(alone), abs=1e-5)
 
 
+def test_a_run_of_one_process_goes_on_in_two(tmp_path, monkeypatch):
+    from pretrain import checkpoints
+    from pretrain.run import run
+
+    config = small_run(tmp_path, training={"duration": "9 steps", "save_every": 4}, model={"dropout": 0.0})
+    unbroken = run(config)
+    broken, save = changed(config, runs=str(tmp_path / "two")), checkpoints.save
+
+    def cut_off(folder, step, *others):
+        save(folder, step, *others)
+        if step == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(checkpoints, "save", cut_off)
+        run(broken)
+    launched("pretrain", broken, tmp_path)
+    assert losses(pretrain_folder(broken)) == pytest.approx(losses(unbroken), abs=1e-5)
+    assert pretrain_folder(broken).result()["steps"] == 9
+
+
 @pytest.mark.parametrize(
     ("flags", "processes", "message"),
     [
