@@ -96,7 +96,7 @@ def untrained(config: FinetuneBenchmarkConfig, model: str, tokenizer: str) -> st
     """The folder of a fresh BERT, as if somebody had pretrained it."""
     from transformers import BertForSequenceClassification
 
-    from pretrain.config import EncoderConfig
+    from pretrain.model_config import EncoderConfig
     from pretrain.models import bert_config
     from tokenizer.train import load as load_tokenizer
 

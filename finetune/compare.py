@@ -23,10 +23,11 @@ from configs.run_folder import RunFolder, outside_digest
 from configs.terminal import progress, show_progress_lines
 from finetune.config import BAG_OF_WORDS, FinetuneConfig, check_model_name, parts
 from finetune.config import run_folder as finetune_folder
-from pretrain.config import RECURRENT, PretrainConfig, require_between
+from pretrain.config import PretrainConfig
 from pretrain.folders import run_folder as pretrain_folder
+from pretrain.model_config import STARTED, stage_of
 from tokenizer import corpus
-from tokenizer.config import CorpusConfig, TokenizerConfig, require_at_least
+from tokenizer.config import CorpusConfig, TokenizerConfig, require_at_least, require_between
 from tokenizer.train import run_folder as tokenizer_folder
 
 # Run as a command, this module is called `__main__`.
@@ -46,7 +47,11 @@ class StageOverrides:
     tokenizer: Overrides = dataclasses.field(default_factory=dict)
     """For `python -m tokenizer`."""
     pretrain: Overrides = dataclasses.field(default_factory=dict)
-    """For `python -m pretrain`."""
+    """For the `python -m pretrain` that `bert` starts from."""
+    language_model: Overrides = dataclasses.field(default_factory=dict)
+    """For that of `lm-lstm`."""
+    autoencoder: Overrides = dataclasses.field(default_factory=dict)
+    """For that of `sa-lstm`."""
     finetune: Overrides = dataclasses.field(default_factory=dict)
     """For `python -m finetune`, whatever the model."""
 
@@ -60,13 +65,19 @@ class CompareConfig:
     tokenizer: str = "configs/tokenizer/demo.yaml"
     """The tokenizer stage."""
     pretrain: str = "configs/pretrain/demo.yaml"
-    """The pretraining stage; run only if a model starts from it."""
+    """The pretraining stage of `bert` and `bert-scratch`; run only if one of them is compared."""
+    language_model: str = "configs/pretrain/demo-lm.yaml"
+    """The pretraining stage of `lm-lstm` and `lm-lstm-scratch`."""
+    autoencoder: str = "configs/pretrain/demo-autoencoder.yaml"
+    """The pretraining stage of `sa-lstm` and `sa-lstm-scratch`."""
     finetune: str = "configs/finetune/demo.yaml"
     """The fine-tuning stage: what all models share."""
     set: StageOverrides = dataclasses.field(default_factory=StageOverrides)
     """Keys changed in a stage, for all of its runs."""
     models: dict[str, Overrides] = dataclasses.field(
-        default_factory=lambda: {name: {} for name in (BAG_OF_WORDS, *RECURRENT, "bert-scratch", "bert")}
+        default_factory=lambda: {
+            name: {} for name in (BAG_OF_WORDS, "rnn", "lstm", "lstm-attention", "lm-lstm", "bert-scratch", "bert")
+        }
     )
     """What is compared: a name for the table and the keys of the fine-tuning stage that make it so. Where `model.name`
     is not among the keys, the name is also the model's."""
@@ -116,44 +127,42 @@ def run(config: CompareConfig) -> RunFolder:
         InputError: something given cannot be used; nothing has been trained then, or a stage failed.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in ALLOCATOR.items()})
-    tokenizer, pretrain = stage_configs(config)
-    check_corpora(config, tokenizer, pretrain)
+    tokenizer, stages = stage_configs(config)
+    check_corpora(config, tokenizer, stages)
     tokenizer_run = tokenizer_folder(tokenizer)
     resolved: Overrides = {"tokenizer": str(tokenizer_run.path)}
-    pretrain = dataclasses.replace(pretrain, **resolved)
-    planned = planned_cells(config, tokenizer_run, pretrain)
+    stages = {name: dataclasses.replace(stage, **resolved) for name, stage in stages.items()}
+    planned = planned_cells(config, tokenizer_run, stages)
     if planned is None or not all(cell.folder.finished for cell in planned):
         check_tasks(config)
     run_stage(
         stage_command("tokenizer", config.tokenizer, config.set.tokenizer, config, tokenizer.corpus), tokenizer_run
     )
-    pretrained = None
-    if needs_pretraining(config):
-        pretrained = pretrain_folder(pretrain)
-        overrides = config.set.pretrain | resolved
-        run_stage(stage_command("pretrain", config.pretrain, overrides, config, pretrain.corpus), pretrained)
-        resolved["model.pretrained"] = str(pretrained.path)
-    found = planned or cells(config, resolved)
+    pretrained = {}
+    for name, stage in stages.items():
+        pretrained[name] = pretrain_folder(stage)
+        overrides = getattr(config.set, name) | resolved
+        run_stage(stage_command("pretrain", getattr(config, name), overrides, config, stage.corpus), pretrained[name])
+    found = planned or cells(config, resolved, pretrained)
     run_cells([cell for cell in found if not cell.folder.finished], config)
     return summarised(config, found, pretrained)
 
 
-def planned_cells(config: CompareConfig, tokenizer_run: RunFolder, pretrain: PretrainConfig) -> list[Cell] | None:
+def planned_cells(
+    config: CompareConfig, tokenizer_run: RunFolder, stages: Mapping[str, PretrainConfig]
+) -> list[Cell] | None:
     """The runs of the comparison, or None while a stage before them is not finished."""
     if not tokenizer_run.finished:
         return None
-    resolved: Overrides = {"tokenizer": str(tokenizer_run.path)}
-    if needs_pretraining(config):
-        pretrained = pretrain_folder(pretrain)
-        if not pretrained.finished:
-            return None
-        resolved["model.pretrained"] = str(pretrained.path)
-    return cells(config, resolved)
+    pretrained = {name: pretrain_folder(stage) for name, stage in stages.items()}
+    if not all(folder.finished for folder in pretrained.values()):
+        return None
+    return cells(config, {"tokenizer": str(tokenizer_run.path)}, pretrained)
 
 
-def summarised(config: CompareConfig, found: Sequence[Cell], pretrained: RunFolder | None) -> RunFolder:
+def summarised(config: CompareConfig, found: Sequence[Cell], pretrained: Mapping[str, RunFolder]) -> RunFolder:
     """The comparison's own folder: `result.json`, `report.html` and the pictures."""
-    upstream = [cell.folder.digest for cell in found] + ([pretrained.digest] if pretrained else [])
+    upstream = [folder.digest for folder in (*(cell.folder for cell in found), *pretrained.values())]
     folder = RunFolder.of("compare", config, upstream)
     if not (folder.finished and (folder.path / "report.html").is_file()):
         from finetune import report, statistics
@@ -165,19 +174,22 @@ def summarised(config: CompareConfig, found: Sequence[Cell], pretrained: RunFold
     return folder
 
 
-def stage_configs(config: CompareConfig) -> tuple[TokenizerConfig, PretrainConfig]:
-    """The resolved configs of the first two stages; the third is resolved a cell at a time.
+def stage_configs(config: CompareConfig) -> tuple[TokenizerConfig, dict[str, PretrainConfig]]:
+    """The resolved configs of the tokenizer and of the stages of pretraining that any model starts from, by key.
+
+    Fine-tuning's is resolved a cell at a time.
 
     Raises:
         InputError: a file, key or value of any of them cannot be used.
     """
     runs: Overrides = {"runs": config.runs}
     tokenizer = load(TokenizerConfig, config.tokenizer, config.set.tokenizer | runs)
-    pretrain = load(PretrainConfig, config.pretrain, config.set.pretrain | runs)
-    return (
-        dataclasses.replace(tokenizer, corpus=located(tokenizer.corpus, config)),
-        dataclasses.replace(pretrain, corpus=located(pretrain.corpus, config)),
-    )
+    tokenizer = dataclasses.replace(tokenizer, corpus=located(tokenizer.corpus, config))
+    stages = {}
+    for name in stages_of(config):
+        stage = load(PretrainConfig, getattr(config, name), getattr(config.set, name) | runs)
+        stages[name] = dataclasses.replace(stage, corpus=located(stage.corpus, config))
+    return tokenizer, stages
 
 
 def located(source: CorpusConfig, config: CompareConfig) -> CorpusConfig:
@@ -188,7 +200,7 @@ def located(source: CorpusConfig, config: CompareConfig) -> CorpusConfig:
     return dataclasses.replace(source, source=str(local)) if local.exists() else source
 
 
-def check_corpora(config: CompareConfig, tokenizer: TokenizerConfig, pretrain: PretrainConfig) -> None:
+def check_corpora(config: CompareConfig, tokenizer: TokenizerConfig, stages: Mapping[str, PretrainConfig]) -> None:
     """Look at the texts of the tokenizer and of pretraining before anything is trained.
 
     Raises:
@@ -196,8 +208,7 @@ def check_corpora(config: CompareConfig, tokenizer: TokenizerConfig, pretrain: P
     """
     if config.data_folder is not None and not Path(config.data_folder).is_dir():
         raise InputError(f"data_folder: no such folder: {config.data_folder!r}")
-    corpora = [tokenizer.corpus] + ([pretrain.corpus] if needs_pretraining(config) else [])
-    for source in corpora:
+    for source in [tokenizer.corpus, *(stage.corpus for stage in stages.values())]:
         documents = list(itertools.islice(corpus.read(source), MINIMUM_DOCUMENTS))
         if source is not tokenizer.corpus and len(documents) < MINIMUM_DOCUMENTS:
             raise InputError(
@@ -216,20 +227,26 @@ def check_tasks(config: CompareConfig) -> None:
 
     found = {}
     for name, budget in itertools.product(config.models, config.label_budgets):
-        task, _ = cell_config(config, name, budget, config.seeds[0], {})
+        task, _ = cell_config(config, name, budget, config.seeds[0], {}, {})
         check_model_name(task.model.name)
         found[repr((parts(task), budget, task.validation_share))] = task
     for task in found.values():
         check(task)
 
 
-def needs_pretraining(config: CompareConfig) -> bool:
-    """Whether any model starts from the pretraining stage."""
-    return any(keys.get("model.name", name) in ("bert", "bert-scratch") for name, keys in config.models.items())
+def stages_of(config: CompareConfig) -> list[str]:
+    """The stages of pretraining that any of the models starts from, or takes its architecture from."""
+    found = {stage_of(keys.get("model.name", name)) for name, keys in config.models.items()}
+    return [stage for stage in STARTED.values() if stage in found]
 
 
 def cell_config(
-    config: CompareConfig, model: str, budget: int, seed: int, resolved: Overrides
+    config: CompareConfig,
+    model: str,
+    budget: int,
+    seed: int,
+    resolved: Overrides,
+    pretrained: Mapping[str, RunFolder],
 ) -> tuple[FinetuneConfig, Overrides]:
     """The fine-tuning config of a cell, and the overrides that make it from the stage's file.
 
@@ -239,6 +256,9 @@ def cell_config(
     keys = config.models[model]
     overrides: Overrides = {"model.name": model} | config.set.finetune | keys
     overrides |= {"label_budget": budget, "seed": seed} | resolved
+    stage = stage_of(overrides["model.name"])
+    if stage is not None and stage in pretrained:
+        overrides["model.pretrained"] = str(pretrained[stage].path)
     base = load(FinetuneConfig, config.finetune, overrides | {"runs": config.runs})
     source = located(base.corpus, config)
     if source.source != base.corpus.source:
@@ -246,13 +266,13 @@ def cell_config(
     return dataclasses.replace(base, corpus=source), overrides
 
 
-def cells(config: CompareConfig, resolved: Overrides) -> list[Cell]:
+def cells(config: CompareConfig, resolved: Overrides, pretrained: Mapping[str, RunFolder]) -> list[Cell]:
     """Every run of the comparison, the longest first so that the last to end is a short one."""
     found = []
     for budget, seed, model in itertools.product(
         sorted(config.label_budgets, reverse=True), config.seeds, config.models
     ):
-        made, overrides = cell_config(config, model, budget, seed, resolved)
+        made, overrides = cell_config(config, model, budget, seed, resolved, pretrained)
         command = typed("finetune", config.finetune, overrides, config)
         found.append(Cell(model, budget, seed, made, finetune_folder(made), command))
     return found

@@ -8,10 +8,11 @@ from typing import Literal
 from configs.command_line import suggestion
 from configs.errors import InputError
 from configs.run_folder import RunFolder, outside_digest
-from pretrain.config import RECURRENT, ClassifierConfig, OptimizerConfig, TrainingConfig, require_between
+from pretrain.config import OptimizerConfig, TrainingConfig
 from pretrain.folders import find as find_pretrained
+from pretrain.model_config import RECURRENT, SCRATCH, STARTED, ClassifierConfig, stage_of
 from tokenizer import shards
-from tokenizer.config import CorpusConfig, require_at_least
+from tokenizer.config import CorpusConfig, require_at_least, require_between
 from tokenizer.train import find as find_tokenizer
 
 BAG_OF_WORDS = "bag-of-words"
@@ -95,7 +96,7 @@ def upstream(config: FinetuneConfig) -> tuple[str, str, str]:
         folder, digest = find_tokenizer(config.tokenizer, config.runs)
         return "", folder, digest
     check_model_name(name)
-    reference = config.model.pretrained if name in ("bert", "bert-scratch") else name
+    reference = config.model.pretrained if stage_of(name) else name
     folder, digest = find_pretrained(reference, config.runs)
     return folder, folder, digest
 
@@ -106,7 +107,7 @@ def check_model_name(name: str) -> None:
     Raises:
         InputError: neither a known name, nor something on disk, nor of the form `owner/name`.
     """
-    known = ("bert", "bert-scratch", *RECURRENT, BAG_OF_WORDS)
+    known = (*STARTED, *(f"{started}{SCRATCH}" for started in STARTED), *RECURRENT, BAG_OF_WORDS)
     if name not in known and "/" not in name and not Path(name).exists():
         raise InputError(
             f"model.name: unknown model {name!r}{suggestion(name, known)} (known: {', '.join(known)}; "

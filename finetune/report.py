@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+WRITERS = {"language_model": "language model", "autoencoder": "sequence autoencoder"}
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 # Okabe and Ito's colours, which stay apart for colour-blind readers; another marker each for print.
 COLOURS = ("#999999", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#000000")
@@ -31,7 +32,7 @@ MARKERS = ("o", "s", "^", "v", "D", "P", "X", "*")
 
 
 def write(
-    folder: RunFolder, config: Any, comparison: Comparison, runs: Sequence[Run], pretrained: RunFolder | None
+    folder: RunFolder, config: Any, comparison: Comparison, runs: Sequence[Run], stages: Mapping[str, RunFolder]
 ) -> Path:
     """Write `report.html` and its pictures into a comparison's folder.
 
@@ -40,8 +41,9 @@ def write(
         config: its config, for the title and the command.
         comparison: what to tell.
         runs: the fine-tuning runs behind it.
-        pretrained: the pretraining run, if any model started from one.
+        stages: the pretraining runs that models started from, by their keys in the config.
     """
+    pretrained = stages.get("pretrain")
     pictures = {"accuracy": accuracy_picture(comparison)}
     if pretrained is not None:
         pictures["pretraining"] = pretraining_picture(pretrained)
@@ -58,6 +60,7 @@ def write(
         tables=tables(comparison),
         pictures={name: Markup(_embedded(picture, name)) for name, picture in pictures.items()},
         pretraining=None if pretrained is None else pretrained.result(),
+        writers=[(WRITERS[name], run.result()) for name, run in stages.items() if name in WRITERS],
         second_tasks=[] if pretrained is None else second_tasks(pretrained.result()),
         synthetic=first.config.corpus.source == "sample",
         task=first.config,

@@ -15,7 +15,7 @@ from configs.errors import InputError
 from configs.run_folder import RunFolder
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
 from finetune.results import correct
-from pretrain.config import RECURRENT
+from pretrain.model_config import SCRATCH, is_recurrent
 
 
 class Run(Protocol):
@@ -87,6 +87,16 @@ class Score:
 
 
 @dataclasses.dataclass(frozen=True)
+class Gain:
+    """What starting from pretrained weights brought a model over the same one with fresh weights."""
+
+    model: str
+    label_budget: int
+    difference: Interval
+    """Paired, of accuracy."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Comparison:
     """All scores of a comparison and what follows from them."""
 
@@ -95,6 +105,8 @@ class Comparison:
     scores: list[Score]
     best_recurrent: dict[int, str]
     """By label budget: the recurrent model with the best mean accuracy on validation texts."""
+    gains: list[Gain]
+    """Of every model that stands beside another of its name with `-scratch` behind it."""
     verdicts: list[str]
     verdict: str
 
@@ -141,7 +153,7 @@ def compare(runs: Sequence[Run], confidence: float) -> Comparison:
     models = list(dict.fromkeys(run.model for run in runs))
     seeds = list(dict.fromkeys(run.seed for run in runs))
     place = {(run.model, run.label_budget, run.seed): run for run in runs}
-    scores, best, cautions = [], {}, {}
+    scores, gains, best, cautions = [], [], {}, {}
     for budget in budgets:
         rows = {model: [place[model, budget, seed] for seed in seeds] for model in models}
         best_model = best_recurrent(rows)
@@ -155,10 +167,17 @@ def compare(runs: Sequence[Run], confidence: float) -> Comparison:
             if best_model is not None and model != best_model:
                 difference = mean_interval(answers[model] - answers[best_model], confidence)
             scores.append(score(model, budget, found, mean_interval(answers[model], confidence), difference))
+            if (scratch := f"{model}{SCRATCH}") in answers:
+                gains.append(Gain(model, budget, mean_interval(answers[model] - answers[scratch], confidence)))
         if {"bert", BAG_OF_WORDS} <= set(answers):
             cautions[budget] = caution(mean_interval(answers[BAG_OF_WORDS] - answers["bert"], confidence))
-    verdicts = [verdict(scores, budget, best.get(budget)) + cautions.get(budget, "") for budget in budgets]
-    return Comparison(confidence, seeds, scores, best, verdicts, " ".join(verdicts))
+    verdicts = [
+        verdict(scores, budget, best.get(budget))
+        + cautions.get(budget, "")
+        + "".join(f" {gained(gain)}" for gain in gains if gain.label_budget == budget)
+        for budget in budgets
+    ]
+    return Comparison(confidence, seeds, scores, best, gains, verdicts, " ".join(verdicts))
 
 
 def best_recurrent(rows: Mapping[str, Sequence[Run]]) -> str | None:
@@ -166,7 +185,7 @@ def best_recurrent(rows: Mapping[str, Sequence[Run]]) -> str | None:
     found = {
         model: float(np.mean([run.folder.result()["eval_accuracy"] for run in runs]))
         for model, runs in rows.items()
-        if runs[0].config.model.name in RECURRENT
+        if is_recurrent(runs[0].config.model.name)
     }
     return max(found, key=lambda model: found[model]) if found else None
 
@@ -208,6 +227,21 @@ def verdict(scores: Sequence[Score], budget: int, best: str | None) -> str:
         return f"No difference shown at {labels}: pretraining's {gain} over the best recurrent baseline ({best})."
     outcome = "gains" if difference.estimate > 0 else "loses"
     return f"Pretraining {outcome} {gain} at {labels} over the best recurrent baseline ({best})."
+
+
+def gained(gain: Gain) -> str:
+    """One sentence on what a model's own pretraining brought it, read off the interval.
+
+    >>> gained(Gain("lm-lstm", 250, Interval(0.1, 0.05, 0.15)))
+    'lm-lstm gains +10.0 [+5.0, +15.0] points over the same model from scratch.'
+    >>> gained(Gain("lm-lstm", 250, Interval(0.1, -0.05, 0.25)))
+    'lm-lstm: no difference shown to the same model from scratch, +10.0 [-5.0, +25.0] points.'
+    """
+    found = gain.difference
+    shown = f"{points(found.estimate)} [{points(found.low)}, {points(found.high)}] points"
+    if not found.excludes_zero:
+        return f"{gain.model}: no difference shown to the same model from scratch, {shown}."
+    return f"{gain.model} {'gains' if found.estimate > 0 else 'loses'} {shown} over the same model from scratch."
 
 
 def caution(lead: Interval) -> str:

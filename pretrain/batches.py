@@ -12,7 +12,7 @@ import torch
 from pretrain.randomness import permutation
 
 BATCHES_A_WINDOW = 64
-LABELS = ("masked_labels", "relation", "labels")
+LABELS = ("masked_labels", "relation", "labels", "backward_labels")
 IGNORED = -100
 LENGTHS = 4
 

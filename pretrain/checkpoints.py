@@ -21,10 +21,16 @@ from pretrain import sharded
 log = logging.getLogger(__name__)
 
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
+CARRY = "carry.safetensors"
 
 
 def save(
-    folder: Path, step: int, weights: dict[str, torch.Tensor], optimizer: dict[str, torch.Tensor], state: dict[str, Any]
+    folder: Path,
+    step: int,
+    weights: dict[str, torch.Tensor],
+    optimizer: dict[str, torch.Tensor],
+    state: dict[str, Any],
+    carry: dict[str, torch.Tensor] | None = None,
 ) -> Path:
     """Write `folder/step-00001000/` so that it is either whole or not there.
 
@@ -34,6 +40,7 @@ def save(
         weights: of `sharded.weights_of`.
         optimizer: of `optimizer_tensors`.
         state: what JSON can hold.
+        carry: what a recurrent language model keeps between steps.
     """
     place = place_of(folder, step)
     staged = folder / f".{place.name}"
@@ -41,6 +48,8 @@ def save(
     staged.mkdir(parents=True)
     save_file(weights, staged / MODEL)
     save_file(optimizer, staged / OPTIMIZER)
+    if carry is not None:
+        save_file({name: value.contiguous() for name, value in carry.items()}, staged / CARRY)
     (staged / STATE).write_text(json.dumps(state, indent=2), encoding="utf-8")
     manifest = {file.name: {"sha256": _sum(file), "bytes": file.stat().st_size} for file in sorted(staged.iterdir())}
     (staged / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
@@ -92,7 +101,7 @@ def damage(place: Path) -> str | None:
     """What is wrong with a checkpoint, or None."""
     try:
         manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
-        for name in (MODEL, OPTIMIZER, STATE):
+        for name in sorted({MODEL, OPTIMIZER, STATE} | set(manifest)):
             if _sum(place / name) != manifest[name]["sha256"]:
                 return f"{name} does not match its SHA-256 sum"
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -106,6 +115,11 @@ def load(place: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer |
     if optimizer is not None:
         restore_optimizer(optimizer, load_file(place / OPTIMIZER))
     return json.loads((place / STATE).read_text(encoding="utf-8"))
+
+
+def carry_of(place: Path, device: torch.device) -> dict[str, torch.Tensor] | None:
+    """What a recurrent language model kept between the steps around a checkpoint; None where there is nothing."""
+    return load_file(place / CARRY, device=str(device)) if (place / CARRY).is_file() else None
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

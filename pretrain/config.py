@@ -7,90 +7,13 @@ from typing import Any, Literal, NamedTuple
 
 from configs.errors import InputError
 from configs.run_folder import outside_digest
-from tokenizer.config import CorpusConfig, require_at_least
+from pretrain.model_config import EncoderConfig, LanguageModelConfig
+from tokenizer.config import CorpusConfig, require_at_least, require_between
 
 log = logging.getLogger(__name__)
 
-# The recurrent models by name: their cell, and whether a second one runs backwards.
-RECURRENT = {"rnn": ("rnn", False), "lstm": ("lstm", False), "bilstm": ("lstm", True)}
-
 # What stands beside masked-LM in an objective, by the prefix of its measures.
 SECOND_TASKS = {"nsp": "next-sentence", "sop": "sentence-order", "rtd": "replaced-token"}
-
-Size = Literal["tiny", "mini", "small", "medium", "base"]
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """The BERT encoder: a named size, and what departs from it."""
-
-    size: Size = "mini"
-    """Layers x width: tiny 2 x 128, mini 4 x 256, small 4 x 512, medium 8 x 512, base 12 x 768."""
-    layers: int | None = None
-    """Encoder layers, instead of the size's."""
-    hidden_size: int | None = None
-    """Width, instead of the size's."""
-    heads: int | None = None
-    """Attention heads, instead of one for every 64 of the width."""
-    dropout: float = 0.1
-    """Dropout on hidden states and attention. In a single pass over little text, 0 learns much faster."""
-    initializer_range: float | None = 0.02
-    """Standard deviation of the initial weights; null scales it to the width: 1 / sqrt(hidden_size)."""
-    start: Literal["random", "cooccurrence"] = "random"
-    """`cooccurrence` starts the tied word embeddings from the corpus's own PPMI-SVD vectors: still a standard BERT."""
-    maximum_positions: int = 512
-    """Rows of the position embedding: the longest input the model can ever read, in tokens."""
-    gelu: Literal["erf", "tanh"] = "erf"
-    """The form of GELU: exact, as in transformers, or the approximation of google-research/bert."""
-    generator_share: float = 0.25
-    """Of objective `rtd`: the generator's width, as a share of the encoder's; at least one head."""
-    init_from: str | None = outside_digest(None)
-    """Continue this checkpoint, a pretraining run's YAML file or folder, any folder with a `config.json`, or a Hub id,
-    with its sizes and its own tokenizer; of the keys here, only `dropout` is applied to it. Recognised by what lies
-    there, not by this path."""
-
-    def __post_init__(self) -> None:
-        """Refuse what no encoder can have."""
-        require_between(0, 0.9, dropout=self.dropout)
-        require_between(0.01, 1, generator_share=self.generator_share)
-
-
-@dataclass(frozen=True)
-class ClassifierConfig:
-    """The model to fine-tune, by name, and what the recurrent and linear ones are made of."""
-
-    name: str = "bert"
-    """`bert`: the encoder of `pretrained`; `bert-scratch`: the same encoder with fresh weights; `rnn`, `lstm`,
-    `bilstm`; `bag-of-words`: logistic regression on TF-IDF; else a checkpoint's folder or Hub id."""
-    pretrained: str = outside_digest("configs/pretrain/demo.yaml")
-    """A pretraining run's YAML file or folder, for `bert` and `bert-scratch`; recognised by what lies there."""
-    dropout: float = 0.1
-    """Dropout while fine-tuning; of a checkpoint, its hidden and attention dropout are set to this."""
-    fresh_layers: int = 0
-    """Of `bert` and other checkpoints: so many top layers, and with them the pooler, start afresh (Zhang et al. 2021,
-    section 4). What they learned last, telling pairs of sentences apart, may stand in the way of few labels."""
-    embedding_size: int = 128
-    """Width of a recurrent model's word vectors."""
-    hidden_size: int = 128
-    """Width of a recurrent model's state, in each direction."""
-    layers: int = 1
-    """Recurrent layers."""
-    pooling: Literal["last", "mean", "max"] = "mean"
-    """How a recurrent model's states become one vector."""
-    longest_word_sequence: int = 1
-    """Of `bag-of-words`: words in the longest sequence that counts as a feature; 2 adds pairs of neighbours."""
-
-    def __post_init__(self) -> None:
-        """Refuse sizes below one."""
-        require_at_least(
-            1,
-            embedding_size=self.embedding_size,
-            hidden_size=self.hidden_size,
-            layers=self.layers,
-            longest_word_sequence=self.longest_word_sequence,
-        )
-        require_at_least(0, fresh_layers=self.fresh_layers)
-        require_between(0, 0.9, dropout=self.dropout)
 
 
 @dataclass(frozen=True)
@@ -145,6 +68,14 @@ class OptimizerConfig:
     decay_from: Literal["warmup_end", "start"] = "warmup_end"
     """Where the linear decay is measured from. `start`, as google-research/bert does it: at the end of the warm-up the
     rate falls to what it would be without one."""
+    schedule: Literal["linear", "slanted_triangular"] = "linear"
+    """`linear`: from 0 to the peak and back to 0; `slanted_triangular`: from a 32nd of the peak and back to it, as
+    ULMFiT does with `warmup: 0.1` (Howard and Ruder 2018, section 3.2)."""
+    layer_decay: float = 1.0
+    """Each layer learns at so many times the rate of the one above it: ULMFiT's discriminative rates have 1 / 2.6."""
+    gradual_unfreezing: bool = False
+    """The first epoch trains the classifier and the top layer alone, each further epoch one layer more, the word
+    vectors last (ULMFiT, section 3.3)."""
     clip_norm: float = 1.0
     """Gradients are scaled down to this global norm."""
 
@@ -153,6 +84,7 @@ class OptimizerConfig:
         require_between(1e-9, 10, learning_rate=self.learning_rate)
         require_between(0, 1, warmup=self.warmup, weight_decay=self.weight_decay)
         require_between(1e-6, 1e6, clip_norm=self.clip_norm)
+        require_between(0.01, 1, layer_decay=self.layer_decay)
 
 
 @dataclass(frozen=True)
@@ -267,10 +199,11 @@ class PretrainConfig:
     `model.init_from`, one that adds words to the checkpoint's own; else the checkpoint's own is taken, as with null.
     Runs are recognised by what lies there, not by this path."""
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
-    objective: Literal["mlm_nsp", "mlm", "mlm_sop", "rtd"] = "mlm_nsp"
+    objective: Literal["mlm_nsp", "mlm", "mlm_sop", "rtd", "causal_lm", "autoencode"] = "mlm_nsp"
     """`mlm_nsp`: masked-LM and next-sentence prediction (BERT); `mlm`: masked-LM on packed full sentences (RoBERTa);
-    `mlm_sop`: masked-LM and sentence order (ALBERT); `rtd`: replaced-token detection (ELECTRA). docs/pretraining.md
-    tells which to choose."""
+    `mlm_sop`: masked-LM and sentence order (ALBERT); `rtd`: replaced-token detection (ELECTRA); `causal_lm`: a
+    recurrent language model; `autoencode`: a recurrent sequence autoencoder (Dai and Le 2015). docs/pretraining.md and
+    docs/recurrent.md tell which to choose."""
     pairs: Literal["faithful", "balanced"] = "faithful"
     """Of `mlm_nsp`: `faithful` draws pairs as google-research/bert does, where more than half are random; `balanced`
     makes exactly one half random, with the same lengths in both halves."""
@@ -279,7 +212,7 @@ class PretrainConfig:
     """How many documents are compared for near duplicates, drawn where there are more; 0 for no audit at all."""
     leakage: LeakageConfig = field(default_factory=LeakageConfig)
     sequence_length: int = 128
-    """Tokens a sequence at the most, [CLS] and two [SEP] included."""
+    """Tokens a sequence at the most, [CLS] and two [SEP] included; unused by `causal_lm`, see `recurrent.bptt`."""
     phases: str | None = None
     """Sequence lengths over the run, instead of `sequence_length`: `90% at 128, then 10% at 512`."""
     short_sequence_probability: float = 0.1
@@ -288,6 +221,7 @@ class PretrainConfig:
     """Share of the documents kept from training, for evaluation."""
     masking: MaskingConfig = field(default_factory=MaskingConfig)
     model: EncoderConfig = field(default_factory=EncoderConfig)
+    recurrent: LanguageModelConfig = field(default_factory=LanguageModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     seed: int = 0
@@ -303,12 +237,19 @@ class PretrainConfig:
         require_at_least(0, audited_documents=self.audited_documents)
         require_between(0, 1, short_sequence_probability=self.short_sequence_probability)
         require_between(0.0001, 0.5, held_out_share=self.held_out_share)
-        fresh = self.model.init_from is None and self.phases is None
+        if self.recurs and (self.model.init_from is not None or self.phases is not None):
+            raise InputError(f"objective: {self.objective} takes neither model.init_from nor phases")
+        fresh = self.model.init_from is None and self.phases is None and not self.recurs
         if fresh and self.sequence_length > self.model.maximum_positions:
             raise InputError(
                 f"sequence_length: {self.sequence_length} exceeds model.maximum_positions "
                 f"({self.model.maximum_positions})"
             )
+
+    @property
+    def recurs(self) -> bool:
+        """Whether the model is a recurrent one, of `recurrent`."""
+        return self.objective in ("causal_lm", "autoencode")
 
 
 class SecondTask(NamedTuple):
@@ -327,16 +268,3 @@ def second_tasks(result: dict[str, Any]) -> list[SecondTask]:
         for prefix, name in SECOND_TASKS.items()
         if f"eval_{prefix}_accuracy" in result
     ]
-
-
-def require_between(minimum: float, maximum: float, **values: float) -> None:
-    """Refuse a value outside [minimum, maximum], NaN included.
-
-    Raises:
-        InputError: names the key, the value and the bounds.
-
-    >>> require_between(0, 1, warmup=0.1)
-    """
-    for key, value in values.items():
-        if not minimum <= value <= maximum:
-            raise InputError(f"{key}: {value} is outside [{minimum:g}, {maximum:g}]")

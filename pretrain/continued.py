@@ -10,8 +10,8 @@ import transformers
 from transformers import AutoConfig, AutoModelForMaskedLM, BertForPreTraining, ElectraForMaskedLM, ElectraForPreTraining
 
 from configs.errors import InputError
-from pretrain.config import EncoderConfig
 from pretrain.heads import GENERATOR, MaskedLanguageModel, PairModel, ReplacedTokenModel
+from pretrain.model_config import EncoderConfig
 from tokenizer.train import load as load_tokenizer
 
 log = logging.getLogger(__name__)

@@ -28,7 +28,7 @@ from pretrain.config import OptimizerConfig, TrainingConfig
 from pretrain.journal import Journal
 from pretrain.meter import Arithmetic, Meter, matrix_rate
 from pretrain.objectives import Objective
-from pretrain.optimization import Duration, adamw, learning_rate, set_rate
+from pretrain.optimization import Duration, adamw, freeze, learning_rate, set_rate
 from pretrain.randomness import key
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,8 @@ class Training:
     """The held-out metric (the higher the better) whose best checkpoint is kept; None keeps none."""
     patience: int | None = None
     """Stop after so many evaluations without a new best."""
+    carry: Any = None
+    """What the objective keeps between steps."""
 
 
 def new_accelerator(
@@ -220,7 +222,7 @@ def alone(run: Training) -> Generator[None]:
 def _train(run: Training, position: Position, journal: Journal) -> Position:
     accelerator, model, optimizer, config = run.accelerator, run.model, run.optimizer, run.config
     duration = Duration.parse(config.duration)
-    batches, carry = _batches(run, position), None
+    batches = _batches(run, position)
     done = _progress(duration, position)
     while done < 1 and not _early(run, position):
         if done >= run.phases[position.phase][0]:
@@ -238,11 +240,12 @@ def _train(run: Training, position: Position, journal: Journal) -> Position:
             is_last = number == len(micro_batches) - 1
             with contextlib.nullcontext() if is_last else accelerator.no_sync(model):
                 with accelerator.autocast():
-                    loss, metrics, carry = run.objective(model, batch | {"totals": totals}, carry)
+                    loss, metrics, run.carry = run.objective(model, batch | {"totals": totals}, run.carry)
                 # accelerate averages gradients over processes; the shares of the loss are to be added up.
                 accelerator.backward(loss * accelerator.num_processes)
             step_loss += loss.detach()
             journal.add(metrics)
+        freeze(optimizer, position.epochs, run.optimization)
         norm = accelerator.clip_grad_norm_(model.parameters(), run.optimization.clip_norm)
         rate = learning_rate(done, run.optimization)
         set_rate(optimizer, rate, position.step + 1, run.optimization)
@@ -336,6 +339,7 @@ def _begin(run: Training, description: str) -> tuple[Position, Journal]:
     if place is not None:
         model = accelerator.unwrap_model(run.model)
         position = Position(**checkpoints.load(place, model, run.optimizer.optimizer))
+        run.carry = checkpoints.carry_of(place, accelerator.device)
         log.info("%s: resuming from %s", description, place)
     if position.precision != accelerator.mixed_precision:
         raise InputError(
@@ -377,8 +381,10 @@ def _save(run: Training, position: Position, journal: Journal) -> None:
     run.accelerator.wait_for_everyone()
     weights = sharded.weights_of(run.accelerator.unwrap_model(run.model))
     optimizer = checkpoints.optimizer_tensors(run.optimizer.optimizer)
+    carry = sharded.whole_carry(run.accelerator, run.carry)
     if run.accelerator.is_main_process:
         position.window = journal.window.state()
-        checkpoints.save(run.folder.checkpoints, position.step, weights, optimizer, dataclasses.asdict(position))
+        state = dataclasses.asdict(position)
+        checkpoints.save(run.folder.checkpoints, position.step, weights, optimizer, state, carry)
         checkpoints.prune(run.folder.checkpoints, run.config.keep_checkpoints, also=position.best_step)
     run.accelerator.wait_for_everyone()

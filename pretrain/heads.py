@@ -116,6 +116,27 @@ def takes_token_types(model: PreTrainedModel) -> bool:
     return reads and getattr(model.config, "type_vocab_size", 0) > 1
 
 
+class WritingModel(torch.nn.Module):
+    """A recurrent language model or sequence autoencoder; takes and gives what that one does."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, **inputs: Any) -> Any:
+        """What the model gives."""
+        return self.model(**inputs)
+
+    @property
+    def encoder(self) -> PreTrainedModel:
+        """What fine-tuning starts from."""
+        return self.model
+
+    def save(self, folder: Path, write: Writer = PreTrainedModel.save_pretrained) -> None:
+        """Write the model as `transformers` loads it, by means of `write`."""
+        write(self.model, folder)
+
+
 class ReplacedTokenModel(torch.nn.Module):
     """ELECTRA: a small generator fills the masks, a discriminator finds what it replaced (Clark et al. 2020).
 

@@ -7,6 +7,9 @@ import torch
 import transformers
 from transformers import (
     AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     BertConfig,
     BertForMaskedLM,
@@ -18,13 +21,18 @@ from transformers import (
 
 from configs.errors import InputError
 from pretrain import continued
-from pretrain.config import RECURRENT, ClassifierConfig, EncoderConfig
+from pretrain.configuration_recurrent import RecurrentConfig
 from pretrain.continued import quiet_transformers, set_dropout
 from pretrain.heads import MaskedLanguageModel, PairModel, ReplacedTokenModel
-from pretrain.modeling_recurrent import RecurrentConfig, RecurrentForSequenceClassification
+from pretrain.model_config import RECURRENT, SCRATCH, ClassifierConfig, EncoderConfig, LanguageModelConfig, stage_of
+from pretrain.modeling_recurrent import RecurrentForSequenceClassification, RecurrentModel
+from pretrain.modeling_writing import RecurrentForCausalLM, RecurrentForSequenceToSequence
 
 AutoConfig.register(RecurrentConfig.model_type, RecurrentConfig)
+AutoModel.register(RecurrentConfig, RecurrentModel)
 AutoModelForSequenceClassification.register(RecurrentConfig, RecurrentForSequenceClassification)
+AutoModelForCausalLM.register(RecurrentConfig, RecurrentForCausalLM)
+AutoModelForSeq2SeqLM.register(RecurrentConfig, RecurrentForSequenceToSequence)
 
 # Layers and widths of google-research/bert's released sizes (README, "Smaller BERT Models").
 SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "medium": (8, 512), "base": (12, 768)}
@@ -101,6 +109,31 @@ def pretraining_model(objective: str, config: EncoderConfig, tokenizer: Any, che
         return PairModel(BertForPreTraining(described))
 
 
+def writing_model(
+    objective: str, config: LanguageModelConfig, tokenizer: Any, seed: int
+) -> transformers.PreTrainedModel:
+    """A fresh recurrent language model (`causal_lm`) or sequence autoencoder (`autoencode`), drawn from `seed`."""
+    described = RecurrentConfig(
+        vocab_size=len(tokenizer),
+        cell=config.cell,
+        embedding_size=config.embedding_size,
+        hidden_size=config.hidden_size,
+        num_hidden_layers=config.layers,
+        bidirectional=config.bidirectional,
+        # Two language models must not see each other's states: they would read what they are to tell.
+        separate_directions=config.bidirectional and objective == "causal_lm",
+        dropout=config.dropout,
+        embedding_dropout=config.embedding_dropout,
+        weight_dropout=config.weight_dropout,
+        attention=config.attention,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    kind = RecurrentForCausalLM if objective == "causal_lm" else RecurrentForSequenceToSequence
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return kind(described)
+
+
 def classifier(
     config: ClassifierConfig, checkpoint: str, tokenizer: Any, names: list[str], seed: int
 ) -> transformers.PreTrainedModel:
@@ -125,12 +158,14 @@ def classifier(
         try:
             described = AutoConfig.from_pretrained(checkpoint, **labels)
             set_dropout(described, config.dropout)
-            if config.name == "bert-scratch":
+            if isinstance(described, RecurrentConfig):
+                described.update(of_recurrence(config))
+            if config.name.endswith(SCRATCH) and stage_of(config.name):
                 return AutoModelForSequenceClassification.from_config(described)
             model = AutoModelForSequenceClassification.from_pretrained(
                 checkpoint, config=described, ignore_mismatched_sizes=True
             )
-            if config.fresh_layers:
+            if config.fresh_layers and not isinstance(described, RecurrentConfig):
                 refresh(model, AutoModelForSequenceClassification.from_config(described), config.fresh_layers)
             return model
         except (OSError, ValueError, KeyError) as error:
@@ -156,16 +191,26 @@ def refresh(model: Any, fresh: Any, layers: int) -> None:
 
 def recurrent_config(config: ClassifierConfig, tokenizer: Any, labels: dict[str, Any]) -> RecurrentConfig:
     """The `transformers` configuration of a recurrent model."""
-    cell, bidirectional = RECURRENT[config.name]
+    named = RECURRENT[config.name]
     return RecurrentConfig(
         vocab_size=len(tokenizer),
-        cell=cell,
+        cell=named.cell,
         embedding_size=config.embedding_size,
         hidden_size=config.hidden_size,
         num_hidden_layers=config.layers,
-        bidirectional=bidirectional,
-        pooling=config.pooling,
-        dropout=config.dropout,
+        bidirectional=named.bidirectional,
         pad_token_id=tokenizer.pad_token_id,
+        **of_recurrence(config),
         **labels,
     )
+
+
+def of_recurrence(config: ClassifierConfig) -> dict[str, Any]:
+    """What a recurrent classifier takes from its config even where its sizes are a checkpoint's."""
+    named = RECURRENT.get(config.name)
+    return {
+        "pooling": config.pooling if named is None or named.pooling is None else named.pooling,
+        "dropout": config.dropout,
+        "embedding_dropout": config.embedding_dropout,
+        "weight_dropout": config.weight_dropout,
+    }

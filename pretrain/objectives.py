@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from pretrain.batches import Batch
+from pretrain.batches import IGNORED, Batch
 
 # Clark et al. 2020, table 6.
 DISCRIMINATOR_WEIGHT = 50.0
@@ -97,6 +97,52 @@ def _masked_lm_and_relation(name: str, model: Any, batch: Batch) -> tuple[torch.
     return masked + relation / batch["totals"]["relation"], metrics
 
 
+def causal_lm(model: Any, batch: Batch, carry: Any) -> tuple[torch.Tensor, Metrics, Any]:
+    """The next token's cross-entropy over streams; states are carried from step to step, gradients are not.
+
+    Truncated backpropagation through time (Williams and Peng 1990). With two directions the losses of both add up.
+
+    Args:
+        model: a `RecurrentForCausalLM`, perhaps wrapped.
+        batch: of `StreamEpoch`.
+        carry: [all streams, layers, H] by name, or None; a fresh epoch begins with zeros.
+    """
+    columns_B = batch["columns"]
+    begun = None if carry is None or batch["fresh"] else {name: value[columns_B] for name, value in carry.items()}
+    output = model(input_ids=batch["input_ids"], state=begun, backward_ids=batch.get("backward_ids"))
+    count = batch["counts"]["lm"]
+    loss, metrics = _next_token("lm", output.logits, batch["labels"], count)
+    if output.backward_logits is not None:
+        other, more = _next_token("backward_lm", output.backward_logits, batch["backward_labels"], count)
+        loss, metrics = loss + other, metrics | more
+    after = {name: value.detach() for name, value in output.state.items()}
+    if carry is None:
+        carry = {name: value.new_zeros(batch["streams"], *value.shape[1:]) for name, value in after.items()}
+    # An idle process reads a stream that is not its own.
+    if count:
+        carry = {name: value.index_copy(0, columns_B, after[name].to(value.dtype)) for name, value in carry.items()}
+    return loss / batch["totals"]["lm"], metrics, carry
+
+
+def autoencode(model: Any, batch: Batch, carry: Any) -> tuple[torch.Tensor, Metrics, Any]:
+    """Read a passage, then write it again, given the right tokens so far (Dai and Le 2015, section 2)."""
+    names = ("input_ids", "attention_mask", "decoder_input_ids")
+    logits_BTV = model(**{name: batch[name] for name in names}).logits
+    loss, metrics = _next_token("lm", logits_BTV, batch["labels"], batch["counts"]["lm"])
+    return loss / batch["totals"]["lm"], metrics, carry
+
+
+def _next_token(
+    name: str, logits_BTV: torch.Tensor, labels_BT: torch.Tensor, count: int
+) -> tuple[torch.Tensor, Metrics]:
+    """The sum of cross-entropies, and metrics."""
+    scores, labels = logits_BTV.flatten(0, 1).float(), labels_BT.flatten()
+    loss = cross_entropy(scores, labels, reduction="sum", ignore_index=IGNORED)
+    with torch.no_grad():
+        right = (scores.argmax(-1) == labels).sum()
+    return loss, {f"{name}_loss": (loss.detach(), count), f"{name}_accuracy": (right, count)}
+
+
 def classification(model: Any, batch: Batch, carry: Any) -> tuple[torch.Tensor, Metrics, Any]:
     """Cross-entropy of the class scores."""
     inputs = {name: batch[name] for name in ("input_ids", "token_type_ids", "attention_mask") if name in batch}
@@ -123,5 +169,7 @@ OBJECTIVES = {
     "mlm_nsp": PretrainingObjective(mlm_nsp, "nsp", {"mlm_loss": 1, "nsp_loss": 1}),
     "mlm": PretrainingObjective(mlm, None, {"mlm_loss": 1}),
     "mlm_sop": PretrainingObjective(mlm_sop, "sop", {"mlm_loss": 1, "sop_loss": 1}),
+    "causal_lm": PretrainingObjective(causal_lm, None, {"lm_loss": 1}),
+    "autoencode": PretrainingObjective(autoencode, None, {"lm_loss": 1}),
     "rtd": PretrainingObjective(rtd, None, {"mlm_loss": 1, "rtd_loss": DISCRIMINATOR_WEIGHT}),
 }

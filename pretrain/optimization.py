@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Sequence
 
 import torch
 
@@ -12,22 +13,24 @@ from pretrain.config import OptimizerConfig
 def adamw(model: torch.nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019) in one fused kernel; LayerNorm and biases are not decayed.
 
-    The grouping is that of google-research/bert, optimization.py: embeddings are decayed.
+    The grouping is that of google-research/bert, optimization.py: embeddings are decayed. Where layers learn at rates
+    of their own (Howard and Ruder 2018, section 3.2) or one after another (3.3), each has groups of its own.
     """
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     exempt = {id(parameter) for name, parameter in trained if parameter.ndim < 2 or "LayerNorm" in name}
+    apart = config.layer_decay < 1 or config.gradual_unfreezing
+    places = depths([name for name, _ in trained]) if apart else dict.fromkeys((name for name, _ in trained), 0)
     groups = [
         {
-            "params": [parameter for _, parameter in trained if id(parameter) not in exempt],
-            "weight_decay": config.weight_decay,
-            "decay": config.weight_decay,
-        },
-        {
-            "params": [parameter for _, parameter in trained if id(parameter) in exempt],
-            "weight_decay": 0.0,
-            "decay": 0.0,
-        },
+            "params": [p for name, p in trained if places[name] == place and (id(p) in exempt) == bare],
+            "weight_decay": 0.0 if bare else config.weight_decay,
+            "decay": 0.0 if bare else config.weight_decay,
+            "below_top": place,
+        }
+        for place in sorted(set(places.values()))
+        for bare in (False, True)
     ]
+    groups = [group for group in groups if group["params"] or not apart]
     return torch.optim.AdamW(
         groups,
         lr=config.learning_rate,
@@ -37,18 +40,47 @@ def adamw(model: torch.nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
     )
 
 
+LAYER = re.compile(r"\blayers?\.(\d+)\.")
+
+
+def depths(names: Sequence[str]) -> dict[str, int]:
+    """How far below the top each parameter stands: classifiers and the highest layer at 0, word vectors the lowest.
+
+    >>> depths(["m.embeddings.weight", "m.layers.0.w", "m.layers.1.w", "classifier.weight"])
+    {'m.embeddings.weight': 2, 'm.layers.0.w': 1, 'm.layers.1.w': 0, 'classifier.weight': 0}
+    """
+    numbers = {name: int(found[1]) for name in names if (found := LAYER.search(name))}
+    layers = max(numbers.values(), default=-1) + 1
+    lowest = {name: layers for name in names if "embeddings" in name}
+    return {name: lowest.get(name, layers - 1 - numbers[name] if name in numbers else 0) for name in names}
+
+
+def freeze(optimizer: torch.optim.Optimizer, epochs: float, config: OptimizerConfig) -> None:
+    """Forget the gradients of layers whose turn has not come: epoch k trains the k highest (Howard and Ruder 2018).
+
+    To be called between the backward pass and the clipping of gradients.
+    """
+    if not config.gradual_unfreezing:
+        return
+    for group in optimizer.param_groups:
+        if group["below_top"] > int(epochs):
+            for parameter in group["params"]:
+                parameter.grad = None
+
+
 def set_rate(optimizer: torch.optim.Optimizer, rate: float, step: int, config: OptimizerConfig) -> None:
-    """The learning rate of the next step, number `step` counted from 1.
+    """The learning rate of the next step, number `step` counted from 1; each lower layer's is `layer_decay` times it.
 
     Without bias correction (google-research/bert, optimization.py, AdamWeightDecayOptimizer) a step is
     rate * (m / (sqrt(v) + epsilon) + decay * w). torch's fused kernel always corrects, with c1 = 1 - beta1 ** step and
     c2 = 1 - beta2 ** step; rate, epsilon and decay are chosen so that the corrections cancel out.
     """
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        own = rate * config.layer_decay ** group["below_top"]
+        group["lr"] = own
         if not config.bias_correction:
             root = (1 - config.beta2**step) ** 0.5
-            group["lr"] = rate * (1 - config.beta1**step) / root
+            group["lr"] = own * (1 - config.beta1**step) / root
             group["eps"] = config.epsilon / root
             group["weight_decay"] = group["decay"] * root / (1 - config.beta1**step)
 
@@ -56,13 +88,25 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float, step: int, config: O
 def learning_rate(progress: float, config: OptimizerConfig) -> float:
     """Linear warm-up from 0, then linear decay to 0, as a function of how much of the run is done.
 
+    The slanted triangle of Howard and Ruder (2018, equation 3) has the same corners, between a 32nd and the peak.
+
     >>> config = OptimizerConfig(learning_rate=1.0, warmup=0.1)
     >>> [round(learning_rate(done, config), 6) for done in (0.05, 0.1, 0.55, 1)]
     [0.5, 1.0, 0.5, 0.0]
     >>> config = OptimizerConfig(learning_rate=1.0, warmup=0.1, decay_from="start")
     >>> [round(learning_rate(done, config), 6) for done in (0.05, 0.1, 0.55, 1)]
     [0.5, 0.9, 0.45, 0.0]
+    >>> config = OptimizerConfig(learning_rate=3.2, warmup=0.1, schedule="slanted_triangular")
+    >>> [round(learning_rate(done, config), 6) for done in (0, 0.1, 0.55, 1)]
+    [0.1, 3.2, 1.65, 0.1]
     """
+    rate = _linear(progress, config)
+    if config.schedule == "slanted_triangular":
+        return (config.learning_rate + rate * (TRIANGLE - 1)) / TRIANGLE
+    return rate
+
+
+def _linear(progress: float, config: OptimizerConfig) -> float:
     if progress < config.warmup:
         return config.learning_rate * progress / config.warmup
     if config.decay_from == "start":
@@ -70,6 +114,8 @@ def learning_rate(progress: float, config: OptimizerConfig) -> float:
     return config.learning_rate * (1 - min(1.0, progress)) / max(1e-12, 1 - config.warmup)
 
 
+# Howard and Ruder (2018), section 3.2: how much smaller the lowest rate is than the peak.
+TRIANGLE = 32
 SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 
 

@@ -13,22 +13,23 @@ from accelerate import Accelerator
 from configs.command_line import as_dict
 from configs.errors import InputError
 from configs.run_folder import RunFolder
-from pretrain import audits, sharded, start
-from pretrain.batches import few_lengths, steps_of
+from pretrain import audits, sharded, start, telling
+from pretrain.batches import Epoch, few_lengths, steps_of
 from pretrain.config import PretrainConfig
 from pretrain.continued import longest_input, quiet_transformers
 from pretrain.engine import Training, describe, new_accelerator, on_device, part, prepared, train
 from pretrain.folders import find, run_folder, tokenizer_of
-from pretrain.heads import GENERATOR
+from pretrain.heads import GENERATOR, WritingModel
 from pretrain.journal import Means, read_rows
 from pretrain.meter import whole_run
-from pretrain.models import pretraining_model
+from pretrain.models import pretraining_model, writing_model
 from pretrain.objectives import OBJECTIVES, PretrainingObjective
 from pretrain.optimization import Duration, parse_phases
 from pretrain.randomness import key, permutation
-from pretrain.sequences import Encoding, SequenceEpoch, SequenceSource, masked_labels
+from pretrain.sequences import Encoding, SequenceEpoch, SequenceSource, targets_of
 from pretrain.speed import Paths
 from pretrain.store import TokenStore, prepare, store_folder
+from pretrain.streams import PassageSource, StreamSource
 from tokenizer.train import load as load_tokenizer
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def run(config: PretrainConfig) -> RunFolder:
         leak = audits.leakage(config, store, place, (tokenizer_folder, tokenizer_digest))
     dropped = leak["near"] if leak is not None and config.leakage.drop else []
     training, held_out = sources(config, store, Encoding.of(tokenizer), dropped)
-    if config.model.start == "cooccurrence" and config.model.init_from is None:
+    if config.model.start == "cooccurrence" and config.model.init_from is None and not config.recurs:
         start.from_cooccurrences(model, store, training[0].documents, config.seed)
     if accelerator.is_main_process:
         folder.begin(config, **describe(accelerator))
@@ -70,8 +71,11 @@ def run(config: PretrainConfig) -> RunFolder:
         if not (folder.path / audits.FILE).is_file():
             audits.write(folder.path / audits.FILE, audits.audit(config, store, leak, first, held_out[0]))
         log.info("%s", described_sequence(first, tokenizer, config.objective))
+    # What every evaluation adds to its measures.
+    told = telling.of(config, folder, accelerator, model.encoder, tokenizer, held_out[0])
     objective = OBJECTIVES[config.objective]
-    tokens_a_step = config.training.batch_size * max(length for _, length in lengths)
+    longest = config.recurrent.bptt if config.objective == "causal_lm" else max(length for _, length in lengths)
+    tokens_a_step = config.training.batch_size * longest
     fast = prepared(accelerator, model, config.training, config.optimizer, tokens_a_step, store.token_count)
     training = [shaped(source, fast["paths"]) for source in training]
     position = train(
@@ -80,7 +84,7 @@ def run(config: PretrainConfig) -> RunFolder:
             **fast,
             phases=[(end, source) for (end, _), source in zip(lengths, training, strict=True)],
             objective=objective.step,
-            evaluate=lambda model, phase: evaluate(accelerator, model, held_out[phase], objective),
+            evaluate=lambda model, phase: told(evaluate(accelerator, model, held_out[phase], objective)),
             config=config.training,
             optimization=config.optimizer,
             folder=folder,
@@ -101,15 +105,15 @@ def run(config: PretrainConfig) -> RunFolder:
     return folder
 
 
-def shaped(source: SequenceSource, paths: Paths) -> SequenceSource:
-    """A source of training sequences whose batches suit the chosen paths."""
+def shaped(source: Any, paths: Paths) -> Any:
+    """A source of training sequences whose batches suit the chosen paths; streams and passages suit all."""
+    if not isinstance(source, SequenceSource):
+        return source
     lengths = few_lengths(source.sequence_length) if paths.compiled else ()
     return dataclasses.replace(source, device_masks=paths.device_masks, lengths=lengths)
 
 
-def _measured(
-    folder: RunFolder, step: int, held_out: SequenceEpoch, objective: PretrainingObjective
-) -> dict[str, float]:
+def _measured(folder: RunFolder, step: int, held_out: Epoch, objective: PretrainingObjective) -> dict[str, float]:
     """The last held-out measures, beside what a model reaches that knows nothing."""
     evaluated = [row for row in read_rows(folder.metrics) if row["step"] == step and "eval_loss" in row]
     measured = {name: value for name, value in evaluated[-1].items() if name.startswith("eval_")}
@@ -132,6 +136,10 @@ def phases_of(config: PretrainConfig) -> list[tuple[float, int]]:
 
 def _model(config: PretrainConfig, tokenizer: Any, longest: int) -> Any:
     """The model to train; refused where it cannot read the longest sequence."""
+    if config.recurs:
+        made = WritingModel(writing_model(config.objective, config.recurrent, tokenizer, config.seed))
+        made.encoder.config.pretraining_objective = config.objective
+        return made
     given = config.model.init_from
     checkpoint = None if given is None else find(given, config.runs)[0]
     model = pretraining_model(config.objective, config.model, tokenizer, checkpoint, config.seed)
@@ -148,7 +156,7 @@ def _model(config: PretrainConfig, tokenizer: Any, longest: int) -> Any:
 
 def sources(
     config: PretrainConfig, store: TokenStore, encoding: Encoding, dropped: Sequence[int] = ()
-) -> tuple[list[SequenceSource], list[SequenceEpoch]]:
+) -> tuple[list[Any], list[Any]]:
     """Of each phase, its training sequences, and held-out sequences from other documents; none from dropped ones.
 
     Raises:
@@ -163,37 +171,50 @@ def sources(
         )
     held_out_count = min(max(2, round(config.held_out_share * count)), count - 2)
     order = kept[permutation(count, "held-out documents", config.seed)]
-    training = [
-        SequenceSource(
-            store=store,
-            documents=np.sort(order[held_out_count:]),
-            encoding=encoding,
-            masking=config.masking,
-            sequence_length=length,
-            layout={"mlm_nsp": config.pairs, "mlm_sop": "ordered"}.get(config.objective, "packed"),
-            short_probability=config.short_sequence_probability,
-            batch_size=config.training.batch_size,
-            seed=config.seed,
-        )
-        for _, length in phases_of(config)
-    ]
-    documents = np.sort(order[:held_out_count])
-    held_out = [dataclasses.replace(source, documents=documents).held_out() for source in training]
+    documents = {"training": np.sort(order[held_out_count:]), "held out": np.sort(order[:held_out_count])}
+    training = [source_of(config, store, encoding, documents["training"], length) for _, length in phases_of(config)]
+    held_out = [dataclasses.replace(source, documents=documents["held out"]).held_out() for source in training]
     few = [source.epoch(0) for source in training if len(source.documents) < FEW_DOCUMENTS]
-    if any(len(epoch.plan.lengths) == 0 for epoch in [*held_out, *few]):
+    if any(not epoch.batches for epoch in [*held_out, *few]):
         raise InputError(
-            f"corpus.source: {config.corpus.source!r} holds too little text for {training[0].layout} pairs in "
+            f"corpus.source: {config.corpus.source!r} holds too little text for {layout_of(config)} pairs in "
             "training and held out; raise held_out_share, or choose `pairs: faithful` or `objective: mlm`"
         )
     return training, held_out
 
 
+def layout_of(config: PretrainConfig) -> str:
+    """How an objective's sequences are made of sentences."""
+    return {"mlm_nsp": config.pairs, "mlm_sop": "ordered"}.get(config.objective, "packed")
+
+
+def source_of(config: PretrainConfig, store: TokenStore, encoding: Encoding, documents: np.ndarray, length: int) -> Any:
+    """What an objective reads of some documents: pairs or packed sentences of so many tokens, streams, or passages."""
+    batch_size, seed = config.training.batch_size, config.seed
+    if config.objective == "causal_lm":
+        reading = config.recurrent
+        return StreamSource(store, documents, encoding, reading.bptt, batch_size, reading.bidirectional, seed)
+    if config.objective == "autoencode":
+        return PassageSource(store, documents, encoding, length, batch_size, seed)
+    return SequenceSource(
+        store=store,
+        documents=documents,
+        encoding=encoding,
+        masking=config.masking,
+        sequence_length=length,
+        layout=layout_of(config),
+        short_probability=config.short_sequence_probability,
+        batch_size=batch_size,
+        seed=seed,
+    )
+
+
 def evaluate(
-    accelerator: Accelerator, model: torch.nn.Module, held_out: SequenceEpoch, objective: PretrainingObjective
+    accelerator: Accelerator, model: torch.nn.Module, held_out: Epoch, objective: PretrainingObjective
 ) -> dict[str, float]:
     """Losses and accuracies on the held-out sequences, whose masks are always the same."""
     model.eval()
-    means = Means()
+    means, carry = Means(), None
     device = [accelerator.device] if accelerator.device.type == "cuda" else []
     with torch.inference_mode(), torch.random.fork_rng(devices=device):
         # What a generator puts in place of masks is always the same, too.
@@ -201,30 +222,28 @@ def evaluate(
         for batches in steps_of(held_out, 0, accelerator.process_index, accelerator.num_processes, 1, 0):
             for batch in batches:
                 with accelerator.autocast():
-                    _, metrics, _ = objective.step(
-                        model, on_device(batch, accelerator.device) | {"totals": batch["counts"]}, None
+                    _, metrics, carry = objective.step(
+                        model, on_device(batch, accelerator.device) | {"totals": batch["counts"]}, carry
                     )
                 means.add(metrics)
     measured = means.means(accelerator)
     return measured | {"loss": sum(weight * measured[name] for name, weight in objective.weights.items())}
 
 
-def held_out_facts(
-    held_out: SequenceEpoch, objective: PretrainingObjective, measured: dict[str, float]
-) -> dict[str, float]:
+def held_out_facts(held_out: Epoch, objective: PretrainingObjective, measured: dict[str, float]) -> dict[str, float]:
     """What a model that knows nothing reaches on the held-out sequences.
 
     `eval_unigram_entropy`: the cross-entropy, in nats, of the very tokens to predict under their own frequencies.
     `eval_nsp_majority`, `eval_sop_majority`, `eval_rtd_majority`: the share of the more frequent label.
     """
-    labels = np.concatenate(list(masked_labels(held_out)))
+    labels = np.concatenate(list(targets_of(held_out)))
     shares = np.bincount(labels) / len(labels)
     shares = shares[shares > 0]
     facts = {
         "eval_unigram_entropy": float(-(shares * np.log(shares)).sum()),
-        "eval_sequences": len(held_out.plan.lengths),
+        "eval_sequences": sum(map(len, held_out.batches)),
     }
-    if held_out.plan.relations is not None:
+    if isinstance(held_out, SequenceEpoch) and held_out.plan.relations is not None:
         share = float(held_out.plan.relations.mean())
         facts[f"eval_{objective.relation}_majority"] = max(share, 1 - share)
     if "eval_rtd_replaced" in measured:
@@ -232,10 +251,12 @@ def held_out_facts(
     return facts
 
 
-def described_sequence(epoch: SequenceEpoch, tokenizer: Any, objective: str) -> str:
-    """One masked sequence as a person can read it."""
+def described_sequence(epoch: Epoch, tokenizer: Any, objective: str) -> str:
+    """One sequence as a person can read it, masks and all."""
     batch = epoch.collate(epoch.batches[0][:1])
     text = tokenizer.decode(batch["input_ids"][0])
+    if "masked_labels" not in batch:
+        return f"pretrain: a sequence as the model reads it:\n  {text}"
     hidden = tokenizer.convert_ids_to_tokens(batch["masked_labels"].tolist())
     relation = ""
     if "relation" in batch:

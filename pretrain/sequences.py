@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from pretrain.batches import IGNORED, Batch, arithmetic_counts, bucketed, in_order, next_length
+from pretrain.batches import IGNORED, Batch, Epoch, arithmetic_counts, bucketed, in_order, next_length
 from pretrain.config import MaskingConfig
 from pretrain.masking import MaskDraw, mask, target_counts
 from pretrain.packing import packed_plan
@@ -208,7 +208,9 @@ class SequenceSource:
         return SequenceEpoch(self.store, plan, self.encoding, self.masking, self.seed, number, batches)
 
 
-def masked_labels(epoch: SequenceEpoch) -> Iterator[np.ndarray]:
+def targets_of(epoch: Epoch) -> Iterator[np.ndarray]:
     """The tokens to predict, batch by batch."""
     for samples_B in epoch.batches:
-        yield epoch.collate(samples_B)["masked_labels"].numpy()
+        batch = epoch.collate(samples_B)
+        labels = batch.get("masked_labels", batch.get("labels")).numpy()
+        yield labels[labels != IGNORED]

@@ -57,6 +57,20 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) ->
         raise ValueError(f"the weight {missing[0]!r} is missing")
 
 
+def whole_carry(accelerator: Accelerator, carry: dict[str, torch.Tensor] | None) -> dict[str, torch.Tensor] | None:
+    """What all streams carry, [streams, ...]; each process knows those of its own, every W-th."""
+    if carry is None or accelerator.num_processes == 1:
+        return carry
+    mine = {}
+    for name, value in carry.items():
+        own = torch.zeros_like(value)
+        own[accelerator.process_index :: accelerator.num_processes] = value[
+            accelerator.process_index :: accelerator.num_processes
+        ]
+        mine[name] = accelerator.reduce(own, reduction="sum")
+    return mine
+
+
 def save_pretrained(accelerator: Accelerator, model: PreTrainedModel, folder: Path) -> None:
     """Write a model as `transformers` loads it, from the main process."""
     parts = any(isinstance(parameter, DTensor) for parameter in model.parameters())

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pretrain.config import EncoderConfig, OptimizerConfig, PretrainConfig, TrainingConfig
+from pretrain.config import OptimizerConfig, PretrainConfig, TrainingConfig
+from pretrain.model_config import EncoderConfig
 from pretrain.models import pretraining_model
 from pretrain.store import TokenStore
 from tokenizer import train as tokenizer_train

@@ -106,7 +106,9 @@ def heavy_modules(*words):
     "command",
     [
         "tokenizer", "pretrain", "finetune", "finetune.compare", "finetune.export", "pretrain.prepare",
-        "pretrain.probe", "pretrain.minimal_pairs", "benchmarks", "benchmarks.prepare", "benchmarks.pretrain",
+        "pretrain.probe", "pretrain.minimal_pairs", "pretrain.sample", "pretrain.gradient_flow",
+        "pretrain.attention_map",
+        "benchmarks", "benchmarks.prepare", "benchmarks.pretrain",
         "benchmarks.finetune", "benchmarks.inference", "benchmarks.scaling", "benchmarks.objectives",
     ],
 )  # fmt: skip

@@ -13,6 +13,7 @@ from configs.command_line import load
 from configs.errors import InputError
 from finetune import compare
 from finetune.compare import CompareConfig, cell_config, located, typed
+from finetune.config import check_model_name
 from tests.finetuning import content, write_chain, write_yaml
 from tokenizer.config import CorpusConfig
 
@@ -121,7 +122,7 @@ def test_changing_a_key_runs_again_only_what_depends_on_it(
 
 def test_a_cell_can_be_typed(compared: Path) -> None:
     config = config_in(compared)
-    made, overrides = cell_config(config, "lstm", 20, 1, {})
+    made, overrides = cell_config(config, "lstm", 20, 1, {}, {})
     command = typed("finetune", config.finetune, overrides, config)
     from configs.command_line import parse
     from finetune.config import FinetuneConfig
@@ -171,7 +172,7 @@ def test_a_corpus_of_one_document_is_refused_before_training(tmp_path: Path) -> 
 
 def test_after_a_failed_run_no_other_is_started(compared: Path, tmp_path: Path) -> None:
     config = config_in(compared, models={"lstm": {"training.batch_size": 4}}, seeds=[0, 1, 2])
-    found = compare.cells(config, {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))})
+    found = compare.cells(config, {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))}, {})
     # A file in the place of the first run's folder makes it fail, whatever the order of the others.
     found[0].folder.path.write_text("in the way", encoding="utf-8")
     with pytest.raises(OSError, match=found[0].folder.path.name):
@@ -226,7 +227,50 @@ def test_each_process_of_a_comparison_takes_a_gpu_in_turn(compared, monkeypatch,
     monkeypatch.setattr(compare, "gpus", lambda: ["0", "1"])
     monkeypatch.setattr(compare, "side_by_side", side_by_side)
     config = config_in(compared, models={"lstm": {}}, seeds=[0, 1, 2])
-    found = compare.cells(config, {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))})
+    found = compare.cells(config, {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))}, {})
     compare.run_cells(found, config_in(compared, processes=None))
     assert asked == [(2, [["0", "1"]] * len(found))]
     assert f"{len(found)} runs, 2 at a time" in capsys.readouterr().out
+
+
+def test_recurrent_models_start_from_stages_of_their_own(tmp_path: Path) -> None:
+    write_chain(tmp_path)
+    for name, objective in (("lm", "causal_lm"), ("autoencoder", "autoencode")):
+        keys = content("pretrain", tmp_path) | {"name": name, "objective": objective}
+        keys["recurrent"] = {"embedding_size": 16, "hidden_size": 16, "bptt": 8}
+        write_yaml(tmp_path / f"{name}.yaml", keys)
+    models = {name: {} for name in ("lstm-attention", "lm-lstm", "lm-lstm-scratch", "sa-lstm")}
+    config = config_in(
+        tmp_path,
+        models=models,
+        label_budgets=[60],
+        language_model=str(tmp_path / "lm.yaml"),
+        autoencoder=str(tmp_path / "autoencoder.yaml"),
+        **{"set.finetune": {"training.duration": "10 steps"}},
+    )
+    folder = compare.run(config)
+    assert len(list((tmp_path / "runs" / "pretrain").iterdir())) == 2, "no BERT was pretrained for nobody"
+    result = folder.result()
+    assert [(gain["model"], gain["label_budget"]) for gain in result["gains"]] == [("lm-lstm", 60)]
+    scores = {score["model"]: score for score in result["scores"]}
+    gain = result["gains"][0]["difference"]
+    expected = scores["lm-lstm"]["accuracy"]["estimate"] - scores["lm-lstm-scratch"]["accuracy"]["estimate"]
+    assert gain["estimate"] == pytest.approx(expected)
+    assert result["best_recurrent"]["60"] in models
+    page = (folder.path / "report.html").read_text(encoding="utf-8")
+    assert "Against the same model from scratch" in page
+    assert "<td>language model</td>" in page
+    assert "<td>sequence autoencoder</td>" in page
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rnn", "gru", "lstm", "birnn", "bigru", "bilstm", "lstm-attention", "bilstm-attention", "lm-lstm", "sa-lstm",
+        "lm-lstm-scratch", "sa-lstm-scratch", "bert", "bert-scratch", "bag-of-words",
+    ],
+)  # fmt: skip
+def test_every_member_is_known_by_name(name: str) -> None:
+    check_model_name(name)
+    with pytest.raises(InputError, match=f"unknown model '{name}s'"):
+        check_model_name(f"{name}s")

@@ -59,7 +59,12 @@ def test_the_best_checkpoint_is_kept_and_the_others_are_gone(chain: Path) -> Non
 
 def test_early_stopping_ends_a_run_without_gains(chain: Path) -> None:
     config = finetune_config(
-        chain, model__name="lstm", patience=1, training__evaluations=15, training__duration="90 steps"
+        chain,
+        model__name="lstm",
+        optimizer__learning_rate=0.3,
+        patience=1,
+        training__evaluations=15,
+        training__duration="90 steps",
     )
     assert run(config).result()["steps"] < 90
 

@@ -18,8 +18,9 @@ from pretrain.batches import (
     in_order,
     steps_of,
 )
-from pretrain.config import EncoderConfig, MaskingConfig
+from pretrain.config import MaskingConfig
 from pretrain.heads import PairModel
+from pretrain.model_config import EncoderConfig
 from pretrain.objectives import mlm_nsp
 from pretrain.sequences import Encoding, SequenceSource
 from tests.pretraining import new_encoder, small_tokenizer, store_of

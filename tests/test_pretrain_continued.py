@@ -22,11 +22,12 @@ from transformers import (
 
 from configs.command_line import parse
 from configs.errors import InputError
-from pretrain.config import EncoderConfig, PretrainConfig
+from pretrain.config import PretrainConfig
 from pretrain.continued import add_rows, longest_input
 from pretrain.folders import run_folder, tokenizer_of
 from pretrain.heads import VOCABULARY_HEADS, MaskedLanguageModel, ReplacedTokenModel
 from pretrain.journal import read_rows
+from pretrain.model_config import EncoderConfig
 from pretrain.models import pretraining_model
 from pretrain.run import run
 from tests.pretraining import changed, small_corpus, small_run, small_tokenizer

@@ -1,19 +1,13 @@
 """The models: standard BERTs, and recurrent classifiers that padding cannot touch."""
 
-import ast
-import itertools
-import sys
-from pathlib import Path
-
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, BertForSequenceClassification
+from transformers import BertForSequenceClassification
 
 from configs.errors import InputError
-from pretrain import modeling_recurrent
-from pretrain.config import ClassifierConfig, EncoderConfig
 from pretrain.heads import PairModel
-from pretrain.modeling_recurrent import CELLS, POOLINGS, RecurrentConfig, RecurrentForSequenceClassification
+from pretrain.model_config import ClassifierConfig, EncoderConfig
+from pretrain.modeling_recurrent import RecurrentForSequenceClassification
 from pretrain.models import bert_config, classifier
 from tests.pretraining import new_encoder, small_tokenizer
 from tokenizer.train import load as load_tokenizer
@@ -104,139 +98,19 @@ def test_initial_weights_are_a_function_of_the_seed_and_leave_the_generator_alon
     assert not torch.equal(first[name], other[name])
 
 
-# ------------------------------------------------------------------------------------------- recurrent
-
-
-def recurrent(cell="lstm", bidirectional=False, pooling="mean", layers=2, seed=0, **others):
-    torch.manual_seed(seed)
-    return RecurrentForSequenceClassification(
-        RecurrentConfig(
-            vocab_size=40,
-            cell=cell,
-            embedding_size=6,
-            hidden_size=5,
-            num_hidden_layers=layers,
-            bidirectional=bidirectional,
-            pooling=pooling,
-            num_labels=3,
-            **others,
-        )
-    ).eval()
-
-
-@pytest.mark.parametrize(("cell", "bidirectional", "pooling"), list(itertools.product(CELLS, (False, True), POOLINGS)))
-def test_padding_changes_no_score(cell, bidirectional, pooling):
-    model = recurrent(cell, bidirectional, pooling)
-    generator = torch.Generator().manual_seed(0)
-    lengths = (7, 1, 4, 11)
-    ids = torch.randint(1, 40, (4, 16), generator=generator)
-    mask = (torch.arange(16) < torch.tensor(lengths).unsqueeze(1)).long()
-    with torch.inference_mode():
-        alone = torch.cat([model(ids[row : row + 1, :length]).logits for row, length in enumerate(lengths)])
-        # Whatever stands in the padding, words included.
-        together, zeros = model(ids, mask).logits, model(ids * mask, mask).logits
-    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(zeros, alone, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("pooling", POOLINGS)
-def test_two_directions_equal_those_of_torch(cell, pooling):
-    model = recurrent(cell, bidirectional=True, pooling=pooling, layers=1)
-    reference = CELLS[cell](6, 5, batch_first=True, bidirectional=True)
-    with torch.no_grad():
-        for name, parameter in model.layers[0].forward_cell.named_parameters():
-            reference.get_parameter(name).copy_(parameter)
-        for name, parameter in model.layers[0].backward_cell.named_parameters():
-            reference.get_parameter(f"{name}_reverse").copy_(parameter)
-    ids = torch.randint(1, 40, (2, 8), generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        states, _ = reference(model.embeddings(ids))
-        pooled = {
-            "mean": states.mean(1),
-            "max": states.amax(1),
-            "last": torch.cat([states[:, -1, :5], states[:, 0, 5:]], dim=-1),
-        }[pooling]
-        torch.testing.assert_close(model(ids).logits, model.classifier(pooled), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(("cell", "bidirectional"), list(itertools.product(CELLS, (False, True))))
-def test_recurrence_starts_orthogonal_and_forget_gates_open(cell, bidirectional):
-    model = recurrent(cell, bidirectional)
-    cells = [module for module in model.modules() if isinstance(module, torch.nn.RNNBase)]
-    assert len(cells) == (4 if bidirectional else 2)
-    for module in cells:
-        for gate in module.weight_hh_l0.detach().split(5):
-            torch.testing.assert_close(gate @ gate.T, torch.eye(5), rtol=0, atol=1e-5)
-        biases = (module.bias_ih_l0 + module.bias_hh_l0).detach()
-        expected = torch.zeros_like(biases)
-        if cell == "lstm":
-            expected[5:10] = 1
-        assert torch.equal(biases, expected)
-
-
-def test_word_vectors_and_classifier_keep_their_own_initialisation():
-    torch.manual_seed(0)
-    model = RecurrentForSequenceClassification(RecurrentConfig(vocab_size=2000, num_labels=2, initializer_range=0.1))
-    assert model.get_parameter("embeddings.weight").std().item() == pytest.approx(0.1, rel=0.02)
-    assert not model.get_parameter("embeddings.weight")[0].any(), "the padding's vector"
-    bound = (6 / (128 + 2)) ** 0.5
-    assert bound * 0.9 < model.classifier.weight.abs().max().item() <= bound
-    assert not model.classifier.bias.any()
-    bound = (6 / (128 + 128)) ** 0.5
-    for gate in model.get_parameter("layers.0.forward_cell.weight_ih_l0").split(128):
-        assert gate.std().item() == pytest.approx(bound / 3**0.5, rel=0.03), "Glorot, each gate by itself"
-
-
-@pytest.mark.parametrize(("cell", "bidirectional"), list(itertools.product(CELLS, (False, True))))
-def test_weights_survive_saving_and_loading_to_the_last_bit(tmp_path, cell, bidirectional):
-    model = recurrent(cell, bidirectional, "max")
-    model.save_pretrained(tmp_path)
-    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path)
-    assert isinstance(loaded, RecurrentForSequenceClassification)
-    expected, found = model.state_dict(), loaded.state_dict()
-    assert expected.keys() == found.keys()
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
-    ids = torch.arange(1, 9).view(2, 4)
-    with torch.inference_mode():
-        assert torch.equal(model(ids).logits, loaded.eval()(ids).logits)
-
-
-def test_a_loss_is_given_with_labels_and_a_tuple_on_demand():
-    model = recurrent()
-    ids, labels = torch.arange(1, 9).view(2, 4), torch.tensor([0, 2])
-    found = model(ids, labels=labels)
-    torch.testing.assert_close(found.loss, torch.nn.functional.cross_entropy(found.logits, labels))
-    assert model(ids).loss is None
-    loss, logits = model(ids, labels=labels, return_dict=False)
-    assert torch.equal(loss, found.loss)
-    assert torch.equal(logits, found.logits)
-
-
-@pytest.mark.parametrize(("key", "value"), [("cell", "elman"), ("pooling", "first")])
-def test_an_unknown_cell_or_pooling_is_refused(key, value):
-    with pytest.raises(ValueError, match=f"{key}: '{value}' is none of"):
-        RecurrentConfig(**{key: value})
-
-
-def test_the_file_that_travels_imports_only_the_standard_library_torch_and_transformers():
-    tree = ast.parse(Path(modeling_recurrent.__file__).read_text(encoding="utf-8"))
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "no relative import"
-            found.add((node.module or "").split(".")[0])
-    assert found <= {"torch", "transformers"} | sys.stdlib_module_names
-    assert {"torch", "transformers"} <= found
-
-
 # ------------------------------------------------------------------------------------ classifiers by name
 
 
 @pytest.mark.parametrize(
-    ("name", "cell", "bidirectional"), [("rnn", "rnn", False), ("lstm", "lstm", False), ("bilstm", "lstm", True)]
+    ("name", "cell", "bidirectional"),
+    [
+        ("rnn", "rnn", False),
+        ("gru", "gru", False),
+        ("lstm", "lstm", False),
+        ("birnn", "rnn", True),
+        ("bigru", "gru", True),
+        ("bilstm", "lstm", True),
+    ],
 )
 def test_recurrent_classifiers_by_name(tokenizer, name, cell, bidirectional):
     config = ClassifierConfig(name=name, embedding_size=8, hidden_size=6, layers=2, pooling="last", dropout=0.3)

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from configs.errors import InputError
-from pretrain.config import ClassifierConfig, EncoderConfig, OptimizerConfig
+from pretrain.config import OptimizerConfig
 from pretrain.heads import PairModel
+from pretrain.model_config import ClassifierConfig, EncoderConfig
 from pretrain.models import classifier
-from pretrain.optimization import Duration, adamw, learning_rate, parse_phases, set_rate
+from pretrain.optimization import Duration, adamw, freeze, learning_rate, parse_phases, set_rate
 from tests.pretraining import new_encoder, small_tokenizer
 from tokenizer.train import load as load_tokenizer
 
@@ -206,3 +207,58 @@ def test_what_are_no_phases_is_refused(text):
 def test_durations_of_the_clock(text, seconds):
     assert Duration.parse(text).amount == seconds
     assert Duration.parse(text).progress(9.0, 9, 9, seconds / 4) == 0.25
+
+
+# ----------------------------------------------------------------------------- ULMFiT (Howard and Ruder 2018)
+
+ULMFIT = OptimizerConfig(learning_rate=0.01, layer_decay=1 / 2.6, gradual_unfreezing=True, bias_correction=True)
+
+
+@pytest.fixture
+def stacked(tokenizer):
+    config = ClassifierConfig(name="lstm", layers=3, embedding_size=6, hidden_size=5)
+    return classifier(config, "", tokenizer, ["a", "b"], 0)
+
+
+def part_of(name):
+    return next(part for part in ("embeddings", "layers.0", "layers.1", "layers.2", "classifier") if part in name)
+
+
+def test_lower_layers_learn_at_smaller_rates(stacked):
+    optimizer = adamw(stacked, ULMFIT)
+    set_rate(optimizer, 0.01, 1, ULMFIT)
+    names = {id(parameter): name for name, parameter in stacked.named_parameters()}
+    rates = {part_of(names[id(p)]): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    top = {"classifier": 0, "layers.2": 0, "layers.1": 1, "layers.0": 2, "embeddings": 3}
+    assert rates == pytest.approx({part: 0.01 / 2.6**below for part, below in top.items()})
+    held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    assert len(held) == len(names), "each parameter once"
+
+
+def test_without_ulmfits_switches_there_are_the_two_groups_as_ever(stacked):
+    assert len(adamw(stacked, OptimizerConfig()).param_groups) == 2
+
+
+def test_layers_are_unfrozen_one_an_epoch_from_the_top(stacked):
+    moved = []
+    optimizer = adamw(stacked, ULMFIT)
+    ids = torch.arange(1, 13).view(2, 6)
+    for epochs in (0.0, 0.9, 1.0, 2.5, 3.0):
+        before = {name: parameter.detach().clone() for name, parameter in stacked.named_parameters()}
+        stacked(ids, labels=torch.tensor([0, 1])).loss.backward()
+        freeze(optimizer, epochs, ULMFIT)
+        set_rate(optimizer, 0.01, 1, ULMFIT)
+        optimizer.step()
+        optimizer.zero_grad()
+        found = {name for name, parameter in stacked.named_parameters() if not torch.equal(parameter, before[name])}
+        moved.append({part_of(name) for name in found})
+    top = {"classifier", "layers.2"}
+    lower = top | {"layers.1", "layers.0"}
+    assert moved == [top, top, top | {"layers.1"}, lower, lower | {"embeddings"}]
+
+
+def test_nothing_is_frozen_unless_asked_for(stacked):
+    optimizer = adamw(stacked, OptimizerConfig())
+    stacked(torch.arange(1, 7).view(1, 6), labels=torch.tensor([0])).loss.backward()
+    freeze(optimizer, 0.0, OptimizerConfig())
+    assert all(parameter.grad is not None for parameter in stacked.parameters())

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from pretrain import start
-from pretrain.config import EncoderConfig
 from pretrain.heads import PairModel
+from pretrain.model_config import EncoderConfig
 from pretrain.start import WINDOW, cooccurrences, from_cooccurrences, ppmi_vectors
 from tests.pretraining import new_encoder, small_tokenizer, store_of
 from tokenizer.train import load as load_tokenizer

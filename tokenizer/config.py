@@ -104,3 +104,16 @@ def require_at_least(minimum: float, **values: float) -> None:
         if not value >= minimum:
             key = name.replace("corpus_", "corpus.")
             raise InputError(f"{key}: {value} is too small; give at least {minimum}")
+
+
+def require_between(minimum: float, maximum: float, **values: float) -> None:
+    """Refuse a value outside [minimum, maximum], NaN included.
+
+    Raises:
+        InputError: names the key, the value and the bounds.
+
+    >>> require_between(0, 1, warmup=0.1)
+    """
+    for key, value in values.items():
+        if not minimum <= value <= maximum:
+            raise InputError(f"{key}: {value} is outside [{minimum:g}, {maximum:g}]")

@@ -1,0 +1,89 @@
+"""`python -m pretrain.attention_map RUN TEXT --to FILE.png`: where a recurrent model looks, as a picture.
+
+Of a sequence autoencoder with attention: at which tokens it looks for each that it writes. Of a classifier with
+attention pooling: at which tokens its last state looks.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+
+from configs.command_line import CommandLine
+from configs.errors import InputError, run_command
+from configs.terminal import show_progress_lines
+from pretrain.sample import TRANSLATOR, loaded
+
+PROGRAM = "python -m pretrain.attention_map"
+CLASSIFIER = "RecurrentForSequenceClassification"
+INCHES_A_TOKEN = 0.32
+
+
+def attention(reference: str, text: str, runs: str = "runs") -> tuple[list[list[float]], list[str], list[str]]:
+    """Weights [U, T], what each of the U rows is for, and the T tokens read.
+
+    Raises:
+        InputError: the model cannot be loaded or does not attend, or the text is empty.
+    """
+    import torch
+
+    needed = "which has no attention that could be shown; give a recurrent classifier or a sequence autoencoder"
+    model, tokenizer = loaded(reference, (CLASSIFIER, TRANSLATOR), runs, needed)
+    if not text.strip():
+        raise InputError("TEXT: is empty")
+    if type(model).__name__ == CLASSIFIER:
+        ids = tokenizer.encode(text)
+        with torch.inference_mode():
+            output = model(torch.tensor([ids]), output_attentions=True)
+        if output.attentions is None:
+            raise InputError(f"model: {reference!r} pools by {model.config.pooling!r}, not by attention")
+        label = model.config.id2label[int(output.logits[0].argmax())]
+        return output.attentions[0].tolist(), [label], tokenizer.convert_ids_to_tokens(ids)
+    ids = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.sep_token_id]
+    read = torch.tensor([ids])
+    (again,) = model.greedy(read, None, tokenizer.cls_token_id, tokenizer.sep_token_id, longest=2 * len(ids))
+    with torch.inference_mode():
+        output = model(read, torch.tensor([[tokenizer.cls_token_id, *again]]))
+    if output.attentions is None:
+        raise InputError(f"model: {reference!r} was trained without attention (recurrent.attention)")
+    written = tokenizer.convert_ids_to_tokens([*again, tokenizer.sep_token_id])
+    return output.attentions[0].tolist(), written, tokenizer.convert_ids_to_tokens(ids)
+
+
+def draw(weights: list[list[float]], rows: list[str], columns: list[str], file: Path) -> None:
+    """A heat map: what was read from left to right, what was written downwards."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    size: Any = (2 + INCHES_A_TOKEN * len(columns), 1.6 + INCHES_A_TOKEN * len(rows))
+    figure, axes = pyplot.subplots(figsize=size, layout="constrained")
+    image = axes.imshow(weights, cmap="viridis", vmin=0, aspect="equal")
+    axes.set_xticks(range(len(columns)), columns, rotation=90)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xlabel("read")
+    figure.colorbar(image, ax=axes, shrink=0.8, label="weight")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=120)
+    pyplot.close(figure)
+
+
+def main() -> None:
+    """Parse the command line, then draw."""
+    parser = CommandLine(PROGRAM, description=(__doc__ or "").split("\n\n")[1])
+    parser.add_argument("model", type=str, metavar="RUN", help="A run, a folder with a model, or a Hub id.")
+    parser.add_argument("text", type=str, metavar="TEXT", help="What it reads.")
+    parser.add_argument("--to", type=str, default="attention.png", help="The picture: .png, .svg or .pdf.")
+    parser.add_argument("--runs", type=str, default="runs", help="The folder of runs.")
+    given: Namespace = parser.parse_args()
+    file = Path(given.to)
+    if file.suffix not in (".png", ".svg", ".pdf"):
+        raise InputError(f"--to: {given.to!r} ends in none of .png, .svg, .pdf")
+    show_progress_lines()
+    draw(*attention(given.model, given.text, given.runs), file)
+    print(f"attention: {file}")
+
+
+if __name__ == "__main__":
+    run_command(PROGRAM, main)

@@ -1,0 +1,304 @@
+"""`python -m pretrain.gradient_flow --to FOLDER`: how gradients fade or grow on their way back through a text.
+
+For each kind of model, the norm of d loss / d h_t at every distance from the loss: vanishing, exploding, and the paths
+that add up, side by side in one picture and in JSON. `--models` measures trained runs instead of fresh weights.
+
+Shapes: B sequences, T positions, H width.
+"""
+
+import dataclasses
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from configs.command_line import parse
+from configs.errors import InputError, run_command
+from configs.run_folder import write_atomically
+from configs.terminal import show_progress_lines
+from tokenizer.config import require_at_least, require_between
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger("pretrain.gradient_flow")
+
+PROGRAM = "python -m pretrain.gradient_flow"
+COLOURS = ("#E69F00", "#D55E00", "#882255", "#56B4E9", "#0072B2", "#009E73", "#000000")
+FLOOR = 1e-30
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientFlowConfig:
+    """Measure how gradients change on their way back through a sequence."""
+
+    to: str = "runs/gradient-flow"
+    """The folder that receives `gradient_flow.json`, `.svg` and `.png`."""
+    length: int = 100
+    """T, positions of a sequence; the loss is at the last."""
+    width: int = 64
+    """H, of every model."""
+    sequences: int = 16
+    """B, random sequences that norms are averaged over."""
+    singular_values: list[float] = dataclasses.field(default_factory=lambda: [0.9, 1.0, 1.4])
+    """Of the vanilla RNN's recurrent matrix, fresh: the largest one; below 1 gradients vanish for sure."""
+    forget_biases: list[float] = dataclasses.field(default_factory=lambda: [0.0, 1.0])
+    """Of the fresh LSTM."""
+    clip_norm: float = 1.0
+    """The global norm that clipping scales the parameters' gradient down to."""
+    models: list[str] = dataclasses.field(default_factory=list)
+    """Runs or folders of trained recurrent models or encoders, measured instead of fresh ones."""
+    seed: int = 0
+    """Of weights, sequences and the loss."""
+    runs: str = "runs"
+    """The folder of runs."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be measured."""
+        require_at_least(2, length=self.length, width=self.width)
+        require_at_least(1, sequences=self.sequences)
+        require_between(1e-6, 1e6, clip_norm=self.clip_norm)
+
+
+@dataclasses.dataclass(frozen=True)
+class Flow:
+    """A model's gradients."""
+
+    model: str
+    norms: list[float]
+    """Of d loss / d h_t, a mean over sequences, by the distance T - t from the loss."""
+    memory_norms: list[float]
+    """Of d loss / d c_t of an LSTM; empty for others."""
+    parameter_norm: float
+    """Of the gradient with respect to all parameters."""
+    clipping: float
+    """What clipping multiplies every gradient with; 1 leaves them alone."""
+
+
+@dataclasses.dataclass
+class Unrolling:
+    """A model run over a sequence, for its gradients."""
+
+    hidden: list["torch.Tensor"]
+    """[B, H] of each position, with the gradient of h_t once there is one."""
+    memory: list["torch.Tensor"]
+    """The same of an LSTM's c_t; empty for others."""
+    last_BH: "torch.Tensor"
+    """What the loss looks at."""
+
+
+# From inputs [B, T, H].
+Unrolled = Callable[["torch.Tensor"], Unrolling]
+
+
+def run(config: GradientFlowConfig) -> Path:
+    """Measure, write, draw.
+
+    Raises:
+        InputError: a trained model cannot be loaded, or is neither a recurrent model nor an encoder.
+    """
+    flows = trained_flows(config) if config.models else fresh_flows(config)
+    folder = Path(config.to)
+    folder.mkdir(parents=True, exist_ok=True)
+    told = {"config": dataclasses.asdict(config), "flows": [dataclasses.asdict(flow) for flow in flows]}
+    write_atomically(folder / "gradient_flow.json", json.dumps(told, indent=2) + "\n")
+    draw(flows, config, folder)
+    for flow in flows:
+        log.info(
+            "%s: %.2g at the loss, %.2g at distance %d; all parameters %.2g, clipped by %.2g",
+            flow.model, flow.norms[0], flow.norms[-1], len(flow.norms) - 1, flow.parameter_norm, flow.clipping,
+        )  # fmt: skip
+    return folder
+
+
+def fresh_flows(config: GradientFlowConfig) -> list[Flow]:
+    """Of each kind of model, with fresh weights."""
+    import torch
+    from torch import nn
+    from transformers import BertConfig, BertModel
+
+    flows = []
+    width = config.width
+    for value in config.singular_values:
+        torch.manual_seed(config.seed)
+        cell = nn.RNNCell(width, width)
+        nn.init.orthogonal_(cell.weight_hh, gain=value)
+        flows.append(measured(f"RNN, largest singular value {value:g}", cell, of_cell(cell), config))
+    for bias in config.forget_biases:
+        torch.manual_seed(config.seed)
+        lstm = fresh_lstm(width, bias)
+        flows.append(measured(f"LSTM, forget-gate bias {bias:g}", lstm, of_cell(lstm), config))
+    torch.manual_seed(config.seed)
+    lstm = fresh_lstm(width, config.forget_biases[-1] if config.forget_biases else 1.0)
+    flows.append(measured("LSTM with attention", lstm, of_cell(lstm, attention=True), config))
+    torch.manual_seed(config.seed)
+    described = BertConfig(
+        vocab_size=8, hidden_size=width, num_hidden_layers=2, num_attention_heads=max(1, width // 32),
+        intermediate_size=4 * width, max_position_embeddings=config.length, hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )  # fmt: skip
+    encoder = BertModel(described, add_pooling_layer=False)
+    flows.append(measured("Transformer encoder, 2 layers", encoder, of_encoder(encoder), config))
+    return flows
+
+
+def fresh_lstm(width: int, forget_bias: float) -> Any:
+    """As `modeling_recurrent.py` starts one, but for the forget gates' bias."""
+    import torch
+    from torch import nn
+
+    cell = nn.LSTMCell(width, width)
+    with torch.no_grad():
+        for gate in cell.weight_hh.split(width):
+            nn.init.orthogonal_(gate)
+        for gate in cell.weight_ih.split(width):
+            nn.init.xavier_uniform_(gate)
+        cell.bias_ih.zero_()
+        cell.bias_hh.zero_()
+        cell.bias_ih[width : 2 * width] = forget_bias
+    return cell
+
+
+def of_cell(cell: Any, attention: bool = False) -> Unrolled:
+    """A cell from position to position; with attention, the last state looks back at all of them (Luong's `dot`)."""
+
+    def unrolled(inputs_BTH: "torch.Tensor") -> Unrolling:
+        import torch
+        from torch import nn
+
+        hidden = inputs_BTH.new_zeros(len(inputs_BTH), cell.hidden_size)
+        memory, found = torch.zeros_like(hidden), Unrolling([], [], hidden)
+        states = []
+        for position in range(inputs_BTH.shape[1]):
+            # Added to a state, zeros change nothing, and their gradient is the state's.
+            found.hidden.append(torch.zeros_like(hidden, requires_grad=True))
+            if isinstance(cell, nn.LSTMCell):
+                hidden, memory = cell(inputs_BTH[:, position], (hidden, memory))
+                found.memory.append(torch.zeros_like(memory, requires_grad=True))
+                memory = memory + found.memory[-1]
+            else:
+                hidden = cell(inputs_BTH[:, position], hidden)
+            hidden = hidden + found.hidden[-1]
+            states.append(hidden)
+        found.last_BH = hidden
+        if attention:
+            all_BTH = torch.stack(states, dim=1)
+            weights_BT = (all_BTH @ hidden.unsqueeze(-1)).squeeze(-1).softmax(-1)
+            found.last_BH = hidden + (weights_BT.unsqueeze(1) @ all_BTH).squeeze(1)
+        return found
+
+    return unrolled
+
+
+def of_encoder(encoder: Any) -> Unrolled:
+    """A Transformer encoder; h_t is what its first layer reads at position t."""
+
+    def unrolled(inputs_BTH: "torch.Tensor") -> Unrolling:
+        import torch
+
+        states = [inputs_BTH[:, position].detach().requires_grad_() for position in range(inputs_BTH.shape[1])]
+        output_BTH = encoder(inputs_embeds=torch.stack(states, dim=1)).last_hidden_state
+        return Unrolling(states, [], output_BTH[:, -1])
+
+    return unrolled
+
+
+def measured(name: str, parameters: Any, unrolled: Unrolled, config: GradientFlowConfig, inputs: Any = None) -> Flow:
+    """The flow of a loss that is linear in the last summary: its own gradient has norm 1, so that norms compare.
+
+    Args:
+        name: of the model.
+        parameters: the module whose parameters' gradient is measured, too.
+        unrolled: of `of_cell` or `of_encoder`.
+        config: sizes and seed.
+        inputs: [B, T, H], or None for random ones.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(config.seed)
+    if inputs is None:
+        inputs = torch.randn(config.sequences, config.length, config.width, generator=generator)
+    parameters.zero_grad()
+    found = unrolled(inputs)
+    direction_BH = torch.randn(found.last_BH.shape, generator=generator)
+    direction_BH = direction_BH / direction_BH.norm(dim=1, keepdim=True)
+    (found.last_BH * direction_BH).sum().backward()
+    gradients = [parameter.grad.flatten() for parameter in parameters.parameters() if parameter.grad is not None]
+    # The mean over sequences is what a training step would see.
+    total = float(torch.cat(gradients).norm()) / len(inputs) if gradients else 0.0
+    return Flow(
+        name, norms_of(found.hidden), norms_of(found.memory), total, min(1.0, config.clip_norm / max(total, FLOOR))
+    )
+
+
+def norms_of(states: list["torch.Tensor"]) -> list[float]:
+    """Of the gradient of each state, a mean over sequences, the last position first; 0 where nothing flows back."""
+    return [0.0 if state.grad is None else float(state.grad.norm(dim=1).mean()) for state in reversed(states)]
+
+
+def trained_flows(config: GradientFlowConfig) -> list[Flow]:
+    """Of trained models: of recurrent ones their first layer's forward direction, of encoders all layers."""
+    import torch
+    from torch import nn
+    from transformers import AutoConfig, AutoModel
+
+    from pretrain import models
+    from pretrain.continued import quiet_transformers
+    from pretrain.folders import find
+
+    flows = []
+    generator = torch.Generator().manual_seed(config.seed)
+    for reference in config.models:
+        folder, _ = find(reference, config.runs)
+        name = Path(folder).parent.name if Path(folder).name == "model" else Path(folder).name
+        with quiet_transformers():
+            described = AutoConfig.from_pretrained(folder)
+            model: Any = AutoModel.from_pretrained(folder).eval()
+        ids = torch.randint(5, described.vocab_size, (config.sequences, config.length), generator=generator)
+        if isinstance(described, models.RecurrentConfig):
+            layer = model.layers[0].forward_cell
+            kinds: dict[Any, Any] = {nn.RNN: nn.RNNCell, nn.GRU: nn.GRUCell, nn.LSTM: nn.LSTMCell}
+            cell = kinds[type(layer)](layer.input_size, layer.hidden_size)
+            cell.load_state_dict({key.removesuffix("_l0"): value for key, value in layer.state_dict().items()})
+            flows.append(measured(name, cell, of_cell(cell), config, model.embeddings(ids).detach()))
+        elif hasattr(model, "embeddings") and hasattr(model.embeddings, "word_embeddings"):
+            inputs = model.embeddings.word_embeddings(ids).detach()
+            flows.append(measured(name, model, of_encoder(model), config, inputs))
+        else:
+            raise InputError(f"models: {reference!r} is neither a recurrent model nor an encoder like BERT")
+    return flows
+
+
+def draw(flows: list[Flow], config: GradientFlowConfig, folder: Path) -> None:
+    """One picture: norms by distance, and the same with clipping."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (plain, clipped) = pyplot.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
+    for axes, title in ((plain, "as it flows"), (clipped, f"clipped to a global norm of {config.clip_norm:g}")):
+        for number, flow in enumerate(flows):
+            factor = 1.0 if axes is plain else flow.clipping
+            norms = [max(FLOOR, factor * norm) for norm in flow.norms]
+            axes.plot(range(len(norms)), norms, color=COLOURS[number % len(COLOURS)], label=flow.model)
+        axes.set(title=title, xlabel="distance from the loss, in positions", yscale="log")
+        axes.grid(alpha=0.3)
+    plain.set_ylabel("norm of d loss / d h")
+    plain.set_ylim(bottom=max(1e-12, min(min(flow.norms) for flow in flows) / 3))
+    figure.legend(*plain.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
+    for ending in ("svg", "png"):
+        figure.savefig(folder / f"gradient_flow.{ending}", dpi=120)
+    pyplot.close(figure)
+
+
+def main() -> None:
+    """Parse the command line, then measure."""
+    config = parse(GradientFlowConfig, PROGRAM)
+    show_progress_lines()
+    print(f"gradient flow: {run(config) / 'gradient_flow.png'}")
+
+
+if __name__ == "__main__":
+    run_command(PROGRAM, main)
