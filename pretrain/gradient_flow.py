@@ -41,7 +41,7 @@ class GradientFlowConfig:
     """H, of every model."""
     sequences: int = 16
     """B, random sequences that norms are averaged over."""
-    singular_values: list[float] = dataclasses.field(default_factory=lambda: [0.9, 1.0, 1.4])
+    singular_values: list[float] = dataclasses.field(default_factory=lambda: [0.9, 1.0, 2.5])
     """Of the vanilla RNN's recurrent matrix, fresh: the largest one; below 1 gradients vanish for sure."""
     forget_biases: list[float] = dataclasses.field(default_factory=lambda: [0.0, 1.0])
     """Of the fresh LSTM."""

@@ -67,10 +67,7 @@ def run(config: PretrainConfig) -> RunFolder:
     if accelerator.is_main_process:
         folder.begin(config, **describe(accelerator))
         log.info("pretrain: %s", folder.path)
-        first = training[0].epoch(0)
-        if not (folder.path / audits.FILE).is_file():
-            audits.write(folder.path / audits.FILE, audits.audit(config, store, leak, first, held_out[0]))
-        log.info("%s", described_sequence(first, tokenizer, config.objective))
+        _look(config, folder, store, leak, (training[0].epoch(0), held_out[0]), tokenizer)
     # What every evaluation adds to its measures.
     told = telling.of(config, folder, accelerator, model.encoder, tokenizer, held_out[0])
     objective = OBJECTIVES[config.objective]
@@ -103,6 +100,20 @@ def run(config: PretrainConfig) -> RunFolder:
         folder.finish(result | {"parameters": sum(parameter.numel() for parameter in model.encoder.parameters())})
     part(accelerator)
     return folder
+
+
+def _look(
+    config: PretrainConfig,
+    folder: RunFolder,
+    store: TokenStore,
+    leak: dict[str, Any] | None,
+    epochs: tuple[Any, Any],
+    tokenizer: Any,
+) -> None:
+    """What a careful engineer would look at before a run: audits, and a sequence."""
+    if not (folder.path / audits.FILE).is_file():
+        audits.write(folder.path / audits.FILE, audits.audit(config, store, leak, *epochs))
+    log.info("%s", described_sequence(epochs[0], tokenizer, config.objective))
 
 
 def shaped(source: Any, paths: Paths) -> Any:
