@@ -167,6 +167,8 @@ def of_cell(cell: Any, attention: bool = False) -> Unrolled:
         import torch
         from torch import nn
 
+        from pretrain.modeling_recurrent import dot_product_attention
+
         hidden = inputs_BTH.new_zeros(len(inputs_BTH), cell.hidden_size)
         memory, found = torch.zeros_like(hidden), Unrolling([], [], hidden)
         states = []
@@ -184,8 +186,8 @@ def of_cell(cell: Any, attention: bool = False) -> Unrolled:
         found.last_BH = hidden
         if attention:
             all_BTH = torch.stack(states, dim=1)
-            weights_BT = (all_BTH @ hidden.unsqueeze(-1)).squeeze(-1).softmax(-1)
-            found.last_BH = hidden + (weights_BT.unsqueeze(1) @ all_BTH).squeeze(1)
+            context_B1H, _ = dot_product_attention(hidden.unsqueeze(1), all_BTH, torch.ones_like(all_BTH[..., 0]))
+            found.last_BH = hidden + context_B1H[:, 0]
         return found
 
     return unrolled

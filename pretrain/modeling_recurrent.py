@@ -26,6 +26,7 @@ FUNCTIONS: dict[Any, Any] = {nn.RNN: torch.rnn_tanh, nn.GRU: torch.gru, nn.LSTM:
 
 # What a recurrence carries from one position to the next: [B, S, H] under `hidden`, and of LSTMs under `cell`.
 State = dict[str, torch.Tensor]
+NAMES = ("hidden", "cell")
 
 
 @dataclass
@@ -226,7 +227,7 @@ class RecurrentModel(RecurrentPreTrainedModel):
         reversed_BT = reversed_places(lengths_B, mask_BT)
         states, lasts = self.embedded(input_ids), []
         for number, layer in enumerate(self.layers):
-            begun = self._of_layer(state, number)
+            begun = of_layer(state, number, 2 if self.config.bidirectional else 1)
             inputs = self.same_dropout(states) if number else states
             states, last = layer(inputs, reversed_BT, begun, lengths_B if exact_state else None)
             lasts.append(last)
@@ -236,22 +237,11 @@ class RecurrentModel(RecurrentPreTrainedModel):
         """The states [B, T, H] of one direction by itself, in the order in which it reads; its state [B, layers, H]."""
         states, lasts = self.embedded(input_ids), []
         for number, layer in enumerate(self.layers):
-            begun = None
-            if state is not None:
-                begun = tuple(state[name][:, number].unsqueeze(0).contiguous() for name in sorted(state, reverse=True))
             cell: Any = layer.backward_cell if backward else layer.forward_cell
             inputs = self.same_dropout(states) if number else states
-            states, last = unrolled(cell, inputs, begun, None, self.config.weight_dropout)
+            states, last = unrolled(cell, inputs, of_layer(state, number), None, self.config.weight_dropout)
             lasts.append(last)
         return states, joined(lasts)
-
-    def _of_layer(self, state: State | None, number: int) -> tuple[torch.Tensor, ...] | None:
-        """A layer's part of a state, each [D, B, H], hidden before cell."""
-        if state is None:
-            return None
-        directions = 2 if self.config.bidirectional else 1
-        places = slice(number * directions, (number + 1) * directions)
-        return tuple(state[name][:, places].transpose(0, 1).contiguous() for name in sorted(state, reverse=True))
 
 
 def reversed_places(lengths_B: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
@@ -263,10 +253,17 @@ def reversed_places(lengths_B: torch.Tensor, mask_BT: torch.Tensor) -> torch.Ten
 
 def joined(lasts: list[tuple[torch.Tensor, ...]]) -> State:
     """The last states of all layers, each [D, B, H], as [B, S, H] by name."""
-    names = ("hidden", "cell")
     return {
-        name: torch.cat(parts).transpose(0, 1) for name, parts in zip(names, zip(*lasts, strict=True), strict=False)
+        name: torch.cat(parts).transpose(0, 1) for name, parts in zip(NAMES, zip(*lasts, strict=True), strict=False)
     }
+
+
+def of_layer(state: State | None, number: int, directions: int = 1) -> tuple[torch.Tensor, ...] | None:
+    """A layer's part of what `joined` made, each [D, B, H]; None where there is no state."""
+    if state is None:
+        return None
+    places = slice(number * directions, (number + 1) * directions)
+    return tuple(state[name][:, places].transpose(0, 1).contiguous() for name in NAMES if name in state)
 
 
 def dot_product_attention(

@@ -17,6 +17,7 @@ from transformers.utils import ModelOutput
 
 from .configuration_recurrent import RecurrentConfig
 from .modeling_recurrent import (
+    NAMES,
     RecurrentLayer,
     RecurrentModel,
     RecurrentPreTrainedModel,
@@ -24,6 +25,7 @@ from .modeling_recurrent import (
     State,
     dot_product_attention,
     joined,
+    of_layer,
 )
 
 BACKWARD = "backward_"
@@ -40,13 +42,25 @@ class LanguageModelOutput(ModelOutput):
     """[B, layers, H] under `hidden` and, of LSTMs, `cell`; of the second direction under `backward_…`."""
 
 
-class RecurrentForCausalLM(RecurrentPreTrainedModel):
+class TiedPreTrainedModel(RecurrentPreTrainedModel):
+    """What models that write share: an output matrix `decoder`, which is that of the word vectors."""
+
+    _tied_weights_keys = {"decoder.weight": "recurrent.embeddings.weight"}  # noqa: RUF012
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The output matrix."""
+        return self.decoder
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        """Replace the output matrix."""
+        self.decoder = new_embeddings
+
+
+class RecurrentForCausalLM(TiedPreTrainedModel):
     """A language model that tells the next token from all before it, its output matrix tied to the word vectors.
 
     With two directions these are two language models over the same vectors, each reading its own way.
     """
-
-    _tied_weights_keys = {"decoder.weight": "recurrent.embeddings.weight"}  # noqa: RUF012
 
     def __init__(self, config: RecurrentConfig) -> None:
         super().__init__(config)
@@ -57,14 +71,6 @@ class RecurrentForCausalLM(RecurrentPreTrainedModel):
         self.dropout = SameDropout(config.dropout)
         self.decoder = nn.Linear(config.embedding_size, config.vocab_size)
         self.post_init()
-
-    def get_output_embeddings(self) -> nn.Module:
-        """The output matrix."""
-        return self.decoder
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace the output matrix."""
-        self.decoder = new_embeddings
 
     def forward(
         self,
@@ -105,7 +111,7 @@ def _side(state: State | None, prefix: str) -> State | None:
     """The part of a state that belongs to one direction; None where there is none."""
     if state is None:
         return None
-    found = {name: state[f"{prefix}{name}"] for name in ("hidden", "cell") if f"{prefix}{name}" in state}
+    found = {name: state[f"{prefix}{name}"] for name in NAMES if f"{prefix}{name}" in state}
     return found or None
 
 
@@ -135,14 +141,12 @@ class Encoded:
         return Encoded(self.states_BTW.repeat_interleave(times, 0), self.mask_BT.repeat_interleave(times, 0), state)
 
 
-class RecurrentForSequenceToSequence(RecurrentPreTrainedModel):
+class RecurrentForSequenceToSequence(TiedPreTrainedModel):
     """Encoder and decoder of one kind of cell; the decoder attends to the encoder's states (Luong et al. 2015).
 
     The decoder starts from the encoder's last states and is as wide as both directions together, so that dot products
     need no further matrix. Input is not fed (their section 3.3): all written positions are computed side by side.
     """
-
-    _tied_weights_keys = {"decoder.weight": "recurrent.embeddings.weight"}  # noqa: RUF012
 
     def __init__(self, config: RecurrentConfig) -> None:
         super().__init__(config)
@@ -155,14 +159,6 @@ class RecurrentForSequenceToSequence(RecurrentPreTrainedModel):
         self.combined = nn.Linear(config.width * (2 if config.attention else 1), config.embedding_size)
         self.decoder = nn.Linear(config.embedding_size, config.vocab_size)
         self.post_init()
-
-    def get_output_embeddings(self) -> nn.Module:
-        """The output matrix."""
-        return self.decoder
-
-    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        """Replace the output matrix."""
-        self.decoder = new_embeddings
 
     def forward(
         self,
@@ -202,10 +198,9 @@ class RecurrentForSequenceToSequence(RecurrentPreTrainedModel):
         state = encoded.state if state is None else state
         states, lasts = self.recurrent.embedded(decoder_input_ids), []
         for number, layer in enumerate(self.decoder_layers):
-            begun = tuple(
-                state[name][:, number].unsqueeze(0).contiguous() for name in ("hidden", "cell") if name in state
+            states, last = layer(
+                self.same_dropout(states) if number else states, decoder_input_ids, of_layer(state, number)
             )
-            states, last = layer(self.same_dropout(states) if number else states, decoder_input_ids, begun)
             lasts.append(last)
         weights_BUT, combined = None, states
         if self.config.attention:

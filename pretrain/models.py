@@ -114,11 +114,8 @@ def writing_model(
 ) -> transformers.PreTrainedModel:
     """A fresh recurrent language model (`causal_lm`) or sequence autoencoder (`autoencode`), drawn from `seed`."""
     described = RecurrentConfig(
-        vocab_size=len(tokenizer),
+        **_recurrent_sizes(config, tokenizer),
         cell=config.cell,
-        embedding_size=config.embedding_size,
-        hidden_size=config.hidden_size,
-        num_hidden_layers=config.layers,
         bidirectional=config.bidirectional,
         # Two language models must not see each other's states: they would read what they are to tell.
         separate_directions=config.bidirectional and objective == "causal_lm",
@@ -126,7 +123,6 @@ def writing_model(
         embedding_dropout=config.embedding_dropout,
         weight_dropout=config.weight_dropout,
         attention=config.attention,
-        pad_token_id=tokenizer.pad_token_id,
     )
     kind = RecurrentForCausalLM if objective == "causal_lm" else RecurrentForSequenceToSequence
     with torch.random.fork_rng(devices=[]):
@@ -193,16 +189,23 @@ def recurrent_config(config: ClassifierConfig, tokenizer: Any, labels: dict[str,
     """The `transformers` configuration of a recurrent model."""
     named = RECURRENT[config.name]
     return RecurrentConfig(
-        vocab_size=len(tokenizer),
+        **_recurrent_sizes(config, tokenizer),
         cell=named.cell,
-        embedding_size=config.embedding_size,
-        hidden_size=config.hidden_size,
-        num_hidden_layers=config.layers,
         bidirectional=named.bidirectional,
-        pad_token_id=tokenizer.pad_token_id,
         **of_recurrence(config),
         **labels,
     )
+
+
+def _recurrent_sizes(config: ClassifierConfig | LanguageModelConfig, tokenizer: Any) -> dict[str, Any]:
+    """What every fresh recurrent model takes from its config and tokenizer."""
+    return {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": tokenizer.pad_token_id,
+        "embedding_size": config.embedding_size,
+        "hidden_size": config.hidden_size,
+        "num_hidden_layers": config.layers,
+    }
 
 
 def of_recurrence(config: ClassifierConfig) -> dict[str, Any]:

@@ -28,10 +28,15 @@ def like(whole: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
 
 def weights_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """A model's whole weights and lasting buffers by name; of weights that are tied, the first name alone."""
-    lasting = model.state_dict().keys()
-    found: dict[str, torch.Tensor] = dict(model.named_parameters())
-    found |= {name: buffer for name, buffer in model.named_buffers() if name in lasting}
-    return {name: gathered(tensor.detach()).contiguous() for name, tensor in found.items()}
+    return {name: gathered(tensor.detach()).contiguous() for name, tensor in _lasting(model, every_name=False).items()}
+
+
+def _lasting(model: torch.nn.Module, every_name: bool) -> dict[str, torch.Tensor]:
+    """Parameters and buffers that are saved, as they lie here; of tied ones every name, or the first."""
+    kept = model.state_dict().keys()
+    found: dict[str, torch.Tensor] = dict(model.named_parameters(remove_duplicate=not every_name))
+    buffers = model.named_buffers(remove_duplicate=not every_name)
+    return found | {name: buffer for name, buffer in buffers if name in kept}
 
 
 def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
@@ -40,9 +45,7 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) ->
     Raises:
         ValueError: a weight is missing, there is one too many, or one has another shape.
     """
-    lasting = model.state_dict().keys()
-    places: dict[str, torch.Tensor] = dict(model.named_parameters(remove_duplicate=False))
-    places |= {name: buffer for name, buffer in model.named_buffers(remove_duplicate=False) if name in lasting}
+    places = _lasting(model, every_name=True)
     if unknown := sorted(weights.keys() - places.keys()):
         raise ValueError(f"the model has no weight {unknown[0]!r}")
     filled = set()
@@ -61,14 +64,12 @@ def whole_carry(accelerator: Accelerator, carry: dict[str, torch.Tensor] | None)
     """What all streams carry, [streams, ...]; each process knows those of its own, every W-th."""
     if carry is None or accelerator.num_processes == 1:
         return carry
-    mine = {}
+    mine, whole = slice(accelerator.process_index, None, accelerator.num_processes), {}
     for name, value in carry.items():
         own = torch.zeros_like(value)
-        own[accelerator.process_index :: accelerator.num_processes] = value[
-            accelerator.process_index :: accelerator.num_processes
-        ]
-        mine[name] = accelerator.reduce(own, reduction="sum")
-    return mine
+        own[mine] = value[mine]
+        whole[name] = accelerator.reduce(own, reduction="sum")
+    return whole
 
 
 def save_pretrained(accelerator: Accelerator, model: PreTrainedModel, folder: Path) -> None:
