@@ -4,23 +4,32 @@
 unchanged stage is found finished and not run again. See the README, "What a run leaves behind".
 """
 
+import contextlib
 import dataclasses
+import datetime
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 
+import filelock
 import yaml
 
 from configs.command_line import as_dict
 from configs.errors import InputError
 
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "evaluate", "numpy", "scikit-learn")
+
+
+# What is a folder's name on every system, and leads nowhere else.
+PLAIN = re.compile(r"[\w+-][\w .+-]{0,99}")
+OWNER = ".owner.json"
 
 
 def outside_digest(default: Any) -> Any:
@@ -53,8 +62,8 @@ class RunFolder:
         Raises:
             InputError: the name could leave the folder of runs.
         """
-        if not config.name or config.name != Path(config.name).name or config.name.startswith("."):
-            raise InputError(f"name: {config.name!r} is not a plain folder name")
+        if not PLAIN.fullmatch(config.name):
+            raise InputError(f"name: {config.name!r} is not a plain folder name (letters, digits, spaces, . _ - +)")
         return cls(Path(config.runs) / stage / f"{config.name}-{digest(config, upstream)}")
 
     @property
@@ -92,6 +101,30 @@ class RunFolder:
             raise InputError(f"{self.path} holds no finished run (no result.json)")
         return json.loads((self.path / "result.json").read_text(encoding="utf-8"))
 
+    @contextlib.contextmanager
+    def owned(self) -> Generator[None]:
+        """Keep other runs out of the folder; of several training processes the first one holds it for all.
+
+        Raises:
+            InputError: another run is at work here; names its process and machine.
+        """
+        if os.environ.get("RANK", "0") != "0":
+            yield
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock, owner = filelock.FileLock(self.path / ".lock"), self.path / OWNER
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise InputError(f"{self.path}: {_told(owner)} is at work here; wait for it or end it") from None
+        try:
+            since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            write_atomically(owner, json.dumps({"process": os.getpid(), "machine": platform.node(), "since": since}))
+            yield
+        finally:
+            owner.unlink(missing_ok=True)
+            lock.release()
+
     def begin(self, config: Any, **environment: Any) -> None:
         """Create the folder and write `config.yaml` and `environment.json` (versions, machine, `environment`)."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -100,8 +133,20 @@ class RunFolder:
         write_atomically(self.path / "environment.json", json.dumps(described, indent=2) + "\n")
 
     def finish(self, result: dict[str, Any]) -> None:
-        """Write `result.json`; from here on the run counts as finished."""
+        """Write `result.json`, all else being on the disk; from here on the run counts as finished."""
+        for file in sorted(self.path.rglob("*")):
+            if not file.is_relative_to(self.checkpoints) and not file.is_symlink():
+                flush(file)
         write_atomically(self.path / "result.json", json.dumps(result, indent=2) + "\n")
+
+
+def _told(owner: Path) -> str:
+    """Who holds a run folder, as far as is known."""
+    try:
+        found = json.loads(owner.read_text(encoding="utf-8"))
+        return f"process {found['process']} on {found['machine']} (since {found['since']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
 
 
 def write_atomically(file: Path, content: str) -> None:
@@ -113,8 +158,18 @@ def write_atomically(file: Path, content: str) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         staged.replace(file)
+        flush(file.parent)
     finally:
         staged.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Have the disk hold what was written to a file, or which names a folder has."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def describe_environment() -> dict[str, Any]:

@@ -31,13 +31,16 @@ from finetune.tasks import (
 from pretrain import checkpoints, sharded
 from pretrain.batches import few_lengths, steps_of
 from pretrain.continued import quiet_transformers
-from pretrain.engine import Training, describe, new_accelerator, on_device, part, prepared, train
+from pretrain.engine import Training, on_device, part, train
+from pretrain.folders import fingerprints
+from pretrain.interruption import safe_point
 from pretrain.journal import read_rows
 from pretrain.meter import whole_run
 from pretrain.models import classifier
 from pretrain.objectives import classification
 from pretrain.optimization import Duration
 from pretrain.sequences import Encoding
+from pretrain.setup import describe, new_accelerator, prepared
 from pretrain.store import TokenStore, prepare, store_folder
 from tokenizer.train import find as find_tokenizer
 from tokenizer.train import load as load_tokenizer
@@ -71,9 +74,12 @@ def run(config: FinetuneConfig) -> RunFolder:
     if folder.finished:
         log.info("finetune: %s is finished", folder.path)
         return folder
-    if config.model.name == BAG_OF_WORDS:
-        return bag_of_words.run(config, folder)
-    return _run_neural(config, folder)
+    with folder.owned():
+        if folder.finished:
+            return folder
+        if config.model.name == BAG_OF_WORDS:
+            return bag_of_words.run(config, folder)
+        return _run_neural(config, folder)
 
 
 def _run_neural(config: FinetuneConfig, folder: RunFolder) -> RunFolder:
@@ -108,6 +114,11 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> RunFolder:
             seed=config.seed,
             best_metric=config.select_by,
             patience=config.patience,
+            fingerprints=fingerprints(
+                folder,
+                tokenizer_folder,
+                [place.path / "store" for place in store_folders(config, tokenizer_folder).values()],
+            ),
         ),
         "finetune",
     )
@@ -136,12 +147,10 @@ def task_of(config: FinetuneConfig, tokenizer: Any, tokenizer_folder: str) -> Ta
     Raises:
         InputError: a text, column or label is missing, or a label appears that the training texts lack.
     """
-    _, digest = find_tokenizer(tokenizer_folder, config.runs)
     found = parts(config)
     stores: dict[str, TokenStore] = {}
-    for name, source in found.items():
-        place = store_folder(source, digest, config.runs, labelled=True)
-        stores[name] = prepare(source, tokenizer_folder, place, labelled=True)
+    for name, place in store_folders(config, tokenizer_folder).items():
+        stores[name] = prepare(found[name], tokenizer_folder, place, labelled=True)
     classes = label_set(stores["train"].labels, stores["train"].label_names, found["train"])
     encoding = Encoding.of(tokenizer)
     texts = {
@@ -159,6 +168,12 @@ def task_of(config: FinetuneConfig, tokenizer: Any, tokenizer_folder: str) -> Ta
     if "validation" in stores:
         validation = validation_places(config, texts["validation"].classes_N)
     return Task(classes, texts["train"], chosen, texts.get("validation", texts["train"]), validation, texts["test"])
+
+
+def store_folders(config: FinetuneConfig, tokenizer_folder: str) -> dict[str, RunFolder]:
+    """Where the token store of each part of a task lies."""
+    _, digest = find_tokenizer(tokenizer_folder, config.runs)
+    return {name: store_folder(source, digest, config.runs, labelled=True) for name, source in parts(config).items()}
 
 
 def check_fit(config: FinetuneConfig, model: Any, tokenizer: Any) -> None:
@@ -190,6 +205,7 @@ def predicted(accelerator: Accelerator, epoch: TextEpoch, model: torch.nn.Module
                 with accelerator.autocast():
                     logits_BC = model(**inputs).logits.float().cpu().numpy()
                 rows += zip(mine.tolist(), logits_BC, batch["labels"].tolist(), strict=True)
+            safe_point(accelerator)
     rows = sorted(gather_object(rows), key=lambda row: row[0])
     return np.stack([row[1] for row in rows]), np.array([row[2] for row in rows])
 

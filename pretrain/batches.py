@@ -3,7 +3,7 @@
 Shapes: B sequences of a micro-batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -138,7 +138,13 @@ def idle(batch: Batch) -> Batch:
 
 
 def steps_of(
-    epoch: Epoch, first: int, rank: int, world_size: int, accumulation: int, workers: int
+    epoch: Epoch,
+    first: int,
+    rank: int,
+    world_size: int,
+    accumulation: int,
+    workers: int,
+    begin_worker: Callable[[int], None] | None = None,
 ) -> Iterator[list[Batch]]:
     """The micro-batches of each step of an epoch, from step `first` on; nothing before it is prepared."""
     dataset = MicroBatches(epoch, rank, world_size, accumulation)
@@ -148,6 +154,7 @@ def steps_of(
             batch_size=None,
             sampler=range(first, len(dataset)),
             num_workers=workers,
+            worker_init_fn=begin_worker,
             pin_memory=torch.cuda.is_available(),
         )
     )

@@ -1,27 +1,30 @@
 """The checkpoint store: tensors as safetensors, the rest as JSON, valid only with a manifest that fits.
 
 A checkpoint is written beside its place, flushed to the disk and renamed; older ones go only afterwards. Loading
-checks every sum and falls back to the newest checkpoint that is whole.
+checks every size and sum and falls back to the newest checkpoint that is whole; docs/reliability.md shows it.
 """
 
 import hashlib
 import json
 import logging
-import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from configs.errors import InputError
+from configs.errors import InputError, RunError
+from configs.run_folder import flush
 from pretrain import sharded
 
 log = logging.getLogger(__name__)
 
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
 CARRY = "carry.safetensors"
+BEFORE = ".before-"
 
 
 def save(
@@ -41,26 +44,52 @@ def save(
         optimizer: of `optimizer_tensors`.
         state: what JSON can hold.
         carry: what a recurrent language model keeps between steps.
+
+    Raises:
+        RunError: the disk is full, or cannot be written to; the checkpoints before are untouched.
     """
     place = place_of(folder, step)
-    staged = folder / f".{place.name}"
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    save_file(weights, staged / MODEL)
-    save_file(optimizer, staged / OPTIMIZER)
-    if carry is not None:
-        save_file({name: value.contiguous() for name, value in carry.items()}, staged / CARRY)
-    (staged / STATE).write_text(json.dumps(state, indent=2), encoding="utf-8")
-    manifest = {file.name: {"sha256": _sum(file), "bytes": file.stat().st_size} for file in sorted(staged.iterdir())}
-    (staged / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
-    for file in staged.iterdir():
-        _flush(file)
-    _flush(staged)
-    if place.exists():
-        shutil.rmtree(place)
-    staged.rename(place)
-    _flush(folder)
+    staged, before = folder / f".{place.name}", folder / f"{BEFORE}{place.name}"
+    try:
+        _remove(staged)
+        staged.mkdir(parents=True)
+        save_file(weights, staged / MODEL)
+        save_file(optimizer, staged / OPTIMIZER)
+        if carry is not None:
+            save_file({name: value.contiguous() for name, value in carry.items()}, staged / CARRY)
+        (staged / STATE).write_text(json.dumps(state, indent=2), encoding="utf-8")
+        manifest = {
+            file.name: {"sha256": _sum(file), "bytes": file.stat().st_size} for file in sorted(staged.iterdir())
+        }
+        (staged / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+        for file in staged.iterdir():
+            flush(file)
+        flush(staged)
+        if place.is_symlink() or place.exists():
+            # Never a moment without it: `recover` puts it back unless the new one has taken its place.
+            _remove(before)
+            place.rename(before)
+        staged.rename(place)
+        flush(folder)
+        _remove(before)
+    except (OSError, SafetensorError) as error:
+        recover(folder)
+        last = steps(folder)
+        kept = f"{last[-1].name} stays" if last else "there is none before it"
+        raise RunError(f"{place} could not be written ({error}); {kept}: make room and run again") from error
     return place
+
+
+def recover(folder: Path) -> None:
+    """Clear up behind a save that did not come to its end: the checkpoint that it was about to replace comes back."""
+    for before in folder.glob(f"{BEFORE}step-*"):
+        place = folder / before.name.removeprefix(BEFORE)
+        if place.exists():
+            _remove(before)
+        else:
+            before.rename(place)
+    for staged in folder.glob(".step-*"):
+        _remove(staged)
 
 
 def place_of(folder: Path, step: int) -> Path:
@@ -72,12 +101,13 @@ def prune(folder: Path, keep: int, also: int | None = None) -> None:
     """Delete all but the newest `keep` checkpoints and the one of step `also`."""
     for place in steps(folder)[: -keep or None]:
         if also is None or place != place_of(folder, also):
-            shutil.rmtree(place)
+            _remove(place)
 
 
 def steps(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, oldest first."""
-    return sorted(place for place in folder.glob("step-*") if place.is_dir())
+    """The checkpoints in a folder, oldest first; links that lead elsewhere are none."""
+    found = (place for place in folder.glob("step-*") if place.name[5:].isdecimal())
+    return sorted(place for place in found if place.is_dir() and not place.is_symlink())
 
 
 def newest(folder: Path) -> Path | None:
@@ -86,6 +116,7 @@ def newest(folder: Path) -> Path | None:
     Raises:
         InputError: there are checkpoints, and every one is damaged.
     """
+    recover(folder)
     found = steps(folder)
     for place in reversed(found):
         fault = damage(place)
@@ -102,11 +133,35 @@ def damage(place: Path) -> str | None:
     try:
         manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
         for name in sorted({MODEL, OPTIMIZER, STATE} | set(manifest)):
+            if name != Path(name).name or (place / name).is_symlink():
+                return f"{name} is no plain file of it"
+            if (place / name).stat().st_size != manifest[name]["bytes"]:
+                return f"{name} has another size than the manifest says"
             if _sum(place / name) != manifest[name]["sha256"]:
                 return f"{name} does not match its SHA-256 sum"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        step = json.loads((place / STATE).read_text(encoding="utf-8")).get("step")
+        if step is not None and place.name != place_of(place.parent, step).name:
+            return f"it is the one of step {step}"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"{type(error).__name__}: {error}"
     return None
+
+
+def check_fingerprints(place: Path, made_of: Mapping[str, str], now: Mapping[str, str], accept: bool) -> None:
+    """Refuse to go on from a checkpoint that was made of something else.
+
+    Raises:
+        InputError: names what differs, with both fingerprints.
+    """
+    for name in sorted(made_of.keys() & now.keys()):
+        if made_of[name] == now[name]:
+            continue
+        if not accept:
+            raise InputError(
+                f"{place} was made with another {name}: {made_of[name]} then, {now[name]} now; give the former one, "
+                "accept it by `--training.accept_changes true`, or delete the run folder"
+            )
+        log.warning("checkpoint: %s was made with another %s (%s, now %s)", place, name, made_of[name], now[name])
 
 
 def load(place: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:
@@ -147,9 +202,9 @@ def _sum(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _remove(path: Path) -> None:
+    """Delete a folder, or a link in its place, without following it."""
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)

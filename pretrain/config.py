@@ -135,6 +135,12 @@ class TrainingConfig:
     results in the last bit."""
     processes: int | None = outside_digest(None)
     """How many processes train together; a run started with another number is refused. null takes what there is."""
+    maximum_skipped_steps: int = outside_digest(10)
+    """A step whose loss or gradient is no finite number is left out; after so many in a row the run stops."""
+    timeout: float = outside_digest(600.0)
+    """Seconds after which a training process of this machine that does not move on ends the run, named."""
+    accept_changes: bool = outside_digest(False)
+    """Go on from a checkpoint although config, tokenizer or data are no longer those that it was made of."""
     speed: SpeedConfig = outside_digest(SpeedConfig())  # noqa: RUF009
 
     def __post_init__(self) -> None:
@@ -147,6 +153,8 @@ class TrainingConfig:
             save_every=self.save_every,
             keep_checkpoints=self.keep_checkpoints,
             log_every=self.log_every,
+            maximum_skipped_steps=self.maximum_skipped_steps,
+            timeout=self.timeout,
             threads=1 if self.threads is None else self.threads,
         )
         require_at_least(0, workers=self.workers or 0)

@@ -7,73 +7,28 @@ run that was not interrupted, to the last bit (CPU, fp32).
 import contextlib
 import dataclasses
 import logging
-import os
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import filelock
+import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.tracking import get_available_trackers
 from accelerate.utils import broadcast
 
-from configs.command_line import suggestion
-from configs.errors import InputError
-from configs.launch import check_world_size
+from configs.errors import InputError, Interrupted, RunError
 from configs.run_folder import RunFolder
-from pretrain import checkpoints, sharded, speed
+from pretrain import checkpoints, heartbeat, interruption, sharded, soundness, speed
 from pretrain.batches import Batch, Source, drawn, steps_of
 from pretrain.config import OptimizerConfig, TrainingConfig
 from pretrain.journal import Journal
-from pretrain.meter import Arithmetic, Meter, matrix_rate
-from pretrain.objectives import Objective
-from pretrain.optimization import Duration, adamw, freeze, learning_rate, set_rate
+from pretrain.meter import Meter
+from pretrain.objectives import Metrics, Objective
+from pretrain.optimization import Duration, freeze, learning_rate, set_rate
+from pretrain.position import Position
 from pretrain.randomness import key
 
 log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass
-class Position:
-    """How far a run has come: all that a checkpoint holds beside the tensors."""
-
-    step: int = 0
-    epoch: int = 0
-    step_in_epoch: int = 0
-    steps_in_epoch: int = 1
-    epochs_before: float = 0.0
-    """Epochs consumed before this one; a change of phase ends an epoch early."""
-    phase: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    """Spent on training steps; evaluations and checkpoints not counted."""
-    evaluated_step: int = -1
-    best: list[float] | None = None
-    """The best value of the chosen metric so far; of equal ones the lower loss wins."""
-    best_step: int | None = None
-    evaluations_without_gain: int = 0
-    window: dict[str, list[float]] = dataclasses.field(default_factory=dict)
-    """Metrics since the last row of the journal, as sums and counts."""
-    precision: str = "no"
-    """accelerate's `mixed_precision`; not to be changed within a run."""
-    paths: str = ""
-    """The fast paths of `speed.py`; others give the same results but for rounding and the draws of dropout."""
-
-    @property
-    def epochs(self) -> float:
-        """Epochs consumed, with the fraction of the current one."""
-        return self.epochs_before + self.step_in_epoch / self.steps_in_epoch
-
-    def begin_epoch(self, consumed: float) -> None:
-        """Go on to the next epoch, so much of this one consumed."""
-        self.epochs_before += consumed
-        self.epoch, self.step_in_epoch = self.epoch + 1, 0
-
-    def facts(self) -> dict[str, Any]:
-        """What a run's result tells of its course."""
-        facts = {"steps": self.step, "epochs": round(self.epochs, 4), "tokens": self.tokens, "seconds": self.seconds}
-        return facts if self.best_step is None else facts | {"best_step": self.best_step}
 
 
 @dataclasses.dataclass
@@ -98,162 +53,84 @@ class Training:
     """The held-out metric (the higher the better) whose best checkpoint is kept; None keeps none."""
     patience: int | None = None
     """Stop after so many evaluations without a new best."""
+    fingerprints: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Of config, tokenizer and data: a run goes on from a checkpoint that was made of the same."""
     carry: Any = None
     """What the objective keeps between steps."""
-
-
-def new_accelerator(
-    trackers: str | list[str] | None, training: TrainingConfig, folder: RunFolder, config: dict[str, Any]
-) -> Accelerator:
-    """Accelerate's view of the devices, with the trackers started in the run folder.
-
-    Raises:
-        InputError: a tracker is unknown to accelerate or not installed, the precision is not to be had here, or another
-            number of processes runs than was asked for.
-    """
-    speed.set_threads(training.threads)
-    names = [trackers] if isinstance(trackers, str) else list(trackers or [])
-    installed = [str(tracker) for tracker in get_available_trackers()]
-    for name in names:
-        if name not in installed:
-            raise InputError(
-                f"log_with: {name!r} is unknown to accelerate or not installed{suggestion(name, installed)}"
-            )
-    machine = speed.this_machine()
-    accelerator = Accelerator(
-        log_with=list(names) or None,
-        project_dir=str(folder.path),
-        mixed_precision=speed.precision(training.speed, machine, speed.launched_precision()),
-        # Without it, accelerate takes several processes without a GPU for as many runs of one process each.
-        cpu=machine.device == "cpu",
-    )
-    check_world_size(training.processes, os.environ, accelerator.num_processes)
-    accelerator.init_trackers("bertlet", config=flat(config))
-    return accelerator
-
-
-def prepared(
-    accelerator: Accelerator,
-    model: torch.nn.Module,
-    config: TrainingConfig,
-    optimization: OptimizerConfig,
-    tokens_a_step: int,
-    tokens_an_epoch: int,
-) -> dict[str, Any]:
-    """The parts of a `Training` that make it fast: model and optimizer on their devices, chosen paths, and the meter.
-
-    Args:
-        accelerator: of `new_accelerator`.
-        model: its weights as they start; fast paths are put into it.
-        config, optimization: of the run.
-        tokens_a_step, tokens_an_epoch: about so many, over all processes.
-    """
-    arithmetic = Arithmetic.of(model)
-    machine = speed.this_machine()
-    work = speed.work_of(model, arithmetic, config, tokens_a_step, tokens_an_epoch, accelerator.num_processes)
-    paths = speed.choose(config.speed, machine, work)
-    speed.apply(paths, model)
-    rate = matrix_rate(machine.device, speed.PRECISIONS[paths.precision], torch.get_num_threads())
-    rates = accelerator.reduce(torch.tensor(rate, dtype=torch.float32, device=accelerator.device), reduction="sum")
-    log.info(
-        "speed: %s; %d process(es) of %d thread(s); matrix products at %.0f GFLOP/s (switches: training.speed)",
-        paths, accelerator.num_processes, torch.get_num_threads(), float(rates) / 1e9,
-    )  # fmt: skip
-    on_devices, optimizer = accelerator.prepare(model, adamw(model, optimization))
-    return {"model": on_devices, "optimizer": optimizer, "meter": Meter(arithmetic, float(rates)), "paths": paths}
-
-
-def flat(config: dict[str, Any]) -> dict[str, str | int | float | bool]:
-    """Nested keys dotted, and whatever no tracker can show as text.
-
-    >>> flat({"seed": 1, "model": {"size": "tiny", "layers": None}})
-    {'seed': 1, 'model.size': 'tiny', 'model.layers': 'None'}
-    """
-    found: dict[str, str | int | float | bool] = {}
-    for name, value in config.items():
-        if isinstance(value, dict):
-            found |= {f"{name}.{inner_name}": inner for inner_name, inner in flat(value).items()}
-        else:
-            found[name] = value if isinstance(value, str | int | float | bool) else str(value)
-    return found
-
-
-def describe(accelerator: Accelerator) -> dict[str, Any]:
-    """The part of `environment.json` that only a running process knows."""
-    return {
-        "device": accelerator.device.type,
-        "threads": torch.get_num_threads(),
-        "world_size": accelerator.num_processes,
-        "mixed_precision": accelerator.mixed_precision,
-    }
+    saved_step: int | None = None
+    """The step of the newest checkpoint."""
 
 
 def train(run: Training, description: str) -> Position:
     """Train to the end of the run's duration, from the newest checkpoint if there is one.
 
     Raises:
-        InputError: another process is at work in the run folder, or the checkpoint has another precision.
+        InputError: the checkpoint was made with another precision, config, tokenizer or data.
+        Interrupted: a signal asked for it; a checkpoint holds every step.
+        RunError: a process was lost, the disk is full, or too many steps in a row had no finite loss or gradient.
     """
-    with alone(run):
+    with interruption.granted(), heartbeat.watched(run.accelerator, run.folder.path, run.config.timeout):
         position, journal = _begin(run, description)
         with contextlib.closing(journal):
-            return _train(run, position, journal)
-
-
-@contextlib.contextmanager
-def alone(run: Training) -> Generator[None]:
-    """Keep other processes from training in the same run folder.
-
-    Raises:
-        InputError: one does.
-    """
-    lock = filelock.FileLock(run.folder.path / ".lock")
-    if run.accelerator.is_main_process:
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise InputError(f"{run.folder.path}: another process is training here; wait for it or end it") from None
-    try:
-        yield
-    finally:
-        lock.release()
+            try:
+                return _train(run, position, journal)
+            except Interrupted:
+                # Every safe point lies between two steps, so what there is now can be saved.
+                _save(run, position, journal)
+                raise
 
 
 def _train(run: Training, position: Position, journal: Journal) -> Position:
     accelerator, model, optimizer, config = run.accelerator, run.model, run.optimizer, run.config
     duration = Duration.parse(config.duration)
     batches = _batches(run, position)
-    done = _progress(duration, position)
-    while done < 1 and not _early(run, position):
+    while True:
+        done = _progress(duration, position)
+        if position.evaluation_due or (done >= 1 and position.evaluated_step != position.step):
+            _evaluate(run, position, journal)
+        ended = done >= 1 or _early(run, position)
+        if ended or position.step % config.save_every == 0 or position.step == position.best_step:
+            _save(run, position, journal)
+        interruption.safe_point(accelerator)
+        if ended:
+            return position
         if done >= run.phases[position.phase][0]:
             position.begin_epoch(position.step_in_epoch / position.steps_in_epoch)
             position.phase, batches = position.phase + 1, _batches(run, position)
         started = time.monotonic()
         # ---------------------------------------------------------------------------------------- one step
-        micro_batches = next(batches)
+        samples, micro_batches = next(batches)
         waited = time.monotonic() - started
         totals = step_totals(accelerator, micro_batches)
         torch.manual_seed(key("dropout", run.seed, position.step, accelerator.process_index))
-        step_loss = torch.zeros((), device=accelerator.device)
+        share, carry, measured = torch.zeros((), device=accelerator.device), run.carry, []
         model.train()
-        for number, batch in enumerate(micro_batches):
-            is_last = number == len(micro_batches) - 1
-            with contextlib.nullcontext() if is_last else accelerator.no_sync(model):
-                with accelerator.autocast():
-                    loss, metrics, run.carry = run.objective(model, batch | {"totals": totals}, run.carry)
-                # accelerate averages gradients over processes; the shares of the loss are to be added up.
-                accelerator.backward(loss * accelerator.num_processes)
-            step_loss += loss.detach()
-            journal.add(metrics)
+        try:
+            for number, batch in enumerate(micro_batches):
+                is_last = number == len(micro_batches) - 1
+                with contextlib.nullcontext() if is_last else accelerator.no_sync(model):
+                    with accelerator.autocast():
+                        loss, metrics, carry = run.objective(model, batch | {"totals": totals}, carry)
+                    # accelerate averages gradients over processes; the shares of the loss are to be added up.
+                    accelerator.backward(loss * accelerator.num_processes)
+                share += loss.detach()
+                measured.append(metrics)
+        except (RuntimeError, MemoryError) as error:
+            batches = _with_smaller_batches(run, position, len(samples), error)
+            continue
         freeze(optimizer, position.epochs, run.optimization)
-        norm = accelerator.clip_grad_norm_(model.parameters(), run.optimization.clip_norm)
+        norm = sharded.gathered(accelerator.clip_grad_norm_(model.parameters(), run.optimization.clip_norm).detach())
         rate = learning_rate(done, run.optimization)
         set_rate(optimizer, rate, position.step + 1, run.optimization)
-        optimizer.step()
+        loss, length = soundness.step_loss_and_norm(accelerator, share, norm)
+        if soundness.is_sound(loss, length, accelerator.scaler is not None):
+            optimizer.step()
+            run.carry = carry
+            _take_in(position, journal, [*measured, {"loss": (share, 1 / accelerator.num_processes)}], loss, norm)
+        else:
+            _skip(run, position, journal, samples, (loss, length))
         optimizer.zero_grad()
         # -------------------------------------------------------------------------------------------------
-        gradient_norm = sharded.gathered(norm.detach())
-        journal.add({"loss": (step_loss, 1 / accelerator.num_processes), "gradient_norm": (gradient_norm, 1)})
         position.step, position.step_in_epoch = position.step + 1, position.step_in_epoch + 1
         position.tokens += totals["tokens"]
         seconds = _shared(time.monotonic() - started, duration, accelerator)
@@ -261,16 +138,63 @@ def _train(run: Training, position: Position, journal: Journal) -> Position:
         run.meter.add(totals, seconds, waited)
         if position.step % config.log_every == 0:
             journal.write_means(position, done, {"lr": rate} | run.meter.rates())
-        reached = _progress(duration, position)
-        if int(min(1.0, reached) * config.evaluations) > int(done * config.evaluations):
-            _evaluate(run, position, journal)
-        if position.step % config.save_every == 0:
-            _save(run, position, journal)
-        done = reached
-    if position.evaluated_step != position.step:
-        _evaluate(run, position, journal)
-    _save(run, position, journal)
-    return position
+        reached = min(1.0, _progress(duration, position))
+        position.evaluation_due = int(reached * config.evaluations) > int(done * config.evaluations)
+
+
+def _take_in(
+    position: Position, journal: Journal, measured: Sequence[Metrics], loss: float, norm: torch.Tensor
+) -> None:
+    """Count what a step measured that reached the weights."""
+    for metrics in [*measured, {"gradient_norm": (norm, 1.0)}]:
+        journal.add(metrics)
+    position.skipped_in_a_row = 0
+    if soundness.is_spike(position, loss):
+        log.warning("step %d: the loss jumps to %.4g from a mean of %.4g", position.step + 1, loss, position.loss_mean)
+        journal.note(position, {"spike": loss})
+
+
+def _skip(
+    run: Training, position: Position, journal: Journal, samples: np.ndarray, measured: tuple[float, float]
+) -> None:
+    """Keep a step away from the weights, and say of which samples it was made.
+
+    Raises:
+        RunError: it is one too many in a row.
+    """
+    position.skipped, position.skipped_in_a_row = position.skipped + 1, position.skipped_in_a_row + 1
+    loss, norm = soundness.as_text(measured)
+    log.warning(
+        "step %d: skipped, loss %s, gradient norm %s; metrics.jsonl has its samples", position.step + 1, loss, norm
+    )
+    seen = {"epoch_number": position.epoch, "samples": samples.tolist()}
+    journal.note(position, {"skipped": {"loss": loss, "gradient_norm": norm} | seen})
+    if position.skipped_in_a_row >= run.config.maximum_skipped_steps:
+        raise RunError(
+            f"{position.skipped_in_a_row} steps in a row, up to step {position.step + 1}, had no finite loss or "
+            f"gradient (training.maximum_skipped_steps); the last checkpoint stays. Try a lower optimizer.learning_rate"
+        )
+
+
+def _with_smaller_batches(
+    run: Training, position: Position, samples: int, error: BaseException
+) -> Iterator[tuple[np.ndarray, list[Batch]]]:
+    """The batches from this step on in twice as many micro-batches, after memory did not suffice.
+
+    Raises:
+        BaseException: the error that was met, where it is another one, or smaller batches are not to be had.
+    """
+    now = position.accumulation or run.config.gradient_accumulation_steps
+    # With several processes, the others wait in a reduction for the one that failed.
+    if not soundness.lacks_memory(error) or run.accelerator.num_processes > 1 or now >= samples:
+        raise error
+    run.optimizer.zero_grad()
+    position.accumulation = min(samples, 2 * now)
+    log.warning(
+        "step %d: out of memory; from here on %d micro-batches a step instead of %d, the same global batch",
+        position.step + 1, position.accumulation, now,
+    )  # fmt: skip
+    return _batches(run, position)
 
 
 def _progress(duration: Duration, position: Position) -> float:
@@ -309,21 +233,24 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
     )
 
 
-def _batches(run: Training, position: Position) -> Iterator[list[Batch]]:
-    """The micro-batches of each step, epoch after epoch, from `position` on."""
+def _batches(run: Training, position: Position) -> Iterator[tuple[np.ndarray, list[Batch]]]:
+    """The samples of each step and its micro-batches, epoch after epoch, from `position` on."""
     accelerator = run.accelerator
     while True:
         epoch = run.phases[position.phase][1].epoch(position.epoch)
         position.steps_in_epoch = len(epoch.batches)
-        for micro_batches in steps_of(
+        first = position.step_in_epoch
+        steps = steps_of(
             epoch,
-            position.step_in_epoch,
+            first,
             accelerator.process_index,
             accelerator.num_processes,
-            run.config.gradient_accumulation_steps,
+            position.accumulation or run.config.gradient_accumulation_steps,
             speed.workers(run.config.workers, accelerator.device.type),
-        ):
-            yield [on_device(batch, accelerator.device) for batch in micro_batches]
+            interruption.ignore_in_worker,
+        )
+        for samples, micro_batches in zip(epoch.batches[first:], steps, strict=True):
+            yield samples, [on_device(batch, accelerator.device) for batch in micro_batches]
         position.begin_epoch(1.0)
 
 
@@ -331,16 +258,19 @@ def _begin(run: Training, description: str) -> tuple[Position, Journal]:
     """The position to start from, and the journal opened there; a new run first saves its initial weights.
 
     Raises:
-        InputError: the checkpoint was made with another precision.
+        InputError: the checkpoint was made with another precision, or from something else.
     """
     accelerator = run.accelerator
     place = checkpoints.newest(run.folder.checkpoints)
-    position = Position(precision=accelerator.mixed_precision)
+    position = Position(precision=accelerator.mixed_precision, fingerprints=run.fingerprints)
     if place is not None:
         model = accelerator.unwrap_model(run.model)
         position = Position(**checkpoints.load(place, model, run.optimizer.optimizer))
         run.carry = checkpoints.carry_of(place, accelerator.device)
+        run.saved_step = position.step
         log.info("%s: resuming from %s", description, place)
+        checkpoints.check_fingerprints(place, position.fingerprints, run.fingerprints, run.config.accept_changes)
+        position.fingerprints = run.fingerprints
     if position.precision != accelerator.mixed_precision:
         raise InputError(
             f"{place} was made with mixed_precision {position.precision!r}, this run has "
@@ -351,10 +281,7 @@ def _begin(run: Training, description: str) -> tuple[Position, Journal]:
             "%s: begun with %s; equal from here on but for rounding and dropout's draws", description, position.paths
         )
     position.paths = str(run.paths)
-    journal = Journal(run.folder.metrics, accelerator, description, position if place else None)
-    if place is None:
-        _save(run, position, journal)
-    return position, journal
+    return position, Journal(run.folder.metrics, accelerator, description, position if place else None)
 
 
 def _early(run: Training, position: Position) -> bool:
@@ -362,10 +289,10 @@ def _early(run: Training, position: Position) -> bool:
 
 
 def _evaluate(run: Training, position: Position, journal: Journal) -> None:
-    """Measure on held-out data; keep the checkpoint where the chosen metric is at its best so far."""
+    """Measure on held-out data, and tell whether the chosen metric is at its best so far."""
     measured = run.evaluate(run.model, position.phase)
     journal.write(position, {f"eval_{name}": value for name, value in measured.items()})
-    position.evaluated_step = position.step
+    position.evaluated_step, position.evaluation_due = position.step, False
     if run.best_metric is None:
         return
     position.evaluations_without_gain += 1
@@ -373,18 +300,28 @@ def _evaluate(run: Training, position: Position, journal: Journal) -> None:
     if position.best is None or found > position.best:
         position.best, position.best_step = found, position.step
         position.evaluations_without_gain = 0
-        _save(run, position, journal)
 
 
 def _save(run: Training, position: Position, journal: Journal) -> None:
-    """Write a checkpoint, then delete those that are no longer kept."""
+    """Write a checkpoint, unless there is one of this step, then delete those that are no longer kept.
+
+    Raises:
+        RunError: a weight is no number, or the disk is full.
+    """
+    if run.saved_step == position.step:
+        return
+    heartbeat.beat()
     run.accelerator.wait_for_everyone()
     weights = sharded.weights_of(run.accelerator.unwrap_model(run.model))
     optimizer = checkpoints.optimizer_tensors(run.optimizer.optimizer)
     carry = sharded.whole_carry(run.accelerator, run.carry)
+    if broken := soundness.first_broken(weights | optimizer):
+        raise RunError(f"step {position.step}: {broken} holds what is no finite number; nothing was saved of it")
     if run.accelerator.is_main_process:
         position.window = journal.window.state()
         state = dataclasses.asdict(position)
         checkpoints.save(run.folder.checkpoints, position.step, weights, optimizer, state, carry)
         checkpoints.prune(run.folder.checkpoints, run.config.keep_checkpoints, also=position.best_step)
+    run.saved_step = position.step
     run.accelerator.wait_for_everyone()
+    heartbeat.beat()

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +87,25 @@ def find(reference: str, runs: str) -> tuple[str, str]:
     if not HUB_ID.fullmatch(reference):
         raise InputError(f"model: no such file or folder: {reference!r}")
     return reference, reference
+
+
+def fingerprints(folder: RunFolder, tokenizer_folder: str, stores: Iterable[Path]) -> dict[str, str]:
+    """Of what a run is made of, to be compared when it is resumed: config, tokenizer and data.
+
+    Args:
+        folder: of the run; its name ends with the digest of the config and of what lies upstream.
+        tokenizer_folder: a local folder, or a Hub id, which stands for itself.
+        stores: the folders of the token stores that are read; of large files both ends are taken.
+    """
+    tokenizer, data = Path(tokenizer_folder), hashlib.sha256()
+    for store in stores:
+        for file in sorted(store.iterdir()):
+            data.update(f"{file.name} {file.stat().st_size}\n".encode() + shards.head_and_tail(file))
+    return {
+        "config": folder.digest,
+        "tokenizer": _content(tokenizer) if tokenizer.is_dir() else tokenizer_folder,
+        "data": data.hexdigest()[:10],
+    }
 
 
 @functools.cache

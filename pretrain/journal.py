@@ -13,7 +13,7 @@ from pretrain.objectives import Metrics
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from pretrain.engine import Position
+    from pretrain.position import Position
 
 
 class Means:
@@ -83,16 +83,23 @@ class Journal:
 
     def write(self, position: "Position", measured: dict[str, float]) -> None:
         """Append a row: where the run stands and what was measured; hand it to the trackers."""
+        self._append(position, position.step, measured)
+        self.accelerator.log(measured, step=position.step)
+
+    def note(self, position: "Position", facts: dict[str, Any]) -> None:
+        """Append a row about the step that is being done, for people rather than trackers."""
+        self._append(position, position.step + 1, facts)
+
+    def _append(self, position: "Position", step: int, facts: dict[str, Any]) -> None:
         row = {
-            "step": position.step,
+            "step": step,
             "epoch": round(position.epochs, 4),
             "tokens": position.tokens,
             "seconds": round(position.seconds, 3),
-        } | measured
+        } | facts
         if self.stream is not None:
             self.stream.write(json.dumps(row) + "\n")
             self.stream.flush()
-        self.accelerator.log(measured, step=position.step)
 
     def close(self) -> None:
         """Take the bar away and close the file and the trackers."""

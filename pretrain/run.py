@@ -17,9 +17,10 @@ from pretrain import audits, sharded, start, telling
 from pretrain.batches import Epoch, few_lengths, steps_of
 from pretrain.config import PretrainConfig
 from pretrain.continued import longest_input, quiet_transformers
-from pretrain.engine import Training, describe, new_accelerator, on_device, part, prepared, train
-from pretrain.folders import find, run_folder, tokenizer_of
+from pretrain.engine import Training, on_device, part, train
+from pretrain.folders import find, fingerprints, run_folder, tokenizer_of
 from pretrain.heads import GENERATOR, WritingModel
+from pretrain.interruption import safe_point
 from pretrain.journal import Means, read_rows
 from pretrain.meter import whole_run
 from pretrain.models import pretraining_model, writing_model
@@ -27,6 +28,7 @@ from pretrain.objectives import OBJECTIVES, PretrainingObjective
 from pretrain.optimization import Duration, parse_phases
 from pretrain.randomness import key, permutation
 from pretrain.sequences import Encoding, SequenceEpoch, SequenceSource, targets_of
+from pretrain.setup import describe, new_accelerator, prepared
 from pretrain.speed import Paths
 from pretrain.store import TokenStore, prepare, store_folder
 from pretrain.streams import PassageSource, StreamSource
@@ -52,6 +54,12 @@ def run(config: PretrainConfig) -> RunFolder:
     if folder.finished:
         log.info("pretrain: %s is finished", folder.path)
         return folder
+    with folder.owned():
+        # Whoever held it a moment ago may have finished it.
+        return folder if folder.finished else _run(config, folder, lengths)
+
+
+def _run(config: PretrainConfig, folder: RunFolder, lengths: list[tuple[float, int]]) -> RunFolder:
     tokenizer_folder, tokenizer_digest = tokenizer_of(config)
     accelerator = new_accelerator(config.log_with, config.training, folder, as_dict(config))
     tokenizer = load_tokenizer(tokenizer_folder)
@@ -86,6 +94,7 @@ def run(config: PretrainConfig) -> RunFolder:
             optimization=config.optimizer,
             folder=folder,
             seed=config.seed,
+            fingerprints=fingerprints(folder, tokenizer_folder, [place.path / "store"]),
         ),
         "pretrain",
     )
@@ -237,6 +246,7 @@ def evaluate(
                         model, on_device(batch, accelerator.device) | {"totals": batch["counts"]}, carry
                     )
                 means.add(metrics)
+            safe_point(accelerator)
     measured = means.means(accelerator)
     return measured | {"loss": sum(weight * measured[name] for name, weight in objective.weights.items())}
 

@@ -228,11 +228,11 @@ def test_command_ends_on_an_input_error_with_one_line_and_status_two(capsys):
     assert captured.err.count("\n") == 1
 
 
-def test_interrupted_command_ends_with_status_130(capsys):
+def test_interrupted_command_ends_with_a_status_of_its_own(capsys):
     def interrupted() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(SystemExit) as caught:
         run_command(PROGRAM, interrupted)
-    assert caught.value.code == 130
+    assert caught.value.code == 75
     assert "interrupted" in capsys.readouterr().err

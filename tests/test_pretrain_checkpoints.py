@@ -92,7 +92,7 @@ def test_a_checkpoint_of_the_first_step_needs_no_optimizer_state(tmp_path):
 
 
 def test_the_manifest_has_sums_and_sizes_of_all_files(tmp_path):
-    place = saved(tmp_path, 1000, *trained(0), STATE)
+    place = saved(tmp_path, 1000, *trained(0), STATE | {"step": 1000})
     assert place.name == "step-00001000"
     manifest = json.loads((place / "manifest.json").read_text())
     assert set(manifest) == {file.name for file in place.iterdir()} - {"manifest.json"}

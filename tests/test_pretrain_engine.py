@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import filelock
 import pytest
 import yaml
 
@@ -229,14 +228,14 @@ def test_evaluations_are_spread_evenly_and_the_last_is_at_the_end(unbroken):
     assert evaluated == [4, 8, 12, 16]
 
 
-def test_a_second_process_in_the_same_run_folder_is_refused(shared, tmp_path):
+def test_a_second_process_in_the_same_run_folder_is_told_who_holds_it(shared, tmp_path):
     config = changed(small_run(shared), runs=str(tmp_path))
     folder = run_folder(config)
-    folder.path.mkdir(parents=True)
-    with filelock.FileLock(folder.path / ".lock"), pytest.raises(InputError, match="another process is training here"):
+    with folder.owned(), pytest.raises(InputError, match=rf"process {os.getpid()} on .* is at work here"):
         run(config)
     assert not folder.finished
     assert run(config).finished
+    assert not (folder.path / ".owner.json").exists()
 
 
 def test_an_error_in_the_middle_leaves_no_file_open(shared, tmp_path, monkeypatch):

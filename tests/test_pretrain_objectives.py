@@ -20,13 +20,13 @@ import pretrain.engine
 from configs.errors import InputError
 from pretrain import checkpoints
 from pretrain.batches import idle
-from pretrain.engine import Position
 from pretrain.folders import run_folder, tokenizer_of
 from pretrain.journal import read_rows
 from pretrain.meter import RATES
 from pretrain.models import pretraining_model, writing_model
 from pretrain.objectives import OBJECTIVES
 from pretrain.optimization import Duration
+from pretrain.position import Position
 from pretrain.run import run, sources
 from pretrain.sequences import Encoding, PackedPlan
 from pretrain.store import prepare, store_folder

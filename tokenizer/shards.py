@@ -210,9 +210,13 @@ def fingerprint(corpus: CorpusConfig) -> str:
             size = file.stat().st_size
             # The folder's name is content only where it is the label.
             label = file.parent.name if format_of(file, corpus, len(files)) == "text" else ""
-            state.update(f"{label}/{file.name} {size}\n".encode())
-            with file.open("rb") as stream:
-                state.update(stream.read(HEAD_AND_TAIL))
-                stream.seek(max(stream.tell(), size - HEAD_AND_TAIL))
-                state.update(stream.read(HEAD_AND_TAIL))
+            state.update(f"{label}/{file.name} {size}\n".encode() + head_and_tail(file))
     return state.hexdigest()[:10]
+
+
+def head_and_tail(file: Path) -> bytes:
+    """The first and last MiB of a file; all of it, where it is smaller than both."""
+    with file.open("rb") as stream:
+        head = stream.read(HEAD_AND_TAIL)
+        stream.seek(max(stream.tell(), file.stat().st_size - HEAD_AND_TAIL))
+        return head + stream.read(HEAD_AND_TAIL)

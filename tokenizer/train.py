@@ -46,6 +46,11 @@ def run(config: TokenizerConfig) -> RunFolder:
         log.info("tokenizer: %s is finished", folder.path)
         return folder
     next(corpus.read(config.corpus))
+    with folder.owned():
+        return folder if folder.finished else _run(config, folder)
+
+
+def _run(config: TokenizerConfig, folder: RunFolder) -> RunFolder:
     from tokenizer import audit
 
     folder.begin(config)

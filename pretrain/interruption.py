@@ -1,0 +1,98 @@
+"""SIGINT and SIGTERM as a wish that training grants at its next safe point: after the step, or inside an evaluation.
+
+The first signal asks for a checkpoint and the end; a second one ends the process at once.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Generator
+from types import FrameType
+
+import torch
+from accelerate import Accelerator
+
+from configs.errors import Interrupted
+from pretrain import heartbeat
+
+log = logging.getLogger(__name__)
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# A launcher hands on a signal that its whole group has received already.
+ECHO_SECONDS = 2.0
+
+
+class Wish:
+    """What the signals of this process have asked for."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.since = 0.0
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """The handler of the signals."""
+        now = time.monotonic()
+        if self.number is None:
+            self.number, self.since = number, now
+            os.write(2, b"\nsaving a checkpoint, then ending; once more to end at once\n")
+        elif "LOCAL_RANK" not in os.environ or now - self.since > ECHO_SECONDS:
+            os._exit(128 + number)
+
+
+_wish = Wish()
+
+
+@contextlib.contextmanager
+def granted() -> Generator[None]:
+    """Inside, signals are wishes that `safe_point` grants; handlers are those of before afterwards.
+
+    Only the main thread can hear signals; in another one nothing changes.
+    """
+    _wish.number = None
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _wish) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def wished() -> bool:
+    """Whether a signal has asked this process to end."""
+    return _wish.number is not None
+
+
+def grant() -> None:
+    """End what is being done.
+
+    Raises:
+        Interrupted: always.
+    """
+    raise Interrupted(_wish.number or signal.SIGTERM)
+
+
+def safe_point(accelerator: Accelerator) -> None:
+    """To be called by all processes alike where nothing would be lost: between steps, between batches of an evaluation.
+
+    Raises:
+        Interrupted: a signal has asked one of the processes to end.
+    """
+    heartbeat.beat()
+    asked = wished()
+    if accelerator.num_processes > 1:
+        flag = torch.tensor(float(asked), device=accelerator.device)
+        asked = bool(accelerator.reduce(flag, reduction="sum"))
+    if asked:
+        grant()
+
+
+def ignore_in_worker(number: int) -> None:
+    """Of a process that prepares batches: it ends when the training process does, not by a signal to the group."""
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)

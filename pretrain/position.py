@@ -1,0 +1,64 @@
+"""How far a run has come."""
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass
+class Position:
+    """How far a run has come: all that a checkpoint holds beside the tensors."""
+
+    step: int = 0
+    epoch: int = 0
+    step_in_epoch: int = 0
+    steps_in_epoch: int = 1
+    epochs_before: float = 0.0
+    """Epochs consumed before this one; a change of phase ends an epoch early."""
+    phase: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    """Spent on training steps; evaluations and checkpoints not counted."""
+    evaluated_step: int = -1
+    best: list[float] | None = None
+    """The best value of the chosen metric so far; of equal ones the lower loss wins."""
+    best_step: int | None = None
+    evaluations_without_gain: int = 0
+    evaluation_due: bool = False
+    """The step just done asks for an evaluation, which an interruption may put off."""
+    accumulation: int = 0
+    """Micro-batches a step, where memory did not suffice for as many as the config says."""
+    skipped_in_a_row: int = 0
+    """Steps that did not reach the weights, since the last one that did."""
+    skipped: int = 0
+    """All of them."""
+    loss_mean: float = 0.0
+    """Running mean of the loss of a step, to tell a spike from."""
+    loss_variance: float = 0.0
+    fingerprints: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Of what the run is made of: config, tokenizer, data."""
+    window: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    """Metrics since the last row of the journal, as sums and counts."""
+    precision: str = "no"
+    """accelerate's `mixed_precision`; not to be changed within a run."""
+    paths: str = ""
+    """The fast paths of `speed.py`; others give the same results but for rounding and the draws of dropout."""
+
+    @property
+    def epochs(self) -> float:
+        """Epochs consumed, with the fraction of the current one."""
+        return self.epochs_before + self.step_in_epoch / self.steps_in_epoch
+
+    def begin_epoch(self, consumed: float) -> None:
+        """Go on to the next epoch, so much of this one consumed."""
+        self.epochs_before += consumed
+        self.epoch, self.step_in_epoch = self.epoch + 1, 0
+
+    def facts(self) -> dict[str, Any]:
+        """What a run's result tells of its course."""
+        facts: dict[str, Any] = {"steps": self.step, "epochs": round(self.epochs, 4), "tokens": self.tokens}
+        facts["seconds"] = self.seconds
+        if self.best_step is not None:
+            facts["best_step"] = self.best_step
+        if self.skipped:
+            facts["skipped_steps"] = self.skipped
+        return facts
