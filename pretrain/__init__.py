@@ -17,7 +17,9 @@ Read in this order:
 - `speed.py`: which fast paths a run takes; `cpu_kernels.py`: attention and dropout on a CPU; `meter.py`: how fast
 - `sharded.py`: a model whose weights lie in parts on several devices
 - `objectives.py`: what a step minimises; `optimization.py`: AdamW, schedule, durations
-- `engine.py`: the training step; `checkpoints.py`, `journal.py`: what it keeps and what it tells
+- `setup.py`: how a training process is set up; `engine.py`: the training step; `position.py`, `checkpoints.py`,
+  `journal.py`: what it keeps and what it tells
+- `soundness.py`, `interruption.py`, `heartbeat.py`: numbers, signals and processes that would spoil a run
 - `duplicates.py`, `nsp_health.py`, `audits.py`: what to look at before a run
 - `run.py`, `__main__.py`: the command; `prepare.py`: its token store beforehand
 - `scoring.py`, `minimal_pairs.py`, `probe.py`: asking a model what it has learned; `telling.py`, `sample.py`: what a

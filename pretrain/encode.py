@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from configs.run_folder import flush
 from tokenizer import corpus, sentences
 from tokenizer.config import CorpusConfig
+from tokenizer.quarantine import Quarantine
 from tokenizer.shards import Shard
 
 if TYPE_CHECKING:
@@ -54,7 +56,10 @@ def encode_shard(task: ShardTask) -> str:
     tokenizer = _tokenizer(task.tokenizer_file)
     schema = pyarrow.ipc.read_schema(pyarrow.py_buffer(task.schema))
     staged = target.with_name(f".{target.name}.{os.getpid()}")
-    documents = (document for part in task.shard for document in corpus.read_part(part, task.corpus, task.labelled))
+    aside = Quarantine(task.corpus.maximum_set_aside)
+    documents = (
+        document for part in task.shard for document in corpus.read_part(part, task.corpus, task.labelled, aside)
+    )
     # With a bound there is one shard.
     documents = itertools.islice(documents, task.corpus.maximum_documents)
     with pyarrow.OSFile(str(staged), "wb") as sink, pyarrow.ipc.new_stream(sink, schema) as writer:
@@ -62,10 +67,15 @@ def encode_shard(task: ShardTask) -> str:
             encoded = _encoded(batch, tokenizer, task)
             if encoded:
                 writer.write_batch(_record_batch(encoded, schema))
-    with staged.open("rb") as stream:
-        os.fsync(stream.fileno())
+    flush(staged)
+    aside.write(quarantine_of(target))
     staged.rename(target)
     return task.target
+
+
+def quarantine_of(target: Path) -> Path:
+    """Where the rows are listed that a shard set aside."""
+    return target.parent.parent / "quarantine" / f"{target.stem}.jsonl"
 
 
 @functools.lru_cache(maxsize=2)

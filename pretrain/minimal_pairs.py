@@ -17,6 +17,7 @@ from configs.errors import InputError, run_command
 from configs.run_folder import write_atomically
 from configs.terminal import show_progress_lines
 from tokenizer.formats import Part, read_jsonl
+from tokenizer.quarantine import RowError
 
 PROGRAM = "python -m pretrain.minimal_pairs"
 KEYS = ("sentence_good", "sentence_bad", "UID")
@@ -41,6 +42,8 @@ def read(file: Path) -> list[MinimalPair]:
     """
     pairs = []
     for row, place in read_jsonl(Part(str(file), "jsonl"), "utf-8"):
+        if isinstance(row, RowError):
+            raise InputError(f"{place}: {row}")
         for key in KEYS:
             if not isinstance(row.get(key), str) or not row[key].strip():
                 raise InputError(f"{place}: `{key}` is missing or no text")

@@ -22,9 +22,10 @@ from configs.processes import side_by_side
 from configs.run_folder import RunFolder, outside_digest, write_atomically
 from configs.terminal import progress
 from pretrain.config import PreparationConfig
-from pretrain.encode import ShardTask, encode_shard, features, id_type
-from tokenizer import corpus, sentences, shards
+from pretrain.encode import ShardTask, encode_shard, features, id_type, quarantine_of
+from tokenizer import corpus, quarantine, sentences, shards
 from tokenizer.config import CorpusConfig
+from tokenizer.quarantine import Quarantine
 from tokenizer.train import load as load_tokenizer
 
 log = logging.getLogger(__name__)
@@ -162,7 +163,15 @@ def _build(
         pass
     for left_over in store.glob(".data-*"):
         left_over.unlink()
-    totals = _totals([store / name for name in names])
+    aside = Quarantine(source.maximum_set_aside)
+    for name in names:
+        aside.add(quarantine_of(store / name))
+    aside.check()
+    aside.write(folder.path / quarantine.FILE)
+    if aside.set_aside:
+        listed = folder.path / quarantine.FILE
+        log.warning("tokens: %d of %d rows set aside: %s", len(aside.set_aside), aside.rows, listed)
+    totals = aside.counts() | _totals([store / name for name in names])
     if not totals["tokens"]:
         raise InputError(f"corpus.source: {source.source!r} holds no token")
     _describe_as_dataset(store, names, columns)

@@ -67,6 +67,9 @@ def test_ids_read_back_equal_those_of_encoding_each_sentence(
     flat = [ids for document in expected for ids in document]
     counts = np.bincount(np.concatenate(flat))
     assert place.result() == {
+        "rows": len(expected),
+        "empty_rows": 0,
+        "set_aside_rows": 0,
         "documents": len(expected),
         "sentences": len(flat),
         "one_sentence_documents": sum(len(document) == 1 for document in expected),

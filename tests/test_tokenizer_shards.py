@@ -71,7 +71,7 @@ def test_a_row_of_a_later_shard_is_named_by_its_line_in_the_file(tmp_path, fine)
     with pytest.raises(InputError, match=r"a\.jsonl:24: column 'text' holds int"):
         texts_of(CorpusConfig(source=str(tmp_path / "a.jsonl")))
     (tmp_path / "a.jsonl").write_bytes("\n".join(rows[:23]).encode() + b'\n{"text": "\xff"}\n')
-    with pytest.raises(InputError, match=r"a\.jsonl: after line 2[0-3]: byte 0xff is not utf-8"):
+    with pytest.raises(InputError, match=r"a\.jsonl:24: byte 0xff is not utf-8"):
         texts_of(CorpusConfig(source=str(tmp_path / "a.jsonl")))
 
 

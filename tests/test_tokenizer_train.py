@@ -150,10 +150,11 @@ def test_run_leaves_a_finished_folder_that_loads(finished):
     _, runs, folder = finished
     assert folder.finished
     assert folder.path.parent == Path(runs) / "tokenizer"
-    assert sorted(file.name for file in folder.path.iterdir()) == [
+    assert sorted(file.name for file in folder.path.glob("[!.]*")) == [
         "config.yaml",
         "environment.json",
         "model",
+        "quarantine.jsonl",
         "result.json",
     ]
     report = folder.result()

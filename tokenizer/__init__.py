@@ -6,7 +6,7 @@ Read in this order:
 
 - `config.py`: every key of a corpus and of a tokenizer
 - `shards.py`: a corpus → parts that can be read side by side; `formats.py`: parts → rows; `corpus.py`: rows → clean
-  documents; `sentences.py`: documents → sentences
+  documents; `quarantine.py`: rows that cannot be used; `sentences.py`: documents → sentences
 - `sample_world.py`, `sample.py`: the made-up reviews that need no network and no data
 - `algorithms.py`: documents → a vocabulary; `extend.py`: words added to one; `words.py`: which entries begin a word
 - `train.py`: a tokenizer run; `audit.py`: what came of it

@@ -43,12 +43,16 @@ class CorpusConfig:
     """Take each line of a text for one sentence, and split nothing else."""
     maximum_sentence_characters: int = 600
     """A longer sentence is cut at a space below this length (reviews without full stops)."""
+    maximum_set_aside: float = outside_digest(0.01)
+    """Rows that cannot be used are set aside, with their place and the reason, in `quarantine.jsonl`; where they are a
+    larger share than this, the run stops."""
     maximum_documents: int | None = None
     """Read only so many documents, for trials."""
 
     def __post_init__(self) -> None:
         """Refuse lengths below one."""
         require_at_least(1, corpus_maximum_sentence_characters=self.maximum_sentence_characters)
+        require_between(0, 1, **{"corpus.maximum_set_aside": self.maximum_set_aside})
         if self.maximum_documents is not None:
             require_at_least(1, corpus_maximum_documents=self.maximum_documents)
 

@@ -1,8 +1,10 @@
 """Files → rows, one reader a format, all of them streams that can begin in the middle of a file.
 
-A row is `(columns, place)`: a dict from column name to value, and the file and line for error messages.
+A row is `(columns, place)`: a dict from column name to value, and the file and line for messages. In place of the
+columns of a row that cannot be read stands the `RowError` that says why.
 """
 
+import codecs
 import csv
 import io
 import json
@@ -13,6 +15,7 @@ from typing import IO, Any, NamedTuple
 
 from configs.errors import InputError
 from tokenizer import sample
+from tokenizer.quarantine import RowError, decoded
 
 
 class Part(NamedTuple):
@@ -47,13 +50,14 @@ class Place(NamedTuple):
         return self.line + _lines_before(Path(self.part.source), self.part.begin)
 
 
-Row = tuple[dict[str, Any], Place | str]
+Row = tuple[dict[str, Any] | RowError, Place | str]
 Reader = Callable[[Part, str], Iterator[Row]]
 
 
 def read_text(part: Part, encoding: str) -> Iterator[Row]:
     """One document a file, labelled by the folder it lies in (the layout of aclImdb)."""
-    yield {"text": "".join(_lines(part, encoding)), "label": Path(part.source).parent.name}, part.source
+    columns = {"label": Path(part.source).parent.name}
+    yield _of("".join(_lines(part, encoding)), encoding, lambda text: columns | {"text": text}), part.source
 
 
 def read_blocks(part: Part, encoding: str) -> Iterator[Row]:
@@ -65,28 +69,40 @@ def read_blocks(part: Part, encoding: str) -> Iterator[Row]:
             start = start if block else number
             block.append(line)
         elif block:
-            yield {"text": "".join(block)}, Place(part, start)
+            yield _of("".join(block), encoding, _as_text), Place(part, start)
             block = []
     if block:
-        yield {"text": "".join(block)}, Place(part, start)
+        yield _of("".join(block), encoding, _as_text), Place(part, start)
+
+
+def _of(raw: str, encoding: str, columns: Callable[[str], dict[str, Any]]) -> dict[str, Any] | RowError:
+    """The columns that a raw text holds, or why it cannot be read."""
+    try:
+        return columns(decoded(raw, encoding))
+    except RowError as error:
+        return error
+
+
+def _as_text(text: str) -> dict[str, Any]:
+    return {"text": text}
 
 
 def read_jsonl(part: Part, encoding: str) -> Iterator[Row]:
-    """One JSON object a line.
-
-    Raises:
-        InputError: a line is no JSON object.
-    """
+    """One JSON object a line."""
     for number, line in enumerate(_lines(part, encoding), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{Place(part, number)}: not JSON ({error.msg}); mend or remove the line") from None
-        if not isinstance(row, dict):
-            raise InputError(f"{Place(part, number)}: expected a JSON object, found {type(row).__name__}")
-        yield row, Place(part, number)
+        if line.strip():
+            yield _of(line, encoding, _as_json), Place(part, number)
+
+
+def _as_json(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = getattr(error, "msg", str(error))
+        raise RowError(f"not JSON ({reason}); mend or remove the line") from None
+    if not isinstance(row, dict):
+        raise RowError(f"expected a JSON object, found {type(row).__name__}")
+    return row
 
 
 def read_csv(part: Part, encoding: str) -> Iterator[Row]:
@@ -100,23 +116,37 @@ def read_tsv(part: Part, encoding: str) -> Iterator[Row]:
 
 
 def _read_table(part: Part, encoding: str, delimiter: str) -> Iterator[Row]:
+    """The rows below a header.
+
+    Raises:
+        InputError: a quote is opened and not closed, so that rows cannot be told apart any more.
+    """
     csv.field_size_limit(sys.maxsize)
-    file = part.source
     lines = csv.reader(_lines(part, encoding), delimiter=delimiter, strict=True)
     header: list[str] | None = None
-    try:
-        for cells in lines:
+    while True:
+        try:
+            cells = next(lines, None)
+            row: dict[str, Any] | RowError
+            if cells is None:
+                return
             if header is None:
                 header = [cell.strip() for cell in cells]
-            elif len(cells) == len(header):
-                yield dict(zip(header, cells, strict=True)), f"{file}:{lines.line_num}"
-            elif cells:
-                raise InputError(
-                    f"{file}:{lines.line_num}: {len(cells)} columns where the header has {len(header)}; "
-                    "quote texts that hold the separator"
-                )
-    except csv.Error as error:
-        raise InputError(f"{file}:{lines.line_num}: not readable as CSV ({error})") from None
+                continue
+            if not cells:
+                continue
+            row = _of("\n".join(cells), encoding, lambda _, cells=cells, header=header: _as_columns(cells, header))
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                raise InputError(f"{part.source}:{lines.line_num}: not readable as CSV ({error})") from None
+            row = RowError(f"not readable as CSV ({error})")
+        yield row, f"{part.source}:{lines.line_num}"
+
+
+def _as_columns(cells: list[str], header: list[str]) -> dict[str, str]:
+    if len(cells) != len(header):
+        raise RowError(f"{len(cells)} columns where the header has {len(header)}; quote texts that hold the separator")
+    return dict(zip(header, cells, strict=True))
 
 
 def read_parquet(part: Part, encoding: str) -> Iterator[Row]:
@@ -200,7 +230,17 @@ def _text(stream: IO[bytes], part: Part, encoding: str) -> io.TextIOWrapper:
     """The bytes of a part as text."""
     stream.seek(part.begin)
     raw = stream if part.end is None else io.BufferedReader(_Bounded(stream, part.end - part.begin))
-    return io.TextIOWrapper(raw, encoding=encoding, newline="")
+    # Where a line end is one byte, what cannot be decoded costs its row alone.
+    errors = "surrogateescape" if line_end_is_one_byte(encoding) else "strict"
+    return io.TextIOWrapper(raw, encoding=encoding, newline="", errors=errors)
+
+
+def line_end_is_one_byte(encoding: str) -> bool:
+    """Whether a file in this encoding can be cut behind the byte of a line end."""
+    try:
+        return codecs.encode("\n", encoding) == b"\n" and not encoding.lower().replace("_", "-").startswith("utf-7")
+    except LookupError:
+        return False
 
 
 class _Bounded(io.RawIOBase):

@@ -5,7 +5,6 @@ one part (a quoted line end cannot be told from the end of a row without reading
 an encoding where a line end has more than one byte.
 """
 
-import codecs
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
@@ -89,7 +88,7 @@ def _file_parts(file: Path, kind: str, encoding: str, step: int) -> Iterator[Siz
     size = file.stat().st_size
     if kind == "parquet":
         yield from _row_groups(file)
-    elif kind in BOUNDARIES and size > step and _line_end_is_one_byte(encoding):
+    elif kind in BOUNDARIES and size > step and formats.line_end_is_one_byte(encoding):
         begin = 0
         while begin < size:
             end = boundary(file, begin + step, BOUNDARIES[kind])
@@ -129,13 +128,6 @@ def boundary(file: Path, position: int, mark: re.Pattern[bytes]) -> int:
             if position + len(data) >= size:
                 break
     return size
-
-
-def _line_end_is_one_byte(encoding: str) -> bool:
-    try:
-        return codecs.encode("\n", encoding) == b"\n" and not encoding.lower().replace("_", "-").startswith("utf-7")
-    except LookupError:
-        return False
 
 
 def format_of(file: Path, corpus: CorpusConfig, file_count: int) -> str:

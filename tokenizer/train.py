@@ -4,16 +4,18 @@ import hashlib
 import itertools
 import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.command_line import load as load_config
 from configs.errors import InputError
 from configs.run_folder import RunFolder
-from tokenizer import corpus, shards
+from tokenizer import corpus, quarantine, shards
 from tokenizer.algorithms import train
 from tokenizer.config import TokenizerConfig
 from tokenizer.extend import extend
+from tokenizer.quarantine import Quarantine
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -53,20 +55,28 @@ def run(config: TokenizerConfig) -> RunFolder:
 def _run(config: TokenizerConfig, folder: RunFolder) -> RunFolder:
     from tokenizer import audit
 
+    asides: list[Quarantine] = []
+
+    def texts() -> Iterator[str]:
+        # The corpus may be read several times; every reading finds the same.
+        asides.append(Quarantine(config.corpus.maximum_set_aside))
+        return (document.text for document in corpus.read(config.corpus, quarantine=asides[-1]))
+
     folder.begin(config)
     if config.base is None:
         log.info("tokenizer: training %s into %s", config.model, folder.path)
-        trained = train(config, lambda: (document.text for document in corpus.read(config.corpus)))
+        trained = train(config, texts)
         save(trained, config, folder.model)
     else:
         extended: Any = load(find(config.base, config.runs)[0])
-        words = extend(extended, (document.text for document in corpus.read(config.corpus)), config.added_words)
+        words = extend(extended, texts(), config.added_words)
         log.info("tokenizer: %d words added to %s: %s …", len(words), config.base, ", ".join(words[:10]))
         extended.save_pretrained(folder.model)
         trained = extended.backend_tokenizer
-    texts = [document.text for document in itertools.islice(corpus.read(config.corpus), AUDITED_DOCUMENTS)]
-    report = audit.audit(trained, folder.model, texts)
-    folder.finish(report)
+    audited = [document.text for document in itertools.islice(corpus.read(config.corpus), AUDITED_DOCUMENTS)]
+    report = audit.audit(trained, folder.model, audited)
+    asides[0].write(folder.path / quarantine.FILE)
+    folder.finish(report | asides[0].counts())
     log.info("%s", audit.described(report))
     return folder
 
