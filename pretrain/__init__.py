@@ -11,7 +11,8 @@ Read in this order:
 - `randomness.py`, `masking.py`: stateless random numbers, and which tokens they hide
 - `sequences.py`: plans + masks → tensors; `streams.py`: text as recurrent models read it; `batches.py`: samples →
   batches, whatever they are
-- `heads.py`: what pretraining puts on an encoder; `continued.py`: going on from a checkpoint
+- `heads.py`: what pretraining puts on an encoder; `continued.py`: going on from a checkpoint; `trust.py`: what may
+  happen when one is loaded
 - `models.py`: the one place that names the models; `start.py`: a better start
 - `configuration_recurrent.py`, `modeling_recurrent.py`, `modeling_writing.py`: RNN, GRU and LSTM that read and write
 - `speed.py`: which fast paths a run takes; `cpu_kernels.py`: attention and dropout on a CPU; `meter.py`: how fast

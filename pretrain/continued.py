@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, BertForPreTraining, E
 from configs.errors import InputError
 from pretrain.heads import GENERATOR, MaskedLanguageModel, PairModel, ReplacedTokenModel
 from pretrain.model_config import EncoderConfig
+from pretrain.trust import SAFE, SAFE_WEIGHTS, allowed
 from tokenizer.train import load as load_tokenizer
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def model(objective: str, config: EncoderConfig, tokenizer: Any, checkpoint: str
         InputError: the checkpoint cannot be loaded, or is not of the right kind.
     """
     try:
-        described = AutoConfig.from_pretrained(checkpoint)
+        described = AutoConfig.from_pretrained(checkpoint, **allowed(config.trust_remote_code))
         needed = {"mlm_nsp": "bert", "mlm_sop": "bert", "rtd": "electra"}.get(objective)
         if needed is not None and described.model_type != needed:
             raise InputError(
@@ -44,7 +45,7 @@ def model(objective: str, config: EncoderConfig, tokenizer: Any, checkpoint: str
             )
         set_dropout(described, config.dropout)
         kinds = {"mlm": AutoModelForMaskedLM, "rtd": ElectraForPreTraining}
-        parts: list[Any] = [_loaded(kinds.get(objective, BertForPreTraining), checkpoint, described)]
+        parts: list[Any] = [_loaded(kinds.get(objective, BertForPreTraining), checkpoint, described, config)]
         if objective == "rtd":
             parts.append(_generator(checkpoint, described, config))
     except (OSError, ValueError, KeyError) as error:
@@ -59,8 +60,9 @@ def model(objective: str, config: EncoderConfig, tokenizer: Any, checkpoint: str
     return heads.get(objective, PairModel)(*parts)
 
 
-def _loaded(kind: Any, checkpoint: str, described: Any) -> Any:
-    loaded, info = kind.from_pretrained(checkpoint, config=described, dtype=torch.float32, output_loading_info=True)
+def _loaded(kind: Any, checkpoint: str, described: Any, config: EncoderConfig) -> Any:
+    options = SAFE_WEIGHTS | allowed(config.trust_remote_code) | {"dtype": torch.float32, "output_loading_info": True}
+    loaded, info = kind.from_pretrained(checkpoint, config=described, **options)
     fresh = sorted({name.rsplit(".", 1)[0] for name in info["missing_keys"]})
     if fresh:
         log.info("model: %s has no weights for %s; these start afresh", checkpoint, ", ".join(fresh))
@@ -70,9 +72,10 @@ def _loaded(kind: Any, checkpoint: str, described: Any) -> Any:
 def _generator(checkpoint: str, described: Any, config: EncoderConfig) -> ElectraForMaskedLM:
     """The generator saved within a checkpoint of ours, or a fresh one."""
     try:
-        its_own = AutoConfig.from_pretrained(checkpoint, subfolder=GENERATOR)
+        its_own = AutoConfig.from_pretrained(checkpoint, subfolder=GENERATOR, **SAFE)
         set_dropout(its_own, config.dropout)
-        return ElectraForMaskedLM.from_pretrained(checkpoint, subfolder=GENERATOR, config=its_own, dtype=torch.float32)
+        options = SAFE_WEIGHTS | {"subfolder": GENERATOR, "dtype": torch.float32}
+        return ElectraForMaskedLM.from_pretrained(checkpoint, config=its_own, **options)
     except (OSError, ValueError):
         log.info("model: %s comes without its generator; a new one starts afresh", checkpoint)
     narrow = type(described).from_dict(described.to_dict())

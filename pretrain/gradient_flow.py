@@ -248,6 +248,7 @@ def trained_flows(config: GradientFlowConfig) -> list[Flow]:
     from pretrain import models
     from pretrain.continued import quiet_transformers
     from pretrain.folders import find
+    from pretrain.trust import SAFE, SAFE_WEIGHTS
 
     flows = []
     generator = torch.Generator().manual_seed(config.seed)
@@ -255,8 +256,8 @@ def trained_flows(config: GradientFlowConfig) -> list[Flow]:
         folder, _ = find(reference, config.runs)
         name = Path(folder).parent.name if Path(folder).name == "model" else Path(folder).name
         with quiet_transformers():
-            described = AutoConfig.from_pretrained(folder)
-            model: Any = AutoModel.from_pretrained(folder).eval()
+            described = AutoConfig.from_pretrained(folder, **SAFE)
+            model: Any = AutoModel.from_pretrained(folder, **SAFE_WEIGHTS).eval()
         ids = torch.randint(5, described.vocab_size, (config.sequences, config.length), generator=generator)
         if isinstance(described, models.RecurrentConfig):
             layer = model.layers[0].forward_cell

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from configs.run_folder import outside_digest
+from pretrain.trust import check_commit
 from tokenizer.config import require_at_least, require_between
 
 Cell = Literal["rnn", "gru", "lstm"]
@@ -84,9 +85,13 @@ class EncoderConfig:
     """Continue this checkpoint, a pretraining run's YAML file or folder, any folder with a `config.json`, or a Hub id,
     with its sizes and its own tokenizer; of the keys here, only `dropout` is applied to it. Recognised by what lies
     there, not by this path."""
+    trust_remote_code: str | None = None
+    """Of a Hub id: run the Python code that the repository carries, as of this commit (40 hexadecimal digits) and of no
+    other; null runs none."""
 
     def __post_init__(self) -> None:
         """Refuse what no encoder can have."""
+        check_commit(self.trust_remote_code)
         require_between(0, 0.9, dropout=self.dropout)
         require_between(0.01, 1, generator_share=self.generator_share)
 
@@ -124,9 +129,13 @@ class ClassifierConfig:
     what the last state attends to by dot products (`attention`)."""
     longest_word_sequence: int = 1
     """Of `bag-of-words`: words in the longest sequence that counts as a feature; 2 adds pairs of neighbours."""
+    trust_remote_code: str | None = None
+    """Of a Hub id: run the Python code that the repository carries, as of this commit (40 hexadecimal digits) and of no
+    other; null runs none."""
 
     def __post_init__(self) -> None:
         """Refuse sizes below one."""
+        check_commit(self.trust_remote_code)
         require_at_least(
             1,
             embedding_size=self.embedding_size,

@@ -27,6 +27,7 @@ from pretrain.heads import MaskedLanguageModel, PairModel, ReplacedTokenModel
 from pretrain.model_config import RECURRENT, SCRATCH, ClassifierConfig, EncoderConfig, LanguageModelConfig, stage_of
 from pretrain.modeling_recurrent import RecurrentForSequenceClassification, RecurrentModel
 from pretrain.modeling_writing import RecurrentForCausalLM, RecurrentForSequenceToSequence
+from pretrain.trust import SAFE_WEIGHTS, allowed
 
 AutoConfig.register(RecurrentConfig.model_type, RecurrentConfig)
 AutoModel.register(RecurrentConfig, RecurrentModel)
@@ -152,14 +153,17 @@ def classifier(
         if config.name in RECURRENT:
             return RecurrentForSequenceClassification(recurrent_config(config, tokenizer, labels))
         try:
-            described = AutoConfig.from_pretrained(checkpoint, **labels)
+            described = AutoConfig.from_pretrained(checkpoint, **labels, **allowed(config.trust_remote_code))
             set_dropout(described, config.dropout)
             if isinstance(described, RecurrentConfig):
                 described.update(of_recurrence(config))
             if config.name.endswith(SCRATCH) and stage_of(config.name):
                 return AutoModelForSequenceClassification.from_config(described)
             model = AutoModelForSequenceClassification.from_pretrained(
-                checkpoint, config=described, ignore_mismatched_sizes=True
+                checkpoint,
+                config=described,
+                ignore_mismatched_sizes=True,
+                **SAFE_WEIGHTS | allowed(config.trust_remote_code),
             )
             if config.fresh_layers and not isinstance(described, RecurrentConfig):
                 refresh(model, AutoModelForSequenceClassification.from_config(described), config.fresh_layers)

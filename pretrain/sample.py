@@ -119,15 +119,18 @@ def loaded(reference: str, kinds: Sequence[str], runs: str, needed: str) -> tupl
     from pretrain import models
     from pretrain.continued import quiet_transformers
     from pretrain.folders import find
+    from pretrain.trust import SAFE, SAFE_WEIGHTS
     from tokenizer.train import load_any
 
     folder, _ = find(reference, runs)
     with quiet_transformers():
         try:
-            name = next(iter(AutoConfig.from_pretrained(folder).architectures or []), "model of an unknown kind")
+            name = next(
+                iter(AutoConfig.from_pretrained(folder, **SAFE).architectures or []), "model of an unknown kind"
+            )
             if name not in kinds:
                 raise InputError(f"model: {reference!r} is a {name}, {needed}")
-            model: Any = getattr(models, name).from_pretrained(folder)
+            model: Any = getattr(models, name).from_pretrained(folder, **SAFE_WEIGHTS)
         except (OSError, ValueError, KeyError) as error:
             if isinstance(error, InputError):
                 raise

@@ -15,6 +15,7 @@ from configs.errors import InputError
 from pretrain.continued import longest_input, quiet_transformers
 from pretrain.folders import find
 from pretrain.heads import MaskedLanguageModel
+from pretrain.trust import SAFE, SAFE_WEIGHTS
 from tokenizer.train import load_any
 
 
@@ -47,10 +48,10 @@ def load(reference: str, runs: str = "runs") -> LanguageModel:
     folder, _ = find(reference, runs)
     with quiet_transformers():
         try:
-            described = AutoConfig.from_pretrained(folder)
+            described = AutoConfig.from_pretrained(folder, **SAFE)
             causal = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in described.architectures or [])
             kind: Any = AutoModelForCausalLM if causal else AutoModelForMaskedLM
-            model, info = kind.from_pretrained(folder, output_loading_info=True)
+            model, info = kind.from_pretrained(folder, output_loading_info=True, **SAFE_WEIGHTS)
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"model: {reference!r} cannot be loaded: {' '.join(str(error).split())}") from None
     if info["missing_keys"]:
@@ -181,11 +182,11 @@ def relation(reference: str, first: str, second: str, runs: str = "runs") -> tup
     folder, _ = find(reference, runs)
     with quiet_transformers():
         try:
-            described = AutoConfig.from_pretrained(folder)
+            described = AutoConfig.from_pretrained(folder, **SAFE)
             if described.model_type != "bert":
                 raise InputError(f"model: {reference!r} is a {described.model_type} model, which knows no pairs")
             kind: Any = BertForPreTraining
-            model, info = kind.from_pretrained(folder, output_loading_info=True)
+            model, info = kind.from_pretrained(folder, output_loading_info=True, **SAFE_WEIGHTS)
         except (OSError, KeyError) as error:
             raise InputError(f"model: {reference!r} cannot be loaded: {' '.join(str(error).split())}") from None
     if any(name.startswith("cls.seq_relationship") for name in info["missing_keys"]):

@@ -30,7 +30,7 @@ def audit(trained: "Tokenizer", folder: Path, texts: Sequence[str]) -> dict[str,
     encodings = trained.encode_batch_fast(list(texts), add_special_tokens=False)
     ids = [encoding.ids for encoding in encodings]
     # The folder carries the truncation length of the model; the audit compares whole texts.
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     loaded = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
     for text, mine, reloaded in zip(texts, ids, loaded, strict=True):
         if mine != list(reloaded):
