@@ -74,8 +74,9 @@ def _generator(checkpoint: str, described: Any, config: EncoderConfig) -> Electr
     try:
         its_own = AutoConfig.from_pretrained(checkpoint, subfolder=GENERATOR, **SAFE)
         set_dropout(its_own, config.dropout)
-        options = SAFE_WEIGHTS | {"subfolder": GENERATOR, "dtype": torch.float32}
-        return ElectraForMaskedLM.from_pretrained(checkpoint, config=its_own, **options)
+        options: dict[str, Any] = SAFE_WEIGHTS | {"subfolder": GENERATOR, "dtype": torch.float32}
+        kind: Any = ElectraForMaskedLM
+        return kind.from_pretrained(checkpoint, config=its_own, **options)
     except (OSError, ValueError):
         log.info("model: %s comes without its generator; a new one starts afresh", checkpoint)
     narrow = type(described).from_dict(described.to_dict())
