@@ -3,7 +3,7 @@ PYTHON ?= python3
 INSTALLED := .venv/.installed
 RUN := .venv/bin/python
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench faults clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -22,6 +22,9 @@ check: $(INSTALLED) ## style and types
 bench: $(INSTALLED) ## measure speed against the alternatives, write docs/performance.md: make bench DATA=DIR (DIR/imdb/*.parquet)
 	@test -n "$(DATA)" || { echo "make bench DATA=DIR, where DIR/imdb/ holds train.parquet and unsupervised.parquet"; exit 1; }
 	$(RUN) -m benchmarks --data_folder "$(DATA)"
+
+faults: $(INSTALLED) ## kill, cut and spoil at full size, write docs/reliability.md (half an hour)
+	$(RUN) -m tests.faults
 
 clean: ## delete what the targets made, runs included
 	rm -rf .venv runs build *.egg-info .pytest_cache .ruff_cache .hypothesis

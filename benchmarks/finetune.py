@@ -149,7 +149,9 @@ def peer(config: FinetuneBenchmarkConfig, model: str, tokenizer: str, folder: Pa
         return padded_loop(plain, rows, config.steps[model], config.batch_size)
     from transformers import BertForSequenceClassification
 
-    bert = BertForSequenceClassification.from_pretrained(Path(config.runs) / f"untrained-{model}")
+    from pretrain.trust import SAFE_WEIGHTS
+
+    bert = BertForSequenceClassification.from_pretrained(Path(config.runs) / f"untrained-{model}", **SAFE_WEIGHTS)
     return trainer(bert, rows, {"input_ids": 0, "attention_mask": 0}, config.steps[model], config.batch_size)
 
 

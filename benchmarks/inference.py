@@ -77,6 +77,7 @@ def texts_per_second(config: InferenceBenchmarkConfig, model: str, side: str) ->
     from finetune.tasks import for_evaluation
     from pretrain import speed
     from pretrain.models import classifier
+    from pretrain.trust import SAFE_WEIGHTS
     from tokenizer.train import load as load_tokenizer
 
     same = FinetuneBenchmarkConfig(config.data_folder, runs=config.runs)
@@ -89,7 +90,7 @@ def texts_per_second(config: InferenceBenchmarkConfig, model: str, side: str) ->
     if model == "bilstm":
         made: Any = classifier(recipe.model, "", loaded, ["no", "yes"], seed=0)
     else:
-        made = AutoModelForSequenceClassification.from_pretrained(untrained(same, model, tokenizer))
+        made = AutoModelForSequenceClassification.from_pretrained(untrained(same, model, tokenizer), **SAFE_WEIGHTS)
     speed.set_threads(None)
     if side == "ours":
         speed.apply(speed.choose(recipe.training.speed, speed.this_machine(), work(made)), made)

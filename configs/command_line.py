@@ -123,7 +123,14 @@ def check_keys(config_class: type, file: Path) -> bool:
         InputError: names file, line and key, and the nearest valid name; or the file cannot be read as YAML.
     """
     try:
-        node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        text = file.read_text(encoding="utf-8")
+        # An alias of an alias of an alias … may stand for more than any memory holds.
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise InputError(
+                    f"--config {file}: aliases such as `*{event.anchor}` are not read; write the value out"
+                )
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
     except FileNotFoundError:
         raise InputError(f"--config {file}: no such file") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -3,7 +3,7 @@
 Shapes: B sequences of a micro-batch.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 import numpy as np
@@ -145,10 +145,10 @@ def steps_of(
     accumulation: int,
     workers: int,
     begin_worker: Callable[[int], None] | None = None,
-) -> Iterator[list[Batch]]:
+) -> Generator[list[Batch]]:
     """The micro-batches of each step of an epoch, from step `first` on; nothing before it is prepared."""
     dataset = MicroBatches(epoch, rank, world_size, accumulation)
-    return iter(
+    found: Any = iter(
         torch.utils.data.DataLoader(
             dataset,
             batch_size=None,
@@ -158,3 +158,9 @@ def steps_of(
             pin_memory=torch.cuda.is_available(),
         )
     )
+    try:
+        yield from found
+    finally:
+        # Otherwise left to the garbage collector, which a traceback keeps from it.
+        if workers:
+            found._shutdown_workers()

@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, BertForPreTraining, E
 from configs.errors import InputError
 from pretrain.heads import GENERATOR, MaskedLanguageModel, PairModel, ReplacedTokenModel
 from pretrain.model_config import EncoderConfig
-from pretrain.trust import SAFE, SAFE_WEIGHTS, allowed
+from pretrain.trust import SAFE, SAFE_WEIGHTS, UNREADABLE, allowed
 from tokenizer.train import load as load_tokenizer
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def model(objective: str, config: EncoderConfig, tokenizer: Any, checkpoint: str
         parts: list[Any] = [_loaded(kinds.get(objective, BertForPreTraining), checkpoint, described, config)]
         if objective == "rtd":
             parts.append(_generator(checkpoint, described, config))
-    except (OSError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"model.init_from: {checkpoint!r} cannot be loaded: {' '.join(str(error).split())}") from None
@@ -77,7 +77,7 @@ def _generator(checkpoint: str, described: Any, config: EncoderConfig) -> Electr
         options: dict[str, Any] = SAFE_WEIGHTS | {"subfolder": GENERATOR, "dtype": torch.float32}
         kind: Any = ElectraForMaskedLM
         return kind.from_pretrained(checkpoint, config=its_own, **options)
-    except (OSError, ValueError):
+    except UNREADABLE:
         log.info("model: %s comes without its generator; a new one starts afresh", checkpoint)
     narrow = type(described).from_dict(described.to_dict())
     heads = max(1, round(config.generator_share * described.num_attention_heads))

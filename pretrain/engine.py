@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,8 @@ class Training:
     """Of config, tokenizer and data: a run goes on from a checkpoint that was made of the same."""
     carry: Any = None
     """What the objective keeps between steps."""
+    batches: Generator[tuple[np.ndarray, list[Batch]]] = dataclasses.field(default_factory=lambda: (_ for _ in ()))
+    """The samples of each step to come, and its micro-batches."""
     saved_step: int | None = None
     """The step of the newest checkpoint."""
 
@@ -78,12 +80,14 @@ def train(run: Training, description: str) -> Position:
                 # Every safe point lies between two steps, so what there is now can be saved.
                 _save(run, position, journal)
                 raise
+            finally:
+                run.batches.close()
 
 
 def _train(run: Training, position: Position, journal: Journal) -> Position:
     accelerator, model, optimizer, config = run.accelerator, run.model, run.optimizer, run.config
     duration = Duration.parse(config.duration)
-    batches = _batches(run, position)
+    _begin_batches(run, position)
     while True:
         done = _progress(duration, position)
         if position.evaluation_due or (done >= 1 and position.evaluated_step != position.step):
@@ -96,10 +100,11 @@ def _train(run: Training, position: Position, journal: Journal) -> Position:
             return position
         if done >= run.phases[position.phase][0]:
             position.begin_epoch(position.step_in_epoch / position.steps_in_epoch)
-            position.phase, batches = position.phase + 1, _batches(run, position)
+            position.phase += 1
+            _begin_batches(run, position)
         started = time.monotonic()
         # ---------------------------------------------------------------------------------------- one step
-        samples, micro_batches = next(batches)
+        samples, micro_batches = next(run.batches)
         waited = time.monotonic() - started
         totals = step_totals(accelerator, micro_batches)
         torch.manual_seed(key("dropout", run.seed, position.step, accelerator.process_index))
@@ -116,7 +121,7 @@ def _train(run: Training, position: Position, journal: Journal) -> Position:
                 share += loss.detach()
                 measured.append(metrics)
         except (RuntimeError, MemoryError) as error:
-            batches = _with_smaller_batches(run, position, len(samples), error)
+            _make_batches_smaller(run, position, len(samples), error)
             continue
         freeze(optimizer, position.epochs, run.optimization)
         norm = sharded.gathered(accelerator.clip_grad_norm_(model.parameters(), run.optimization.clip_norm).detach())
@@ -176,10 +181,8 @@ def _skip(
         )
 
 
-def _with_smaller_batches(
-    run: Training, position: Position, samples: int, error: BaseException
-) -> Iterator[tuple[np.ndarray, list[Batch]]]:
-    """The batches from this step on in twice as many micro-batches, after memory did not suffice.
+def _make_batches_smaller(run: Training, position: Position, samples: int, error: BaseException) -> None:
+    """Go on from this step in twice as many micro-batches, after memory did not suffice.
 
     Raises:
         BaseException: the error that was met, where it is another one, or smaller batches are not to be had.
@@ -194,7 +197,7 @@ def _with_smaller_batches(
         "step %d: out of memory; from here on %d micro-batches a step instead of %d, the same global batch",
         position.step + 1, position.accumulation, now,
     )  # fmt: skip
-    return _batches(run, position)
+    _begin_batches(run, position)
 
 
 def _progress(duration: Duration, position: Position) -> float:
@@ -233,7 +236,13 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
     )
 
 
-def _batches(run: Training, position: Position) -> Iterator[tuple[np.ndarray, list[Batch]]]:
+def _begin_batches(run: Training, position: Position) -> None:
+    """From here on, batches come from `position`; workers that prepared others end."""
+    run.batches.close()
+    run.batches = _batches(run, position)
+
+
+def _batches(run: Training, position: Position) -> Generator[tuple[np.ndarray, list[Batch]]]:
     """The samples of each step and its micro-batches, epoch after epoch, from `position` on."""
     accelerator = run.accelerator
     while True:

@@ -27,7 +27,7 @@ from pretrain.heads import MaskedLanguageModel, PairModel, ReplacedTokenModel
 from pretrain.model_config import RECURRENT, SCRATCH, ClassifierConfig, EncoderConfig, LanguageModelConfig, stage_of
 from pretrain.modeling_recurrent import RecurrentForSequenceClassification, RecurrentModel
 from pretrain.modeling_writing import RecurrentForCausalLM, RecurrentForSequenceToSequence
-from pretrain.trust import SAFE_WEIGHTS, allowed
+from pretrain.trust import SAFE_WEIGHTS, UNREADABLE, allowed
 
 AutoConfig.register(RecurrentConfig.model_type, RecurrentConfig)
 AutoModel.register(RecurrentConfig, RecurrentModel)
@@ -168,7 +168,7 @@ def classifier(
             if config.fresh_layers and not isinstance(described, RecurrentConfig):
                 refresh(model, AutoModelForSequenceClassification.from_config(described), config.fresh_layers)
             return model
-        except (OSError, ValueError, KeyError) as error:
+        except UNREADABLE as error:
             raise InputError(f"model: {checkpoint!r} cannot be loaded: {' '.join(str(error).split())}") from None
 
 

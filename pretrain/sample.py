@@ -119,7 +119,7 @@ def loaded(reference: str, kinds: Sequence[str], runs: str, needed: str) -> tupl
     from pretrain import models
     from pretrain.continued import quiet_transformers
     from pretrain.folders import find
-    from pretrain.trust import SAFE, SAFE_WEIGHTS
+    from pretrain.trust import SAFE, SAFE_WEIGHTS, UNREADABLE
     from tokenizer.train import load_any
 
     folder, _ = find(reference, runs)
@@ -131,7 +131,7 @@ def loaded(reference: str, kinds: Sequence[str], runs: str, needed: str) -> tupl
             if name not in kinds:
                 raise InputError(f"model: {reference!r} is a {name}, {needed}")
             model: Any = getattr(models, name).from_pretrained(folder, **SAFE_WEIGHTS)
-        except (OSError, ValueError, KeyError) as error:
+        except UNREADABLE as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"model: {reference!r} cannot be loaded: {' '.join(str(error).split())}") from None

@@ -15,7 +15,7 @@ from configs.errors import InputError
 from pretrain.continued import longest_input, quiet_transformers
 from pretrain.folders import find
 from pretrain.heads import MaskedLanguageModel
-from pretrain.trust import SAFE, SAFE_WEIGHTS
+from pretrain.trust import SAFE, SAFE_WEIGHTS, UNREADABLE
 from tokenizer.train import load_any
 
 
@@ -52,7 +52,7 @@ def load(reference: str, runs: str = "runs") -> LanguageModel:
             causal = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in described.architectures or [])
             kind: Any = AutoModelForCausalLM if causal else AutoModelForMaskedLM
             model, info = kind.from_pretrained(folder, output_loading_info=True, **SAFE_WEIGHTS)
-        except (OSError, ValueError, KeyError) as error:
+        except UNREADABLE as error:
             raise InputError(f"model: {reference!r} cannot be loaded: {' '.join(str(error).split())}") from None
     if info["missing_keys"]:
         hint = " (an ELECTRA discriminator; its generator, in `generator/`, has one)" if _is_electra(described) else ""
@@ -187,7 +187,9 @@ def relation(reference: str, first: str, second: str, runs: str = "runs") -> tup
                 raise InputError(f"model: {reference!r} is a {described.model_type} model, which knows no pairs")
             kind: Any = BertForPreTraining
             model, info = kind.from_pretrained(folder, output_loading_info=True, **SAFE_WEIGHTS)
-        except (OSError, KeyError) as error:
+        except UNREADABLE as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"model: {reference!r} cannot be loaded: {' '.join(str(error).split())}") from None
     if any(name.startswith("cls.seq_relationship") for name in info["missing_keys"]):
         raise InputError(f"model: {reference!r} has no trained next-sentence head")

@@ -9,6 +9,7 @@ a span of tokens is a view into the mapped file. Labelled texts have their label
 import dataclasses
 import json
 import logging
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -104,7 +105,7 @@ def _offsets(lengths: np.ndarray) -> np.ndarray:
 
 def store_folder(source: CorpusConfig, tokenizer_digest: str, runs: str, labelled: bool = False) -> RunFolder:
     """Where the token store of this corpus and tokenizer lies."""
-    name = Path(source.source.replace("*", "")).stem or "corpus"
+    name = re.sub(r"[^\w+-]+", "-", Path(source.source).stem).strip("-")[:60] or "corpus"
     config = StoreConfig(name=name, corpus=source, labelled=labelled, runs=runs)
     return RunFolder.of("tokens", config, [shards.fingerprint(source), tokenizer_digest])
 

@@ -3,11 +3,15 @@
 import re
 from typing import Any
 
+from safetensors import SafetensorError
+
 from configs.errors import InputError
 
 # A pickle runs code when it is read; safetensors hold numbers.
 SAFE: dict[str, Any] = {"trust_remote_code": False}
 SAFE_WEIGHTS: dict[str, Any] = SAFE | {"use_safetensors": True}
+# What loading a folder that is none of a model, or a spoiled one, may raise.
+UNREADABLE = (OSError, ValueError, KeyError, SafetensorError)
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 

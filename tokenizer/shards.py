@@ -134,8 +134,9 @@ def format_of(file: Path, corpus: CorpusConfig, file_count: int) -> str:
     """The format that `corpus.format` or the file's ending gives; a lone `.txt` file holds blocks.
 
     Raises:
-        InputError: `auto`, and the ending is unknown.
+        InputError: the file is an archive, or `auto`, and the ending is unknown.
     """
+    refuse_archive(file)
     if corpus.format != "auto":
         return corpus.format
     ending = formats.ENDINGS.get(file.suffix.lower())
@@ -143,6 +144,31 @@ def format_of(file: Path, corpus: CorpusConfig, file_count: int) -> str:
         known = " ".join(sorted(formats.ENDINGS))
         raise InputError(f"{file}: unknown ending {file.suffix!r}; set corpus.format, or use one of {known}")
     return "blocks" if ending == "text" and file_count == 1 else ending
+
+
+# What the first bytes of compressed files and archives are; Parquet's own compression is not among them.
+ARCHIVES = {
+    "gzip": (0, b"\x1f\x8b"),
+    "zip": (0, b"PK\x03\x04"),
+    "bzip2": (0, b"BZh"),
+    "xz": (0, b"\xfd7zXZ\x00"),
+    "zstandard": (0, b"\x28\xb5\x2f\xfd"),
+    "7z": (0, b"7z\xbc\xaf\x27\x1c"),
+    "tar": (257, b"ustar"),
+}
+
+
+def refuse_archive(file: Path) -> None:
+    """Leave unpacking, and how much may come of it, to the person.
+
+    Raises:
+        InputError: the file is compressed or an archive.
+    """
+    with file.open("rb") as stream:
+        head = stream.read(512)
+    for name, (place, mark) in ARCHIVES.items():
+        if head[place : place + len(mark)] == mark:
+            raise InputError(f"{file}: a {name} archive; unpack it, and give the folder or file that comes of it")
 
 
 def find_files(corpus: CorpusConfig) -> list[Path] | None:
