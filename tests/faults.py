@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from tests import faults_input, faults_runs, faults_store
+from tests import faults_input, faults_processes, faults_runs, faults_store
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "reliability.md"
 BEGIN, END = "<!-- figures: make faults -->", "<!-- end of figures -->"
@@ -39,7 +39,7 @@ def lost_ranks(folder: Path) -> Found:
     """One of two processes killed, then one stopped."""
     found = {}
     for name, number in (("killed", signal.SIGKILL), ("stopped", signal.SIGSTOP)):
-        for key, value in faults_runs.lost_rank(folder, number).items():
+        for key, value in faults_processes.lost_rank(folder, number).items():
             found[f"{name}: {key}"] = value
     return found
 
@@ -53,7 +53,10 @@ def memory(folder: Path) -> Found:
 
 def numbers(folder: Path) -> Found:
     """In one process, and in one of two."""
-    alone, together = faults_runs.non_finite(folder / "alone"), faults_runs.non_finite_on_one_rank(folder / "together")
+    alone, together = (
+        faults_runs.non_finite(folder / "alone"),
+        faults_processes.non_finite_on_one_rank(folder / "together"),
+    )
     return alone | {f"one rank: {key}": value for key, value in together.items()}
 
 
@@ -107,7 +110,7 @@ CAMPAIGN = (
     Fault(
         "world size", "one run on 1, 2 and 4 gloo processes in turn",
         "0 samples repeated or missed, losses to rounding",
-        faults_runs.world_sizes,
+        faults_processes.world_sizes,
         lambda found: found["repeated"] == found["missed"] == 0 and found["largest difference"] < 1e-4,
     ),
     Fault(

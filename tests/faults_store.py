@@ -8,7 +8,7 @@ import resource
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -85,7 +85,7 @@ class Recorder:
         self.before = dict(self.seen)
 
     @contextlib.contextmanager
-    def recording(self) -> Iterator[None]:
+    def recording(self) -> Generator[None]:
         """Watch `os.fsync`, renames and deletions; what was written in between shows in the tree."""
         fsync, rename, rmtree = os.fsync, Path.rename, shutil.rmtree
 

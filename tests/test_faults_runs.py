@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import pretrain.engine
 import pretrain.objectives
 import pretrain.run
 from configs.errors import InputError, Interrupted, RunError, run_command
@@ -18,7 +19,7 @@ from pretrain.batches import steps_of
 from pretrain.folders import run_folder
 from pretrain.heartbeat import Heartbeat
 from pretrain.journal import read_rows
-from tests import faults_runs
+from tests import faults_processes, faults_runs
 from tests.pretraining import changed, rewrite_state, small_run
 
 
@@ -227,7 +228,7 @@ def test_another_fingerprint_is_refused_with_both_values_or_accepted_by_a_flag(t
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_lost_rank_ends_all_and_is_named(tmp_path, number):
-    found = faults_runs.lost_rank(tmp_path, number)
+    found = faults_processes.lost_rank(tmp_path, number)
     assert found["seconds"] < 5 + 5
     assert found["left"] == 0
     assert found["named"]
@@ -235,7 +236,7 @@ def test_a_lost_rank_ends_all_and_is_named(tmp_path, number):
 
 
 def test_nan_on_one_rank_is_left_out_by_both(tmp_path):
-    assert faults_runs.non_finite_on_one_rank(tmp_path) == {"spoiled": 2, "skipped": 2, "in checkpoints": 0}
+    assert faults_processes.non_finite_on_one_rank(tmp_path) == {"spoiled": 2, "skipped": 2, "in checkpoints": 0}
 
 
 def test_who_is_behind_is_blamed_for_the_wait(tmp_path):
