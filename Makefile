@@ -2,6 +2,8 @@
 PYTHON ?= python3
 INSTALLED := .venv/.installed
 RUN := .venv/bin/python
+# Every file that is installed is checked against its sum. torch comes first, as the index gives it: with CUDA it wants more.
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 
 .PHONY: help demo test check bench faults clean
 
@@ -30,8 +32,13 @@ clean: ## delete what the targets made, runs included
 	rm -rf .venv runs build *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt $(wildcard requirements/*.lock)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Bertlet needs Python 3.11 or newer: make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,ray,trackers]'
+	$(RUN) -m pip download --quiet --disable-pip-version-check --no-deps --dest .venv/wheels --constraint constraints.txt torch
+	$(PIP) --require-hashes --no-deps --no-index --find-links .venv/wheels --requirement requirements/torch.lock
+	$(PIP) --require-hashes --no-deps --requirement requirements/base.lock
+	@$(RUN) -m pip check > /dev/null || $(PIP) --require-hashes --no-deps --requirement requirements/cuda.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@rm -r .venv/wheels
 	@touch $@

@@ -296,9 +296,13 @@ def address_space(folder: Path) -> dict[str, Any]:
         model={"dropout": 0.0, "hidden_size": 256, "layers": 2},
         training={"duration": "2 steps", "batch_size": 256, "log_every": 1, "save_every": 100},
     )
-    ample = pretrain.run.run(config)
-    job = copied_upstream(Job(config, pretrain.run.run, run_folder), folder / "limited")
-    for spare in range(700, 100, -40):
+    whole = Job(config, pretrain.run.run, run_folder)
+    # In a process of its own: what it frees would be there for the others to use.
+    child = whole.in_child()
+    child.join()
+    ample = whole.folder(config)
+    job = copied_upstream(whole, folder / "limited")
+    for spare in range(400, 60, -25):
 
         def limited(spare: int = spare) -> None:
             used = psutil.Process().memory_info().vms

@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,29 @@ def test_files_stay_short() -> None:
     for room in (*ROOMS, "tests"):
         for file in (ROOT / room).rglob("*.py"):
             assert file.read_text(encoding="utf-8").count("\n") <= 400, f"{file} is too long"
+
+
+def pinned(file):
+    """Versions by name, of a file of `name==version` lines."""
+    lines = (line.split(";")[0].strip().removesuffix("\\").strip() for line in file.read_text().splitlines())
+    found = (line.split("==") for line in lines if "==" in line and not line.startswith(("#", "-")))
+    return {name.strip().lower().replace("_", "-").replace(".", "-"): version.strip() for name, version in found}
+
+
+def test_what_is_installed_is_pinned_with_sums_to_the_versions_of_the_constraints():
+    constraints = pinned(ROOT / "constraints.txt")
+    locked = pinned(ROOT / "requirements" / "base.lock") | pinned(ROOT / "requirements" / "torch.lock")
+    assert locked.pop("setuptools")
+    assert locked.items() <= constraints.items()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(part for e in ("dev", "ray", "trackers") for part in project["optional-dependencies"][e]),
+    ]
+    names = {re.split(r"[\[><=]", part)[0].lower().replace("_", "-") for part in wanted}
+    assert names <= locked.keys()
+    for file in (ROOT / "requirements").glob("*.lock"):
+        entries = re.split(r"\n(?=[a-z0-9])", file.read_text(), flags=re.IGNORECASE)
+        assert len(entries) > 1
+        for entry in entries[1:]:
+            assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
