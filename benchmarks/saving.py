@@ -7,6 +7,7 @@ import dataclasses
 import statistics
 import tempfile
 from typing import Any
+from unittest import mock
 
 from benchmarks.measuring import line, seconds
 from configs.command_line import load, parse
@@ -53,11 +54,8 @@ def measure(name: str, keys: dict[str, Any], steps: int, runs: str) -> None:
     def timed(*arguments: Any) -> None:
         saves.append(seconds(lambda: original(*arguments)))
 
-    engine._save = timed
-    try:
+    with mock.patch.object(engine, "_save", timed):
         folder = pretrain(made)
-    finally:
-        engine._save = original
     a_step = folder.result()["seconds"] / steps
     a_save = statistics.median(saves)
     interval = load(PretrainConfig, "configs/pretrain/demo.yaml").training.save_every

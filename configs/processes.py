@@ -1,15 +1,20 @@
 """Work for several processes of this machine."""
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from configs.errors import InputError
+
+# Seconds that a step and a checkpoint may take.
+PATIENCE = 15.0
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,12 +45,26 @@ def side_by_side(
     except BaseException as error:
         # Nothing more is to start, and what is under way ends now.
         pool.shutdown(wait=False, cancel_futures=True)
-        for child in multiprocessing.active_children():
-            child.terminate()
+        _end(multiprocessing.active_children(), informed=isinstance(error, KeyboardInterrupt))
         if isinstance(error, BrokenProcessPool):
             raise InputError("a process was killed (out of memory?); what is finished is kept: run again") from None
         raise
     pool.shutdown()
+
+
+def _end(children: Sequence[BaseProcess], informed: bool) -> None:
+    """End processes; those that train are given the time to save, which is what their first signal asks for.
+
+    Args:
+        children: of this process.
+        informed: whether a signal has reached them already, as Ctrl-C reaches a whole group.
+    """
+    multiprocessing.connection.wait([child.sentinel for child in children], PATIENCE if informed else 0)
+    for child in children:
+        if child.is_alive():
+            child.terminate()
+    for child in children:
+        child.join(PATIENCE)
 
 
 def _begin() -> None:

@@ -9,8 +9,6 @@ import logging
 import multiprocessing
 import os
 import shlex
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from configs.run_folder import RunFolder, outside_digest
 from configs.terminal import progress, show_progress_lines
 from finetune.config import BAG_OF_WORDS, FinetuneConfig, check_model_name, parts
 from finetune.config import run_folder as finetune_folder
+from finetune.stages import run_stage
 from pretrain.config import PretrainConfig
 from pretrain.folders import run_folder as pretrain_folder
 from pretrain.model_config import STARTED, stage_of
@@ -291,24 +290,6 @@ def stage_command(stage: str, file: str, overrides: Overrides, config: CompareCo
     if config.data_folder is not None and Path(source.source).is_relative_to(config.data_folder):
         overrides = overrides | {"corpus.source": source.source}
     return typed(stage, file, overrides, config)
-
-
-def run_stage(command: str, folder: RunFolder) -> None:
-    """Run a stage in a process of its own, unless it is finished.
-
-    Raises:
-        InputError: it failed; its own message stands above.
-    """
-    if folder.finished:
-        print(f"finished: {folder.path}", flush=True)
-        return
-    print(f"$ {command}", flush=True)
-    words = shlex.split(command)
-    # The interpreter that runs this command, whatever `python` is on the path.
-    program = [sys.executable] if words[0] == "python" else [sys.executable, "-m", "accelerate.commands.launch"]
-    ended = subprocess.run([*program, *words[1 if words[0] == "python" else 2 :]], check=False)
-    if ended.returncode != 0 or not folder.finished:
-        raise InputError(f"`{command}` ended with status {ended.returncode}")
 
 
 def run_cells(missing: Sequence[Cell], config: CompareConfig) -> None:

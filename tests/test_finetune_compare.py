@@ -11,7 +11,7 @@ import yaml
 
 from configs.command_line import load
 from configs.errors import InputError
-from finetune import compare
+from finetune import compare, stages
 from finetune.compare import CompareConfig, cell_config, located, typed
 from finetune.config import check_model_name
 from tests.finetuning import content, write_chain, write_yaml
@@ -91,7 +91,7 @@ def test_a_second_run_finds_everything_finished(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("something was run again")
 
-    monkeypatch.setattr(compare.subprocess, "run", refuse)
+    monkeypatch.setattr(stages, "ended_as", refuse)
     monkeypatch.setattr(compare, "side_by_side", refuse)
     monkeypatch.setattr(compare, "check_tasks", refuse)
     before = (report_of(compared) / "report.html").stat().st_mtime_ns
