@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 from collections.abc import Generator, Iterable
 from pathlib import Path
@@ -123,6 +124,9 @@ class RunFolder:
             yield
         finally:
             owner.unlink(missing_ok=True)
+            if [file.name for file in self.path.iterdir()] == [".lock"]:
+                # What was refused before anything was written leaves no folder.
+                shutil.rmtree(self.path)
             lock.release()
 
     def begin(self, config: Any, **environment: Any) -> None:

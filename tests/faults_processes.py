@@ -4,6 +4,7 @@ import dataclasses
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -29,6 +30,9 @@ def launch(file: Path, processes: int, log: Path, *flags: str, script: str = "pr
     module = ["-m", script] if script == "pretrain" else [script]
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", str(processes)]
     if processes > 1:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            launcher += ["--main_process_port", str(free.getsockname()[1])]
         launcher += ["--config_file", "configs/accelerate/cpu-processes.yaml"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
     with log.open("wb") as stream:
