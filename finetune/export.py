@@ -1,6 +1,7 @@
 """`python -m finetune.export RUN --to FOLDER`, or `--to hub:owner/name`: a finished run as a folder to share."""
 
 import dataclasses
+import html
 import json
 import logging
 import shutil
@@ -62,8 +63,9 @@ def card(folder: RunFolder, result: dict[str, Any]) -> str:
     config = yaml.safe_load((folder.path / "config.yaml").read_text(encoding="utf-8"))
     model = json.loads((folder.model / "config.json").read_text(encoding="utf-8"))
     environment = json.loads((folder.path / "environment.json").read_text(encoding="utf-8"))
-    template = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return template.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    pages = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    pages.filters["plain"] = plain
+    return pages.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         stage=folder.path.parent.name,
         config=config,
         model=model,
@@ -73,10 +75,22 @@ def card(folder: RunFolder, result: dict[str, Any]) -> str:
         accuracy=None if "test_accuracy" not in result else _accuracy(result),
         corpus=_corpus(config["corpus"]["source"]),
         custom_code="auto_map" in model,
+        # Every value on its line, so that none can close the block of code.
         recipe=yaml.safe_dump(
-            {name: config[name] for name in ("model", "optimizer", "training") if name in config}, sort_keys=False
+            {name: config[name] for name in ("model", "optimizer", "training") if name in config},
+            sort_keys=False,
+            width=10**6,
         ),
     )
+
+
+def plain(text: object) -> str:
+    r"""What somebody chose as a name or label, as text that cannot leave its place in a page of Markdown.
+
+    >>> plain("`x` <script>\n# big"), plain("a|b")
+    ("'x' &lt;script&gt; # big", 'a¦b')
+    """
+    return html.escape(" ".join(str(text).split()), quote=False).replace("`", "'").replace("|", "¦")
 
 
 def _accuracy(result: dict[str, Any]) -> str:

@@ -136,10 +136,8 @@ def _train(run: Training, position: Position, journal: Journal) -> Position:
             _skip(run, position, journal, samples, (loss, length))
         optimizer.zero_grad()
         # -------------------------------------------------------------------------------------------------
-        position.step, position.step_in_epoch = position.step + 1, position.step_in_epoch + 1
-        position.tokens += totals["tokens"]
         seconds = _shared(time.monotonic() - started, duration, accelerator)
-        position.seconds += seconds
+        position.advance(totals["tokens"], seconds)
         run.meter.add(totals, seconds, waited)
         if position.step % config.log_every == 0:
             journal.write_means(position, done, {"lr": rate} | run.meter.rates())

@@ -48,6 +48,11 @@ class Position:
         """Epochs consumed, with the fraction of the current one."""
         return self.epochs_before + self.step_in_epoch / self.steps_in_epoch
 
+    def advance(self, tokens: int, seconds: float) -> None:
+        """One step is done, on so many tokens in so much time."""
+        self.step, self.step_in_epoch = self.step + 1, self.step_in_epoch + 1
+        self.tokens, self.seconds = self.tokens + tokens, self.seconds + seconds
+
     def begin_epoch(self, consumed: float) -> None:
         """Go on to the next epoch, so much of this one consumed."""
         self.epochs_before += consumed

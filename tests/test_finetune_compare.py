@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,8 @@ def test_after_a_failed_run_no_other_is_started(compared: Path, tmp_path: Path) 
     begun = [cell for cell in found if cell.folder.path.is_dir()]
     assert len(begun) <= 1
     found[0].folder.path.unlink()
+    for cell in begun:
+        shutil.rmtree(cell.folder.path)
 
 
 def test_the_report_tells_how_fast_training_was(compared: Path) -> None:
@@ -274,3 +277,12 @@ def test_every_member_is_known_by_name(name: str) -> None:
     check_model_name(name)
     with pytest.raises(InputError, match=f"unknown model '{name}s'"):
         check_model_name(f"{name}s")
+
+
+def test_a_name_that_is_a_script_is_text_in_the_report(compared: Path) -> None:
+    name = "<script>alert(1)</script>"
+    models = {name: {"model.name": "bag-of-words"}, "lstm": {"model.pooling": "max"}}
+    folder = compare.run(config_in(compared, models=models, name="hostile"))
+    page = (folder.path / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import InputError
+from finetune import export as export_module
 from finetune.export import ExportConfig
 from finetune.export import run as export
 from finetune.run import run
@@ -138,3 +139,12 @@ def test_what_cannot_be_exported_is_refused(chain: Path, tmp_path: Path) -> None
     (tmp_path / "taken" / "file").touch()
     with pytest.raises(InputError, match="not an empty folder"):
         export(ExportConfig(str(lstm.path), str(tmp_path / "taken")))
+
+
+def test_labels_of_any_text_stay_labels_in_the_card(chain: Path, tmp_path: Path) -> None:
+    folder = run(finetune_config(chain, model__name="lstm", name="hostile"))
+    result = folder.result() | {"labels": ["<script>alert(1)</script>", "`\n# Heading | x"]}
+    text = export_module.card(folder, result)
+    assert "<script" not in text
+    assert "\n# Heading" not in text
+    assert "`&lt;script&gt;alert(1)&lt;/script&gt;`, `' # Heading ¦ x`" in text
