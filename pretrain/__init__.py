@@ -24,6 +24,6 @@ Read in this order:
 - `duplicates.py`, `nsp_health.py`, `audits.py`: what to look at before a run
 - `run.py`, `__main__.py`: the command; `prepare.py`: its token store beforehand
 - `scoring.py`, `minimal_pairs.py`, `probe.py`: asking a model what it has learned; `telling.py`, `sample.py`: what a
-  language model writes; `gradient_flow.py`, `attention_map.py`: what
-  reaches back through a text, and where a model looks
+  language model writes; `gradient_flow.py`, `attention_map.py`, `curves.py`:
+  what reaches back through a text, where a model looks, and how it learned
 """
