@@ -68,7 +68,7 @@ class Arithmetic:
         forward = (
             self.token * totals["tokens"]
             + self.attended * totals["attended"]
-            + self.prediction * (totals.get("mlm", 0) + totals.get("lm", 0))
+            + self.prediction * sum(totals.get(name, 0) for name in ("mlm", "lm", "backward_lm"))
             + self.sequence * totals["sequences"]
         )
         return FORWARD_AND_BACKWARD * forward

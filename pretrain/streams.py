@@ -49,7 +49,13 @@ class StreamEpoch:
         if self.backward:
             batch |= self._read(self.streams_SL[:, ::-1], columns_B, begin, end, ("backward_ids", "backward_labels"))
         tokens = len(samples_B) * (end - begin)
-        batch["counts"] = {"lm": tokens, "tokens": tokens, "attended": 0, "sequences": 0}
+        batch["counts"] = {
+            "lm": tokens,
+            "backward_lm": tokens * self.backward,
+            "tokens": tokens,
+            "attended": 0,
+            "sequences": 0,
+        }
         return batch
 
     def _read(self, streams: np.ndarray, columns: np.ndarray, begin: int, end: int, names: tuple[str, str]) -> Batch:

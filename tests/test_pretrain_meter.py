@@ -112,3 +112,10 @@ def test_a_run_tells_how_fast_it_was(tmp_path):
         assert 0 < found["utilisation"] < 2
         assert 0 <= found["waiting_share"] < 1
     assert folder.result()["useful_gflops"] > 0
+
+
+def test_a_language_model_of_two_directions_tells_every_token_twice():
+    arithmetic = Arithmetic(token=10.0, prediction=1000.0)
+    counts = {"tokens": 8, "attended": 0, "sequences": 0, "lm": 8}
+    one, both = (arithmetic.training(counts | {"backward_lm": number}) for number in (0, 8))
+    assert (one, both) == (3 * 8 * 1010, 3 * 8 * 2010)

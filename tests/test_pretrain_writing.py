@@ -73,7 +73,7 @@ def test_streams_hold_every_document_and_go_on_where_the_step_before_ended():
         told = first["labels"][column].tolist() + second["labels"][column].tolist()
         assert read == text[:-1]
         assert told == text[1:]
-    assert first["counts"] == {"lm": 8, "tokens": 8, "attended": 0, "sequences": 0}
+    assert first["counts"] == {"lm": 8, "backward_lm": 0, "tokens": 8, "attended": 0, "sequences": 0}
 
 
 def test_the_other_direction_reads_the_same_streams_from_their_end():
