@@ -170,6 +170,9 @@ def _skip(
     log.warning(
         "step %d: skipped, loss %s, gradient norm %s; metrics.jsonl has its samples", position.step + 1, loss, norm
     )
+    if run.accelerator.scaler is not None:
+        # What `optimizer.step` would have ended with; without it, the next step's gradients cannot be unscaled.
+        run.accelerator.scaler.update()
     seen = {"epoch_number": position.epoch, "samples": samples.tolist()}
     journal.note(position, {"skipped": {"loss": loss, "gradient_norm": norm} | seen})
     if position.skipped_in_a_row >= run.config.maximum_skipped_steps:

@@ -18,8 +18,6 @@ import numpy as np
 import psutil
 from accelerate import Accelerator
 
-from configs.errors import RunError
-
 log = logging.getLogger(__name__)
 
 FILE = ".heartbeat"
@@ -108,11 +106,7 @@ def beat() -> None:
 
 @contextlib.contextmanager
 def watched(accelerator: Accelerator, folder: Path, timeout: float) -> Generator[None]:
-    """Inside, the processes of this machine watch each other; nothing happens where there is but one.
-
-    Raises:
-        RunError: what was done together failed because another process died; names it.
-    """
+    """Inside, the processes of this machine watch each other; nothing happens where there is but one."""
     global _current  # noqa: PLW0603
     alone = accelerator.num_processes == 1
     if alone or int(os.environ.get("LOCAL_WORLD_SIZE", "1")) != accelerator.num_processes:
@@ -129,9 +123,10 @@ def watched(accelerator: Accelerator, folder: Path, timeout: float) -> Generator
     try:
         yield
         accelerator.wait_for_everyone()
-    except RuntimeError as error:
+    except RuntimeError:
+        # If another process is the cause, this one is ended meanwhile, with a line that names it.
         time.sleep(2 * GRACE)
-        raise RunError(str(error)) from error
+        raise
     finally:
         _current.leave()
         thread.join()

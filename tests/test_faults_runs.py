@@ -5,20 +5,23 @@ import os
 import signal
 import threading
 import time
+import types
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-import pretrain.engine
 import pretrain.objectives
 import pretrain.run
 from configs.errors import InputError, Interrupted, RunError, run_command
-from pretrain import checkpoints, interruption
+from pretrain import checkpoints, engine, interruption
 from pretrain.batches import steps_of
 from pretrain.folders import run_folder
 from pretrain.heartbeat import Heartbeat
 from pretrain.journal import read_rows
+from pretrain.position import Position
 from tests import faults_processes, faults_runs
 from tests.pretraining import changed, rewrite_state, small_run
 
@@ -151,6 +154,23 @@ def test_too_many_bad_steps_in_a_row_stop_the_run_with_its_last_checkpoint(tmp_p
     assert [place.name for place in checkpoints.steps(run_folder(config).checkpoints)][-1] == "step-00000005"
 
 
+def test_a_step_left_out_leaves_a_gradient_scaler_ready_for_the_next(tmp_path):
+    """fp16 needs a GPU; the scaler itself works anywhere."""
+    scaler, weight = torch.amp.GradScaler("cpu"), torch.ones(2, requires_grad=True)
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    accelerator = types.SimpleNamespace(scaler=scaler)
+    config = small_run(tmp_path, training={"maximum_skipped_steps": 5}).training
+    run: Any = types.SimpleNamespace(accelerator=accelerator, config=config)
+    journal: Any = types.SimpleNamespace(note=lambda *_: None)
+    for _ in range(2):
+        scaler.scale((weight * float("nan")).sum()).backward()
+        scaler.unscale_(optimizer)
+        engine._skip(run, Position(), journal, np.arange(2), (float("nan"), float("nan")))
+        optimizer.zero_grad()
+    assert weight.tolist() == [1.0, 1.0]
+    assert scaler.get_scale() == 2.0**16 / 4
+
+
 def test_a_carried_state_that_is_no_number_is_not_carried(tmp_path, monkeypatch):
     job = faults_runs.jobs(tmp_path, steps=12)["language model"]
     original, calls = pretrain.objectives.OBJECTIVES["causal_lm"], iter(range(1000))
@@ -168,7 +188,7 @@ def test_a_carried_state_that_is_no_number_is_not_carried(tmp_path, monkeypatch)
 
 def test_weights_that_are_no_numbers_are_never_saved(tmp_path, monkeypatch):
     config = small_run(tmp_path, training={"duration": "10 steps", "save_every": 4})
-    monkeypatch.setattr(pretrain.engine, "set_rate", lambda optimizer, *_: optimizer.param_groups[0].update(lr=1e38))
+    monkeypatch.setattr(engine, "set_rate", lambda optimizer, *_: optimizer.param_groups[0].update(lr=1e38))
     with pytest.raises(RunError, match=r"holds what is no finite number|had no finite loss"):
         pretrain.run.run(config)
     assert not any(faults_runs.not_finite(place) for place in checkpoints.steps(run_folder(config).checkpoints))
