@@ -1,6 +1,7 @@
 """`python -m pretrain.curves RUN… --measure NAME --to FILE.png`: how a measure went while runs learned, as a picture.
 
-Reads `metrics.jsonl` and `config.yaml` of run folders alone. Runs of one model, such as its seeds, share a colour.
+Reads `metrics.jsonl` and `config.yaml` of run folders alone. Runs of one model and label budget, such as its seeds,
+share a colour.
 """
 
 from pathlib import Path
@@ -19,8 +20,13 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 ENDINGS = (".png", ".svg", ".pdf")
 
 
-def curve(folder: Path, measure: str) -> tuple[str, list[int], list[float]]:
+def curve(folder: Path, measure: str, by_name: bool = False) -> tuple[str, list[int], list[float]]:
     """What a run is called, and a measure of it at steps.
+
+    Args:
+        folder: of the run.
+        measure: a key of `metrics.jsonl`.
+        by_name: call it by its `name`, not by its model and label budget.
 
     Raises:
         InputError: there is no run, or it has no such measure.
@@ -33,7 +39,9 @@ def curve(folder: Path, measure: str) -> tuple[str, list[int], list[float]]:
         known = sorted({name for row in rows for name in row})
         raise InputError(f"--measure: {folder} has no {measure!r}{suggestion(measure, known)} ({', '.join(known)})")
     config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    name = config.get("model", {}).get("name") or config["name"]
+    name = config.get("model", {}).get("name")
+    if by_name or name is None:
+        return config["name"], [step for step, _ in found], [value for _, value in found]
     budget = config.get("label_budget")
     shown = name if budget is None else f"{name}, {budget:,} labels"
     return shown, [step for step, _ in found], [value for _, value in found]
@@ -66,12 +74,13 @@ def main() -> None:
     parser = CommandLine(PROGRAM, description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("run", type=str, nargs="+", metavar="RUN", help="Run folders of any stage.")
     parser.add_argument("--measure", type=str, default="eval_loss", help="A key of metrics.jsonl.")
+    parser.add_argument("--by_name", type=bool, default=False, help="Call runs by their `name`, not by their model.")
     parser.add_argument("--to", type=str, default="curves.png", help="The picture: .png, .svg or .pdf.")
     given: Namespace = parser.parse_args()
     file = Path(given.to)
     if file.suffix not in ENDINGS:
         raise InputError(f"--to: {given.to!r} ends in none of {', '.join(ENDINGS)}")
-    draw([curve(Path(folder), given.measure) for folder in given.run], given.measure, file)
+    draw([curve(Path(folder), given.measure, given.by_name) for folder in given.run], given.measure, file)
     print(f"curves: {file}")
 
 

@@ -25,6 +25,7 @@ def test_a_curve_has_the_model_the_steps_and_the_values(tmp_path):
         [0.5, 0.75],
     )
     assert curve(a_run(tmp_path / "b", None, [0.5]), "loss")[0] == "any"
+    assert curve(tmp_path / "a", "loss", by_name=True)[0] == "any"
 
 
 def test_runs_of_one_model_share_a_colour_and_an_entry(tmp_path):
