@@ -25,7 +25,7 @@ bench: $(INSTALLED) ## measure speed against the alternatives, write docs/perfor
 	@test -n "$(DATA)" || { echo "make bench DATA=DIR, where DIR/imdb/ holds train.parquet and unsupervised.parquet"; exit 1; }
 	$(RUN) -m benchmarks --data_folder "$(DATA)"
 
-faults: $(INSTALLED) ## kill, cut and spoil at full size, write docs/reliability.md (half an hour)
+faults: $(INSTALLED) ## kill, cut and spoil at full size, write docs/reliability.md (ten minutes)
 	$(RUN) -m tests.faults
 
 clean: ## delete what the targets made, runs included

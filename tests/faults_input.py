@@ -1,19 +1,18 @@
 """Faults of what a run is given: dirty rows, misspelt keys, hostile files, no network. Each gives what it found."""
 
-import contextlib
 import dataclasses
 import io
 import json
 import os
 import pickle
 import random
-import socket
 import string
 import struct
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import yaml
 
@@ -22,7 +21,6 @@ from configs.errors import InputError
 from finetune.compare import CompareConfig, cell_config
 from finetune.config import FinetuneConfig, check_model_name
 from pretrain.config import PretrainConfig
-from tests.faults_store import FORK
 from tests.finetuning import write_chain
 from tokenizer import corpus
 from tokenizer.config import CorpusConfig, TokenizerConfig
@@ -274,44 +272,51 @@ def run_folder_of(config: TokenizerConfig) -> Any:
     return run_folder(config)
 
 
+OFFLINE = """
+import os, socket, sys
+from pathlib import Path
+root, folder = sys.argv[1:]
+sys.path.insert(0, root)
+attempts = open(os.path.join(folder, "attempts"), "ab", buffering=0)
+
+def refused(self, *others, **options):
+    if getattr(self, "family", None) != socket.AF_UNIX:
+        attempts.write(b"x")
+        raise OSError("there is no network")
+
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refused
+from configs.command_line import load
+from finetune.config import FinetuneConfig
+from finetune.export import ExportConfig, run as export
+from finetune.run import run as finetune
+from pretrain.config import PretrainConfig
+from pretrain.run import run as pretrain
+from tokenizer.config import TokenizerConfig
+from tokenizer.train import run as tokenizer
+
+chain = Path(folder) / "chain"
+tokenizer(load(TokenizerConfig, chain / "tokenizer.yaml"))
+export(ExportConfig(str(pretrain(load(PretrainConfig, chain / "pretrain.yaml")).path), "exported", False))
+for name in ("bert", "lstm", "bag-of-words"):
+    keys = {"model.name": name, "label_budget": 40}
+    assert finetune(load(FinetuneConfig, chain / "finetune.yaml", keys)).finished
+"""
+
+
 def offline(folder: Path) -> dict[str, int]:
-    """The whole chain, from texts to a report and an export, with every connection counted and refused."""
-    counter = folder / "attempts"
-    counter.write_bytes(b"")
+    """Tokenizer, pretraining, fine-tuning and export, nobody having said that there is no network; connections counted.
+
+    In the working directory lies what `evaluate.load` would take for a metric, and run.
+    """
     write_chain(folder / "chain")
-
-    def refused(self: socket.socket, address: Any) -> None:
-        if self.family != socket.AF_UNIX:
-            with counter.open("ab") as stream:
-                stream.write(b"x")
-            raise OSError("there is no network")
-
-    def chain() -> None:
-        from finetune.compare import run as compare
-
-        config = load(CompareConfig, folder / "chain" / "compare.yaml", {"label_budgets": [40], "processes": 1})
-        # A file that `evaluate.load` would take for a metric, and run.
-        (folder / "accuracy").mkdir()
-        (folder / "accuracy" / "accuracy.py").write_text("raise SystemExit(9)\n")
-        with (
-            mock.patch.object(socket.socket, "connect", refused),
-            mock.patch.object(socket.socket, "connect_ex", refused),
-            mock.patch.object(socket, "getaddrinfo", refused),
-        ):
-            from finetune.run import run as finetune
-            from pretrain.run import run as pretrain
-            from tokenizer.train import run as tokenizer
-
-            os.chdir(folder)
-            with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # noqa: PTH123
-                tokenizer(load(TokenizerConfig, folder / "chain" / "tokenizer.yaml"))
-                pretrain(load(PretrainConfig, folder / "chain" / "pretrain.yaml"))
-                for name in ("bert", "lstm", "bag-of-words"):
-                    keys = {"model.name": name, "label_budget": 40}
-                    finetune(load(FinetuneConfig, folder / "chain" / "finetune.yaml", keys))
-        del config, compare
-
-    child = FORK.Process(target=chain)
-    child.start()
-    child.join()
-    return {"exit status": child.exitcode or 0, "attempts": len(counter.read_bytes())}
+    (folder / "attempts").write_bytes(b"")
+    (folder / "accuracy").mkdir()
+    (folder / "accuracy" / "accuracy.py").write_text("raise SystemExit(9)\n")
+    told = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
+    environment = {name: value for name, value in os.environ.items() if name not in told}
+    ended = subprocess.run(
+        [sys.executable, "-c", OFFLINE, str(ROOT), str(folder)],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (folder / "exported").is_dir(), ended.stderr[-2000:]
+    return {"exit status": ended.returncode, "attempts": len((folder / "attempts").read_bytes())}
