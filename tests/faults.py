@@ -1,4 +1,4 @@
-"""`make faults`: every fault of docs/reliability.md at full size, and the table that goes there. Some ten minutes on two cores."""
+"""`make faults`: every fault of docs/reliability.md at full size, and the table there. Ten minutes on two cores."""
 
 import argparse
 import dataclasses
