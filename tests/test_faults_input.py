@@ -201,6 +201,15 @@ def test_a_token_stays_out_of_every_file(tmp_path, monkeypatch, caplog):
     assert os.environ["HF_TOKEN"] == token
 
 
+def test_a_word_among_numbers_is_set_aside_with_its_place(tmp_path):
+    source = rows_of(tmp_path, ['{"text": "x", "label": "pos"}'], good=200)
+    quarantine = Quarantine(limit=0.01)
+    assert len(list(corpus.read(source, labelled=True, quarantine=quarantine))) == 200
+    (row,) = quarantine.set_aside
+    assert row["place"] == f"{source.source}:201"
+    assert row["reason"] == "column 'label' holds the word 'pos', where the first label is a number"
+
+
 def test_labels_of_mixed_kinds_are_named(tmp_path):
     with pytest.raises(InputError, match="mixes numbers and words as labels"):
         tasks.label_set([0, 1, "pos"], {0: "0", 1: "1", "pos": "pos"}, CorpusConfig())

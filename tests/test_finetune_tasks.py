@@ -71,7 +71,7 @@ def test_integer_labels_are_numbered_by_value_and_named_by_the_second_column() -
     [
         ([("a", "x"), ("b", "y")], [("c", "z")], "label 'z', which the training texts lack"),
         ([("a", "x"), ("b", "x")], [("c", "x")], "one label only"),
-        ([("a", 1), ("b", "y")], [("c", 1)], "mixes numbers and words"),
+        ([("a", 1), ("b", "y")], [("c", 1)], "holds the word .y., where the first label is a number"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(

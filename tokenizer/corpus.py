@@ -55,12 +55,16 @@ def read_part(
 ) -> Iterator[Document]:
     """The documents of a part of a corpus; rows that cannot be used go to `quarantine`."""
     aside = Quarantine(corpus.maximum_set_aside) if quarantine is None else quarantine
+    kind: type | None = None
     for row, place in formats.READERS[part.format](part, corpus.encoding):
         aside.rows += 1
         try:
             if isinstance(row, RowError):
                 raise row
             document = _document(row, place, corpus, labelled)
+            if document is not None and document.label is not None and labelled:
+                kind = kind or type(document.label)
+                _check_kind(document.label, kind, corpus)
         except MissingColumnError as error:
             if part.format != "jsonl":
                 raise InputError(f"{place}: {error}") from None
@@ -71,6 +75,15 @@ def read_part(
             aside.empty += document is None
             if document is not None:
                 yield document
+
+
+def _check_kind(label: str | int, kind: type, corpus: CorpusConfig) -> None:
+    """Refuse a word among numbers, or a number among words; the first row of a file decides."""
+    if type(label) is not kind:
+        other, first = ("word", "number") if kind is int else ("number", "word")
+        raise RowError(
+            f"column {corpus.label_column!r} holds the {other} {label!r}, where the first label is a {first}"
+        )
 
 
 def _described(corpus: CorpusConfig) -> str:
