@@ -168,10 +168,7 @@ def _build(
     for name in names:
         aside.add(quarantine_of(store / name))
     aside.check()
-    aside.write(folder.path / quarantine.FILE)
-    if aside.set_aside:
-        listed = folder.path / quarantine.FILE
-        log.warning("tokens: %d of %d rows set aside: %s", len(aside.set_aside), aside.rows, listed)
+    aside.tell(folder.path / quarantine.FILE)
     totals = aside.counts() | _totals([store / name for name in names])
     if not totals["tokens"]:
         raise InputError(f"corpus.source: {source.source!r} holds no token")

@@ -63,7 +63,7 @@ def rows_of(tmp_path, bad, good):
     return CorpusConfig(source=str(file))
 
 
-def test_what_was_set_aside_is_listed_beside_the_store_with_its_place(tmp_path):
+def test_what_was_set_aside_is_listed_beside_the_store_with_its_place(tmp_path, caplog):
     source = rows_of(tmp_path, ['{"text": 7}', "{"], good=300)
     tokenizer = small_tokenizer(tmp_path / "tokenizer")
     folder = store_folder(source, "digest", str(tmp_path / "runs"))
@@ -72,6 +72,7 @@ def test_what_was_set_aside_is_listed_beside_the_store_with_its_place(tmp_path):
     assert counts == {"rows": 302, "empty_rows": 0, "set_aside_rows": 2}
     assert [row["place"] for row in listed] == [f"{source.source}:301", f"{source.source}:302"]
     assert listed[0]["reason"] == "column 'text' holds int, not text"
+    assert f"2 of 302 rows set aside: {folder.path / 'quarantine.jsonl'}" in caplog.text
     assert folder.result()["set_aside_rows"] == 2
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 from configs.errors import InputError
 from configs.run_folder import write_atomically
+
+log = logging.getLogger(__name__)
 
 FILE = "quarantine.jsonl"
 # A share means little before so many rows are read.
@@ -65,6 +68,12 @@ class Quarantine:
     def counts(self) -> dict[str, int]:
         """For a result: rows, and those of them that were not used."""
         return {"rows": self.rows, "empty_rows": self.empty, "set_aside_rows": len(self.set_aside)}
+
+    def tell(self, file: Path) -> None:
+        """Write what was set aside, and say so in a line of the log."""
+        self.write(file)
+        if self.set_aside:
+            log.warning("%d of %d rows set aside: %s", len(self.set_aside), self.rows, file)
 
     def write(self, file: Path) -> None:
         """One JSON object a row that was set aside, the counts in the first line."""

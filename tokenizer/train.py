@@ -75,7 +75,7 @@ def _run(config: TokenizerConfig, folder: RunFolder) -> RunFolder:
         trained = extended.backend_tokenizer
     audited = [document.text for document in itertools.islice(corpus.read(config.corpus), AUDITED_DOCUMENTS)]
     report = audit.audit(trained, folder.model, audited)
-    asides[0].write(folder.path / quarantine.FILE)
+    asides[0].tell(folder.path / quarantine.FILE)
     folder.finish(report | asides[0].counts())
     log.info("%s", audit.described(report))
     return folder
