@@ -177,6 +177,10 @@ def _build(
 
 
 def _encoded(tasks: list[ShardTask], preparation: PreparationConfig) -> Iterable[Any]:
+    # A shard is done when the list of what it set aside is there, too; that one is written first.
+    for task in tasks:
+        if not quarantine_of(Path(task.target)).exists():
+            Path(task.target).unlink(missing_ok=True)
     missing = [task for task in tasks if not Path(task.target).exists()]
     if len(missing) < len(tasks):
         log.info("tokens: %d of %d shards were finished before", len(tasks) - len(missing), len(tasks))

@@ -76,6 +76,18 @@ def test_what_was_set_aside_is_listed_beside_the_store_with_its_place(tmp_path, 
     assert folder.result()["set_aside_rows"] == 2
 
 
+def test_a_shard_without_its_list_is_made_again(tmp_path):
+    source = rows_of(tmp_path, ["{"], good=300)
+    tokenizer = small_tokenizer(tmp_path / "tokenizer")
+    folder = store_folder(source, "digest", str(tmp_path / "runs"))
+    prepare(source, tokenizer, folder)
+    (folder.path / "result.json").unlink()
+    for file in (folder.path / "quarantine").iterdir():
+        file.unlink()
+    assert prepare(source, tokenizer, folder).document_count == 300
+    assert folder.result()["set_aside_rows"] == 1
+
+
 def test_a_tokenizer_run_lists_them_too(tmp_path):
     source = rows_of(tmp_path, ["{"], good=300)
     folder = train.run(TokenizerConfig(corpus=source, vocabulary_size=60, runs=str(tmp_path / "runs")))
