@@ -30,6 +30,8 @@ from pretrain.randomness import key
 
 log = logging.getLogger(__name__)
 
+PARTING_SECONDS = 1.0
+
 
 @dataclasses.dataclass
 class Training:
@@ -215,6 +217,10 @@ def _shared(seconds: float, duration: Duration, accelerator: Accelerator) -> flo
 def part(accelerator: Accelerator) -> None:
     """Let every process come to its end, then take them apart."""
     accelerator.wait_for_everyone()
+    if accelerator.num_processes > 1:
+        # gloo's thread needs Python's lock to let go of the last reduction, and whoever deletes the group holds that
+        # lock while it waits for the thread: without time in between, now and then both wait for ever.
+        time.sleep(PARTING_SECONDS)
     accelerator.state.destroy_process_group()
 
 
