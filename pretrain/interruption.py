@@ -4,7 +4,6 @@ The first signal asks for a checkpoint and the end; a second one ends the proces
 """
 
 import contextlib
-import logging
 import os
 import signal
 import threading
@@ -17,8 +16,6 @@ from accelerate import Accelerator
 
 from configs.errors import Interrupted
 from pretrain import heartbeat
-
-log = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # A launcher hands on a signal that its whole group has received already.
@@ -63,20 +60,6 @@ def granted() -> Generator[None]:
             signal.signal(number, handler)
 
 
-def wished() -> bool:
-    """Whether a signal has asked this process to end."""
-    return _wish.number is not None
-
-
-def grant() -> None:
-    """End what is being done.
-
-    Raises:
-        Interrupted: always.
-    """
-    raise Interrupted(_wish.number or signal.SIGTERM)
-
-
 def safe_point(accelerator: Accelerator) -> None:
     """To be called by all processes alike where nothing would be lost: between steps, between batches of an evaluation.
 
@@ -84,12 +67,13 @@ def safe_point(accelerator: Accelerator) -> None:
         Interrupted: a signal has asked one of the processes to end.
     """
     heartbeat.beat()
-    asked = wished()
+    asked = _wish.number is not None
     if accelerator.num_processes > 1:
         flag = torch.tensor(float(asked), device=accelerator.device)
         asked = bool(accelerator.reduce(flag, reduction="sum"))
     if asked:
-        grant()
+        # Where another process was asked, this one ends as if it had been.
+        raise Interrupted(_wish.number or signal.SIGTERM)
 
 
 def ignore_in_worker(number: int) -> None:
