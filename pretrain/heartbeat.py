@@ -5,7 +5,6 @@ processes of one machine share a small file in the run folder; across machines t
 """
 
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -17,8 +16,6 @@ from pathlib import Path
 import numpy as np
 import psutil
 from accelerate import Accelerator
-
-log = logging.getLogger(__name__)
 
 FILE = ".heartbeat"
 INTERVAL = 0.25
@@ -74,18 +71,14 @@ class Heartbeat:
 
     def end(self, rank: int, reason: str) -> None:
         """End this process, and the one that is to blame."""
-        print(f"stopped: {self.told(rank, reason)}", file=sys.stderr, flush=True)
         process = int(self.rows_W4[rank, PROCESS])
+        advice = "all end, the same command goes on from the last checkpoint"
+        print(f"stopped: rank {rank} (process {process}) {reason}; {advice}", file=sys.stderr, flush=True)
         if rank != self.rank:
             # A stopped process takes no other signal.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process, signal.SIGKILL)
         os._exit(1)
-
-    def told(self, rank: int, reason: str) -> str:
-        """Who, and what to do."""
-        process = int(self.rows_W4[rank, PROCESS])
-        return f"rank {rank} (process {process}) {reason}; all end, the same command goes on from the last checkpoint"
 
 
 def _dead(process: int) -> bool:

@@ -1,6 +1,5 @@
 """Steps that must not reach the weights, and losses worth a look."""
 
-import logging
 import math
 from collections.abc import Iterable, Mapping
 
@@ -8,8 +7,6 @@ import torch
 from accelerate import Accelerator
 
 from pretrain.position import Position
-
-log = logging.getLogger(__name__)
 
 # The running mean and variance of the loss forget by half in some 34 steps.
 DECAY = 0.98
