@@ -8,6 +8,7 @@ A line is `{"name", "ours", "peer", "ratio", "unit"}`: a ratio above 1 means tha
 - `inference.py`: classification, against `Trainer.predict` and a plain loop
 - `scaling.py`: throughput against threads, processes, lengths and corpus size, and without each fast path
 - `saving.py`: what checkpoints cost, beside the steps between two of them and beside a start
-- `__main__.py`: all of these but the next, and the tables of docs/performance.md
+- `__main__.py`: all of these but the next two, and the tables of docs/performance.md
 - `objectives.py`: which objective pays, at equal seconds
+- `same_results.py`: whether two revisions give the same numbers to the last bit
 """

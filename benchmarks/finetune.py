@@ -15,10 +15,10 @@ from typing import Any
 
 from benchmarks.measuring import WARM_STEPS, in_its_own_process, line, metered
 from benchmarks.pretrain import trained_tokenizer
+from configs.bounds import require_at_least
 from configs.command_line import load, parse
 from configs.errors import InputError, run_command
 from finetune.config import FinetuneConfig
-from tokenizer.config import require_at_least
 
 PROGRAM = "python -m benchmarks.finetune"
 FILE = "configs/finetune/imdb-cpu.yaml"
@@ -96,9 +96,9 @@ def untrained(config: FinetuneBenchmarkConfig, model: str, tokenizer: str) -> st
     """The folder of a fresh BERT, as if somebody had pretrained it."""
     from transformers import BertForSequenceClassification
 
-    from pretrain.model_config import EncoderConfig
-    from pretrain.models import bert_config
-    from tokenizer.train import load as load_tokenizer
+    from pretrain.models.architectures import bert_config
+    from pretrain.models.config import EncoderConfig
+    from tokenizer.vocabulary.serialization import load as load_tokenizer
 
     loaded = load_tokenizer(str(Path(tokenizer) / "model"))
     folder = Path(config.runs) / f"untrained-{model}"
@@ -117,7 +117,7 @@ def settings(config: FinetuneBenchmarkConfig, model: str, name: str, tokenizer: 
         "maximum_validation_texts": HELD_OUT,
         "model.name": name,
         "model.dropout": config.dropout,
-        "model.fresh_layers": 0,
+        "model.reinitialized_layers": 0,
         "training.batch_size": config.batch_size,
         "training.duration": f"{config.steps[model]} steps",
         "training.evaluations": 1,
@@ -133,7 +133,7 @@ def peer(config: FinetuneBenchmarkConfig, model: str, tokenizer: str, folder: Pa
 
     from benchmarks.peers import PlainLSTM, padded_loop, trainer
     from finetune.run import task_of
-    from tokenizer.train import load as load_tokenizer
+    from tokenizer.vocabulary.serialization import load as load_tokenizer
 
     recipe = load(FinetuneConfig, FILE, settings(config, model, "bilstm", tokenizer, folder))
     loaded = load_tokenizer(str(Path(tokenizer) / "model"))
@@ -149,7 +149,7 @@ def peer(config: FinetuneBenchmarkConfig, model: str, tokenizer: str, folder: Pa
         return padded_loop(plain, rows, config.steps[model], config.batch_size)
     from transformers import BertForSequenceClassification
 
-    from pretrain.trust import SAFE_WEIGHTS
+    from pretrain.models.safe_loading import SAFE_WEIGHTS
 
     bert = BertForSequenceClassification.from_pretrained(Path(config.runs) / f"untrained-{model}", **SAFE_WEIGHTS)
     return trainer(bert, rows, {"input_ids": 0, "attention_mask": 0}, config.steps[model], config.batch_size)

@@ -17,11 +17,11 @@ from typing import Any
 from benchmarks.finetune import FILE, FinetuneBenchmarkConfig, labelled, settings, untrained
 from benchmarks.measuring import in_its_own_process, line
 from benchmarks.pretrain import trained_tokenizer
+from configs.bounds import require_at_least
 from configs.command_line import load, parse
 from configs.errors import run_command
 from configs.launch import tune_allocator
 from finetune.config import FinetuneConfig
-from tokenizer.config import require_at_least
 
 PROGRAM = "python -m benchmarks.inference"
 
@@ -73,12 +73,13 @@ def texts_per_second(config: InferenceBenchmarkConfig, model: str, side: str) ->
     from accelerate import Accelerator
     from transformers import AutoModelForSequenceClassification
 
-    from finetune.run import TOKENS_EVALUATED, predicted, task_of
-    from finetune.tasks import for_evaluation
-    from pretrain import speed
-    from pretrain.models import classifier
-    from pretrain.trust import SAFE_WEIGHTS
-    from tokenizer.train import load as load_tokenizer
+    from finetune.classification.evaluation import predict
+    from finetune.classification.text_dataset import evaluation_epoch
+    from finetune.run import EVALUATION_TOKENS, task_of
+    from pretrain.models.builders import classifier
+    from pretrain.models.safe_loading import SAFE_WEIGHTS
+    from pretrain.training import fast_paths
+    from tokenizer.vocabulary.serialization import load as load_tokenizer
 
     same = FinetuneBenchmarkConfig(config.data_folder, runs=config.runs)
     tokenizer = str(trained_tokenizer(config.data_folder, same.vocabulary_size, config.runs).path)
@@ -91,21 +92,21 @@ def texts_per_second(config: InferenceBenchmarkConfig, model: str, side: str) ->
         made: Any = classifier(recipe.model, "", loaded, ["no", "yes"], seed=0)
     else:
         made = AutoModelForSequenceClassification.from_pretrained(untrained(same, model, tokenizer), **SAFE_WEIGHTS)
-    speed.set_threads(None)
+    fast_paths.set_threads(None)
     if side == "ours":
-        speed.apply(speed.choose(recipe.training.speed, speed.this_machine(), work(made)), made)
-        epoch = for_evaluation(texts, chosen, TOKENS_EVALUATED["cpu"])
+        fast_paths.apply(fast_paths.choose(recipe.training.speed, fast_paths.this_hardware(), work(made)), made)
+        epoch = evaluation_epoch(texts, chosen, EVALUATION_TOKENS["cpu"])
         accelerator = Accelerator(cpu=True)
-        return _timed(lambda: predicted(accelerator, epoch, made), len(chosen))
+        return _timed(lambda: predict(accelerator, epoch, made), len(chosen))
     rows = [texts.encoded(int(place))[0].tolist() for place in chosen]
     return _timed(_padded(made, rows) if model == "bilstm" else _trainer(made, rows), len(chosen))
 
 
 def work(model: Any) -> Any:
     """What `choose` is told of a model that is not trained."""
-    from pretrain.speed import Work, encoders_of
+    from pretrain.training.fast_paths import Workload, attends_by_padding_alone
 
-    return Work(model_types=tuple(encoder.config.model_type for encoder in encoders_of(model)))
+    return Workload(padding_mask_only=attends_by_padding_alone(model))
 
 
 def _timed(once: Any, texts: int) -> float:

@@ -19,7 +19,7 @@ from configs.command_line import value_text
 from configs.launch import STARTED_AGAIN
 
 # What a run's meter tells (pretrain/meter.py, which would bring torch with it).
-RATES = ("tokens_per_second", "useful_gflops", "utilisation", "waiting_share")
+RATES = ("tokens_per_second", "model_gflops", "mfu", "data_wait_share")
 # Steps that do not count: the first allocate memory and choose kernels.
 WARM_STEPS = 5
 SECONDS_BETWEEN_LOOKS = 0.05
@@ -133,9 +133,7 @@ def measured(rows: list[dict[str, Any]]) -> dict[str, float]:
     """
     steps = [row for row in rows if "tokens_per_second" in row]
     seconds = [after["seconds"] - before["seconds"] for before, after in itertools.pairwise(steps)][WARM_STEPS - 1 :]
-    names = [
-        name for name in ("tokens_per_second", "useful_gflops", "utilisation", "waiting_share") if name in steps[0]
-    ]
+    names = [name for name in ("tokens_per_second", "model_gflops", "mfu", "data_wait_share") if name in steps[0]]
     return {
         name: sum(row[name] * weight for row, weight in zip(steps[WARM_STEPS:], seconds, strict=True)) / sum(seconds)
         for name in names

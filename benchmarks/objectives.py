@@ -11,13 +11,14 @@ import sys
 from pathlib import Path
 
 from benchmarks.measuring import line
+from configs.bounds import require_at_least
 from configs.command_line import load, parse
 from configs.errors import run_command
-from configs.processes import side_by_side
+from configs.processes import in_processes
 from configs.run_folder import RunFolder
 from finetune.config import FinetuneConfig
 from pretrain.config import PretrainConfig
-from tokenizer.config import TokenizerConfig, require_at_least
+from tokenizer.config import TokenizerConfig
 
 PROGRAM = "python -m benchmarks.objectives"
 SCRATCH = "scratch"
@@ -54,7 +55,7 @@ class ObjectivesBenchmarkConfig:
 
 def run(config: ObjectivesBenchmarkConfig) -> None:
     """Measure and print."""
-    from tokenizer.train import run as train_tokenizer
+    from tokenizer.run import run as train_tokenizer
 
     os.environ["OMP_NUM_THREADS"] = "1"
     source = str(Path(config.data_folder) / "imdb")
@@ -79,7 +80,7 @@ def run(config: ObjectivesBenchmarkConfig) -> None:
     }
     # The store is made once, before the clock runs.
     _prepare(recipes["mlm"])
-    folders = dict(result for _, result in side_by_side(_pretrain, list(recipes.items()), count))
+    folders = dict(result for _, result in in_processes(_pretrain, list(recipes.items()), count))
     for name, folder in folders.items():
         facts = folder.result()
         print(f"{name}: {facts['tokens']:,} tokens, masked-LM loss {facts['eval_mlm_loss']:.3f}", file=sys.stderr)
@@ -88,7 +89,7 @@ def run(config: ObjectivesBenchmarkConfig) -> None:
         for seed in range(config.seeds)
         for name, keys in _classifiers(folders, config, seed).items()
     ]
-    tuned = [result for _, result in side_by_side(_finetune, cells, count)]
+    tuned = [result for _, result in in_processes(_finetune, cells, count)]
     report(tuned)
 
 
@@ -106,8 +107,8 @@ def report(tuned: list[tuple[str, int, RunFolder]]) -> None:
     """A line an objective: mean test accuracy beside that from scratch, in %; intervals on stderr."""
     import numpy as np
 
-    from finetune.results import correct
-    from finetune.statistics import mean_interval
+    from finetune.classification.predictions import correct
+    from finetune.comparison.statistics import mean_interval
 
     answers = {
         name: np.stack([correct(folder) for _, _, folder in sorted(part, key=lambda run: run[1])])
@@ -130,8 +131,8 @@ def report(tuned: list[tuple[str, int, RunFolder]]) -> None:
 
 
 def _prepare(config: PretrainConfig) -> None:
-    from pretrain.folders import tokenizer_of
-    from pretrain.store import prepare, store_folder
+    from pretrain.data.store import prepare, store_folder
+    from pretrain.run_paths import tokenizer_of
 
     folder, digest = tokenizer_of(config)
     prepare(config.corpus, folder, store_folder(config.corpus, digest, config.runs), preparation=config.preparation)

@@ -16,17 +16,20 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measuring import in_turn, line, peak_megabytes, seconds
+from configs.bounds import require_at_least
 from configs.command_line import load, parse
 from configs.errors import InputError, run_command
-from configs.processes import side_by_side
-from pretrain.config import PreparationConfig
-from pretrain.encode import ShardTask, batches
-from pretrain.pairs import epoch_plan
-from pretrain.store import TokenStore, prepare, store_folder
-from tokenizer import corpus, shards
-from tokenizer.config import CorpusConfig, TokenizerConfig, require_at_least
-from tokenizer.train import find as find_tokenizer
-from tokenizer.train import run as train_tokenizer
+from configs.processes import in_processes
+from pretrain.data.config import PreparationConfig
+from pretrain.data.encode import ShardTask, batches
+from pretrain.data.pairs import PairRule, epoch_plan
+from pretrain.data.store import TokenStore, prepare, store_folder
+from tokenizer.config import TokenizerConfig
+from tokenizer.corpus import shards
+from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.documents import read_part
+from tokenizer.run import run as train_tokenizer
+from tokenizer.run_paths import find as find_tokenizer
 
 PROGRAM = "python -m benchmarks.prepare"
 FILES = ("train.parquet", "unsupervised.parquet")
@@ -70,12 +73,15 @@ def run(config: PrepareBenchmarkConfig) -> None:
         ours, bare = in_turn(
             config.rounds,
             lambda: _prepare(whole, tokenizer, config),
-            lambda: list(side_by_side(bare_tokenizers, tasks, count)),
+            lambda: list(in_processes(bare_tokenizers, tasks, count)),
         )
         line("prepare.time", statistics.median(ours), statistics.median(bare), "s")
         store = TokenStore.open(_place(whole, tokenizer, config).path / "store")
         every = np.arange(store.document_count)
-        plans = [seconds(lambda epoch=epoch: epoch_plan(store, every, 128, 0.1, 0, epoch)) for epoch in range(3)]
+        plans = [
+            seconds(lambda epoch=epoch: epoch_plan(store, every, PairRule("bert", 128, 0.1), 0, epoch))
+            for epoch in range(3)
+        ]
         line("prepare.plan", statistics.median(plans), None, "s")
         many = _corpus(folder / "many", config, config.copies)
         single, fold = (peak_megabytes(_command(source, tokenizer, config)) for source in (whole, many))
@@ -116,7 +122,7 @@ def _prepare(folder: Path, tokenizer: str, config: PrepareBenchmarkConfig) -> No
 def bare_tasks(folder: Path, tokenizer: str, config: PrepareBenchmarkConfig) -> list[ShardTask]:
     """The same shards, for `bare_tokenizers`."""
     file = str(Path(find_tokenizer(tokenizer, config.runs)[0]) / "tokenizer.json")
-    return [ShardTask(shard, _source(folder), False, file, b"", "") for shard in shards.shards(_source(folder))]
+    return [ShardTask(shard, _source(folder), False, file, "") for shard in shards.shards(_source(folder))]
 
 
 def bare_tokenizers(task: ShardTask) -> int:
@@ -126,7 +132,7 @@ def bare_tokenizers(task: ShardTask) -> int:
     tokenizer = Tokenizer.from_file(task.tokenizer_file)
     tokenizer.no_truncation()
     plain = dataclasses.replace(task.corpus, clean_html=False)
-    documents = (document for part in task.shard for document in corpus.read_part(part, plain))
+    documents = (document for part in task.shard for document in read_part(part, plain))
     tokens = 0
     for batch in batches(documents):
         encodings = tokenizer.encode_batch_fast([document.text for document in batch], add_special_tokens=False)

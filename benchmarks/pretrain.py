@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import WARM_STEPS, in_its_own_process, line, metered
+from configs.bounds import require_at_least
 from configs.command_line import load, parse
 from configs.errors import run_command
 from configs.run_folder import RunFolder
 from pretrain.config import PretrainConfig
-from tokenizer.config import TokenizerConfig, require_at_least
+from tokenizer.config import TokenizerConfig
 
 PROGRAM = "python -m benchmarks.pretrain"
 FILE = "configs/pretrain/imdb-cpu.yaml"
@@ -82,16 +83,18 @@ def measure(config: PretrainBenchmarkConfig, size: str, tokenizer: str) -> None:
     speed = statistics.median(found["tokens_per_second"] for found in ours)
     line(f"pretrain.bert-{size}", speed, statistics.median(theirs), "tokens/s")
     # Each process measured matrix products once, when it began; on a shared machine the median of all of them counts.
-    matrices = statistics.median(found["useful_gflops"] / found["utilisation"] for found in (*ours, *still))
+    matrices = statistics.median(found["model_gflops"] / found["mfu"] for found in (*ours, *still))
     for name, rounds in ((f"bert-{size}", ours), (f"bert-{size}.no-dropout", still)):
-        useful = statistics.median(found["useful_gflops"] for found in rounds)
+        useful = statistics.median(found["model_gflops"] for found in rounds)
         line(f"pretrain.gemm_share.{name}", useful, matrices, "GFLOP/s")
-    line(f"pretrain.waiting.bert-{size}", statistics.median(found["waiting_share"] for found in ours), None, "of time")
+    line(
+        f"pretrain.waiting.bert-{size}", statistics.median(found["data_wait_share"] for found in ours), None, "of time"
+    )
 
 
 def trained_tokenizer(data_folder: str, vocabulary_size: int, runs: str) -> RunFolder:
     """A tokenizer of IMDB's text, trained unless it is there."""
-    from tokenizer.train import run as train_tokenizer
+    from tokenizer.run import run as train_tokenizer
 
     overrides = {
         "corpus.source": str(Path(data_folder) / "imdb"),
@@ -131,12 +134,12 @@ def peer(config: PretrainBenchmarkConfig, size: str, tokenizer_folder: str) -> f
     from transformers import BertForPreTraining
 
     from benchmarks.peers import trainer
-    from pretrain.models import bert_config
+    from pretrain.data.masked_lm_dataset import TokenLayout
+    from pretrain.data.store import prepare, store_folder
+    from pretrain.models.architectures import bert_config
     from pretrain.run import sources
-    from pretrain.sequences import Encoding
-    from pretrain.store import prepare, store_folder
-    from tokenizer.train import find
-    from tokenizer.train import load as load_tokenizer
+    from tokenizer.run_paths import find
+    from tokenizer.vocabulary.serialization import load as load_tokenizer
 
     recipe = load(PretrainConfig, FILE, settings(config, size, tokenizer_folder, "peer"))
     folder = str(Path(tokenizer_folder) / "model")
@@ -145,7 +148,7 @@ def peer(config: PretrainBenchmarkConfig, size: str, tokenizer_folder: str) -> f
     store = prepare(
         recipe.corpus, folder, store_folder(recipe.corpus, find(tokenizer_folder, config.runs)[1], config.runs)
     )
-    (source,), _ = sources(recipe, store, Encoding.of(tokenizer))
+    (source,), _ = sources(recipe, store, TokenLayout.of(tokenizer))
     epoch = source.epoch(0)
     rows = [row for samples in epoch.batches[: config.steps[size] + 1] for row in rows_of(epoch.collate(samples))]
     torch.manual_seed(0)

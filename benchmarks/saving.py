@@ -41,9 +41,9 @@ def run(config: SavingConfig) -> None:
 
 def measure(name: str, keys: dict[str, Any], steps: int, runs: str) -> None:
     """One run, its saves and its steps timed; then a start from its last checkpoint."""
-    from pretrain import checkpoints, engine
     from pretrain.run import run as pretrain
-    from tokenizer.train import run as train_tokenizer
+    from pretrain.training import checkpoints, engine
+    from tokenizer.run import run as train_tokenizer
 
     train_tokenizer(load(TokenizerConfig, "configs/tokenizer/demo.yaml", {"runs": runs}))
     given = {"runs": runs, "training.duration": f"{steps} steps", "training.save_every": 20, "training.evaluations": 1}
@@ -59,12 +59,12 @@ def measure(name: str, keys: dict[str, Any], steps: int, runs: str) -> None:
     a_step = folder.result()["seconds"] / steps
     a_save = statistics.median(saves)
     interval = load(PretrainConfig, "configs/pretrain/demo.yaml").training.save_every
-    place = checkpoints.steps(folder.checkpoints)[-1]
+    place = checkpoints.list_checkpoints(folder.checkpoints)[-1]
     size = sum(file.stat().st_size for file in place.iterdir())
     line(f"saving.{name}.checkpoint", size / 1e6, None, "MB")
     line(f"saving.{name}.seconds", a_save, interval * a_step, f"s a save, beside {interval} steps")
     line(f"saving.{name}.share", 100 * a_save / (a_save + interval * a_step), None, "% of the time of training")
-    check = seconds(lambda: checkpoints.damage(place))
+    check = seconds(lambda: checkpoints.find_damage(place))
     (folder.path / "result.json").unlink()
     line(f"saving.{name}.check", check, seconds(lambda: pretrain(made)), "s for all sums, beside a start and its end")
 

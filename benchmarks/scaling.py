@@ -11,10 +11,10 @@ from typing import Any
 
 from benchmarks.measuring import line, metered
 from benchmarks.pretrain import FILE, PretrainBenchmarkConfig, settings, trained_tokenizer
+from configs.bounds import require_at_least
 from configs.command_line import parse
 from configs.errors import run_command
 from configs.launch import physical_cores
-from tokenizer.config import require_at_least
 
 PROGRAM = "python -m benchmarks.scaling"
 # Of `training.speed`: each path of a CPU the other way round.

@@ -59,6 +59,7 @@ def parse(config_class: type[Config], program: str, arguments: Sequence[str] | N
     for file in config_files(given):
         if not check_keys(config_class, file):
             given = without(given, str(file))
+    check_former_names(config_class, given)
     parser = CommandLine(program, description=first_paragraph(config_class))
     parser.add_argument("--config", action="config", help="A YAML file with these keys; flags after it override it.")
     parser.add_class_arguments(config_class)
@@ -144,10 +145,11 @@ def check_keys(config_class: type, file: Path) -> bool:
 
 
 def _check_mapping(config_class: type, node: yaml.MappingNode, file: Path, prefix: str) -> None:
-    types = typing.get_type_hints(config_class)
+    types, renamed = typing.get_type_hints(config_class), former_names(config_class, prefix)
     seen: set[str] = set()
     for key_node, value_node in node.value:
         key, line = str(key_node.value), key_node.start_mark.line + 1
+        check_former_name(renamed, prefix + key, str(value_node.value), f"{file}:{line}")
         if key not in types:
             known = known_keys(config_class, prefix)
             nested = ", and below it ".join(f"`{part}:`" for part in key.split("."))
@@ -160,6 +162,55 @@ def _check_mapping(config_class: type, node: yaml.MappingNode, file: Path, prefi
             if not isinstance(value_node, yaml.MappingNode):
                 raise InputError(f"{file}:{line}: `{prefix}{key}` is a group; put its keys below it, indented")
             _check_mapping(typing.cast(type, types[key]), value_node, file, f"{prefix}{key}.")
+
+
+def former_names(config_class: type, prefix: str = "") -> dict[str, tuple[str, dict[str, str]]]:
+    """Renamed keys: by every dotted name a key has or had, its name now and, by former name, its renamed values.
+
+    A key that has kept its name stands here if some of its values were renamed.
+    """
+    names: dict[str, tuple[str, dict[str, str]]] = {}
+    types = typing.get_type_hints(config_class)
+    for field in dataclasses.fields(typing.cast(Any, config_class)):
+        if dataclasses.is_dataclass(types[field.name]):
+            names |= former_names(typing.cast(type, types[field.name]), f"{prefix}{field.name}.")
+        values = {former: now for now, former in field.metadata.get("former_values", {}).items()}
+        former_name = field.metadata.get("former_name")
+        if former_name or values:
+            names[f"{prefix}{former_name or field.name}"] = (f"{prefix}{field.name}", values)
+    return names
+
+
+def check_former_name(names: Mapping[str, tuple[str, dict[str, str]]], key: str, value: str, where: str) -> None:
+    """Refuse a key or value that has another name now.
+
+    Args:
+        names: of `former_names`.
+        key: dotted, as given.
+        value: as given.
+        where: what the message begins with.
+
+    Raises:
+        InputError: names the key or value as it is called now.
+    """
+    now, values = names.get(key, (key, {}))
+    if now != key:
+        raise InputError(f"{where}: `{key}` is called `{now}` now")
+    if value in values:
+        raise InputError(f"{where}: `{key}: {value}` is called `{values[value]}` now")
+
+
+def check_former_names(config_class: type, arguments: Sequence[str]) -> None:
+    """Refuse flags whose key or value has another name now.
+
+    Raises:
+        InputError: names the key or value as it is called now.
+    """
+    names = former_names(config_class)
+    for argument, following in itertools.pairwise([*arguments, ""]):
+        if argument.startswith("--"):
+            key, _, value = argument[2:].partition("=")
+            check_former_name(names, key, value or following, f"--{key}")
 
 
 def known_keys(config_class: type, prefix: str = "") -> list[str]:

@@ -10,12 +10,13 @@ import datetime
 import hashlib
 import importlib.metadata
 import json
+import logging
 import os
 import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ import yaml
 
 from configs.command_line import as_dict
 from configs.errors import InputError
+from configs.fields import digested
+
+log = logging.getLogger(__name__)
 
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "evaluate", "numpy", "scikit-learn")
 
@@ -33,21 +37,10 @@ PLAIN = re.compile(r"[\w+-][\w .+-]{0,99}")
 OWNER = ".owner.json"
 
 
-def outside_digest(default: Any) -> Any:
-    """A config field that changes how a run is watched or kept but not what it computes."""
-    return dataclasses.field(default=default, metadata={"outside_digest": True})
-
-
 def digest(config: Any, upstream: Iterable[str]) -> str:
     """Ten hexadecimal digits of what a run computes: its config, and the digests of what it reads."""
-    content = json.dumps([_digested(config), list(upstream)], sort_keys=True)
+    content = json.dumps([digested(config), list(upstream)], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:10]
-
-
-def _digested(config: Any) -> dict[str, Any]:
-    kept = [field for field in dataclasses.fields(config) if not field.metadata.get("outside_digest")]
-    values = {field.name: getattr(config, field.name) for field in kept}
-    return {key: _digested(value) if dataclasses.is_dataclass(value) else value for key, value in values.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +135,22 @@ class RunFolder:
             if not file.is_relative_to(self.checkpoints) and not file.is_symlink():
                 flush(file)
         write_atomically(self.path / "result.json", json.dumps(result, indent=2) + "\n")
+
+
+def run_unless_finished(folder: RunFolder, stage: str, work: Callable[[], None]) -> RunFolder:
+    """Do a run's work while its folder is owned; a finished run is left as it is.
+
+    Raises:
+        InputError: another run is at work in the folder.
+    """
+    if folder.finished:
+        log.info("%s: %s is finished", stage, folder.path)
+        return folder
+    with folder.owned():
+        # Whoever held it a moment ago may have finished it.
+        if not folder.finished:
+            work()
+    return folder
 
 
 def _told(owner: Path) -> str:

@@ -1,13 +1,16 @@
 """Encoder → answers: fine-tuning, comparison, report and export.
 
 In: a pretraining run (or any checkpoint, or none) and labelled text. Out: `runs/finetune/<name>-<digest>/`,
-and from many of them one table, one verdict, one HTML file. Read in this order:
+and from many of them one table, one verdict, one HTML file. What a person runs or reads first:
 
-- `config.py`: every key of a fine-tuning run; `tasks.py`: labelled text → ids
-- `run.py`: one model, one seed, one label budget; `bag_of_words.py`: the linear baseline
-- `scores.py`: the metrics; `results.py`: what a finished run leaves
-- `compare.py`: models × seeds × label budgets; `stages.py`: a stage as a process of its own; `statistics.py`:
-  intervals; `report.py`: the pictures and the page
-- `export.py`, `hub.py`: a run → a folder that `transformers` loads, here or on the Hub
-- `__main__.py`: the command
+- `config.py`: every key of a fine-tuning run; `run_paths.py`: run folders, and what a run starts from
+- `run.py`, `__main__.py`: one model, one seed, one label budget, and the command
+- `compare.py`: the command that runs every stage and compares
+- `export.py`: the command that copies a model with its card, here or to the Hub
+
+What they are made of, each importing only from those before it:
+
+- `classification/`: labelled text → scores of one model
+- `comparison/`: many runs → intervals, verdict, report
+- `publishing/`: a run → a folder or a Hub repository
 """

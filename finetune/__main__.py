@@ -4,7 +4,8 @@ from configs.command_line import parse
 from configs.errors import run_command
 from configs.launch import tune_allocator
 from configs.terminal import show_progress_lines
-from finetune.config import FinetuneConfig, run_folder
+from finetune.config import FinetuneConfig
+from finetune.run_paths import run_folder
 
 PROGRAM = "python -m finetune"
 

@@ -7,82 +7,69 @@ from typing import Any
 
 import numpy as np
 import scipy.special
-import torch
-from accelerate import Accelerator
-from accelerate.utils import gather_object
 
 from configs.command_line import as_dict
 from configs.errors import InputError
-from configs.run_folder import RunFolder
-from finetune import bag_of_words
-from finetune.config import BAG_OF_WORDS, FinetuneConfig, parts, run_folder, upstream
-from finetune.results import finish
-from finetune.scores import scores
-from finetune.tasks import (
-    LabelSet,
-    TextEpoch,
-    TextSource,
-    drawn,
-    for_evaluation,
-    label_set,
-    lengths_of,
-    validation_places,
-)
-from pretrain import checkpoints, sharded
-from pretrain.batches import few_lengths, steps_of
-from pretrain.continued import quiet_transformers
-from pretrain.engine import Training, on_device, part, train
-from pretrain.folders import fingerprints
-from pretrain.interruption import safe_point
-from pretrain.journal import read_rows
-from pretrain.meter import whole_run
-from pretrain.models import classifier
-from pretrain.objectives import classification
-from pretrain.optimization import Duration
-from pretrain.sequences import Encoding
-from pretrain.setup import describe, new_accelerator, prepared
-from pretrain.store import TokenStore, prepare, store_folder
-from tokenizer.train import find as find_tokenizer
-from tokenizer.train import load as load_tokenizer
+from configs.run_folder import RunFolder, run_unless_finished
+from finetune.classification import bag_of_words
+from finetune.classification.corpora import corpora_of
+from finetune.classification.evaluation import evaluate, predict
+from finetune.classification.labels import LabelSet, draw_texts, draw_validation_texts, label_set
+from finetune.classification.objective import classification_loss
+from finetune.classification.predictions import finish
+from finetune.classification.text_dataset import TextEpoch, TextSource, evaluation_epoch, lengths_of
+from finetune.config import BAG_OF_WORDS, FinetuneConfig
+from finetune.run_paths import run_folder, upstream
+from pretrain.data.loader import length_buckets
+from pretrain.data.masked_lm_dataset import TokenLayout
+from pretrain.data.store import TokenStore, prepare, store_folder
+from pretrain.models.builders import classifier
+from pretrain.models.safe_loading import quiet_transformers
+from pretrain.run_paths import fingerprints
+from pretrain.training import checkpoints, sharded
+from pretrain.training.engine import Training, leave_process_group, train
+from pretrain.training.metric_logger import read_metrics
+from pretrain.training.schedule import Duration
+from pretrain.training.setup import describe, new_accelerator, prepare_for_training
+from pretrain.training.throughput import whole_run
+from tokenizer.run_paths import find as find_tokenizer
+from tokenizer.vocabulary.serialization import load as load_tokenizer
 
 log = logging.getLogger(__name__)
 
-# A CPU is fastest while a batch fits its caches, a GPU when it is full.
-TOKENS_EVALUATED = {"cpu": 8192, "cuda": 1 << 17}
+# Of an evaluation batch: a CPU is fastest while a batch fits its caches, a GPU when it is full.
+EVALUATION_TOKENS = {"cpu": 8192, "cuda": 1 << 17}
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """The texts of a run, and which of them it may use for what."""
+    """The texts of a run, and what it uses them for."""
 
     classes: LabelSet
     train: TextEpoch
     train_chosen: np.ndarray
+    """Numbers of the training texts."""
     validation: TextEpoch
     validation_chosen: np.ndarray
     test: TextEpoch
+    store_runs: dict[str, RunFolder]
+    """The run folder of each token store."""
 
 
 def run(config: FinetuneConfig) -> RunFolder:
     """Fine-tune, keep the best checkpoint on validation, test it once; a finished run is left as it is.
 
     Raises:
-        InputError: something given cannot be used; nothing has been trained then.
+        InputError: something in the config cannot be used; nothing has been trained then.
     """
     Duration.parse(config.training.duration)
     folder = run_folder(config)
-    if folder.finished:
-        log.info("finetune: %s is finished", folder.path)
-        return folder
-    with folder.owned():
-        if folder.finished:
-            return folder
-        if config.model.name == BAG_OF_WORDS:
-            return bag_of_words.run(config, folder)
-        return _run_neural(config, folder)
+    if config.model.name == BAG_OF_WORDS:
+        return run_unless_finished(folder, "finetune", lambda: bag_of_words.train_and_test(config, folder))
+    return run_unless_finished(folder, "finetune", lambda: _run_neural(config, folder))
 
 
-def _run_neural(config: FinetuneConfig, folder: RunFolder) -> RunFolder:
+def _run_neural(config: FinetuneConfig, folder: RunFolder) -> None:
     checkpoint, tokenizer_folder, _ = upstream(config)
     accelerator = new_accelerator(config.log_with, config.training, folder, as_dict(config))
     tokenizer = load_tokenizer(tokenizer_folder)
@@ -93,52 +80,49 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> RunFolder:
     if accelerator.is_main_process:
         folder.begin(config, **describe(accelerator))
         log.info("finetune: %s", folder.path)
-    tokens = int(np.minimum(lengths_of(task.train.store, task.train_chosen), config.sequence_length).sum())
-    tokens_a_step = config.training.batch_size * tokens // len(task.train_chosen)
-    fast = prepared(accelerator, model, config.training, config.optimizer, tokens_a_step, tokens)
-    train_texts = task.train
-    if fast["paths"].compiled:
-        train_texts = dataclasses.replace(train_texts, lengths=few_lengths(config.sequence_length))
-    tokens_at_once = TOKENS_EVALUATED.get(accelerator.device.type, TOKENS_EVALUATED["cpu"])
-    held_out = for_evaluation(task.validation, task.validation_chosen, tokens_at_once)
-    position = train(
+    lengths = np.minimum(lengths_of(task.train.store, task.train_chosen), config.sequence_length)
+    tokens = int(lengths.sum())
+    tokens_per_step = config.training.batch_size * tokens // len(task.train_chosen)
+    prepared = prepare_for_training(accelerator, model, config.training, config.optimizer, tokens_per_step, tokens)
+    buckets = length_buckets(config.sequence_length) if prepared.fast_paths.compiled else ()
+    train_texts = dataclasses.replace(task.train, buckets=buckets)
+    evaluation_tokens = EVALUATION_TOKENS.get(accelerator.device.type, EVALUATION_TOKENS["cpu"])
+    held_out = evaluation_epoch(task.validation, task.validation_chosen, evaluation_tokens)
+    state = train(
         Training(
             accelerator=accelerator,
-            **fast,
+            **prepared._asdict(),
             phases=[(1.0, TextSource(train_texts, task.train_chosen, config.training.batch_size, config.seed))],
-            objective=classification,
-            evaluate=lambda model, phase: measured(accelerator, held_out, model),
+            loss=classification_loss,
+            evaluate=lambda model, phase: evaluate(accelerator, held_out, model),
             config=config.training,
-            optimization=config.optimizer,
+            optimizer_config=config.optimizer,
             folder=folder,
             seed=config.seed,
             best_metric=config.select_by,
             patience=config.patience,
             fingerprints=fingerprints(
-                folder,
-                tokenizer_folder,
-                [place.path / "store" for place in store_folders(config, tokenizer_folder).values()],
+                folder, tokenizer_folder, [store_run.path / "store" for store_run in task.store_runs.values()]
             ),
         ),
         "finetune",
     )
-    if position.best_step is not None:
-        checkpoints.load(checkpoints.place_of(folder.checkpoints, position.best_step), model)
-    validated = measured(accelerator, held_out, fast["model"])
+    if state.best_step is not None:
+        checkpoints.load(checkpoints.path_of(folder.checkpoints, state.best_step), model)
+    validated = evaluate(accelerator, held_out, prepared.model)
     every_test_text = np.arange(task.test.store.document_count)
-    final = for_evaluation(task.test, every_test_text, tokens_at_once)
-    logits_NC, labels_N = predicted(accelerator, final, fast["model"])
+    test = evaluation_epoch(task.test, every_test_text, evaluation_tokens)
+    logits_NC, labels_N = predict(accelerator, test, prepared.model)
     with quiet_transformers():
         sharded.save_pretrained(accelerator, model, folder.model)
     if accelerator.is_main_process:
         tokenizer.save_pretrained(folder.model)
-        counts = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
-        facts = position.facts() | counts | sizes(task) | whole_run(read_rows(folder.metrics))
+        facts = state.facts() | {"parameters": sum(parameter.numel() for parameter in model.parameters())}
+        facts |= sizes(task) | whole_run(read_metrics(folder.metrics))
         finish(folder, facts, validated, task.classes, scipy.special.softmax(logits_NC, axis=1), labels_N)
         # The best weights are in `model/`; the checkpoints served resumption alone.
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
-    part(accelerator)
-    return folder
+    leave_process_group(accelerator)
 
 
 def task_of(config: FinetuneConfig, tokenizer: Any, tokenizer_folder: str) -> Task:
@@ -147,33 +131,30 @@ def task_of(config: FinetuneConfig, tokenizer: Any, tokenizer_folder: str) -> Ta
     Raises:
         InputError: a text, column or label is missing, or a label appears that the training texts lack.
     """
-    found = parts(config)
+    corpora = corpora_of(config)
+    _, digest = find_tokenizer(tokenizer_folder, config.runs)
+    store_runs = {name: store_folder(corpus, digest, config.runs, labelled=True) for name, corpus in corpora.items()}
     stores: dict[str, TokenStore] = {}
-    for name, place in store_folders(config, tokenizer_folder).items():
-        stores[name] = prepare(found[name], tokenizer_folder, place, labelled=True)
-    classes = label_set(stores["train"].labels, stores["train"].label_names, found["train"])
-    encoding = Encoding.of(tokenizer)
+    for name, store_run in store_runs.items():
+        stores[name] = prepare(corpora[name], tokenizer_folder, store_run, labelled=True)
+    classes = label_set(stores["train"].labels, stores["train"].label_names, corpora["train"])
+    layout = TokenLayout.of(tokenizer)
     texts = {
         name: TextEpoch(
             store=store,
-            classes_N=classes.numbers(store.labels, found[name]),
-            encoding=encoding,
+            classes_N=classes.numbers(store.labels, corpora[name]),
+            layout=layout,
             sequence_length=config.sequence_length,
-            head_share=config.head_share,
+            truncation_head_share=config.truncation_head_share,
             batches=[],
         )
         for name, store in stores.items()
     }
-    chosen, validation = drawn(config, texts["train"].classes_N)
+    chosen, validation = draw_texts(config, texts["train"].classes_N)
     if "validation" in stores:
-        validation = validation_places(config, texts["validation"].classes_N)
-    return Task(classes, texts["train"], chosen, texts.get("validation", texts["train"]), validation, texts["test"])
-
-
-def store_folders(config: FinetuneConfig, tokenizer_folder: str) -> dict[str, RunFolder]:
-    """Where the token store of each part of a task lies."""
-    _, digest = find_tokenizer(tokenizer_folder, config.runs)
-    return {name: store_folder(source, digest, config.runs, labelled=True) for name, source in parts(config).items()}
+        validation = draw_validation_texts(config, texts["validation"].classes_N)
+    validation_texts = texts.get("validation", texts["train"])
+    return Task(classes, texts["train"], chosen, validation_texts, validation, texts["test"], store_runs)
 
 
 def check_fit(config: FinetuneConfig, model: Any, tokenizer: Any) -> None:
@@ -189,32 +170,6 @@ def check_fit(config: FinetuneConfig, model: Any, tokenizer: Any) -> None:
         raise InputError(
             f"model: the tokenizer has {len(tokenizer)} entries, the model's vocabulary {model.config.vocab_size}"
         )
-
-
-def predicted(accelerator: Accelerator, epoch: TextEpoch, model: torch.nn.Module) -> tuple[np.ndarray, np.ndarray]:
-    """Class scores [N, C] and classes [N] of the texts of an epoch, in the order of their numbers."""
-    model.eval()
-    rows: list[tuple[int, np.ndarray, int]] = []
-    rank, world_size = accelerator.process_index, accelerator.num_processes
-    with torch.inference_mode():
-        for samples, batches in zip(epoch.batches, steps_of(epoch, 0, rank, world_size, 1, 0), strict=True):
-            mine = samples[rank::world_size]
-            for batch in batches if len(mine) else []:
-                names = ("input_ids", "token_type_ids", "attention_mask")
-                inputs = on_device({name: batch[name] for name in names}, accelerator.device)
-                with accelerator.autocast():
-                    logits_BC = model(**inputs).logits.float().cpu().numpy()
-                rows += zip(mine.tolist(), logits_BC, batch["labels"].tolist(), strict=True)
-            safe_point(accelerator)
-    rows = sorted(gather_object(rows), key=lambda row: row[0])
-    return np.stack([row[1] for row in rows]), np.array([row[2] for row in rows])
-
-
-def measured(accelerator: Accelerator, epoch: TextEpoch, model: torch.nn.Module) -> dict[str, float]:
-    """Loss and scores on held-out texts."""
-    logits_NC, labels_N = predicted(accelerator, epoch, model)
-    loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits_NC), torch.from_numpy(labels_N))
-    return {"loss": float(loss)} | scores(logits_NC.argmax(1), labels_N)
 
 
 def sizes(task: Task) -> dict[str, int]:

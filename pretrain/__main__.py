@@ -5,7 +5,7 @@ from configs.errors import run_command
 from configs.launch import tune_allocator
 from configs.terminal import show_progress_lines
 from pretrain.config import PretrainConfig
-from pretrain.folders import run_folder
+from pretrain.run_paths import run_folder
 
 PROGRAM = "python -m pretrain"
 

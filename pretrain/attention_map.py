@@ -12,11 +12,12 @@ from jsonargparse import Namespace
 from configs.command_line import CommandLine
 from configs.errors import InputError, run_command
 from configs.terminal import show_progress_lines
-from pretrain.sample import TRANSLATOR, loaded
+from pretrain.models.generation import SEQUENCE_TO_SEQUENCE, load_recurrent
+from pretrain.run_paths import find
 
 PROGRAM = "python -m pretrain.attention_map"
 CLASSIFIER = "RecurrentForSequenceClassification"
-INCHES_A_TOKEN = 0.32
+INCHES_PER_TOKEN = 0.32
 
 
 def attention(reference: str, text: str, runs: str = "runs") -> tuple[list[list[float]], list[str], list[str]]:
@@ -27,8 +28,8 @@ def attention(reference: str, text: str, runs: str = "runs") -> tuple[list[list[
     """
     import torch
 
-    needed = "which has no attention that could be shown; give a recurrent classifier or a sequence autoencoder"
-    model, tokenizer = loaded(reference, (CLASSIFIER, TRANSLATOR), runs, needed)
+    hint = "which has no attention to show; give a recurrent classifier or a sequence autoencoder"
+    model, tokenizer = load_recurrent(find(reference, runs)[0], (CLASSIFIER, SEQUENCE_TO_SEQUENCE), hint)
     if not text.strip():
         raise InputError("TEXT: is empty")
     if type(model).__name__ == CLASSIFIER:
@@ -57,7 +58,7 @@ def draw(weights: list[list[float]], rows: list[str], columns: list[str], file: 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    size: Any = (2 + INCHES_A_TOKEN * len(columns), 1.6 + INCHES_A_TOKEN * len(rows))
+    size: Any = (2 + INCHES_PER_TOKEN * len(columns), 1.6 + INCHES_PER_TOKEN * len(rows))
     figure, axes = pyplot.subplots(figsize=size, layout="constrained")
     image = axes.imshow(weights, cmap="viridis", vmin=0, aspect="equal")
     axes.set_xticks(range(len(columns)), columns, rotation=90)
@@ -76,12 +77,12 @@ def main() -> None:
     parser.add_argument("text", type=str, metavar="TEXT", help="What it reads.")
     parser.add_argument("--to", type=str, default="attention.png", help="The picture: .png, .svg or .pdf.")
     parser.add_argument("--runs", type=str, default="runs", help="The folder of runs.")
-    given: Namespace = parser.parse_args()
-    file = Path(given.to)
+    options: Namespace = parser.parse_args()
+    file = Path(options.to)
     if file.suffix not in (".png", ".svg", ".pdf"):
-        raise InputError(f"--to: {given.to!r} ends in none of .png, .svg, .pdf")
+        raise InputError(f"--to: {options.to!r} ends in none of .png, .svg, .pdf")
     show_progress_lines()
-    draw(*attention(given.model, given.text, given.runs), file)
+    draw(*attention(options.model, options.text, options.runs), file)
     print(f"attention: {file}")
 
 

@@ -12,7 +12,7 @@ from jsonargparse import Namespace
 
 from configs.command_line import CommandLine, suggestion
 from configs.errors import InputError, run_command
-from pretrain.journal import read_rows
+from pretrain.training.metric_logger import read_metrics
 
 PROGRAM = "python -m pretrain.curves"
 # Okabe and Ito's palette, which most people can tell apart.
@@ -33,7 +33,7 @@ def curve(folder: Path, measure: str, by_name: bool = False) -> tuple[str, list[
     """
     if not (folder / "metrics.jsonl").is_file() or not (folder / "config.yaml").is_file():
         raise InputError(f"RUN: {folder} holds no metrics.jsonl and config.yaml of a run")
-    rows = read_rows(folder / "metrics.jsonl")
+    rows = read_metrics(folder / "metrics.jsonl")
     found = [(row["step"], row[measure]) for row in rows if measure in row]
     if not found:
         known = sorted({name for row in rows for name in row})

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from configs.bounds import require_at_least, require_between
 from configs.command_line import parse
 from configs.errors import InputError, run_command
 from configs.run_folder import write_atomically
 from configs.terminal import show_progress_lines
-from tokenizer.config import require_at_least, require_between
 
 if TYPE_CHECKING:
     import torch
@@ -167,7 +167,7 @@ def of_cell(cell: Any, attention: bool = False) -> Unrolled:
         import torch
         from torch import nn
 
-        from pretrain.modeling_recurrent import dot_product_attention
+        from pretrain.models.modeling_recurrent import dot_product_attention
 
         hidden = inputs_BTH.new_zeros(len(inputs_BTH), cell.hidden_size)
         memory, found = torch.zeros_like(hidden), Unrolling([], [], hidden)
@@ -245,10 +245,9 @@ def trained_flows(config: GradientFlowConfig) -> list[Flow]:
     from torch import nn
     from transformers import AutoConfig, AutoModel
 
-    from pretrain import models
-    from pretrain.continued import quiet_transformers
-    from pretrain.folders import find
-    from pretrain.trust import SAFE, SAFE_WEIGHTS
+    from pretrain.models import builders
+    from pretrain.models.safe_loading import SAFE, SAFE_WEIGHTS, quiet_transformers
+    from pretrain.run_paths import find
 
     flows = []
     generator = torch.Generator().manual_seed(config.seed)
@@ -259,7 +258,7 @@ def trained_flows(config: GradientFlowConfig) -> list[Flow]:
             described = AutoConfig.from_pretrained(folder, **SAFE)
             model: Any = AutoModel.from_pretrained(folder, **SAFE_WEIGHTS).eval()
         ids = torch.randint(5, described.vocab_size, (config.sequences, config.length), generator=generator)
-        if isinstance(described, models.RecurrentConfig):
+        if isinstance(described, builders.RecurrentConfig):
             layer = model.layers[0].forward_cell
             kinds: dict[Any, Any] = {nn.RNN: nn.RNNCell, nn.GRU: nn.GRUCell, nn.LSTM: nn.LSTMCell}
             cell = kinds[type(layer)](layer.input_size, layer.hidden_size)

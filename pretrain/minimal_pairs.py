@@ -16,8 +16,8 @@ from configs.command_line import CommandLine
 from configs.errors import InputError, run_command
 from configs.run_folder import write_atomically
 from configs.terminal import show_progress_lines
-from tokenizer.formats import Part, read_jsonl
-from tokenizer.quarantine import RowError
+from tokenizer.corpus.formats import Part, read_jsonl
+from tokenizer.corpus.quarantine import RowError
 
 PROGRAM = "python -m pretrain.minimal_pairs"
 KEYS = ("sentence_good", "sentence_bad", "UID")
@@ -87,7 +87,7 @@ def evaluate(model: str, files: Sequence[Path], batch_size: int, runs: str = "ru
     """Score every pair of the files with a model.
 
     Args:
-        model: as `scoring.load` takes it.
+        model: a run's YAML file or folder, any folder with a `config.json`, or a Hub id.
         files: of JSON lines.
         batch_size: masked sentences (of causal models, sentences) at a time.
         runs: the folder of runs.
@@ -99,9 +99,10 @@ def evaluate(model: str, files: Sequence[Path], batch_size: int, runs: str = "ru
         InputError: a file or the model cannot be used.
     """
     pairs = [pair for file in files for pair in read(file)]
-    from pretrain.scoring import load, sentence_scores
+    from pretrain.models.scoring import load, sentence_scores
+    from pretrain.run_paths import find
 
-    language_model = load(model, runs)
+    language_model = load(find(model, runs)[0])
     sentences = list(dict.fromkeys(sentence for pair in pairs for sentence in (pair.good, pair.bad)))
     scores = dict(zip(sentences, sentence_scores(language_model, sentences, batch_size).tolist(), strict=True))
     found = accuracies(pairs, [share_right(scores[pair.good], scores[pair.bad]) for pair in pairs])

@@ -19,8 +19,8 @@ def run(config: PretrainConfig) -> RunFolder:
     Raises:
         InputError: the tokenizer is not finished, or the corpus cannot be read.
     """
-    from pretrain.folders import tokenizer_of
-    from pretrain.store import prepare, store_folder
+    from pretrain.data.store import prepare, store_folder
+    from pretrain.run_paths import tokenizer_of
 
     folder, digest = tokenizer_of(config)
     place = store_folder(config.corpus, digest, config.runs)

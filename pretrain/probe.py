@@ -13,23 +13,24 @@ PROGRAM = "python -m pretrain.probe"
 QUESTIONS = {"next-sentence": "the second text follows the first", "sentence-order": "the first text comes first"}
 
 
-def lines(model: str, text: str, second: str | None, top_k: int, runs: str = "runs") -> list[str]:
+def answers(model: str, text: str, second: str | None, top_k: int, runs: str = "runs") -> list[str]:
     """What there is to say about a text, or two, a line each.
 
     Raises:
         InputError: the model cannot be used, or there is neither a mask nor a second text.
     """
-    from pretrain import scoring
+    from pretrain.models import scoring
+    from pretrain.run_paths import find
 
-    said = []
+    lines, (folder, _) = [], find(model, runs)
     if "[MASK]" in text or "[MASK]" in (second or "") or second is None:
-        for number, guesses in enumerate(scoring.fill(scoring.load(model, runs), text, second, top_k), 1):
+        for number, guesses in enumerate(scoring.fill(scoring.load(folder), text, second, top_k), 1):
             shown = ", ".join(f"{token} {100 * share:.1f} %" for token, share in guesses)
-            said.append(f"mask {number}: {shown}")
+            lines.append(f"mask {number}: {shown}")
     if second is not None:
-        task, share = scoring.relation(model, text, second, runs)
-        said.append(f"{QUESTIONS[task]}: {100 * share:.1f} % ({task} prediction)")
-    return said
+        task, share = scoring.relation(folder, text, second)
+        lines.append(f"{QUESTIONS[task]}: {100 * share:.1f} % ({task} prediction)")
+    return lines
 
 
 def main() -> None:
@@ -40,11 +41,11 @@ def main() -> None:
     parser.add_argument("second", type=str, nargs="?", default=None, metavar="TEXT", help="A text that may follow it.")
     parser.add_argument("--top_k", type=int, default=5, help="How many tokens to show for a mask.")
     parser.add_argument("--runs", type=str, default="runs", help="The folder of runs.")
-    given: Namespace = parser.parse_args()
-    if given.top_k < 1:
-        raise InputError(f"--top_k: {given.top_k} is too small; give at least 1")
+    options: Namespace = parser.parse_args()
+    if options.top_k < 1:
+        raise InputError(f"--top_k: {options.top_k} is too small; give at least 1")
     show_progress_lines()
-    print("\n".join(lines(given.model, given.text, given.second, given.top_k, given.runs)))
+    print("\n".join(answers(options.model, options.text, options.second, options.top_k, options.runs)))
 
 
 if __name__ == "__main__":

@@ -7,142 +7,195 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 
 from configs.command_line import as_dict
 from configs.errors import InputError
-from configs.run_folder import RunFolder
-from pretrain import audits, sharded, start, telling
-from pretrain.batches import Epoch, few_lengths, steps_of
+from configs.run_folder import RunFolder, run_unless_finished
+from pretrain.audits import corpus_audit
 from pretrain.config import PretrainConfig
-from pretrain.continued import longest_input, quiet_transformers
-from pretrain.engine import Training, on_device, part, train
-from pretrain.folders import find, fingerprints, run_folder, tokenizer_of
-from pretrain.heads import GENERATOR, WritingModel
-from pretrain.interruption import safe_point
-from pretrain.journal import Means, read_rows
-from pretrain.meter import whole_run
-from pretrain.models import pretraining_model, writing_model
-from pretrain.objectives import OBJECTIVES, PretrainingObjective
-from pretrain.optimization import Duration, parse_phases
-from pretrain.randomness import key, permutation
-from pretrain.sequences import Encoding, SequenceEpoch, SequenceSource, targets_of
-from pretrain.setup import describe, new_accelerator, prepared
-from pretrain.speed import Paths
-from pretrain.store import TokenStore, prepare, store_folder
-from pretrain.streams import PassageSource, StreamSource
-from tokenizer.train import load as load_tokenizer
+from pretrain.data.loader import Epoch, length_buckets
+from pretrain.data.masked_lm_dataset import MaskedLMSource, TokenLayout
+from pretrain.data.randomness import permutation
+from pretrain.data.store import TokenStore, prepare, store_folder
+from pretrain.models.architectures import longest_input
+from pretrain.models.builders import pretraining_model, recurrent_lm
+from pretrain.models.embedding_init import init_from_cooccurrences
+from pretrain.models.pretraining_models import GENERATOR, RecurrentPretrainingModel
+from pretrain.models.safe_loading import quiet_transformers
+from pretrain.objectives.lm_evaluation import SAMPLES
+from pretrain.objectives.objective import DataSettings, EvaluationHook, EvaluationSettings, Objective
+from pretrain.objectives.registry import objective_named
+from pretrain.run_paths import find, fingerprints, leakage_corpus, run_folder, tokenizer_of
+from pretrain.training import sharded
+from pretrain.training.engine import Training, leave_process_group, train
+from pretrain.training.evaluation import evaluate, held_out_baselines
+from pretrain.training.fast_paths import FastPaths
+from pretrain.training.metric_logger import read_metrics
+from pretrain.training.schedule import Duration, parse_phases
+from pretrain.training.setup import describe, new_accelerator, prepare_for_training
+from pretrain.training.throughput import whole_run
+from pretrain.training.train_state import TrainState
+from tokenizer.vocabulary.serialization import load as load_tokenizer
 
 log = logging.getLogger(__name__)
 
 MINIMUM_DOCUMENTS = 4
 MINIMUM_LENGTH = 8
-# So few may make no sequence at all in some layouts.
+# Fewer documents may make no sequence at all in some arrangements.
 FEW_DOCUMENTS = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingData:
+    """The token store of a run, and what is drawn from it."""
+
+    store: TokenStore
+    store_run: RunFolder
+    training: list[Any]
+    """The training source of each phase."""
+    held_out: list[Any]
+    """The held-out epoch of each phase."""
+    leak: dict[str, Any] | None
+    """The test texts found in the corpus; None where none were looked for."""
 
 
 def run(config: PretrainConfig) -> RunFolder:
     """Prepare the corpus, pretrain, evaluate, save; a finished run is left as it is.
 
     Raises:
-        InputError: something given cannot be used; nothing has been trained then.
+        InputError: something in the config cannot be used; nothing has been trained then.
     """
     Duration.parse(config.training.duration)
-    lengths = phases_of(config)
+    phases = phases_of(config)
     folder = run_folder(config)
-    if folder.finished:
-        log.info("pretrain: %s is finished", folder.path)
-        return folder
-    with folder.owned():
-        # Whoever held it a moment ago may have finished it.
-        return folder if folder.finished else _run(config, folder, lengths)
+    return run_unless_finished(folder, "pretrain", lambda: _run(config, folder, phases))
 
 
-def _run(config: PretrainConfig, folder: RunFolder, lengths: list[tuple[float, int]]) -> RunFolder:
+def _run(config: PretrainConfig, folder: RunFolder, phases: list[tuple[float, int]]) -> None:
+    objective = objective_named(config.objective)
     tokenizer_folder, tokenizer_digest = tokenizer_of(config)
     accelerator = new_accelerator(config.log_with, config.training, folder, as_dict(config))
     tokenizer = load_tokenizer(tokenizer_folder)
-    model = _model(config, tokenizer, max(length for _, length in lengths))
-    with accelerator.main_process_first():
-        place = store_folder(config.corpus, tokenizer_digest, config.runs)
-        store = prepare(config.corpus, tokenizer_folder, place, preparation=config.preparation)
-        leak = audits.leakage(config, store, place, (tokenizer_folder, tokenizer_digest))
-    dropped = leak["near"] if leak is not None and config.leakage.drop else []
-    training, held_out = sources(config, store, Encoding.of(tokenizer), dropped)
-    if config.model.start == "cooccurrence" and config.model.init_from is None and not config.recurs:
-        start.from_cooccurrences(model, store, training[0].documents, config.seed)
+    model = _model(config, objective, tokenizer, max(length for _, length in phases))
+    data = _data(config, tokenizer, tokenizer_folder, tokenizer_digest, accelerator)
+    fresh = config.model.init_from is None and not objective.recurrent
+    if config.model.embedding_init == "cooccurrence" and fresh:
+        init_from_cooccurrences(model, data.store, data.training[0].documents, config.seed)
     if accelerator.is_main_process:
         folder.begin(config, **describe(accelerator))
         log.info("pretrain: %s", folder.path)
-        _look(config, folder, store, leak, (training[0].epoch(0), held_out[0]), tokenizer)
-    # What every evaluation adds to its measures.
-    told = telling.of(config, folder, accelerator, model.encoder, tokenizer, held_out[0])
-    objective = OBJECTIVES[config.objective]
-    longest = config.recurrent.bptt if config.objective == "causal_lm" else max(length for _, length in lengths)
-    tokens_a_step = config.training.batch_size * longest
-    fast = prepared(accelerator, model, config.training, config.optimizer, tokens_a_step, store.token_count)
-    training = [shaped(source, fast["paths"]) for source in training]
-    position = train(
+        _audit(config, folder, objective, data)
+        log.info("%s", sequence_text(data.training[0].epoch(0), tokenizer, objective))
+    hook = _evaluation_hook(config, folder, objective, data, (model.encoder, tokenizer), accelerator.is_main_process)
+    longest = config.recurrent.bptt if objective.carries_state else max(length for _, length in phases)
+    prepared = prepare_for_training(
+        accelerator, model, config.training, config.optimizer, config.training.batch_size * longest,
+        data.store.token_count,
+    )  # fmt: skip
+    sources = [_shaped(source, prepared.fast_paths) for source in data.training]
+    state = train(
         Training(
             accelerator=accelerator,
-            **fast,
-            phases=[(end, source) for (end, _), source in zip(lengths, training, strict=True)],
-            objective=objective.step,
-            evaluate=lambda model, phase: told(evaluate(accelerator, model, held_out[phase], objective)),
+            **prepared._asdict(),
+            phases=[(end, source) for (end, _), source in zip(phases, sources, strict=True)],
+            loss=objective.compute,
+            evaluate=lambda model, phase: hook(evaluate(accelerator, model, data.held_out[phase], objective)),
             config=config.training,
-            optimization=config.optimizer,
+            optimizer_config=config.optimizer,
             folder=folder,
             seed=config.seed,
-            fingerprints=fingerprints(folder, tokenizer_folder, [place.path / "store"]),
+            fingerprints=fingerprints(folder, tokenizer_folder, [data.store_run.path / "store"]),
         ),
         "pretrain",
     )
     with quiet_transformers():
         model.save(folder.model, functools.partial(sharded.save_pretrained, accelerator))
     if accelerator.is_main_process:
-        for place in (folder.model, folder.model / GENERATOR):
-            if place.is_dir():
-                tokenizer.save_pretrained(place)
-        result = position.facts() | {"objective": config.objective}
-        result |= _measured(folder, position.step, held_out[position.phase], objective)
-        folder.finish(result | {"parameters": sum(parameter.numel() for parameter in model.encoder.parameters())})
-    part(accelerator)
-    return folder
+        _save_tokenizer(folder, tokenizer)
+        parameters = sum(parameter.numel() for parameter in model.encoder.parameters())
+        measured = _measured(folder, state, data.held_out[state.phase], objective)
+        folder.finish(state.facts() | {"objective": config.objective} | measured | {"parameters": parameters})
+    leave_process_group(accelerator)
 
 
-def _look(
+def _data(
+    config: PretrainConfig, tokenizer: Any, tokenizer_folder: str, tokenizer_digest: str, accelerator: Accelerator
+) -> PretrainingData:
+    """The token store, without leaked test texts where these are dropped, and the data of each phase.
+
+    Raises:
+        InputError: the corpus cannot be read, or holds too little text.
+    """
+    store_run = store_folder(config.corpus, tokenizer_digest, config.runs)
+    leak = None
+    with accelerator.main_process_first():
+        store = prepare(config.corpus, tokenizer_folder, store_run, preparation=config.preparation)
+        if config.leakage.split is not None:
+            tests = corpus_audit.TestTexts(
+                leakage_corpus(config), tokenizer_folder, tokenizer_digest, config.runs, config.preparation
+            )
+            leak = corpus_audit.find_leakage(store, store_run, tests)
+    dropped = leak["near"] if leak is not None and config.leakage.drop else []
+    training, held_out = sources(config, store, TokenLayout.of(tokenizer), dropped)
+    return PretrainingData(store, store_run, training, held_out, leak)
+
+
+def _audit(config: PretrainConfig, folder: RunFolder, objective: Objective, data: PretrainingData) -> None:
+    """Write `audits.json`, unless it was written before the run was interrupted."""
+    file = folder.path / corpus_audit.FILE
+    if file.is_file():
+        return
+    pairs = (data.training[0].epoch(0), data.held_out[0]) if objective.audits_pairs else None
+    report = corpus_audit.audit(data.store, config.audited_documents, config.seed, pairs)
+    if data.leak is not None:
+        report["leakage"] = corpus_audit.leakage_report(data.leak, config.leakage.drop)
+    corpus_audit.write(file, report)
+
+
+def _evaluation_hook(
     config: PretrainConfig,
     folder: RunFolder,
-    store: TokenStore,
-    leak: dict[str, Any] | None,
-    epochs: tuple[Any, Any],
-    tokenizer: Any,
-) -> None:
-    """What a careful engineer would look at before a run: audits, and a sequence."""
-    if not (folder.path / audits.FILE).is_file():
-        audits.write(folder.path / audits.FILE, audits.audit(config, store, leak, *epochs))
-    log.info("%s", described_sequence(epochs[0], tokenizer, config.objective))
+    objective: Objective,
+    data: PretrainingData,
+    model_and_tokenizer: tuple[Any, Any],
+    writes: bool,
+) -> EvaluationHook:
+    """What every evaluation of a run adds to its metrics."""
+    model, tokenizer = model_and_tokenizer
+    samples_file = folder.path / SAMPLES if writes else None
+    settings = EvaluationSettings(
+        model, tokenizer, data.held_out[0], config.recurrent.sample, samples_file, config.seed
+    )
+    return objective.evaluation_hook(settings)
 
 
-def shaped(source: Any, paths: Paths) -> Any:
-    """A source of training sequences whose batches suit the chosen paths; streams and passages suit all."""
-    if not isinstance(source, SequenceSource):
+def _shaped(source: Any, paths: FastPaths) -> Any:
+    """A training source whose batches suit the chosen fast paths; only masked-LM sequences depend on them."""
+    if not isinstance(source, MaskedLMSource):
         return source
-    lengths = few_lengths(source.sequence_length) if paths.compiled else ()
-    return dataclasses.replace(source, device_masks=paths.device_masks, lengths=lengths)
+    buckets = length_buckets(source.sequence_length) if paths.compiled else ()
+    return dataclasses.replace(source, device_masks=paths.device_masks, buckets=buckets)
 
 
-def _measured(folder: RunFolder, step: int, held_out: Epoch, objective: PretrainingObjective) -> dict[str, float]:
-    """The last held-out measures, beside what a model reaches that knows nothing."""
-    evaluated = [row for row in read_rows(folder.metrics) if row["step"] == step and "eval_loss" in row]
-    measured = {name: value for name, value in evaluated[-1].items() if name.startswith("eval_")}
-    audits.with_model(folder.path / audits.FILE, measured.get("eval_nsp_accuracy"))
-    return measured | held_out_facts(held_out, objective, measured) | whole_run(read_rows(folder.metrics))
+def _save_tokenizer(folder: RunFolder, tokenizer: Any) -> None:
+    """Put the tokenizer beside each model of a finished run."""
+    for model_folder in (folder.model, folder.model / GENERATOR):
+        if model_folder.is_dir():
+            tokenizer.save_pretrained(model_folder)
+
+
+def _measured(folder: RunFolder, state: TrainState, held_out: Epoch, objective: Objective) -> dict[str, float]:
+    """The last held-out metrics, baselines beside them, and the throughput of the whole run."""
+    rows = read_metrics(folder.metrics)
+    last = [row for row in rows if row["step"] == state.step and "eval_loss" in row][-1]
+    measured = {name: value for name, value in last.items() if name.startswith("eval_")}
+    corpus_audit.add_model_accuracy(folder.path / corpus_audit.FILE, measured.get("eval_nsp_accuracy"))
+    return measured | held_out_baselines(held_out, objective, measured) | whole_run(rows)
 
 
 def phases_of(config: PretrainConfig) -> list[tuple[float, int]]:
-    """Where each phase ends, as a share of the run, and its sequence length.
+    """The end of each phase, as a share of the run, and its sequence length in tokens.
 
     Raises:
         InputError: `phases` cannot be read, or a length is too short.
@@ -154,30 +207,33 @@ def phases_of(config: PretrainConfig) -> list[tuple[float, int]]:
     return phases
 
 
-def _model(config: PretrainConfig, tokenizer: Any, longest: int) -> Any:
-    """The model to train; refused where it cannot read the longest sequence."""
-    if config.recurs:
-        made = WritingModel(writing_model(config.objective, config.recurrent, tokenizer, config.seed))
-        made.encoder.config.pretraining_objective = config.objective
-        return made
-    given = config.model.init_from
-    checkpoint = None if given is None else find(given, config.runs)[0]
-    model = pretraining_model(config.objective, config.model, tokenizer, checkpoint, config.seed)
+def _model(config: PretrainConfig, objective: Objective, tokenizer: Any, longest: int) -> Any:
+    """The model to train, with the name of its objective in its configuration.
+
+    Raises:
+        InputError: it cannot be loaded, or cannot read the longest sequence.
+    """
+    init_from = config.model.init_from
+    if objective.recurrent:
+        model: Any = RecurrentPretrainingModel(recurrent_lm(objective.head, config.recurrent, tokenizer, config.seed))
+    else:
+        checkpoint = None if init_from is None else find(init_from, config.runs)[0]
+        model = pretraining_model(objective.head, config.model, tokenizer, checkpoint, config.seed)
+        most = longest_input(model.encoder.config)
+        if longest > most:
+            raise InputError(
+                f"sequence_length: {longest} tokens are more than the model's {most} positions; "
+                + ("raise model.maximum_positions" if init_from is None else f"{init_from} was made with so many")
+            )
     # Whoever loads the model can tell what its second head was trained for.
-    model.encoder.config.pretraining_objective = config.objective
-    most = longest_input(model.encoder.config)
-    if longest > most:
-        raise InputError(
-            f"sequence_length: {longest} tokens are more than the model's {most} positions; "
-            + ("raise model.maximum_positions" if checkpoint is None else f"{given} was made with so many")
-        )
+    model.encoder.config.pretraining_objective = objective.name
     return model
 
 
 def sources(
-    config: PretrainConfig, store: TokenStore, encoding: Encoding, dropped: Sequence[int] = ()
+    config: PretrainConfig, store: TokenStore, layout: TokenLayout, dropped: Sequence[int] = ()
 ) -> tuple[list[Any], list[Any]]:
-    """Of each phase, its training sequences, and held-out sequences from other documents; none from dropped ones.
+    """The training source of each phase, and its held-out epoch from other documents; none from dropped ones.
 
     Raises:
         InputError: too few documents to pair each with another on both sides.
@@ -191,96 +247,47 @@ def sources(
         )
     held_out_count = min(max(2, round(config.held_out_share * count)), count - 2)
     order = kept[permutation(count, "held-out documents", config.seed)]
-    documents = {"training": np.sort(order[held_out_count:]), "held out": np.sort(order[:held_out_count])}
-    training = [source_of(config, store, encoding, documents["training"], length) for _, length in phases_of(config)]
-    held_out = [dataclasses.replace(source, documents=documents["held out"]).held_out() for source in training]
+    training_documents, held_out_documents = np.sort(order[held_out_count:]), np.sort(order[:held_out_count])
+    objective = objective_named(config.objective)
+    settings = [_data_settings(config, store, layout, training_documents, length) for _, length in phases_of(config)]
+    training: list[Any] = [objective.source(each) for each in settings]
+    held_out = [dataclasses.replace(source, documents=held_out_documents).held_out() for source in training]
     few = [source.epoch(0) for source in training if len(source.documents) < FEW_DOCUMENTS]
     if any(not epoch.batches for epoch in [*held_out, *few]):
         raise InputError(
-            f"corpus.source: {config.corpus.source!r} holds too little text for {layout_of(config)} pairs in "
-            "training and held out; raise held_out_share, or choose `pairs: faithful` or `objective: mlm`"
+            f"corpus.source: {config.corpus.source!r} holds too little text for {config.pairs} pairs in training and "
+            "held out; raise held_out_share, or choose `pairs: bert` or `objective: mlm`"
         )
     return training, held_out
 
 
-def layout_of(config: PretrainConfig) -> str:
-    """How an objective's sequences are made of sentences."""
-    return {"mlm_nsp": config.pairs, "mlm_sop": "ordered"}.get(config.objective, "packed")
-
-
-def source_of(config: PretrainConfig, store: TokenStore, encoding: Encoding, documents: np.ndarray, length: int) -> Any:
-    """What an objective reads of some documents: pairs or packed sentences of so many tokens, streams, or passages."""
-    batch_size, seed = config.training.batch_size, config.seed
-    if config.objective == "causal_lm":
-        reading = config.recurrent
-        return StreamSource(store, documents, encoding, reading.bptt, batch_size, reading.bidirectional, seed)
-    if config.objective == "autoencode":
-        return PassageSource(store, documents, encoding, length, batch_size, seed)
-    return SequenceSource(
+def _data_settings(
+    config: PretrainConfig, store: TokenStore, layout: TokenLayout, documents: np.ndarray, length: int
+) -> DataSettings:
+    """What the data of a phase is made from."""
+    return DataSettings(
         store=store,
         documents=documents,
-        encoding=encoding,
-        masking=config.masking,
+        layout=layout,
         sequence_length=length,
-        layout=layout_of(config),
-        short_probability=config.short_sequence_probability,
-        batch_size=batch_size,
-        seed=seed,
+        batch_size=config.training.batch_size,
+        seed=config.seed,
+        masking=config.masking,
+        pairs=config.pairs,
+        short_sequence_probability=config.short_sequence_probability,
+        bptt=config.recurrent.bptt,
+        bidirectional=config.recurrent.bidirectional,
     )
 
 
-def evaluate(
-    accelerator: Accelerator, model: torch.nn.Module, held_out: Epoch, objective: PretrainingObjective
-) -> dict[str, float]:
-    """Losses and accuracies on the held-out sequences, whose masks are always the same."""
-    model.eval()
-    means, carry = Means(), None
-    device = [accelerator.device] if accelerator.device.type == "cuda" else []
-    with torch.inference_mode(), torch.random.fork_rng(devices=device):
-        # What a generator puts in place of masks is always the same, too.
-        torch.manual_seed(key("held-out", accelerator.process_index))
-        for batches in steps_of(held_out, 0, accelerator.process_index, accelerator.num_processes, 1, 0):
-            for batch in batches:
-                with accelerator.autocast():
-                    _, metrics, carry = objective.step(
-                        model, on_device(batch, accelerator.device) | {"totals": batch["counts"]}, carry
-                    )
-                means.add(metrics)
-            safe_point(accelerator)
-    measured = means.means(accelerator)
-    return measured | {"loss": sum(weight * measured[name] for name, weight in objective.weights.items())}
-
-
-def held_out_facts(held_out: Epoch, objective: PretrainingObjective, measured: dict[str, float]) -> dict[str, float]:
-    """What a model that knows nothing reaches on the held-out sequences.
-
-    `eval_unigram_entropy`: the cross-entropy, in nats, of the very tokens to predict under their own frequencies.
-    `eval_nsp_majority`, `eval_sop_majority`, `eval_rtd_majority`: the share of the more frequent label.
-    """
-    labels = np.concatenate(list(targets_of(held_out)))
-    shares = np.bincount(labels) / len(labels)
-    shares = shares[shares > 0]
-    facts = {
-        "eval_unigram_entropy": float(-(shares * np.log(shares)).sum()),
-        "eval_sequences": sum(map(len, held_out.batches)),
-    }
-    if isinstance(held_out, SequenceEpoch) and held_out.plan.relations is not None:
-        share = float(held_out.plan.relations.mean())
-        facts[f"eval_{objective.relation}_majority"] = max(share, 1 - share)
-    if "eval_rtd_replaced" in measured:
-        facts["eval_rtd_majority"] = 1 - measured["eval_rtd_replaced"]
-    return facts
-
-
-def described_sequence(epoch: Epoch, tokenizer: Any, objective: str) -> str:
-    """One sequence as a person can read it, masks and all."""
+def sequence_text(epoch: Epoch, tokenizer: Any, objective: Objective) -> str:
+    """One training sequence as a person can read it, masks and all."""
     batch = epoch.collate(epoch.batches[0][:1])
     text = tokenizer.decode(batch["input_ids"][0])
     if "masked_labels" not in batch:
         return f"pretrain: a sequence as the model reads it:\n  {text}"
     hidden = tokenizer.convert_ids_to_tokens(batch["masked_labels"].tolist())
     relation = ""
-    if "relation" in batch:
-        names = ("B follows A", "A follows B" if objective == "mlm_sop" else "B is random")
-        relation = f" ({names[int(batch['relation'][0])]})"
+    if "relation" in batch and objective.second_task is not None:
+        relation = f" ({objective.second_task.classes[int(batch['relation'][0])]})"
     return f"pretrain: a sequence as the model sees it{relation}:\n  {text}\n  hidden: {' '.join(hidden)}"

@@ -15,9 +15,9 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from configs.command_line import load
     from pretrain.config import PretrainConfig
     from pretrain.run import run as pretrain
-    from tests.finetuning import write_chain
+    from tests.helpers.finetuning import write_chain
     from tokenizer.config import TokenizerConfig
-    from tokenizer.train import run as train_tokenizer
+    from tokenizer.run import run as train_tokenizer
 
     folder = tmp_path_factory.mktemp("chain")
     files = write_chain(folder)

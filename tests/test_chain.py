@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.finetuning import write_chain
-
-ROOT = Path(__file__).parent.parent
+from tests.helpers.finetuning import write_chain
+from tests.helpers.paths import ROOT
 
 
 def typed(*words: str) -> subprocess.CompletedProcess[str]:

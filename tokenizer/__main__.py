@@ -12,7 +12,7 @@ def main() -> None:
     """Parse the command line, then train."""
     config = parse(TokenizerConfig, PROGRAM)
     show_progress_lines()
-    from tokenizer.train import run
+    from tokenizer.run import run
 
     print(f"tokenizer: {run(config).path}")
 

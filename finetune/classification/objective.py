@@ -1,0 +1,27 @@
+"""The loss of classification.
+
+Shapes: B sequences, C classes.
+"""
+
+from typing import Any
+
+from torch.nn.functional import cross_entropy
+
+from pretrain.data.loader import Batch
+from pretrain.objectives.objective import LossOutput, Metrics
+
+
+def classification_loss(model: Any, batch: Batch, carry: Any = None) -> LossOutput:
+    """Cross-entropy of the class scores, in nats.
+
+    Args:
+        model: a sequence classifier of `transformers`, perhaps wrapped.
+        batch: of `TextEpoch`.
+        carry: not used; the engine hands it to every loss.
+    """
+    logits_BC = model(**batch.inputs).logits.float()
+    loss = cross_entropy(logits_BC, batch["labels"], reduction="sum")
+    correct = (logits_BC.detach().argmax(-1) == batch["labels"]).sum()
+    count = batch.counts["labels"]
+    metrics: Metrics = {"loss": (loss.detach(), count), "accuracy": (correct, count)}
+    return LossOutput(loss / batch.totals["labels"], metrics)

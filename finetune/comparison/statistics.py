@@ -1,0 +1,56 @@
+"""Intervals that count both sources of chance: the seeds, and the test texts.
+
+Shapes: S seeds, N test texts.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+import scipy.stats
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """An estimate with a confidence interval, as shares of 1."""
+
+    estimate: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the sign is beyond doubt at this confidence."""
+        return self.low > 0 or self.high < 0
+
+
+def mean_interval(values_SN: np.ndarray, confidence: float) -> Interval:
+    """The mean over seeds and test texts, both seen as samples, with its confidence interval.
+
+    Two-way random effects without replication: x_sn = mean + seed_s + text_n + rest_sn. The variance of the mean is
+    (MS_seed + max(0, MS_text - MS_rest)) / (S N), and Satterthwaite's degrees of freedom are those of Hillis (2007,
+    "A comparison of denominator degrees of freedom methods for multiple observer ROC analysis", Statistics in
+    Medicine 26), with seeds as readers and texts as cases: (S - 1) (MS_seed + max(0, ...))^2 / MS_seed^2.
+
+    Args:
+        values_SN: right or wrong answers, or differences of two models' answers.
+        confidence: such as 0.95.
+
+    Raises:
+        ValueError: fewer than two seeds or two texts.
+    """
+    seeds, texts = values_SN.shape
+    if min(seeds, texts) < 2:
+        raise ValueError(f"an interval needs two seeds and two texts, not {seeds} and {texts}")
+    mean = values_SN.mean()
+    seed_means_S, text_means_N = values_SN.mean(1), values_SN.mean(0)
+    seed_square = texts * ((seed_means_S - mean) ** 2).sum() / (seeds - 1)
+    text_square = seeds * ((text_means_N - mean) ** 2).sum() / (texts - 1)
+    rest_SN = values_SN - seed_means_S[:, None] - text_means_N[None] + mean
+    rest_square = (rest_SN**2).sum() / ((seeds - 1) * (texts - 1))
+    total = seed_square + max(0.0, text_square - rest_square)
+    if total <= 0:
+        return Interval(float(mean), float(mean), float(mean))
+    freedom = math.inf if seed_square == 0 else (seeds - 1) * (total / seed_square) ** 2
+    half = scipy.stats.t.ppf((1 + confidence) / 2, freedom) * math.sqrt(total / (seeds * texts))
+    return Interval(float(mean), float(mean - half), float(mean + half))

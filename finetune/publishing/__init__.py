@@ -1,0 +1,7 @@
+"""A finished run → something to share.
+
+In: a run folder. Out: a model card, and one commit on the Hub.
+
+- `card.py`, `model_card.md.j2`: the model card and its template
+- `hub.py`: a folder → one commit on the Hub
+"""

@@ -1,0 +1,45 @@
+"""Run folders of fine-tuning, and what a run starts from; nothing heavy is loaded."""
+
+from pathlib import Path
+
+from configs.errors import InputError
+from configs.run_folder import RunFolder
+from finetune.classification.corpora import corpora_of
+from finetune.config import BAG_OF_WORDS, FinetuneConfig, check_model_name
+from pretrain.models.config import RECURRENT, stage_of
+from pretrain.run_paths import find as find_pretrained
+from tokenizer.corpus import shards
+from tokenizer.run_paths import find as find_tokenizer
+
+
+def upstream(config: FinetuneConfig) -> tuple[str, str, str]:
+    """What a model starts from: its checkpoint's folder or Hub id, its tokenizer's, and a digest of both.
+
+    The checkpoint of a model that starts from nothing is `""`; of `bert-scratch` it gives the architecture.
+
+    Raises:
+        InputError: the config points at nothing.
+    """
+    name = config.model.name
+    if name == BAG_OF_WORDS:
+        return "", "", ""
+    if name in RECURRENT:
+        folder, digest = find_tokenizer(config.tokenizer, config.runs)
+        return "", folder, digest
+    check_model_name(name)
+    reference = config.model.pretrained if stage_of(name) else name
+    folder, digest = find_pretrained(reference, config.runs)
+    return folder, folder, digest
+
+
+def run_folder(config: FinetuneConfig) -> RunFolder:
+    """The run folder of a config, finished or not.
+
+    Raises:
+        InputError: a file, folder or finished run that the config points at is missing.
+    """
+    for key, path in {"validation": config.validation, "test": config.test}.items():
+        if path is not None and "/" in path and not Path(path).exists():
+            raise InputError(f"{key}: no such file or folder: {path!r}")
+    corpora = [shards.fingerprint(corpus) for _, corpus in sorted(corpora_of(config).items())]
+    return RunFolder.of("finetune", config, [upstream(config)[2], *corpora])

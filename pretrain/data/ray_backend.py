@@ -1,0 +1,60 @@
+"""The shard functions of `encode.py` on Ray Data, for corpora beyond one machine (extra `ray`).
+
+Every machine of the cluster sees the same files: the corpus and the folder of runs lie on a shared file system.
+"""
+
+import functools
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from configs.errors import ROOMS, InputError
+from pretrain.data.encode import ShardTask, encode_shard
+
+
+def encode_shards(tasks: Sequence[ShardTask]) -> Iterator[str]:
+    """Encode shards on a Ray cluster: the one of `RAY_ADDRESS`, the one that runs here, or a new local one.
+
+    Returns:
+        The files, as they are done.
+
+    Raises:
+        InputError: Ray is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        raise InputError("preparation.backend: ray is not installed; pip install --editable '.[ray]'") from None
+    ours = not ray.is_initialized()
+    if ours:
+        root = Path(__file__).resolve().parent.parent
+        environment = {"py_modules": [str(root / room) for room in ROOMS[:3]]}
+        ray.init(runtime_env=environment, log_to_driver=False, include_dashboard=False)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    absolute = [_absolute(task) for task in tasks]
+    numbers = ray.data.from_items([{"number": number} for number in range(len(tasks))], override_num_blocks=len(tasks))
+    try:
+        for row in numbers.map(functools.partial(_encode, tasks=absolute)).iter_rows():
+            yield row["file"]
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _encode(row: dict[str, Any], tasks: Sequence[ShardTask]) -> dict[str, str]:
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    return {"file": encode_shard(tasks[row["number"]])}
+
+
+def _absolute(task: ShardTask) -> ShardTask:
+    """The task with paths that do not depend on where a worker runs."""
+    parts = tuple(
+        part._replace(source=str(Path(part.source).resolve())) if Path(part.source).exists() else part
+        for part in task.shard
+    )
+    return task._replace(
+        shard=parts, tokenizer_file=str(Path(task.tokenizer_file).resolve()), target=str(Path(task.target).resolve())
+    )

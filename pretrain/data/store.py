@@ -1,0 +1,227 @@
+"""The corpus as ids on disk: tokenized once, memory-mapped, read by every run that shares it.
+
+A folder of Arrow IPC streams, a file a shard. A row is a document: a list of sentences of token ids (uint16 where the
+vocabulary allows). Arrow keeps the ids of many documents in one flat buffer with offsets, so that a span of tokens is a
+view into the mapped file. Labelled texts have their labels in two more columns, and their "sentences" are the text and,
+for pairs, the second text.
+"""
+
+import dataclasses
+import json
+import logging
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+
+from configs.errors import InputError
+from configs.fields import outside_digest
+from configs.processes import in_processes
+from configs.run_folder import RunFolder, write_atomically
+from configs.terminal import progress
+from pretrain.data.config import PreparationConfig
+from pretrain.data.encode import ShardTask, encode_shard, quarantine_of
+from tokenizer.corpus import quarantine, sentences, shards
+from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.documents import read as read_documents
+from tokenizer.corpus.quarantine import Quarantine
+from tokenizer.vocabulary.serialization import load as load_tokenizer
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class StoreConfig:
+    """What a token store is made from; its folder is shared by all runs that need the same one."""
+
+    name: str
+    corpus: CorpusConfig
+    labelled: bool
+    runs: str = outside_digest("runs")
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenStore:
+    """A corpus of D documents, S sentences and N tokens.
+
+    `document_offsets` [D + 1] counts sentences, `sentence_offsets` [S + 1] counts tokens.
+    """
+
+    document_offsets: np.ndarray
+    sentence_offsets: np.ndarray
+    buffers: list[np.ndarray]
+    buffer_starts: np.ndarray
+    labels: list[str | int]
+    """Of labelled texts, their labels in document order."""
+    label_names: dict[str | int, str]
+    """Of labelled texts, the name of each label."""
+
+    @property
+    def document_count(self) -> int:
+        """D."""
+        return len(self.document_offsets) - 1
+
+    @property
+    def token_count(self) -> int:
+        """N."""
+        return int(self.sentence_offsets[-1])
+
+    def tokens(self, begin: int, end: int) -> np.ndarray:
+        """The ids [begin, end) of one document, counted over the whole corpus: a view, not a copy."""
+        buffer = int(np.searchsorted(self.buffer_starts, begin, side="right")) - 1
+        start = int(self.buffer_starts[buffer])
+        return self.buffers[buffer][begin - start : end - start]
+
+    @classmethod
+    def open(cls, folder: Path) -> "TokenStore":
+        """Map the store that `build` wrote."""
+        import pyarrow
+
+        mapped = (pyarrow.memory_map(str(file)) for file in sorted(folder.glob("data-*.arrow")))
+        table: Any = pyarrow.concat_tables(pyarrow.ipc.open_stream(shard).read_all() for shard in mapped)
+        column = table.column("sentences")
+        labels = [json.loads(text) for text in table.column("label").to_pylist() if text is not None]
+        buffers, document_lengths, sentence_lengths = [], [], []
+        for chunk in column.chunks:
+            inner = chunk.values
+            document_lengths.append(np.diff(chunk.offsets.to_numpy()))
+            sentence_lengths.append(np.diff(inner.offsets.to_numpy()))
+            buffers.append(inner.values.to_numpy())
+        starts = np.concatenate([[0], np.cumsum([len(buffer) for buffer in buffers])])
+        return cls(
+            document_offsets=_offsets(np.concatenate(document_lengths)),
+            sentence_offsets=_offsets(np.concatenate(sentence_lengths)),
+            buffers=buffers,
+            buffer_starts=starts[:-1],
+            labels=labels,
+            label_names=dict(zip(labels, table.column("label_name").to_pylist(), strict=False)),
+        )
+
+
+def _offsets(lengths: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def store_folder(source: CorpusConfig, tokenizer_digest: str, runs: str, labelled: bool = False) -> RunFolder:
+    """Where the token store of this corpus and tokenizer lies."""
+    name = re.sub(r"[^\w+-]+", "-", Path(source.source).stem).strip("-")[:60] or "corpus"
+    config = StoreConfig(name=name, corpus=source, labelled=labelled, runs=runs)
+    return RunFolder.of("tokens", config, [shards.fingerprint(source), tokenizer_digest])
+
+
+def prepare(
+    source: CorpusConfig,
+    tokenizer_folder: str,
+    folder: RunFolder,
+    labelled: bool = False,
+    preparation: PreparationConfig | None = None,
+) -> TokenStore:
+    """The token store, built unless it is there; shards that an earlier attempt finished are kept.
+
+    Args:
+        source: the text.
+        tokenizer_folder: a local folder or a Hub id.
+        folder: where the store belongs, of `store_folder`.
+        labelled: whether texts and labels are kept, instead of sentences.
+        preparation: who does the work; this process alone where None.
+
+    Raises:
+        InputError: the corpus cannot be read or is empty.
+    """
+    folder.path.parent.mkdir(parents=True, exist_ok=True)
+    # Runs side by side may want the same store: one builds it, the others wait.
+    with filelock.FileLock(folder.path.with_suffix(".lock")):
+        if not folder.finished:
+            log.info("tokens: %s (%s) → %s", source.source, source.split, folder.path)
+            sentences.check_language(source.language)
+            next(read_documents(source, labelled))
+            folder.begin(StoreConfig(name=folder.path.name, corpus=source, labelled=labelled))
+            folder.finish(
+                _build(source, tokenizer_folder, folder, labelled, preparation or PreparationConfig(processes=1))
+            )
+    return TokenStore.open(folder.path / "store")
+
+
+def _build(
+    source: CorpusConfig, tokenizer_folder: str, folder: RunFolder, labelled: bool, preparation: PreparationConfig
+) -> dict[str, Any]:
+    """Encode every shard, and count what they hold."""
+    store, tokenizer_file = folder.path / "store", folder.path / "tokenizer.json"
+    store.mkdir(exist_ok=True)
+    write_atomically(tokenizer_file, load_tokenizer(tokenizer_folder).backend_tokenizer.to_str())
+    found = shards.shards(source)
+    names = [f"data-{number:05d}-of-{len(found):05d}.arrow" for number in range(len(found))]
+    tasks = [
+        ShardTask(shard, source, labelled, str(tokenizer_file), str(store / name))
+        for shard, name in zip(found, names, strict=True)
+    ]
+    for _ in progress(_encoded(tasks, preparation), "tokenizing", "shards", total=len(tasks)):
+        pass
+    for left_over in store.glob(".data-*"):
+        left_over.unlink()
+    aside = Quarantine(source.maximum_set_aside)
+    for name in names:
+        aside.add(quarantine_of(store / name))
+    aside.check()
+    aside.tell(folder.path / quarantine.FILE)
+    totals = aside.counts() | _totals([store / name for name in names])
+    if not totals["tokens"]:
+        raise InputError(f"corpus.source: {source.source!r} holds no token")
+    return totals
+
+
+def _encoded(tasks: list[ShardTask], preparation: PreparationConfig) -> Iterable[Any]:
+    # A shard is done when the list of what it set aside is there, too; that one is written first.
+    for task in tasks:
+        if not quarantine_of(Path(task.target)).exists():
+            Path(task.target).unlink(missing_ok=True)
+    missing = [task for task in tasks if not Path(task.target).exists()]
+    if len(missing) < len(tasks):
+        log.info("tokens: %d of %d shards were finished before", len(tasks) - len(missing), len(tasks))
+    if not missing:
+        return []
+    if preparation.backend == "ray":
+        from pretrain.data.ray_backend import encode_shards
+
+        return encode_shards(missing)
+    if min(preparation.count, len(missing)) > 1:
+        return in_processes(encode_shard, missing, preparation.count)
+    return map(encode_shard, missing)
+
+
+def _totals(files: list[Path]) -> dict[str, Any]:
+    """Counts over all shards, and the entropy of the unigram distribution in nats."""
+    import pyarrow
+
+    documents = sentence_count = short = 0
+    counts = np.zeros(0, dtype=np.int64)
+    for file in files:
+        with pyarrow.memory_map(str(file)) as mapped:
+            for batch in pyarrow.ipc.open_stream(mapped):
+                rows = batch.column(0)
+                lengths = np.diff(rows.offsets.to_numpy())
+                documents, sentence_count = documents + len(lengths), sentence_count + int(lengths.sum())
+                short += int((lengths == 1).sum())
+                found = np.bincount(rows.values.values.to_numpy())
+                size = max(len(counts), len(found))
+                counts = np.pad(counts, (0, size - len(counts))) + np.pad(found, (0, size - len(found)))
+    return {
+        "documents": documents,
+        "sentences": sentence_count,
+        "one_sentence_documents": short,
+        "tokens": int(counts.sum()),
+        "unigram_entropy": entropy(counts),
+    }
+
+
+def entropy(counts: np.ndarray) -> float:
+    """The entropy, in nats, of a distribution given by counts; 0 of nothing.
+
+    >>> round(entropy(np.array([1, 1, 0])), 4)
+    0.6931
+    """
+    shares = counts[counts > 0] / max(1, counts.sum())
+    return float(-(shares * np.log(shares)).sum())

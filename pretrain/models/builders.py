@@ -1,0 +1,166 @@
+"""Models by name: pretraining models, recurrent language models, classifiers."""
+
+from typing import Any
+
+import torch
+import transformers
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+)
+
+from configs.errors import InputError
+from pretrain.models.architectures import fresh_config, generator_config, set_dropout
+from pretrain.models.config import RECURRENT, SCRATCH, ClassifierConfig, EncoderConfig, RecurrentLMConfig, stage_of
+from pretrain.models.configuration_recurrent import RecurrentConfig
+from pretrain.models.from_checkpoint import continued_model
+from pretrain.models.modeling_recurrent import RecurrentForSequenceClassification, RecurrentModel
+from pretrain.models.modeling_recurrent_lm import RecurrentForCausalLM, RecurrentForSequenceToSequence
+from pretrain.models.pretraining_models import HEAD_MODELS
+from pretrain.models.safe_loading import SAFE_WEIGHTS, UNREADABLE, load_arguments, quiet_transformers
+
+AutoConfig.register(RecurrentConfig.model_type, RecurrentConfig)
+AutoModel.register(RecurrentConfig, RecurrentModel)
+AutoModelForSequenceClassification.register(RecurrentConfig, RecurrentForSequenceClassification)
+AutoModelForCausalLM.register(RecurrentConfig, RecurrentForCausalLM)
+AutoModelForSeq2SeqLM.register(RecurrentConfig, RecurrentForSequenceToSequence)
+
+
+def pretraining_model(head: str, config: EncoderConfig, tokenizer: Any, checkpoint: str | None, seed: int) -> Any:
+    """An encoder with its pretraining head, fresh or continuing a checkpoint; fresh weights are drawn from `seed`.
+
+    Args:
+        head: a key of `HEAD_MODELS`.
+        config: the sizes of a fresh encoder, and dropout.
+        tokenizer: of the training data; where it has more entries than the checkpoint, the new ones get rows.
+        checkpoint: folder or Hub id to continue, or None.
+        seed: of fresh weights.
+
+    Raises:
+        InputError: the checkpoint cannot be loaded, or its architecture lacks the head.
+    """
+    with torch.random.fork_rng(devices=[]), quiet_transformers():
+        torch.manual_seed(seed)
+        if checkpoint is not None:
+            return continued_model(head, config, tokenizer, checkpoint)
+        architecture, model_config = fresh_config(head, config, tokenizer)
+        models = [architecture.heads[head](model_config)]
+        if head == "replaced_token":
+            models.append(architecture.heads["generator"](generator_config(model_config, config.generator_share)))
+        return HEAD_MODELS[head](*models)
+
+
+def recurrent_lm(head: str, config: RecurrentLMConfig, tokenizer: Any, seed: int) -> transformers.PreTrainedModel:
+    """A fresh recurrent language model (`causal_lm`) or sequence autoencoder (`sequence_to_sequence`), by `seed`."""
+    model_config = RecurrentConfig(
+        **_recurrent_sizes(config, tokenizer),
+        cell=config.cell,
+        bidirectional=config.bidirectional,
+        # Two language models must not see each other's states, which hold the tokens to predict.
+        separate_directions=config.bidirectional and head == "causal_lm",
+        dropout=config.dropout,
+        embedding_dropout=config.embedding_dropout,
+        weight_dropout=config.weight_dropout,
+        attention=config.attention,
+    )
+    model_class = RecurrentForCausalLM if head == "causal_lm" else RecurrentForSequenceToSequence
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return model_class(model_config)
+
+
+def classifier(
+    config: ClassifierConfig, checkpoint: str, tokenizer: Any, names: list[str], seed: int
+) -> transformers.PreTrainedModel:
+    """A sequence classifier by name, what is fresh in it drawn from `seed`.
+
+    Args:
+        config: the name, and the sizes of recurrent models.
+        checkpoint: folder or Hub id of what `bert`, `bert-scratch` and other checkpoints start from.
+        tokenizer: gives the vocabulary and the padding id.
+        names: of the classes, in the order of their numbers.
+        seed: of fresh weights.
+
+    Raises:
+        InputError: the checkpoint cannot be loaded.
+    """
+    label_ids = {name: number for number, name in enumerate(names)}
+    labels = {"num_labels": len(names), "id2label": dict(enumerate(names)), "label2id": label_ids}
+    with torch.random.fork_rng(devices=[]), quiet_transformers():
+        torch.manual_seed(seed)
+        if config.name in RECURRENT:
+            return RecurrentForSequenceClassification(recurrent_config(config, tokenizer, labels))
+        try:
+            model_config = AutoConfig.from_pretrained(checkpoint, **labels, **load_arguments(config.trust_remote_code))
+            set_dropout(model_config, config.dropout)
+            if isinstance(model_config, RecurrentConfig):
+                model_config.update(_recurrent_options(config))
+            if config.name.endswith(SCRATCH) and stage_of(config.name):
+                return AutoModelForSequenceClassification.from_config(model_config)
+            model = AutoModelForSequenceClassification.from_pretrained(
+                checkpoint,
+                config=model_config,
+                ignore_mismatched_sizes=True,
+                **SAFE_WEIGHTS | load_arguments(config.trust_remote_code),
+            )
+            if config.reinitialized_layers and not isinstance(model_config, RecurrentConfig):
+                reinitialize(
+                    model, AutoModelForSequenceClassification.from_config(model_config), config.reinitialized_layers
+                )
+            return model
+        except UNREADABLE as error:
+            raise InputError(f"model: {checkpoint!r} cannot be loaded: {' '.join(str(error).split())}") from None
+
+
+def reinitialize(model: Any, fresh: Any, layers: int) -> None:
+    """Put the top `layers` and the pooler of `fresh` in the place of `model`'s.
+
+    Raises:
+        InputError: the model has no such layers.
+    """
+    old: Any = getattr(model.base_model, "encoder", None)
+    new: Any = getattr(fresh.base_model, "encoder", None)
+    if not hasattr(old, "layer") or layers > len(old.layer):
+        raise InputError(f"model.reinitialized_layers: {layers} top layers are not to be found in this checkpoint")
+    for number in range(len(old.layer) - layers, len(old.layer)):
+        old.layer[number] = new.layer[number]
+    # ELECTRA's has none: its classifier's head is fresh as it is.
+    if getattr(model.base_model, "pooler", None) is not None:
+        model.base_model.pooler = fresh.base_model.pooler
+
+
+def recurrent_config(config: ClassifierConfig, tokenizer: Any, labels: dict[str, Any]) -> RecurrentConfig:
+    """The `transformers` configuration of a recurrent model."""
+    named = RECURRENT[config.name]
+    return RecurrentConfig(
+        **_recurrent_sizes(config, tokenizer),
+        cell=named.cell,
+        bidirectional=named.bidirectional,
+        **_recurrent_options(config),
+        **labels,
+    )
+
+
+def _recurrent_sizes(config: ClassifierConfig | RecurrentLMConfig, tokenizer: Any) -> dict[str, Any]:
+    """What every fresh recurrent model takes from its config and tokenizer."""
+    return {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": tokenizer.pad_token_id,
+        "embedding_size": config.embedding_size,
+        "hidden_size": config.hidden_size,
+        "num_hidden_layers": config.layers,
+    }
+
+
+def _recurrent_options(config: ClassifierConfig) -> dict[str, Any]:
+    """What a recurrent classifier takes from its config even where its sizes are a checkpoint's."""
+    named = RECURRENT.get(config.name)
+    return {
+        "pooling": config.pooling if named is None or named.pooling is None else named.pooling,
+        "dropout": config.dropout,
+        "embedding_dropout": config.embedding_dropout,
+        "weight_dropout": config.weight_dropout,
+    }

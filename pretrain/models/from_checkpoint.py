@@ -1,0 +1,108 @@
+"""Continued pretraining: a checkpoint's weights, its tokenizer, and rows for words that it does not know yet."""
+
+import logging
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForMaskedLM
+
+from configs.errors import InputError
+from pretrain.models.architectures import ARCHITECTURES, generator_config, set_dropout, with_head
+from pretrain.models.config import EncoderConfig
+from pretrain.models.pretraining_models import GENERATOR, HEAD_MODELS
+from pretrain.models.safe_loading import SAFE, SAFE_WEIGHTS, UNREADABLE, load_arguments
+from tokenizer.vocabulary.serialization import load as load_tokenizer
+
+log = logging.getLogger(__name__)
+
+
+def continued_model(head: str, config: EncoderConfig, tokenizer: Any, checkpoint: str) -> Any:
+    """A checkpoint's weights under a pretraining head; what it lacks is initialised anew, and named in the log.
+
+    Args:
+        head: a key of `HEAD_MODELS`. `masked_lm` continues any masked-LM model, the others those architectures that
+            have the head.
+        config: dropout, and the generator's share where the checkpoint has no generator.
+        tokenizer: the checkpoint's own, or one that adds words to it.
+        checkpoint: folder or Hub id.
+
+    Raises:
+        InputError: the checkpoint cannot be loaded, or its architecture lacks the head.
+    """
+    try:
+        model_config = AutoConfig.from_pretrained(checkpoint, **load_arguments(config.trust_remote_code))
+        if head == "masked_lm":
+            model_class: Any = AutoModelForMaskedLM
+        else:
+            model_class = _class_with_head(head, model_config.model_type, checkpoint)
+        set_dropout(model_config, config.dropout)
+        models: list[Any] = [_load(model_class, checkpoint, model_config, config)]
+        if head == "replaced_token":
+            models.append(_load_generator(checkpoint, model_config, config))
+    except UNREADABLE as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"model.init_from: {checkpoint!r} cannot be loaded: {' '.join(str(error).split())}") from None
+    known = load_tokenizer(checkpoint)
+    if len(tokenizer) > len(known):
+        for model in models:
+            add_rows(model, tokenizer, known)
+    return HEAD_MODELS[head](*models)
+
+
+def _class_with_head(head: str, model_type: str, checkpoint: str) -> Any:
+    """The class of `transformers` for an architecture with a head.
+
+    Raises:
+        InputError: the architecture lacks it.
+    """
+    possible = {architecture.model_type: architecture for architecture in with_head(head)}
+    if model_type not in possible:
+        raise InputError(
+            f"model.init_from: {checkpoint!r} is a {model_type} model; this objective continues "
+            f"{' or '.join(possible)} models (objective mlm continues any masked-LM model)"
+        )
+    return possible[model_type].heads[head]
+
+
+def _load(model_class: Any, checkpoint: str, model_config: Any, config: EncoderConfig) -> Any:
+    arguments = load_arguments(config.trust_remote_code) | {"dtype": torch.float32, "output_loading_info": True}
+    model, info = model_class.from_pretrained(checkpoint, config=model_config, **SAFE_WEIGHTS | arguments)
+    fresh = sorted({name.rsplit(".", 1)[0] for name in info["missing_keys"]})
+    if fresh:
+        log.info("model: %s has no weights for %s; these are initialised anew", checkpoint, ", ".join(fresh))
+    return model
+
+
+def _load_generator(checkpoint: str, discriminator: Any, config: EncoderConfig) -> Any:
+    """The generator saved within a checkpoint of ours, or a fresh one."""
+    generator_class: Any = ARCHITECTURES["electra"].heads["generator"]
+    try:
+        model_config = AutoConfig.from_pretrained(checkpoint, subfolder=GENERATOR, **SAFE)
+        set_dropout(model_config, config.dropout)
+        options: dict[str, Any] = SAFE_WEIGHTS | {"subfolder": GENERATOR, "dtype": torch.float32}
+        return generator_class.from_pretrained(checkpoint, config=model_config, **options)
+    except UNREADABLE:
+        log.info("model: %s comes without its generator; a new one is initialised", checkpoint)
+    return generator_class(generator_config(discriminator, config.generator_share))
+
+
+def add_rows(model: Any, tokenizer: Any, known: Any) -> None:
+    """Rows of the embedding, and of the vocabulary head's bias, for words that a tokenizer adds to a known one.
+
+    A new row is the mean of the rows of the pieces that spelled the word so far.
+    """
+    size = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > size:
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    head = model.get_output_embeddings()
+    with torch.no_grad():
+        weight = model.get_input_embeddings().weight
+        for number in range(len(known), len(tokenizer)):
+            word = tokenizer.convert_ids_to_tokens(number)
+            pieces = known(word, add_special_tokens=False)["input_ids"]
+            if pieces:
+                weight[number] = weight[pieces].mean(0)
+                if head is not None and head.bias is not None:
+                    head.bias[number] = head.bias[pieces].mean()
+    log.info("model: %d rows added to the embedding", len(tokenizer) - len(known))

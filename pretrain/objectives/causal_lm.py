@@ -1,0 +1,72 @@
+"""Recurrent language models by truncated backpropagation through time.
+
+Shapes: B streams of a micro-batch, T positions, V vocabulary, H hidden size.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from pretrain.objectives.lm_evaluation import lm_evaluation_hook
+from pretrain.objectives.objective import DataSettings, LossOutput, Objective, next_token_loss
+
+if TYPE_CHECKING:
+    import torch
+
+    from pretrain.data.language_model_dataset import StreamSource
+    from pretrain.data.loader import Batch
+
+
+def causal_lm_loss(model: Any, batch: "Batch", carry: "dict[str, torch.Tensor] | None") -> LossOutput:
+    """The next token's cross-entropy over streams; states are carried from step to step, gradients are not.
+
+    Truncated backpropagation through time (Williams and Peng 1990). With two directions the losses of both add up.
+
+    Args:
+        model: a `RecurrentForCausalLM`, perhaps wrapped.
+        batch: of `StreamEpoch`.
+        carry: [streams, layers, H] by name, or None; a new epoch begins with zeros.
+    """
+    columns_B = batch["columns"]
+    assert batch.stream_slice is not None
+    begins = carry is None or batch.stream_slice.first
+    state = None if carry is None or begins else {name: value[columns_B] for name, value in carry.items()}
+    output = model(input_ids=batch["input_ids"], state=state, backward_ids=batch.inputs.get("backward_ids"))
+    count = batch.counts["lm"]
+    loss, metrics = next_token_loss("lm", output.logits, batch["labels"], count)
+    if output.backward_logits is not None:
+        backward_loss, more = next_token_loss("backward_lm", output.backward_logits, batch["backward_labels"], count)
+        loss, metrics = loss + backward_loss, metrics | more
+    after = {name: value.detach() for name, value in output.state.items()}
+    if carry is None:
+        streams = batch.stream_slice.streams
+        carry = {name: value.new_zeros(streams, *value.shape[1:]) for name, value in after.items()}
+    # An idle process reads a stream of another one.
+    if count:
+        carry = {name: value.index_copy(0, columns_B, after[name].to(value.dtype)) for name, value in carry.items()}
+    return LossOutput(loss / batch.totals["lm"], metrics, carry)
+
+
+def stream_source(settings: DataSettings) -> "StreamSource":
+    """All documents as parallel streams."""
+    from pretrain.data.language_model_dataset import StreamSource
+
+    return StreamSource(
+        store=settings.store,
+        documents=settings.documents,
+        layout=settings.layout,
+        bptt=settings.bptt,
+        streams=settings.batch_size,
+        backward=settings.bidirectional,
+        seed=settings.seed,
+    )
+
+
+CAUSAL_LM = Objective(
+    name="causal_lm",
+    head="causal_lm",
+    source=stream_source,
+    loss=causal_lm_loss,
+    held_out_weights={"lm_loss": 1},
+    evaluation_hook=lm_evaluation_hook,
+    recurrent=True,
+    carries_state=True,
+)

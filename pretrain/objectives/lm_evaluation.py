@@ -1,0 +1,63 @@
+"""What an evaluation of a language model tells beside its loss: perplexity, bits a character, and a generated text.
+
+Shapes: S streams, L tokens of a stream.
+"""
+
+import json
+import logging
+import math
+from typing import Any
+
+from pretrain.objectives.objective import EvaluationHook, EvaluationSettings
+
+log = logging.getLogger(__name__)
+
+SAMPLES = "samples.jsonl"
+
+
+def lm_evaluation_hook(settings: EvaluationSettings) -> EvaluationHook:
+    """Adds `perplexity` and `bits_per_character` to the metrics, and lets the model write where it is asked to."""
+    characters = characters_per_token(settings.held_out, settings.tokenizer)
+
+    def hook(metrics: dict[str, float]) -> dict[str, float]:
+        if settings.sample_tokens and settings.samples_file is not None:
+            _write_sample(settings, metrics["lm_loss"])
+        return metrics | perplexity(metrics["lm_loss"], characters)
+
+    return hook
+
+
+def _write_sample(settings: EvaluationSettings, loss: float) -> None:
+    from pretrain.models.generation import Sampling, generate_text
+
+    assert settings.samples_file is not None
+    sampling = Sampling(temperature=0.8, seed=settings.seed)
+    text = generate_text(settings.model, settings.tokenizer, "", settings.sample_tokens, sampling)
+    log.info("pretrain: at %.3f nats the model writes:\n%s", loss, text)
+    with settings.samples_file.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps({"eval_lm_loss": loss, "text": text}) + "\n")
+
+
+def perplexity(nats: float, characters: float) -> dict[str, float]:
+    """A loss per token as perplexity, and as bits per character of `characters` characters per token.
+
+    >>> perplexity(math.log(8), 1.5)
+    {'perplexity': 8.0, 'bits_per_character': 2.0}
+    """
+    return {
+        "perplexity": round(math.exp(min(nats, 700)), 12),
+        "bits_per_character": round(nats / math.log(2) / characters, 12),
+    }
+
+
+def characters_per_token(held_out: Any, tokenizer: Any) -> float:
+    """Characters of the normalised held-out text per token to predict; a document's end counts as one character.
+
+    Args:
+        held_out: a `StreamEpoch`.
+        tokenizer: the model's own.
+    """
+    streams_SL = held_out.streams_SL[:, 1:]
+    texts = tokenizer.batch_decode([row.tolist() for row in streams_SL], skip_special_tokens=True)
+    ends = int((streams_SL == tokenizer.sep_token_id).sum())
+    return (sum(map(len, texts)) + ends) / streams_SL.size

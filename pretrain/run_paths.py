@@ -1,0 +1,114 @@
+"""Run folders of pretraining, and finding a pretrained model by reference; nothing heavy is loaded."""
+
+import functools
+import hashlib
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from configs.command_line import load
+from configs.errors import InputError
+from configs.model_reference import local_folder
+from configs.run_folder import RunFolder
+from pretrain.config import PretrainConfig
+from tokenizer.corpus import shards
+from tokenizer.corpus.config import CorpusConfig
+from tokenizer.run_paths import find as find_tokenizer
+from tokenizer.vocabulary.serialization import extends
+
+log = logging.getLogger(__name__)
+
+
+def run_folder(config: PretrainConfig) -> RunFolder:
+    """The run folder of a config, finished or not.
+
+    Raises:
+        InputError: the tokenizer's run is not finished, or the corpus cannot be found.
+    """
+    upstream = [tokenizer_of(config)[1], shards.fingerprint(config.corpus)]
+    if config.leakage.split is not None:
+        upstream.append(shards.fingerprint(leakage_corpus(config)))
+    if config.model.init_from is not None:
+        upstream.append(find(config.model.init_from, config.runs)[1])
+    return RunFolder.of("pretrain", config, upstream)
+
+
+def leakage_corpus(config: PretrainConfig) -> CorpusConfig:
+    """The test texts that `leakage` names."""
+    leakage = config.leakage
+    return replace(
+        config.corpus,
+        split=leakage.split or "",
+        source=config.corpus.source if leakage.source is None else leakage.source,
+        text_column=config.corpus.text_column if leakage.text_column is None else leakage.text_column,
+    )
+
+
+def tokenizer_of(config: PretrainConfig) -> tuple[str, str]:
+    """The folder or Hub id of the tokenizer that a run uses, and a digest of it.
+
+    Raises:
+        InputError: there is none, or its run is not finished.
+    """
+    if config.model.init_from is None:
+        if config.tokenizer is None:
+            raise InputError("tokenizer: give a tokenizer run's YAML file, a folder or a Hub id")
+        return find_tokenizer(config.tokenizer, config.runs)
+    checkpoint, _ = find(config.model.init_from, config.runs)
+    if config.tokenizer is not None:
+        folder, digest = find_tokenizer(config.tokenizer, config.runs)
+        if extends(folder, checkpoint):
+            return folder, digest
+        log.info("tokenizer: the checkpoint's own; %s does not add words to it", config.tokenizer)
+    return find_tokenizer(checkpoint, config.runs)
+
+
+def find(reference: str, runs: str) -> tuple[str, str]:
+    """The folder of a pretrained model that `transformers` can load, and a digest of its content.
+
+    Args:
+        reference: a pretraining run's YAML file or folder, any folder with a `config.json`, or a Hub id.
+        runs: the folder of runs in which a YAML file's run is looked for.
+
+    Raises:
+        InputError: the reference leads nowhere, or the run is not finished.
+    """
+
+    def of_file(file: Path) -> RunFolder:
+        return run_folder(load(PretrainConfig, file, {"runs": runs}))
+
+    folder = local_folder(reference, "model", "python -m pretrain", of_file)
+    if folder is None:
+        return reference, reference
+    if not (folder / "config.json").is_file():
+        raise InputError(f"model: {folder} holds no config.json (an unfinished run?)")
+    return str(folder), _content_digest(folder)
+
+
+def fingerprints(run: RunFolder, tokenizer_folder: str, stores: Iterable[Path]) -> dict[str, str]:
+    """Fingerprints of config, tokenizer and data, which are compared when a run is resumed.
+
+    Args:
+        run: its folder's name ends with the digest of the config and of everything upstream.
+        tokenizer_folder: a local folder, or a Hub id, which stands for itself.
+        stores: the folders of the token stores that are read; of large files both ends are hashed.
+    """
+    tokenizer, data = Path(tokenizer_folder), hashlib.sha256()
+    for store in stores:
+        for file in sorted(store.iterdir()):
+            data.update(f"{file.name} {file.stat().st_size}\n".encode() + shards.head_and_tail(file))
+    return {
+        "config": run.digest,
+        "tokenizer": _content_digest(tokenizer) if tokenizer.is_dir() else tokenizer_folder,
+        "data": data.hexdigest()[:10],
+    }
+
+
+@functools.cache
+def _content_digest(folder: Path) -> str:
+    state = hashlib.sha256()
+    for file in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
+        with file.open("rb") as stream:
+            state.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    return state.hexdigest()[:10]

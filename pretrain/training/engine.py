@@ -1,0 +1,361 @@
+"""The training engine: one loop for every objective.
+
+Everything a step needs is a function of the configuration and of the `TrainState`; a run that is resumed is the
+run that was not interrupted, to the last bit (CPU, fp32).
+"""
+
+import contextlib
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
+
+from configs.errors import InputError, Interrupted, RunError
+from configs.run_folder import RunFolder
+from pretrain.data.loader import Batch, LoaderSettings, Source, load_steps
+from pretrain.data.randomness import key
+from pretrain.objectives.objective import LossOutput, Metrics
+from pretrain.training import checkpoints, sharded
+from pretrain.training.config import OptimizerConfig, TrainingConfig
+from pretrain.training.fast_paths import FastPaths, worker_count
+from pretrain.training.guards import nonfinite, signals, watchdog
+from pretrain.training.metric_logger import MetricLogger
+from pretrain.training.optimizer import freeze_lower_layers, set_lr
+from pretrain.training.schedule import Duration, learning_rate
+from pretrain.training.throughput import ThroughputMeter
+from pretrain.training.train_state import TrainState
+
+log = logging.getLogger(__name__)
+
+PARTING_SECONDS = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What a run is given; none of it is replaced on the way."""
+
+    accelerator: Accelerator
+    model: torch.nn.Module
+    optimizer: Any
+    meter: ThroughputMeter
+    fast_paths: FastPaths
+    phases: Sequence[tuple[float, Source]]
+    """The end of each phase, as a share of the run, and its training data."""
+    loss: Callable[[torch.nn.Module, Batch, Any], LossOutput]
+    """Of a micro-batch, given what the step before carried on."""
+    evaluate: Callable[[torch.nn.Module, int], dict[str, float]]
+    """Metrics on held-out data, given the phase."""
+    config: TrainingConfig
+    optimizer_config: OptimizerConfig
+    folder: RunFolder
+    seed: int
+    best_metric: str | None = None
+    """The held-out metric (the higher the better) whose best checkpoint is kept; None keeps none."""
+    patience: int | None = None
+    """Stop after so many evaluations without a new best."""
+    fingerprints: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Of config, tokenizer and data: a run is resumed from a checkpoint with the same ones."""
+
+
+class Step(NamedTuple):
+    """The data of a step."""
+
+    epoch: int
+    steps_in_epoch: int
+    samples: np.ndarray
+    """The sample numbers of the global batch."""
+    micro_batches: list[Batch]
+    """Of this process."""
+
+
+@dataclasses.dataclass
+class Session:
+    """What a run becomes while it trains."""
+
+    state: TrainState
+    logger: MetricLogger
+    carry: Any = None
+    """What a recurrent language model keeps between steps."""
+    saved_step: int | None = None
+    """The step of the newest checkpoint."""
+    steps: Generator[Step] = dataclasses.field(default_factory=lambda: (_ for _ in ()))
+    """The steps to come."""
+
+
+def train(run: Training, description: str) -> TrainState:
+    """Train to the end of the run's duration, from the newest checkpoint if there is one.
+
+    Raises:
+        InputError: the checkpoint was made with another precision, config, tokenizer or data.
+        Interrupted: a signal asked for it; a checkpoint holds every step.
+        RunError: a process was lost, the disk is full, or too many steps in a row had no finite loss or gradient.
+    """
+    with signals.handled(), watchdog.watched(run.accelerator, run.folder.path, run.config.timeout):
+        session = _begin(run, description)
+        with contextlib.closing(session.logger):
+            try:
+                return _train(run, session)
+            except Interrupted:
+                # Every safe point lies between two steps, so what there is now can be saved.
+                _save(run, session)
+                raise
+            finally:
+                session.steps.close()
+
+
+def _train(run: Training, session: Session) -> TrainState:
+    accelerator, model, optimizer, config = run.accelerator, run.model, run.optimizer, run.config
+    state, duration = session.state, Duration.parse(run.config.duration)
+    _restart_loader(run, session)
+    while True:
+        done = _progress(duration, state)
+        if state.evaluation_due or (done >= 1 and state.evaluated_step != state.step):
+            _evaluate(run, session)
+        ended = done >= 1 or _out_of_patience(run, state)
+        if ended or state.step % config.save_every == 0 or state.step == state.best_step:
+            _save(run, session)
+        signals.safe_point(accelerator)
+        if ended:
+            return state
+        if done >= run.phases[state.phase][0]:
+            state.begin_phase()
+            _restart_loader(run, session)
+        started = time.monotonic()
+        # ---------------------------------------------------------------------------------------- one step
+        step = next(session.steps)
+        state.enter_epoch(step.epoch, step.steps_in_epoch)
+        waited = time.monotonic() - started
+        totals = step_totals(accelerator, step.micro_batches)
+        torch.manual_seed(key("dropout", run.seed, state.step, accelerator.process_index))
+        loss_share, carry, metrics = torch.zeros((), device=accelerator.device), session.carry, []
+        model.train()
+        try:
+            for number, batch in enumerate(step.micro_batches):
+                is_last = number == len(step.micro_batches) - 1
+                with contextlib.nullcontext() if is_last else accelerator.no_sync(model):
+                    with accelerator.autocast():
+                        output = run.loss(model, batch.with_totals(totals), carry)
+                    # accelerate averages gradients over processes; the shares of the loss are to be added up.
+                    accelerator.backward(output.loss * accelerator.num_processes)
+                loss_share += output.loss.detach()
+                metrics.append(output.metrics)
+                carry = output.carry
+        except (RuntimeError, MemoryError) as error:
+            _use_smaller_micro_batches(run, session, len(step.samples), error)
+            continue
+        freeze_lower_layers(optimizer.param_groups, state.epochs, run.optimizer_config)
+        norm = sharded.gathered(
+            accelerator.clip_grad_norm_(model.parameters(), run.optimizer_config.clip_norm).detach()
+        )
+        lr = learning_rate(done, run.optimizer_config)
+        set_lr(optimizer.param_groups, lr, run.optimizer_config)
+        loss, gradient_norm = nonfinite.step_loss_and_norm(accelerator, loss_share, norm)
+        if nonfinite.is_finite_step(loss, gradient_norm, accelerator.scaler is not None):
+            optimizer.step()
+            session.carry = carry
+            loss_metrics: Metrics = {"loss": (loss_share, 1 / accelerator.num_processes), "gradient_norm": (norm, 1.0)}
+            _count_step(session, [*metrics, loss_metrics], loss)
+        else:
+            _skip_step(run, session, step.samples, loss, gradient_norm)
+        optimizer.zero_grad()
+        # -------------------------------------------------------------------------------------------------
+        seconds = _shared_clock(time.monotonic() - started, duration, accelerator)
+        state.advance(totals["tokens"], seconds)
+        run.meter.add(totals, seconds, waited)
+        if state.step % config.log_every == 0:
+            session.logger.write_window(state, done, {"lr": lr} | run.meter.rates())
+        reached = min(1.0, _progress(duration, state))
+        state.evaluation_due = int(reached * config.evaluations) > int(done * config.evaluations)
+
+
+def _count_step(session: Session, metrics: Sequence[Metrics], loss: float) -> None:
+    """Count the metrics of a step that reached the weights."""
+    for each in metrics:
+        session.logger.add(each)
+    state = session.state
+    state.skipped_in_a_row = 0
+    if nonfinite.is_spike(state, loss):
+        log.warning("step %d: the loss jumps to %.4g from a mean of %.4g", state.step + 1, loss, state.loss_mean)
+        session.logger.note(state, {"spike": loss})
+
+
+def _skip_step(run: Training, session: Session, samples: np.ndarray, loss: float, gradient_norm: float) -> None:
+    """Keep a step with NaN or infinity away from the weights, and record its samples.
+
+    Raises:
+        RunError: it is one too many in a row.
+    """
+    state = session.state
+    state.skipped, state.skipped_in_a_row = state.skipped + 1, state.skipped_in_a_row + 1
+    log.warning(
+        "step %d: skipped, loss %g, gradient norm %g; metrics.jsonl has its samples",
+        state.step + 1,
+        loss,
+        gradient_norm,
+    )
+    if run.accelerator.scaler is not None:
+        # What `optimizer.step` would have ended with; without it, the next step's gradients cannot be unscaled.
+        run.accelerator.scaler.update()
+    # As text: JSON knows no NaN.
+    skipped = {"loss": f"{loss:g}", "gradient_norm": f"{gradient_norm:g}"}
+    session.logger.note(state, {"skipped": skipped | {"epoch_number": state.epoch, "samples": samples.tolist()}})
+    if state.skipped_in_a_row >= run.config.maximum_skipped_steps:
+        raise RunError(
+            f"{state.skipped_in_a_row} steps in a row, up to step {state.step + 1}, had no finite loss or "
+            f"gradient (training.maximum_skipped_steps); the last checkpoint stays. Try a lower optimizer.learning_rate"
+        )
+
+
+def _use_smaller_micro_batches(run: Training, session: Session, samples: int, error: BaseException) -> None:
+    """Repeat this step in twice as many micro-batches, after it ran out of memory.
+
+    Raises:
+        BaseException: the error itself, where it is another one, or the batches cannot become smaller.
+    """
+    state = session.state
+    now = state.accumulation or run.config.gradient_accumulation_steps
+    # With several processes, the others wait in a reduction for the one that failed.
+    if not nonfinite.is_out_of_memory(error) or run.accelerator.num_processes > 1 or now >= samples:
+        raise error
+    run.optimizer.zero_grad()
+    state.accumulation = min(samples, 2 * now)
+    log.warning(
+        "step %d: out of memory; from here on %d micro-batches a step instead of %d, the same global batch",
+        state.step + 1, state.accumulation, now,
+    )  # fmt: skip
+    _restart_loader(run, session)
+
+
+def _progress(duration: Duration, state: TrainState) -> float:
+    return duration.progress(state.epochs, state.step, state.tokens, state.seconds)
+
+
+def _shared_clock(seconds: float, duration: Duration, accelerator: Accelerator) -> float:
+    """The main process's clock, where the run's length depends on it: all have to stop at the same step."""
+    if duration.unit != "seconds" or accelerator.num_processes == 1:
+        return seconds
+    return broadcast(torch.tensor(seconds, dtype=torch.float64, device=accelerator.device)).item()
+
+
+def leave_process_group(accelerator: Accelerator) -> None:
+    """Wait for every process, then leave the process group."""
+    accelerator.wait_for_everyone()
+    if accelerator.num_processes > 1:
+        # gloo's thread needs Python's lock to let go of the last reduction, and whoever deletes the group holds that
+        # lock while it waits for the thread: without time in between, now and then both wait for ever.
+        time.sleep(PARTING_SECONDS)
+    accelerator.state.destroy_process_group()
+
+
+def step_totals(accelerator: Accelerator, micro_batches: list[Batch]) -> dict[str, int]:
+    """The number of targets of each kind in a step, over its micro-batches and all processes."""
+    names = sorted(micro_batches[0].counts)
+    counts = [sum(batch.counts[name] for batch in micro_batches) for name in names]
+    if accelerator.num_processes > 1:
+        counts = accelerator.reduce(torch.tensor(counts, device=accelerator.device), reduction="sum").tolist()
+    return dict(zip(names, counts, strict=True))
+
+
+def _restart_loader(run: Training, session: Session) -> None:
+    """Load steps from the present state on; workers that prepared others end."""
+    session.steps.close()
+    session.steps = _steps_from(run, session.state)
+
+
+def _steps_from(run: Training, state: TrainState) -> Generator[Step]:
+    """The data of every step from a state on, epoch after epoch; the state is not changed."""
+    accelerator, source = run.accelerator, run.phases[state.phase][1]
+    settings = LoaderSettings(
+        rank=accelerator.process_index,
+        world_size=accelerator.num_processes,
+        micro_batches=state.accumulation or run.config.gradient_accumulation_steps,
+        workers=worker_count(run.config.workers, accelerator.device.type),
+        begin_worker=signals.ignore_signals,
+    )
+    number, first = state.epoch, state.step_in_epoch
+    while True:
+        epoch = source.epoch(number)
+        loaded = load_steps(epoch, settings, first)
+        for samples, micro_batches in zip(epoch.batches[first:], loaded, strict=True):
+            on_device = [batch.to(accelerator.device) for batch in micro_batches]
+            yield Step(number, len(epoch.batches), samples, on_device)
+        number, first = number + 1, 0
+
+
+def _begin(run: Training, description: str) -> Session:
+    """The session to start with: at the newest checkpoint, or at the beginning.
+
+    Raises:
+        InputError: the checkpoint was made with another precision, or from something else.
+    """
+    accelerator = run.accelerator
+    checkpoint = checkpoints.newest(run.folder.checkpoints)
+    state = TrainState(precision=accelerator.mixed_precision, fingerprints=run.fingerprints)
+    carry = None
+    if checkpoint is not None:
+        model = accelerator.unwrap_model(run.model)
+        state = TrainState(**checkpoints.load(checkpoint, model, run.optimizer.optimizer))
+        carry = checkpoints.carry_of(checkpoint, accelerator.device)
+        log.info("%s: resuming from %s", description, checkpoint)
+        checkpoints.check_fingerprints(checkpoint, state.fingerprints, run.fingerprints, run.config.accept_changes)
+        state.fingerprints = run.fingerprints
+    if state.precision != accelerator.mixed_precision:
+        raise InputError(
+            f"{checkpoint} was made with mixed_precision {state.precision!r}, this run has "
+            f"{accelerator.mixed_precision!r}; give accelerate the same precision, or delete the run folder"
+        )
+    if state.paths and state.paths != str(run.fast_paths):
+        log.info("%s: begun with %s; equal from here on but for rounding and dropout's draws", description, state.paths)
+    state.paths = str(run.fast_paths)
+    logger = MetricLogger(run.folder.metrics, accelerator, description, state if checkpoint else None)
+    return Session(state, logger, carry, saved_step=state.step if checkpoint else None)
+
+
+def _out_of_patience(run: Training, state: TrainState) -> bool:
+    return run.patience is not None and state.evaluations_without_gain >= run.patience
+
+
+def _evaluate(run: Training, session: Session) -> None:
+    """Evaluate on held-out data, and note whether the chosen metric is at its best so far."""
+    state = session.state
+    metrics = run.evaluate(run.model, state.phase)
+    session.logger.write(state, {f"eval_{name}": value for name, value in metrics.items()})
+    state.evaluated_step, state.evaluation_due = state.step, False
+    if run.best_metric is None:
+        return
+    state.evaluations_without_gain += 1
+    score = [metrics[run.best_metric], -metrics["loss"]]
+    if state.best is None or score > state.best:
+        state.best, state.best_step = score, state.step
+        state.evaluations_without_gain = 0
+
+
+def _save(run: Training, session: Session) -> None:
+    """Write a checkpoint, unless there is one of this step, then delete those that are no longer kept.
+
+    Raises:
+        RunError: a weight is NaN or infinite, or the disk is full.
+    """
+    state = session.state
+    if session.saved_step == state.step:
+        return
+    watchdog.beat()
+    run.accelerator.wait_for_everyone()
+    weights = sharded.weights_of(run.accelerator.unwrap_model(run.model))
+    optimizer = checkpoints.optimizer_tensors(run.optimizer.optimizer)
+    carry = sharded.whole_carry(run.accelerator, session.carry)
+    if name := nonfinite.first_nonfinite(weights | optimizer):
+        raise RunError(f"step {state.step}: {name} holds NaN or infinity; no checkpoint was written of it")
+    if run.accelerator.is_main_process:
+        state.window = session.logger.window.state()
+        checkpoints.save(run.folder.checkpoints, state.step, weights, optimizer, dataclasses.asdict(state), carry)
+        checkpoints.prune(run.folder.checkpoints, run.config.keep_checkpoints, also=state.best_step)
+    session.saved_step = state.step
+    run.accelerator.wait_for_everyone()
+    watchdog.beat()

@@ -1,0 +1,114 @@
+"""The learning-rate schedule, and durations that carry their unit."""
+
+import dataclasses
+import re
+
+from configs.errors import InputError
+from pretrain.training.config import OptimizerConfig
+
+
+def learning_rate(progress: float, config: OptimizerConfig) -> float:
+    """Linear warm-up from 0, then linear decay to 0, as a function of how much of the run is done.
+
+    The slanted triangle of Howard and Ruder (2018, equation 3) has the same corners, between a 32nd and the peak.
+
+    >>> config = OptimizerConfig(learning_rate=1.0, warmup=0.1)
+    >>> [round(learning_rate(done, config), 6) for done in (0.05, 0.1, 0.55, 1)]
+    [0.5, 1.0, 0.5, 0.0]
+    >>> config = OptimizerConfig(learning_rate=1.0, warmup=0.1, decay_from="start")
+    >>> [round(learning_rate(done, config), 6) for done in (0.05, 0.1, 0.55, 1)]
+    [0.5, 0.9, 0.45, 0.0]
+    >>> config = OptimizerConfig(learning_rate=3.2, warmup=0.1, schedule="slanted_triangular")
+    >>> [round(learning_rate(done, config), 6) for done in (0, 0.1, 0.55, 1)]
+    [0.1, 3.2, 1.65, 0.1]
+    """
+    rate = _linear(progress, config)
+    if config.schedule == "slanted_triangular":
+        return (config.learning_rate + rate * (TRIANGLE - 1)) / TRIANGLE
+    return rate
+
+
+def _linear(progress: float, config: OptimizerConfig) -> float:
+    if progress < config.warmup:
+        return config.learning_rate * progress / config.warmup
+    if config.decay_from == "start":
+        return config.learning_rate * (1 - min(1.0, progress))
+    return config.learning_rate * (1 - min(1.0, progress)) / max(1e-12, 1 - config.warmup)
+
+
+# Howard and Ruder (2018), section 3.2: how much smaller the lowest rate is than the peak.
+TRIANGLE = 32
+
+
+SECONDS = {"second": 1, "minute": 60, "hour": 3600}
+
+
+@dataclasses.dataclass(frozen=True)
+class Duration:
+    """How long a run is: an amount of a unit, and perhaps a least number of steps."""
+
+    amount: float
+    unit: str
+    minimum_steps: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "Duration":
+        """Read `2 epochs`, `1000 steps`, `50M tokens`, `30 minutes`, or `4 epochs, at least 300 steps`.
+
+        Raises:
+            InputError: not of that form.
+
+        >>> Duration.parse("50M tokens")
+        Duration(amount=50000000.0, unit='tokens', minimum_steps=0)
+        >>> Duration.parse("1.5 hours").amount
+        5400.0
+        >>> Duration.parse("1 epoch, at least 300 steps").minimum_steps
+        300
+        """
+        found = re.fullmatch(
+            r"\s*([\d._]+)\s*([kMG]?)\s*(epoch|step|token|second|minute|hour)s?(?:\s*,\s*at least\s+(\d+)\s+steps)?\s*",
+            text,
+        )
+        try:
+            amount = float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]] if found else 0.0
+        except ValueError:
+            amount = 0.0
+        if found is None or amount <= 0:
+            raise InputError(
+                f"training.duration: {text!r} is no duration; write `2 epochs`, `1000 steps`, `50M tokens`, "
+                "`30 minutes` or `4 epochs, at least 300 steps`"
+            )
+        if found[3] in SECONDS:
+            return cls(amount * SECONDS[found[3]], "seconds", int(found[4] or 0))
+        return cls(amount, f"{found[3]}s", int(found[4] or 0))
+
+    def progress(self, epochs: float, steps: int, tokens: int, seconds: float) -> float:
+        """The share of the run that is done, given what has been consumed; 1 or more at its end.
+
+        >>> Duration.parse("2 epochs, at least 10 steps").progress(epochs=1.0, steps=2, tokens=0, seconds=9.0)
+        0.2
+        """
+        consumed = {"epochs": epochs, "steps": float(steps), "tokens": float(tokens), "seconds": seconds}
+        done = consumed[self.unit] / self.amount
+        return min(done, steps / self.minimum_steps) if self.minimum_steps else done
+
+
+def parse_phases(text: str) -> list[tuple[float, int]]:
+    """Read `90% at 128, then 10% at 512`: where each phase ends, as a share of the run, and its sequence length.
+
+    Raises:
+        InputError: not of that form, or the shares do not add up to 100 %.
+
+    >>> parse_phases("90% at 128, then 10% at 512")
+    [(0.9, 128), (1.0, 512)]
+    """
+    found = [
+        re.fullmatch(r"\s*([\d.]+)\s*%\s*at\s+(\d+)\s*", part) for part in re.split(r",\s*then\b|,|\bthen\b", text)
+    ]
+    phases = [(float(part[1]), int(part[2])) for part in found if part and part[1].count(".") <= 1 and part[1] != "."]
+    if len(phases) < len(found) or abs(sum(share for share, _ in phases) - 100) > 1e-6 or min(phases)[0] <= 0:
+        raise InputError(
+            f"phases: {text!r}; write `90% at 128, then 10% at 512`, with shares above 0 that add up to 100%"
+        )
+    ends = [sum(share for share, _ in phases[: number + 1]) / 100 for number in range(len(phases) - 1)]
+    return [(end, length) for end, (_, length) in zip([*ends, 1.0], phases, strict=True)]

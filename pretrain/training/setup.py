@@ -1,0 +1,118 @@
+"""How a training process is set up: devices, precision, fast paths, trackers."""
+
+import logging
+import os
+from typing import Any, NamedTuple
+
+import torch
+from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
+
+from configs.command_line import suggestion
+from configs.errors import InputError
+from configs.launch import check_world_size
+from configs.run_folder import RunFolder
+from pretrain.training import fast_paths
+from pretrain.training.config import OptimizerConfig, TrainingConfig
+from pretrain.training.fast_paths import FastPaths
+from pretrain.training.optimizer import create_optimizer
+from pretrain.training.throughput import FlopCount, ThroughputMeter, matmul_rate
+
+log = logging.getLogger(__name__)
+
+
+def new_accelerator(
+    trackers: str | list[str] | None, training: TrainingConfig, folder: RunFolder, config: dict[str, Any]
+) -> Accelerator:
+    """Accelerate's view of the devices, with the trackers started in the run folder.
+
+    Raises:
+        InputError: a tracker is unknown to accelerate or not installed, the precision is not to be had here, or another
+            number of processes runs than was asked for.
+    """
+    fast_paths.set_threads(training.threads)
+    names = [trackers] if isinstance(trackers, str) else list(trackers or [])
+    installed = [str(tracker) for tracker in get_available_trackers()]
+    for name in names:
+        if name not in installed:
+            raise InputError(
+                f"log_with: {name!r} is unknown to accelerate or not installed{suggestion(name, installed)}"
+            )
+    hardware = fast_paths.this_hardware()
+    accelerator = Accelerator(
+        log_with=list(names) or None,
+        project_dir=str(folder.path),
+        mixed_precision=fast_paths.precision(training.speed, hardware, fast_paths.launched_precision()),
+        # Without it, accelerate takes several processes without a GPU for as many runs of one process each.
+        cpu=hardware.device == "cpu",
+    )
+    check_world_size(training.processes, os.environ, accelerator.num_processes)
+    accelerator.init_trackers("bertlet", config=flat(config))
+    return accelerator
+
+
+class Prepared(NamedTuple):
+    """The parts of a `Training` that depend on the hardware."""
+
+    model: torch.nn.Module
+    optimizer: Any
+    meter: ThroughputMeter
+    fast_paths: FastPaths
+
+
+def prepare_for_training(
+    accelerator: Accelerator,
+    model: torch.nn.Module,
+    config: TrainingConfig,
+    optimizer_config: OptimizerConfig,
+    tokens_per_step: int,
+    tokens_per_epoch: int,
+) -> Prepared:
+    """Model and optimizer on their devices, the chosen fast paths, and the meter.
+
+    Args:
+        accelerator: of `new_accelerator`.
+        model: with its initial weights; fast paths are installed in place.
+        config, optimizer_config: of the run.
+        tokens_per_step, tokens_per_epoch: approximately, over all processes.
+    """
+    flops = FlopCount.of(model)
+    hardware = fast_paths.this_hardware()
+    workload = fast_paths.workload_of(
+        model, flops, config, tokens_per_step, tokens_per_epoch, accelerator.num_processes
+    )
+    paths = fast_paths.choose(config.speed, hardware, workload)
+    fast_paths.apply(paths, model)
+    rate = matmul_rate(hardware.device, fast_paths.PRECISIONS[paths.precision], torch.get_num_threads())
+    rates = accelerator.reduce(torch.tensor(rate, dtype=torch.float32, device=accelerator.device), reduction="sum")
+    log.info(
+        "speed: %s; %d process(es) of %d thread(s); matrix products at %.0f GFLOP/s (switches: training.speed)",
+        paths, accelerator.num_processes, torch.get_num_threads(), float(rates) / 1e9,
+    )  # fmt: skip
+    on_devices, optimizer = accelerator.prepare(model, create_optimizer(model, optimizer_config))
+    return Prepared(on_devices, optimizer, ThroughputMeter(flops, float(rates)), paths)
+
+
+def flat(config: dict[str, Any]) -> dict[str, str | int | float | bool]:
+    """Nested keys dotted, and whatever no tracker can show as text.
+
+    >>> flat({"seed": 1, "model": {"size": "tiny", "layers": None}})
+    {'seed': 1, 'model.size': 'tiny', 'model.layers': 'None'}
+    """
+    found: dict[str, str | int | float | bool] = {}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{inner_name}": inner for inner_name, inner in flat(value).items()}
+        else:
+            found[name] = value if isinstance(value, str | int | float | bool) else str(value)
+    return found
+
+
+def describe(accelerator: Accelerator) -> dict[str, Any]:
+    """The part of `environment.json` that only a running process knows."""
+    return {
+        "device": accelerator.device.type,
+        "threads": torch.get_num_threads(),
+        "world_size": accelerator.num_processes,
+        "mixed_precision": accelerator.mixed_precision,
+    }

@@ -1,0 +1,127 @@
+"""How a process starts: allocator, threads, number of processes; and what it does not load."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from configs.errors import InputError
+from configs.launch import ALLOCATOR, check_world_size, physical_cores
+from tests.helpers.paths import ROOT
+
+PROBE = """
+import logging, os, sys
+from configs.launch import ALLOCATOR, tune_allocator
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+tune_allocator({wanted})
+print(*sys.argv[1:], *(name for name in ALLOCATOR if name in os.environ))
+"""
+
+
+def plain():
+    return {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "BERTLET_", "LD_"))}
+
+
+def probed(folder, wanted, **environment):
+    (folder / "probe.py").write_text(PROBE.format(wanted=wanted), encoding="utf-8")
+    return subprocess.run(
+        [sys.executable, str(folder / "probe.py"), "--an", "argument"],
+        cwd=ROOT, env=plain() | {"PYTHONPATH": str(ROOT)} | environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_the_command_is_started_once_more_with_its_arguments_and_says_so_in_a_line(tmp_path):
+    ended = probed(tmp_path, wanted=True)
+    assert ended.stdout.split() == ["--an", "argument", *ALLOCATOR]
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("allocator: started again with MALLOC_")
+    assert "--training.speed.allocator false" in line
+
+
+@pytest.mark.parametrize(
+    ("wanted", "environment"),
+    [(False, {}), (True, {"MALLOC_ARENA_MAX": "2"}), (True, {"BERTLET_STARTED_AGAIN": "1"})],
+)
+def test_it_is_not_where_it_is_off_or_somebody_has_chosen(tmp_path, wanted, environment):
+    ended = probed(tmp_path, wanted, **environment)
+    assert ended.stdout.split() == ["--an", "argument"]
+    assert not ended.stderr
+
+
+def test_only_the_main_process_of_several_speaks(tmp_path):
+    assert not probed(tmp_path, True, LOCAL_RANK="1").stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "environment", "running", "message"),
+    [
+        (2, {}, 1, "training.processes: 2 asked for, 1 running"),
+        (1, {"WORLD_SIZE": "2"}, 2, "training.processes: 1 asked for, 2 running"),
+        (None, {"WORLD_SIZE": "2"}, 1, "2 processes were started, but 1 found each other"),
+        (None, {"ACCELERATE_MIXED_PRECISION": "no", "MASTER_PORT": "29500"}, 1, "it started one"),
+    ],
+)
+def test_another_number_of_processes_is_refused(asked, environment, running, message):
+    with pytest.raises(InputError, match=message):
+        check_world_size(asked, environment, running)
+
+
+@pytest.mark.parametrize(
+    ("asked", "environment", "running"),
+    [(None, {}, 1), (2, {"WORLD_SIZE": "2", "MASTER_PORT": "1"}, 2), (1, {"ACCELERATE_MIXED_PRECISION": "no"}, 1)],
+)
+def test_the_right_number_is_not(asked, environment, running):
+    check_world_size(asked, environment, running)
+
+
+def test_cores_are_at_least_one_and_no_more_than_there_are():
+    assert 1 <= physical_cores() <= (os.cpu_count() or 1)
+
+
+HEAVY = ("torch", "transformers", "datasets", "sklearn", "scipy", "matplotlib", "accelerate", "evaluate")
+LOADED = """
+import runpy, sys
+sys.argv = {words!r}
+try:
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+except SystemExit:
+    pass
+print("HEAVY", *(name for name in {heavy!r} if name in sys.modules))
+"""
+
+
+def heavy_modules(*words):
+    ended = subprocess.run(
+        [sys.executable, "-c", LOADED.format(words=list(words), heavy=HEAVY)],
+        cwd=ROOT, capture_output=True, text=True, check=True, env=plain() | {"HF_HUB_OFFLINE": "1"},
+    )  # fmt: skip
+    return ended.stdout, ended.stdout.splitlines()[-1].split()[1:]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "tokenizer", "pretrain", "finetune", "finetune.compare", "finetune.export", "pretrain.prepare",
+        "pretrain.probe", "pretrain.minimal_pairs", "pretrain.sample", "pretrain.gradient_flow",
+        "pretrain.attention_map",
+        "benchmarks", "benchmarks.prepare", "benchmarks.pretrain",
+        "benchmarks.finetune", "benchmarks.inference", "benchmarks.scaling", "benchmarks.objectives",
+    ],
+)  # fmt: skip
+def test_help_loads_nothing_heavy(command):
+    printed, heavy = heavy_modules(command, "--help")
+    assert "usage" in printed.lower()
+    assert not heavy
+
+
+def test_a_finished_run_is_found_without_torch(chain):
+    tokenizer = str(next((chain / "runs" / "tokenizer").iterdir()))
+    for stage in ("tokenizer", "pretrain"):
+        flags = ["--tokenizer", tokenizer] if stage == "pretrain" else []
+        printed, heavy = heavy_modules(stage, "--config", str(chain / f"{stage}.yaml"), *flags)
+        assert f"{stage}: {chain / 'runs' / stage}" in printed
+        assert "torch" not in heavy
+        assert not {"transformers", "datasets"} & set(heavy)

@@ -1,0 +1,32 @@
+"""Scores against hand-made numbers, and against what `evaluate` would do by name."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from finetune.classification.metrics import Accuracy, scores
+
+
+def test_scores_of_a_small_confusion_matrix() -> None:
+    labels, predictions = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 1, 1, 2, 0])
+    found = scores(predictions, labels)
+    assert found["accuracy"] == pytest.approx(4 / 6)
+    # F1 of the classes: 1/2, 4/5, 2/3.
+    assert found["macro_f1"] == pytest.approx((1 / 2 + 4 / 5 + 2 / 3) / 3)
+    # c = 4 right of s = 6; true counts 2 2 2, predicted 2 3 1.
+    assert found["matthews"] == pytest.approx((4 * 6 - 12) / np.sqrt((36 - 14) * (36 - 12)))
+
+
+def test_a_folder_named_like_a_metric_is_not_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "accuracy").mkdir()
+    (tmp_path / "accuracy" / "accuracy.py").write_text("raise SystemExit('executed')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert scores(np.array([1, 0]), np.array([1, 1]))["accuracy"] == 0.5
+
+
+def test_metrics_are_objects_of_evaluate_and_combine() -> None:
+    import evaluate
+
+    found = evaluate.combine([Accuracy(keep_in_memory=True)]).compute(predictions=[1, 1], references=[1, 0])
+    assert found == {"accuracy": 0.5}

@@ -1,0 +1,98 @@
+"""Intervals against known values and by simulation; verdicts read off the interval alone."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from finetune.comparison.scores import Score
+from finetune.comparison.statistics import Interval, mean_interval
+from finetune.comparison.verdict import caution, verdict
+
+
+def test_without_differences_between_seeds_the_interval_is_that_of_the_texts() -> None:
+    answers_N = np.random.default_rng(0).integers(0, 2, 400).astype(float)
+    found = mean_interval(np.stack([answers_N] * 3), 0.95)
+    half = scipy.stats.norm.ppf(0.975) * math.sqrt(answers_N.var(ddof=1) / 400)
+    assert found.estimate == pytest.approx(answers_N.mean())
+    assert found.high - found.estimate == pytest.approx(half, rel=1e-6)
+
+
+def test_without_differences_between_texts_the_interval_is_the_t_interval_of_the_seeds() -> None:
+    seeds_S = np.array([0.1, 0.2, 0.6])
+    found = mean_interval(np.repeat(seeds_S[:, None], 50, axis=1), 0.95)
+    low, high = scipy.stats.t.interval(0.95, 2, seeds_S.mean(), scipy.stats.sem(seeds_S))
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_the_variance_is_that_of_a_worked_example() -> None:
+    # Seeds' means 0.5 and 1.0, texts' means 1, 0.5, 1, 0.5 around 0.75; by hand: MS_seed 0.5, MS_text 1/6, MS_rest 1/6.
+    values_SN = np.array([[1.0, 0.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
+    found = mean_interval(values_SN, 0.9)
+    half = scipy.stats.t.ppf(0.95, 1) * math.sqrt(0.5 / 8)
+    assert found.high - found.estimate == pytest.approx(half)
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_claim() -> None:
+    rng = np.random.default_rng(1)
+    covered = []
+    for _ in range(600):
+        seeds_S, texts_N = rng.normal(0, 0.05, 4), rng.normal(0, 0.5, 80)
+        values_SN = 0.3 + seeds_S[:, None] + texts_N[None] + rng.normal(0, 0.5, (4, 80))
+        found = mean_interval(values_SN, 0.95)
+        covered.append(found.low <= 0.3 <= found.high)
+    assert 0.92 <= np.mean(covered) <= 0.995
+
+
+def test_ignoring_the_seeds_would_be_overconfident() -> None:
+    rng = np.random.default_rng(2)
+    values_SN = rng.normal(0, 0.3, 3)[:, None] + rng.normal(0, 0.1, (3, 1000))
+    pooled = scipy.stats.sem(values_SN.ravel())
+    found = mean_interval(values_SN, 0.95)
+    assert found.high - found.low > 10 * 2 * 1.96 * pooled
+
+
+def test_one_seed_gives_no_interval() -> None:
+    with pytest.raises(ValueError, match="two seeds"):
+        mean_interval(np.ones((1, 10)), 0.95)
+
+
+def test_equal_answers_give_an_interval_of_no_width() -> None:
+    assert mean_interval(np.ones((3, 10)), 0.95) == Interval(1.0, 1.0, 1.0)
+
+
+def score(model: str, difference: Interval | None) -> Score:
+    return Score(model, 1000, [0.8, 0.8], Interval(0.8, 0.7, 0.9), 0.0, 0.8, 0.6, 0.8, 1.0, 10, difference)
+
+
+@pytest.mark.parametrize(
+    ("difference", "expected"),
+    [
+        (
+            Interval(0.031, 0.012, 0.05),
+            "Pretraining gains +3.1 [+1.2, +5.0] points at 1,000 labels over the best recurrent baseline (lstm).",
+        ),
+        (
+            Interval(-0.031, -0.05, -0.012),
+            "Pretraining loses -3.1 [-5.0, -1.2] points at 1,000 labels over the best recurrent baseline (lstm).",
+        ),
+        (
+            Interval(0.031, -0.012, 0.07),
+            "No difference shown at 1,000 labels: pretraining's +3.1 [-1.2, +7.0] points over the best recurrent "
+            "baseline (lstm).",
+        ),
+    ],
+)
+def test_the_verdict_follows_from_the_interval(difference: Interval, expected: str) -> None:
+    assert verdict([score("lstm", None), score("bert", difference)], 1000, "lstm") == expected
+
+
+def test_without_bert_there_is_no_verdict() -> None:
+    assert "no verdict" in verdict([score("lstm", None)], 1000, "lstm")
+
+
+def test_a_verdict_does_not_hide_that_counting_words_does_better() -> None:
+    assert caution(Interval(0.05, 0.02, 0.08)) == " But bag-of-words is ahead of it by +5.0 [+2.0, +8.0] points."
+    assert caution(Interval(0.05, -0.02, 0.12)) == ""
+    assert caution(Interval(-0.05, -0.08, -0.02)) == ""

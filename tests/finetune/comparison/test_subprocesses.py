@@ -1,0 +1,53 @@
+"""A stage as a process of its own: how it ends, and what it does when the comparison is to end."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from configs.errors import Interrupted
+from configs.run_folder import RunFolder
+from finetune.comparison import subprocesses
+
+LATE = """
+import signal, sys, time
+def saved(*_):
+    time.sleep(0.3)
+    open(sys.argv[1], "w").write("saved")
+    sys.exit(75)
+signal.signal(signal.SIGTERM, saved)
+open(sys.argv[1] + ".ready", "w").close()
+time.sleep(60)
+"""
+
+
+def test_what_ends_a_comparison_ends_its_stage_first_and_waits_for_its_checkpoint(tmp_path):
+    file = tmp_path / "file"
+
+    def asked(number, frame):
+        raise Interrupted(number)
+
+    def ask():
+        while not Path(f"{file}.ready").exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, asked)
+    threading.Thread(target=ask).start()
+    try:
+        with pytest.raises(Interrupted):
+            subprocesses.ended_as([sys.executable, "-c", LATE, str(file)])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert file.read_text() == "saved"
+
+
+def test_a_stage_that_was_interrupted_interrupts_the_comparison(tmp_path, monkeypatch):
+    monkeypatch.setattr(subprocesses, "ended_as", lambda words: 75)
+    with pytest.raises(Interrupted) as caught:
+        subprocesses.run_stage("python -m pretrain", RunFolder(tmp_path))
+    assert caught.value.code == 75

@@ -1,0 +1,209 @@
+"""Runs of two processes, on one machine or two: the curve of one, and an orderly end."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from configs.command_line import as_dict
+from configs.run_folder import RunFolder
+from finetune.run_paths import run_folder as finetune_folder
+from pretrain.run_paths import run_folder as pretrain_folder
+from pretrain.training.metric_logger import read_metrics
+from tests.helpers.finetuning import finetune_config
+from tests.helpers.paths import ROOT
+from tests.helpers.pretraining import changed, small_run
+from tokenizer.run_paths import find as find_tokenizer
+
+TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+
+
+def command(stage: str, config, folder: Path, launcher: list[str]) -> list[str]:
+    """The command that starts a stage with this config."""
+    file = folder / f"{stage}.yaml"
+    file.write_text(yaml.safe_dump(as_dict(config)), encoding="utf-8")
+    return [sys.executable, "-m", *launcher, "-m", stage, "--config", str(file)]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+
+
+def launched(stage: str, config, folder: Path, launcher: list[str] = TORCHRUN) -> None:
+    """Run a stage in two processes that talk over gloo."""
+    ended = subprocess.run(
+        command(stage, config, folder, launcher),
+        cwd=ROOT, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr[-2000:]
+
+
+def losses(folder: RunFolder) -> list[float]:
+    return [row[name] for row in read_metrics(folder.metrics) for name in ("loss", "eval_loss") if name in row]
+
+
+@pytest.mark.parametrize("objective", ["mlm_nsp", "rtd"])
+def test_two_pretraining_processes_give_the_curve_of_one_and_end_well(objective, tmp_path):
+    from pretrain.run import run
+
+    # An odd batch, and a tail: one process has less to do than the other.
+    training = {"duration": "9 steps", "batch_size": 7, "gradient_accumulation_steps": 2}
+    config = small_run(tmp_path, objective=objective, training=training, model={"dropout": 0.0})
+    alone = run(config)
+    together = changed(config, runs=str(tmp_path / "two"))
+    launched("pretrain", together, tmp_path)
+    folder = pretrain_folder(together)
+    assert folder.finished
+    # What ELECTRA's generator puts into masks is drawn by each process for itself.
+    assert losses(folder) == pytest.approx(losses(alone), abs=1e-4 if objective == "mlm_nsp" else 3)
+    assert folder.result()["tokens"] == alone.result()["tokens"]
+
+
+def test_two_fine_tuning_processes_end_well_and_answer_every_test_text(chain, tmp_path):
+    from finetune.run import run
+
+    tokenizer, _ = find_tokenizer(str(chain / "tokenizer.yaml"), str(chain / "runs"))
+    one, two = (
+        finetune_config(chain, model__name="lstm", tokenizer=tokenizer, runs=str(tmp_path / name))
+        for name in ("one", "two")
+    )
+    alone = run(one)
+    launched("finetune", two, tmp_path)
+    folder = finetune_folder(two)
+    assert folder.result()["test_texts"] == alone.result()["test_texts"]
+    assert folder.result()["test_accuracy"] == pytest.approx(alone.result()["test_accuracy"], abs=0.1)
+
+
+def accelerate(name: str, *flags: str) -> list[str]:
+    return ["accelerate.commands.launch", "--config_file", str(CONFIGS / f"{name}.yaml"), *flags]
+
+
+CONFIGS = ROOT / "configs" / "accelerate"
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_accelerate_reads_every_file_and_no_key_is_unknown_to_it(file):
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config = load_config_from_file(str(file))
+    keys = yaml.safe_load(file.read_text(encoding="utf-8"))
+    assert {"num_processes", "num_machines", "distributed_type"} <= keys.keys()
+    for key, value in keys.items():
+        assert getattr(config, key) == value
+
+
+def test_two_processes_give_the_losses_of_one_over_fifty_steps_to_rounding(tmp_path):
+    from pretrain.run import run
+
+    config = small_run(
+        tmp_path,
+        training={"duration": "50 steps", "processes": None},
+        optimizer={"learning_rate": 1e-3},
+        model={"dropout": 0.0},
+    )
+    alone = run(config)
+    together = changed(config, runs=str(tmp_path / "two"), training={"processes": 2})
+    launched("pretrain", together, tmp_path, accelerate("cpu-processes"))
+    found = losses(pretrain_folder(together))
+    assert len(found) == 50 + 4
+    assert found == pytest.approx(losses(alone), abs=1e-5)
+
+
+def test_a_run_of_one_process_goes_on_in_two(tmp_path, monkeypatch):
+    from pretrain.run import run
+    from pretrain.training import checkpoints
+
+    config = small_run(tmp_path, training={"duration": "9 steps", "save_every": 4}, model={"dropout": 0.0})
+    unbroken = run(config)
+    broken, save = changed(config, runs=str(tmp_path / "two")), checkpoints.save
+
+    def cut_off(folder, step, *others):
+        save(folder, step, *others)
+        if step == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "save", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            run(broken)
+    launched("pretrain", broken, tmp_path)
+    assert losses(pretrain_folder(broken)) == pytest.approx(losses(unbroken), abs=1e-5)
+    assert pretrain_folder(broken).result()["steps"] == 9
+
+
+@pytest.mark.parametrize(
+    ("flags", "processes", "message"),
+    [
+        (["--num_processes", "2", "--cpu"], None, "several processes were asked for, but it started one"),
+        (["--config_file", str(CONFIGS / "cpu.yaml")], 2, "training.processes: 2 asked for, 1 running"),
+    ],
+)
+def test_another_number_of_processes_than_asked_for_is_refused(tmp_path, flags, processes, message):
+    config = small_run(tmp_path, training={"processes": processes})
+    ended = subprocess.run(
+        command("pretrain", config, tmp_path, ["accelerate.commands.launch", *flags]),
+        cwd=ROOT, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.returncode != 0
+    assert message in ended.stderr
+    assert not pretrain_folder(config).finished
+
+
+@contextlib.contextmanager
+def two_machines():
+    """For each of two machines what stands before its commands, what its environment needs, and the first's address.
+
+    Network namespaces, each with an address of its own, where they can be made; else this machine's loopback twice.
+    """
+    names = [f"bertlet-{os.getpid()}-{number}" for number in range(2)]
+    links = [f"bv{os.getpid() % 100_000}n{number}" for number in range(2)]
+    steps = [["ip", "netns", "add", name] for name in names]
+    steps.append(["ip", "link", "add", links[0], "type", "veth", "peer", "name", links[1]])
+    for number, (name, link) in enumerate(zip(names, links, strict=True)):
+        steps.append(["ip", "link", "set", link, "netns", name])
+        steps.append(["ip", "-n", name, "address", "add", f"10.203.7.{number + 1}/24", "dev", link])
+        steps += [["ip", "-n", name, "link", "set", device, "up"] for device in (link, "lo")]
+    made = shutil.which("ip") is not None and all(
+        subprocess.run(step, capture_output=True, check=False).returncode == 0 for step in steps
+    )
+    try:
+        if made:
+            before = [["ip", "netns", "exec", name] for name in names]
+            yield before, [{"GLOO_SOCKET_IFNAME": link} for link in links], "10.203.7.1"
+        else:
+            yield [[], []], [{}, {}], "127.0.0.1"
+    finally:
+        for name in names if shutil.which("ip") else []:
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+
+
+def test_two_machines_train_together(tmp_path):
+    from pretrain.run import run
+
+    config = small_run(tmp_path, training={"duration": "5 steps"}, model={"dropout": 0.0})
+    alone = run(config)
+    together = changed(config, runs=str(tmp_path / "two"), training={"processes": 2})
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with two_machines() as (before, settings, address):
+        machines = []
+        output: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        for rank in range(2):
+            flags = ["--machine_rank", str(rank), "--main_process_ip", address, "--main_process_port", str(port)]
+            words = [*before[rank], *command("pretrain", together, tmp_path, accelerate("machines", *flags))]
+            surroundings = environment() | settings[rank]
+            machines.append(subprocess.Popen(words, cwd=ROOT, env=surroundings, **output))
+        printed = [machine.communicate(timeout=240)[0] for machine in machines]
+        assert [machine.returncode for machine in machines] == [0, 0], printed
+    folder = pretrain_folder(together)
+    assert losses(folder) == pytest.approx(losses(alone), abs=1e-5)
+    assert json.loads((folder.path / "environment.json").read_text(encoding="utf-8"))["world_size"] == 2

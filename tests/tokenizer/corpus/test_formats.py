@@ -1,0 +1,155 @@
+"""What each kind of bad input is told, by key or by file and line."""
+
+import re
+
+import pytest
+
+from tests.helpers.corpora import ROWS, WRITERS, pairs, refusal, texts, write_jsonl, write_parquet, write_table
+
+
+@pytest.mark.parametrize("name", ["gone.csv", "gone.jsonl", "deep/er/gone"])
+def test_missing_file_is_named(tmp_path, name):
+    missing = str(tmp_path / name)
+    assert refusal(source=missing) == f"corpus.source: no such file or folder: {missing!r}"
+
+
+def test_glob_without_a_match_is_named(tmp_path):
+    pattern = str(tmp_path / "*.csv")
+    assert refusal(source=pattern) == f"corpus.source: no file matches {pattern!r}"
+
+
+def test_unknown_ending_names_the_key_that_helps(tmp_path):
+    file = tmp_path / "reviews.docx"
+    file.write_text("x")
+    message = refusal(source=str(file))
+    assert str(file) in message
+    assert "corpus.format" in message
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.txt", " \n\n"), ("a.jsonl", ""), ("a.csv", ""), ("b.csv", "text\n")])
+def test_empty_corpus_is_refused(tmp_path, name, content):
+    file = tmp_path / name
+    file.write_text(content)
+    message = refusal(source=str(file))
+    assert str(file) in message
+    assert "holds no document with any text" in message
+
+
+def test_labels_that_no_document_has_are_refused(tmp_path):
+    file = write_jsonl(tmp_path / "a.jsonl", ROWS)
+    assert "holds no document" in refusal(labelled=True, source=str(file), labels=["positive"])
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_absent_column_names_place_key_and_nearest_column(tmp_path, name):
+    file = WRITERS[name](tmp_path / name, [{"texts": "Good.", "id": "7"}])
+    message = refusal(source=str(file))
+    assert message.startswith(f"{file}:")
+    assert message.endswith("no column 'text' (corpus.text_column); did you mean 'texts'?")
+
+
+def test_absent_column_unlike_any_lists_those_there_are(tmp_path):
+    file = write_jsonl(tmp_path / "a.jsonl", [{"text": "x", "stars": 1}])
+    message = refusal(labelled=True, source=str(file))
+    assert message == f"{file}:1: no column 'label' (corpus.label_column); the columns are text, stars"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.txt", b"one\n\n"), ("a.csv", b"text\none\n"), ("a.jsonl", b'{"text": "a"}\n\n')]
+)
+def test_undecodable_bytes_name_file_line_and_key(tmp_path, name, content):
+    file = tmp_path / name
+    file.write_bytes(content + "Café\n".encode("latin-1"))
+    message = refusal(source=str(file))
+    assert re.match(rf"{re.escape(str(file))}:[23]: byte 0xe9 is not utf-8; set corpus", message)
+    assert "byte 0xe9 is not utf-8" in message
+    assert "corpus.encoding" in message
+
+
+def test_other_encodings_are_read(tmp_path):
+    file = write_table(tmp_path / "a.csv", [{"text": "Café"}], encoding="utf-16")
+    assert texts(source=str(file), encoding="utf-16") == ["Café"]
+
+
+def test_unknown_encoding_is_named(tmp_path):
+    file = write_jsonl(tmp_path / "a.jsonl", ROWS)
+    assert refusal(source=str(file), encoding="utf-88") == "corpus.encoding: 'utf-88' is unknown to Python"
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_byte_order_mark_of_a_spreadsheet_is_no_part_of_the_header(tmp_path, quoted):
+    file = tmp_path / "a.csv"
+    file.write_text('"text","label"\n"x","pos"\n' if quoted else "text,label\nx,pos\n", encoding="utf-8-sig")
+    assert pairs(source=str(file)) == [("x", "pos")]
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.jsonl", '{"text": "x"}\n'), ("a.txt", "x")])
+def test_byte_order_mark_is_no_part_of_the_text(tmp_path, name, content):
+    file = tmp_path / name
+    file.write_text(content, encoding="utf-8-sig")
+    assert texts(source=str(file)) == ["x"]
+
+
+def test_broken_json_names_its_line(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"text": "one"}\n\n{"text": "two"\n')
+    message = refusal(source=str(file))
+    assert message.startswith(f"{file}:3: not JSON (")
+    assert "mend or remove the line (1 of 2 rows cannot be used, and corpus.maximum_set_aside is 0.01)" in message
+
+
+def test_json_that_is_no_object_names_its_line(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"text": "one"}\n["two"]\n')
+    assert refusal(source=str(file)).startswith(f"{file}:2: expected a JSON object, found list (1 of 2 rows ")
+
+
+@pytest.mark.parametrize(("row", "count"), [("Dull, long,neg", 3), ("Dull", 1)])
+def test_ragged_csv_names_line_and_cause(tmp_path, row, count):
+    file = tmp_path / "a.csv"
+    file.write_text(f"text,label\nGood,pos\n{row}\n")
+    message = refusal(source=str(file))
+    assert message.startswith(f"{file}:3: {count} columns where the header has 2; ")
+    assert "quote" in message
+
+
+def test_open_quote_in_csv_names_the_file(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text('text,label\n"Good,pos\n')
+    assert refusal(source=str(file)).startswith(f"{file}:2: not readable as CSV (")
+
+
+def test_broken_parquet_names_the_file(tmp_path):
+    file = tmp_path / "a.parquet"
+    file.write_bytes(b"PAR1 this is none")
+    assert refusal(source=str(file)).startswith(f"{file}: not readable as Parquet (")
+
+
+def test_column_that_holds_no_text_names_place_and_kind(tmp_path):
+    file = write_parquet(tmp_path / "a.parquet", [{"text": 7}])
+    assert refusal(source=str(file)) == f"{file}:row 0: column 'text' holds int, not text"
+
+
+@pytest.mark.parametrize("text", ["", " \n", None, "<br />"])
+def test_empty_labelled_text_is_refused_with_its_line(tmp_path, text):
+    file = write_jsonl(tmp_path / "a.jsonl", [ROWS[0], {"text": text, "label": "pos"}])
+    assert refusal(labelled=True, source=str(file)).startswith(f"{file}:2: the labelled text in column 'text' is empty")
+
+
+def test_empty_unlabelled_text_is_passed_over(tmp_path):
+    file = write_jsonl(tmp_path / "a.jsonl", [{"text": None}, {"text": " "}, {"text": "x"}])
+    assert texts(source=str(file)) == ["x"]
+
+
+@pytest.mark.parametrize("label", [float("nan"), None, "", "  ", 0.5, float("inf"), ["pos"]])
+def test_what_is_no_label_is_refused_with_its_line(tmp_path, label):
+    file = write_jsonl(tmp_path / "a.jsonl", [ROWS[0], {"text": "x", "label": label}])
+    message = refusal(labelled=True, source=str(file))
+    assert message.startswith(f"{file}:2: column 'label' holds {label!r}, which is no label (1 of 2 rows ")
+
+
+@pytest.mark.parametrize("label", [float("nan"), None])
+def test_missing_label_in_parquet_is_refused_with_its_row(tmp_path, label):
+    file = write_parquet(tmp_path / "a.parquet", [{"text": "x", "label": 1.0}, {"text": "y", "label": label}])
+    message = refusal(labelled=True, source=str(file))
+    assert message.startswith(f"{file}:row 1: column 'label' holds {label!r}, which is no label (1 of 2 rows ")

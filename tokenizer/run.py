@@ -1,0 +1,61 @@
+"""One tokenizer run: train or add words, save, audit."""
+
+import itertools
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from configs.run_folder import RunFolder, run_unless_finished
+from tokenizer.config import TokenizerConfig
+from tokenizer.corpus import quarantine
+from tokenizer.corpus.documents import read as read_documents
+from tokenizer.corpus.quarantine import Quarantine
+from tokenizer.run_paths import find, run_folder
+from tokenizer.vocabulary.added_words import extend
+from tokenizer.vocabulary.algorithms import train
+from tokenizer.vocabulary.serialization import load, save
+
+log = logging.getLogger(__name__)
+
+AUDITED_DOCUMENTS = 2_000
+
+
+def run(config: TokenizerConfig) -> RunFolder:
+    """Train on the whole corpus, save, audit; a finished run is left as it is.
+
+    Raises:
+        InputError: the corpus cannot be read, or is too small for a vocabulary.
+    """
+    folder = run_folder(config)
+    if not folder.finished:
+        # An unreadable corpus leaves no folder behind.
+        next(read_documents(config.corpus))
+    return run_unless_finished(folder, "tokenizer", lambda: _run(config, folder))
+
+
+def _run(config: TokenizerConfig, folder: RunFolder) -> None:
+    from tokenizer.vocabulary import audit
+
+    asides: list[Quarantine] = []
+
+    def texts() -> Iterator[str]:
+        # The corpus may be read several times; every reading finds the same.
+        asides.append(Quarantine(config.corpus.maximum_set_aside))
+        return (document.text for document in read_documents(config.corpus, quarantine=asides[-1]))
+
+    folder.begin(config)
+    if config.base is None:
+        log.info("tokenizer: training %s into %s", config.model, folder.path)
+        trained = train(config, texts)
+        save(trained, config, folder.model)
+    else:
+        extended: Any = load(find(config.base, config.runs)[0])
+        words = extend(extended, texts(), config.added_words)
+        log.info("tokenizer: %d words added to %s: %s …", len(words), config.base, ", ".join(words[:10]))
+        extended.save_pretrained(folder.model)
+        trained = extended.backend_tokenizer
+    audited = [document.text for document in itertools.islice(read_documents(config.corpus), AUDITED_DOCUMENTS)]
+    report = audit.audit(trained, folder.model, audited)
+    asides[0].tell(folder.path / quarantine.FILE)
+    folder.finish(report | asides[0].counts())
+    log.info("%s", audit.described(report))
