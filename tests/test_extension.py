@@ -61,10 +61,10 @@ def test_an_unknown_objective_is_refused_with_the_nearest_name(tmp_path):
 
 
 def test_an_architecture_is_one_record(monkeypatch):
+    shipped = architectures.ARCHITECTURES["electra"]
     electra = dataclasses.replace(
-        architectures.ARCHITECTURES["electra"],
-        heads=architectures.ARCHITECTURES["electra"].heads
-        | {"masked_lm": architectures.ARCHITECTURES["electra"].heads["generator"]},
+        shipped,
+        heads={"masked_lm": shipped.heads["generator"]},
         dropouts=("hidden_dropout_prob",),
         first_position=lambda config: 7,
     )

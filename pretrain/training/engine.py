@@ -115,13 +115,7 @@ def _train(run: Training, session: Session) -> TrainState:
     _restart_loader(run, session)
     while True:
         done = _progress(duration, state)
-        if state.evaluation_due or (done >= 1 and state.evaluated_step != state.step):
-            _evaluate(run, session)
-        ended = done >= 1 or _out_of_patience(run, state)
-        if ended or state.step % config.save_every == 0 or state.step == state.best_step:
-            _save(run, session)
-        signals.safe_point(accelerator)
-        if ended:
+        if _evaluate_and_save(run, session, done):
             return state
         if done >= run.phases[state.phase][0]:
             state.begin_phase()
@@ -150,9 +144,8 @@ def _train(run: Training, session: Session) -> TrainState:
             _use_smaller_micro_batches(run, session, len(step.samples), error)
             continue
         freeze_lower_layers(optimizer.param_groups, state.epochs, run.optimizer_config)
-        norm = sharded.gathered(
-            accelerator.clip_grad_norm_(model.parameters(), run.optimizer_config.clip_norm).detach()
-        )
+        norm = accelerator.clip_grad_norm_(model.parameters(), run.optimizer_config.clip_norm)
+        norm = sharded.gathered(norm.detach())
         lr = learning_rate(done, run.optimizer_config)
         set_lr(optimizer.param_groups, lr, run.optimizer_config)
         loss, gradient_norm = nonfinite.step_loss_and_norm(accelerator, loss_share, norm)
@@ -172,6 +165,18 @@ def _train(run: Training, session: Session) -> TrainState:
             session.logger.write_window(state, done, {"lr": lr} | run.meter.rates())
         reached = min(1.0, _progress(duration, state))
         state.evaluation_due = int(reached * config.evaluations) > int(done * config.evaluations)
+
+
+def _evaluate_and_save(run: Training, session: Session, done: float) -> bool:
+    """What is due between two steps, `done` of the run being consumed; gives whether the run has ended."""
+    state = session.state
+    if state.evaluation_due or (done >= 1 and state.evaluated_step != state.step):
+        _evaluate(run, session)
+    ended = done >= 1 or _out_of_patience(run, state)
+    if ended or state.step % run.config.save_every == 0 or state.step == state.best_step:
+        _save(run, session)
+    signals.safe_point(run.accelerator)
+    return ended
 
 
 def _count_step(session: Session, metrics: Sequence[Metrics], loss: float) -> None:
