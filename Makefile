@@ -10,7 +10,7 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
 
-demo: $(INSTALLED) ## from made-up reviews to a report, in minutes
+demo: $(INSTALLED) ## from synthetic reviews to a report, in minutes
 	$(RUN) -m finetune.compare --config configs/compare/demo.yaml
 
 test: $(INSTALLED) ## the tests and the examples in docstrings, offline

@@ -1,14 +1,14 @@
-"""Measurements, ours against the alternative in one run; each prints JSON lines.
+"""Benchmarks of Bertlet against an alternative (the peer) in the same run; each prints JSON lines.
 
-A line is `{"name", "ours", "peer", "ratio", "unit"}`: a ratio above 1 means that ours is the larger number.
+A line is `{"name", "ours", "peer", "ratio", "unit"}`; ratio is ours / peer.
 
-- `measuring.py`: clocks, peak memory, and the lines
+- `measuring.py`: timing, peak memory, subprocesses, printing
 - `prepare.py`: text → token store → pair plan
-- `pretrain.py`, `finetune.py`: training, against `Trainer` and a plain loop; `peers.py`: these
+- `pretrain.py`, `finetune.py`: training, against `Trainer` and a plain loop; `peers.py`: those two
 - `inference.py`: classification, against `Trainer.predict` and a plain loop
-- `scaling.py`: throughput against threads, processes, lengths and corpus size, and without each fast path
-- `saving.py`: what checkpoints cost, beside the steps between two of them and beside a start
-- `__main__.py`: all of these but the next two, and the tables of docs/performance.md
-- `objectives.py`: which objective pays, at equal seconds
-- `same_results.py`: whether two revisions give the same numbers to the last bit
+- `scaling.py`: throughput by threads, processes, sequence length and corpus size, and without each fast path
+- `saving.py`: the cost of checkpoints, compared with training steps and with a start from a checkpoint
+- `__main__.py`: runs all of the above and writes the tables of docs/performance.md
+- `objectives.py`: pretraining objectives at equal training time
+- `same_results.py`: checks that two revisions give bit-identical results
 """

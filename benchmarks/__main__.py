@@ -1,7 +1,7 @@
-"""`python -m benchmarks --data_folder DIR`: every measurement of speed, and the tables of docs/performance.md.
+"""`python -m benchmarks --data_folder DIR`: run all speed benchmarks and write the tables of docs/performance.md.
 
-Each program runs as the command that its table names, and what it prints replaces the table between its two marks in
-the page. The rest of the page is written by hand.
+Each program runs as the command that its table names; its output replaces the table between its two markers in the
+page. The rest of the page is written by hand.
 """
 
 import dataclasses
@@ -28,8 +28,8 @@ PROGRAMS = {
     "saving": "python -m benchmarks.saving",
     "scaling": "python -m benchmarks.scaling --data_folder DIR",
 }
-# From the most capable on.
-INSTRUCTIONS = {"AVX-512 with bf16": "avx512_bf16", "AVX-512": "avx512f", "AVX2": "avx2"}
+# The most capable first.
+INSTRUCTION_SETS = {"AVX-512 with bf16": "avx512_bf16", "AVX-512": "avx512f", "AVX2": "avx2"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,12 +39,12 @@ class BenchmarksConfig:
     data_folder: str
     """The folder with `imdb/{train,unsupervised}.parquet`."""
     only: list[str] = dataclasses.field(default_factory=lambda: list(PROGRAMS))
-    """Which of them."""
+    """The programs to run."""
     page: str = str(PAGE)
-    """The page whose tables are written."""
+    """The page to write the tables to."""
 
     def __post_init__(self) -> None:
-        """Refuse what is not there."""
+        """Validate the keys."""
         unknown = [name for name in self.only if name not in PROGRAMS]
         if unknown:
             raise InputError(f"only: {unknown[0]!r} is none of {', '.join(PROGRAMS)}")
@@ -53,7 +53,7 @@ class BenchmarksConfig:
 
 
 def run(config: BenchmarksConfig) -> None:
-    """Measure, and write each table as soon as its figures are there.
+    """Run the benchmarks, and write each table as soon as its program is done.
 
     Raises:
         InputError: a program failed.
@@ -61,18 +61,18 @@ def run(config: BenchmarksConfig) -> None:
     for name in config.only:
         command = PROGRAMS[name]
         print(f"$ {command}", flush=True)
-        words = command.replace("DIR", config.data_folder).split()[1:]
-        ended = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, text=True, check=False)
-        if ended.returncode:
-            raise InputError(f"`{command}` ended with status {ended.returncode}")
-        lines = [json.loads(text) for text in ended.stdout.splitlines() if text.startswith("{")]
+        arguments = command.replace("DIR", config.data_folder).split()[1:]
+        process = subprocess.run([sys.executable, *arguments], stdout=subprocess.PIPE, text=True, check=False)
+        if process.returncode:
+            raise InputError(f"`{command}` exited with status {process.returncode}")
+        measurements = [json.loads(line) for line in process.stdout.splitlines() if line.startswith("{")]
         page = Path(config.page)
-        written = with_table(page.read_text(encoding="utf-8"), name, table(lines, command, machine()))
-        page.write_text(written, encoding="utf-8")
+        updated = replace_table(page.read_text(encoding="utf-8"), name, table(measurements, command, machine()))
+        page.write_text(updated, encoding="utf-8")
 
 
-def table(lines: list[dict[str, Any]], command: str, machine: str) -> str:
-    """Measurements as Markdown, with the command that gives them again.
+def table(measurements: list[dict[str, Any]], command: str, machine: str) -> str:
+    """Measurements as a Markdown table, with the command that repeats them.
 
     >>> print(table([{"name": "a", "ours": 3.0, "peer": None, "ratio": None, "unit": "s"}], "make a", "a machine"))
     | measured | ours | peer | ratio | unit |
@@ -82,17 +82,17 @@ def table(lines: list[dict[str, Any]], command: str, machine: str) -> str:
     `make a`, on a machine.
     """
     rows = [
-        f"| {line['name']} | {shown(line['ours'])} | {shown(line['peer'])} | {shown(line['ratio'])} | {line['unit']} |"
-        for line in lines
+        f"| {row['name']} | {rounded(row['ours'])} | {rounded(row['peer'])} | {rounded(row['ratio'])} | {row['unit']} |"
+        for row in measurements
     ]
     head = ["| measured | ours | peer | ratio | unit |", "|---|---|---|---|---|"]
     return "\n".join([*head, *rows, "", f"`{command}`, on {machine}."])
 
 
-def shown(number: float | None) -> str:
-    """A number with three digits or more that count.
+def rounded(number: float | None) -> str:
+    """A number as text, with at least three significant digits.
 
-    >>> shown(12345.6), shown(145.95), shown(0.7131), shown(None)
+    >>> rounded(12345.6), rounded(145.95), rounded(0.7131), rounded(None)
     ('12,346', '146', '0.713', '–')
     """
     if number is None:
@@ -100,36 +100,36 @@ def shown(number: float | None) -> str:
     return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
-def with_table(page: str, name: str, table: str) -> str:
-    """The page with what stands between the marks of `name` replaced.
+def replace_table(page: str, name: str, table: str) -> str:
+    """The page with the text between the markers of `name` replaced.
 
     Raises:
-        InputError: the page has no such marks.
+        InputError: the page has no such markers.
 
-    >>> with_table("a <!-- begin x --> old <!-- end x --> b", "x", "new").split()
+    >>> replace_table("a <!-- begin x --> old <!-- end x --> b", "x", "new").split()
     ['a', '<!--', 'begin', 'x', '-->', 'new', '<!--', 'end', 'x', '-->', 'b']
     """
     pattern = re.compile(rf"(<!-- begin {name} -->).*?(<!-- end {name} -->)", re.DOTALL)
     if not pattern.search(page):
-        raise InputError(f"page: there are no marks `<!-- begin {name} -->` and `<!-- end {name} -->`")
-    return pattern.sub(lambda found: f"{found[1]}\n{table}\n{found[2]}", page)
+        raise InputError(f"page: missing the markers `<!-- begin {name} -->` and `<!-- end {name} -->`")
+    return pattern.sub(lambda match: f"{match[1]}\n{table}\n{match[2]}", page)
 
 
 def machine() -> str:
-    """What the figures were measured on, without anything that names a person."""
+    """Cores, processor, system and versions; no host or user name."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformers"))
     processor = "an unknown processor"
-    told = Path("/proc/cpuinfo")
-    if told.is_file():
-        facts = dict(re.findall(r"^(model name|flags)\s*: (.*)$", told.read_text(encoding="utf-8"), re.MULTILINE))
-        best = [name for name, flag in INSTRUCTIONS.items() if flag in facts.get("flags", "").split()]
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        facts = dict(re.findall(r"^(model name|flags)\s*: (.*)$", cpuinfo.read_text(encoding="utf-8"), re.MULTILINE))
+        best = [name for name, flag in INSTRUCTION_SETS.items() if flag in facts.get("flags", "").split()]
         processor = f"{facts.get('model name', processor)} ({', '.join(best[:1]) or 'no AVX2'})"
     system = f"{platform.system()}, Python {platform.python_version()}"
     return f"{physical_cores()} cores of {processor}, {system}, {versions}"
 
 
 def main() -> None:
-    """Parse the command line, then measure."""
+    """Parse the command line, then run the benchmarks."""
     run(parse(BenchmarksConfig, PROGRAM))
 
 

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.inference --data_folder DIR`: classifying texts of IMDB's lengths, against the usual ways.
+"""`python -m benchmarks.inference --data_folder DIR`: classifying IMDB reviews, against common alternatives.
 
 DIR holds `imdb/train.parquet`. Both sides classify the same tokenized reviews of at most 512 tokens with the same
-model in fp32, in processes of their own, in turn: ours as fine-tuning evaluates (batches of like lengths, of about
-8,192 tokens), BERT's peer with `Trainer.predict`, the recurrent model's in a plain loop over padded batches of 32.
-Printed are texts a second.
+model in fp32, alternately in separate processes. Ours evaluates as fine-tuning does (batches of similar lengths, about
+8,192 tokens each); the peer of BERT is `Trainer.predict`, that of the recurrent model a plain loop over padded batches
+of 32. Prints texts per second.
 """
 
 import dataclasses
@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.finetune import FILE, FinetuneBenchmarkConfig, labelled, settings, untrained
-from benchmarks.measuring import in_its_own_process, line
+from benchmarks.finetune import FILE, FinetuneBenchmarkConfig, labelled_folder, overrides, untrained_bert
+from benchmarks.measuring import print_measurement, run_in_subprocess
 from benchmarks.pretrain import trained_tokenizer
 from configs.bounds import require_at_least
 from configs.command_line import load, parse
@@ -28,125 +28,129 @@ PROGRAM = "python -m benchmarks.inference"
 
 @dataclasses.dataclass(frozen=True)
 class InferenceBenchmarkConfig:
-    """Measure classification against the usual ways."""
+    """Measure classification against common alternatives."""
 
     data_folder: str
     """The folder with `imdb/train.parquet`."""
     models: list[str] = dataclasses.field(default_factory=lambda: ["bert-mini", "bilstm"])
-    """`bert-` and a size, or `bilstm`."""
+    """`bert-<size>` or `bilstm`."""
     texts: int = 512
-    """How many are classified a round."""
+    """Texts per round."""
     rounds: int = 3
-    """How often each side is measured; the medians count."""
+    """Measurements of each side; their median is reported."""
     side: str | None = None
-    """Measure `ours` or the `peer` of `only` in this very process (for the measurement itself)."""
+    """Measure only `ours` or `peer` of the model `only`, in this process (used internally)."""
     only: str | None = None
-    """The model that `side` is about."""
+    """The model to measure with `side`."""
     runs: str = "runs/benchmarks"
-    """Where everything is kept."""
+    """The parent folder of all run folders and data."""
 
     def __post_init__(self) -> None:
-        """Refuse counts below one."""
+        """Validate the keys."""
         require_at_least(1, rounds=self.rounds, texts=self.texts)
 
 
 def run(config: InferenceBenchmarkConfig) -> None:
-    """Measure and print."""
+    """Run the benchmark and print the measurements."""
     if config.side is not None and config.only is not None:
         if config.side == "ours":
-            tune_allocator(wanted=True)
+            tune_allocator(enabled=True)
         print(json.dumps(texts_per_second(config, config.only, config.side)))
         return
     for model in config.models:
-        found: dict[str, list[float]] = {"ours": [], "peer": []}
+        rates_by_side: dict[str, list[float]] = {"ours": [], "peer": []}
         for number in range(config.rounds):
-            for side, rates in found.items():
-                rates.append(in_its_own_process("benchmarks.inference", config, side=side, only=model))
-            shown = ", ".join(f"{side} {rates[-1]:,.1f}" for side, rates in found.items())
-            print(f"{model}, round {number + 1} of {config.rounds}: {shown} texts/s", file=sys.stderr)
-        line(f"inference.{model}", *(statistics.median(rates) for rates in found.values()), "texts/s")
+            for side, rates in rates_by_side.items():
+                rates.append(run_in_subprocess("benchmarks.inference", config, side=side, only=model))
+            latest = ", ".join(f"{side} {rates[-1]:,.1f}" for side, rates in rates_by_side.items())
+            print(f"{model}, round {number + 1} of {config.rounds}: {latest} texts/s", file=sys.stderr)
+        print_measurement(
+            f"inference.{model}", *(statistics.median(rates) for rates in rates_by_side.values()), "texts/s"
+        )
 
 
-def texts_per_second(config: InferenceBenchmarkConfig, model: str, side: str) -> float:
-    """Of the second pass over the texts; the first warms up."""
+def texts_per_second(config: InferenceBenchmarkConfig, name: str, side: str) -> float:
+    """Throughput in the second pass over the texts; the first is warm-up."""
     import numpy as np
     from accelerate import Accelerator
     from transformers import AutoModelForSequenceClassification
 
     from finetune.classification.evaluation import predict
     from finetune.classification.text_dataset import evaluation_epoch
-    from finetune.run import EVALUATION_TOKENS, task_of
+    from finetune.run import EVALUATION_TOKENS, load_task
     from pretrain.models.builders import classifier
     from pretrain.models.safe_loading import SAFE_WEIGHTS
     from pretrain.training import fast_paths
     from tokenizer.vocabulary.serialization import load as load_tokenizer
 
-    same = FinetuneBenchmarkConfig(config.data_folder, runs=config.runs)
-    tokenizer = str(trained_tokenizer(config.data_folder, same.vocabulary_size, config.runs).path)
-    loaded = load_tokenizer(str(Path(tokenizer) / "model"))
-    folder = labelled(same)
-    recipe = load(FinetuneConfig, FILE, settings(same, model, "bilstm", tokenizer, folder))
-    texts = task_of(recipe, loaded, tokenizer).train
-    chosen = np.random.default_rng(0).permutation(texts.store.document_count)[: config.texts]
-    if model == "bilstm":
-        made: Any = classifier(recipe.model, "", loaded, ["no", "yes"], seed=0)
+    finetune_config = FinetuneBenchmarkConfig(config.data_folder, runs=config.runs)
+    tokenizer_folder = str(trained_tokenizer(config.data_folder, finetune_config.vocabulary_size, config.runs).path)
+    tokenizer = load_tokenizer(str(Path(tokenizer_folder) / "model"))
+    folder = labelled_folder(finetune_config)
+    recipe = load(FinetuneConfig, FILE, overrides(finetune_config, name, "bilstm", tokenizer_folder, folder))
+    texts = load_task(recipe, tokenizer, str(Path(tokenizer_folder) / "model")).train
+    indices = np.random.default_rng(0).permutation(texts.store.document_count)[: config.texts]
+    if name == "bilstm":
+        model: Any = classifier(recipe.model, "", tokenizer, ["no", "yes"], seed=0)
     else:
-        made = AutoModelForSequenceClassification.from_pretrained(untrained(same, model, tokenizer), **SAFE_WEIGHTS)
+        bert_folder = untrained_bert(finetune_config, name, tokenizer_folder)
+        model = AutoModelForSequenceClassification.from_pretrained(bert_folder, **SAFE_WEIGHTS)
     fast_paths.set_threads(None)
     if side == "ours":
-        fast_paths.apply(fast_paths.choose(recipe.training.speed, fast_paths.this_hardware(), work(made)), made)
-        epoch = evaluation_epoch(texts, chosen, EVALUATION_TOKENS["cpu"])
+        fast_paths.apply(fast_paths.choose(recipe.training.speed, fast_paths.this_hardware(), workload(model)), model)
+        epoch = evaluation_epoch(texts, indices, EVALUATION_TOKENS["cpu"])
         accelerator = Accelerator(cpu=True)
-        return _timed(lambda: predict(accelerator, epoch, made), len(chosen))
-    rows = [texts.encoded(int(place))[0].tolist() for place in chosen]
-    return _timed(_padded(made, rows) if model == "bilstm" else _trainer(made, rows), len(chosen))
+        return _timed(lambda: predict(accelerator, epoch, model), len(indices))
+    rows = [texts.encode(int(index))[0].tolist() for index in indices]
+    return _timed(_plain_loop(model, rows) if name == "bilstm" else _trainer_predict(model, rows), len(indices))
 
 
-def work(model: Any) -> Any:
-    """What `choose` is told of a model that is not trained."""
+def workload(model: Any) -> Any:
+    """The workload that `fast_paths.choose` needs, for a model in evaluation."""
     from pretrain.training.fast_paths import Workload, attends_by_padding_alone
 
     return Workload(padding_mask_only=attends_by_padding_alone(model))
 
 
-def _timed(once: Any, texts: int) -> float:
-    once()
-    begun = time.perf_counter()
-    once()
-    return texts / (time.perf_counter() - begun)
+def _timed(classify: Any, texts: int) -> float:
+    """Texts per second of a second call."""
+    classify()
+    started = time.perf_counter()
+    classify()
+    return texts / (time.perf_counter() - started)
 
 
-def _trainer(model: Any, rows: list[list[int]]) -> Any:
+def _trainer_predict(model: Any, rows: list[list[int]]) -> Any:
     import tempfile
 
     from transformers import Trainer, TrainingArguments
 
-    from benchmarks.peers import padded
+    from benchmarks.peers import padding_collator
 
     arguments = TrainingArguments(
         output_dir=tempfile.mkdtemp(), report_to="none", use_cpu=True, disable_tqdm=True, per_device_eval_batch_size=32
     )
     data: Any = [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in rows]
-    collate = padded({"input_ids": 0, "attention_mask": 0})
+    collate = padding_collator({"input_ids": 0, "attention_mask": 0})
     return lambda: Trainer(model=model, args=arguments, data_collator=collate).predict(data)
 
 
-def _padded(model: Any, rows: list[list[int]]) -> Any:
+def _plain_loop(model: Any, rows: list[list[int]]) -> Any:
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
-    def once() -> None:
+    def classify() -> None:
         model.eval()
         with torch.inference_mode():
-            for first in range(0, len(rows), 32):
-                ids_BT = pad_sequence([torch.tensor(ids) for ids in rows[first : first + 32]], batch_first=True)
+            for start in range(0, len(rows), 32):
+                ids_BT = pad_sequence([torch.tensor(ids) for ids in rows[start : start + 32]], batch_first=True)
                 model(input_ids=ids_BT, attention_mask=(ids_BT != 0).long())
 
-    return once
+    return classify
 
 
 def main() -> None:
-    """Parse the command line, then measure."""
+    """Parse the command line, then run the benchmark."""
     run(parse(InferenceBenchmarkConfig, PROGRAM))
 
 

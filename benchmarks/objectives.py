@@ -1,8 +1,8 @@
-"""`python -m benchmarks.objectives --data_folder DIR`: which objective pays on a CPU, at equal seconds?
+"""`python -m benchmarks.objectives --data_folder DIR`: compare pretraining objectives on a CPU at equal time.
 
 DIR holds `imdb/{train,unsupervised,test}.parquet`. Every objective pretrains the encoder of
 `configs/pretrain/imdb-cpu.yaml` for the same time on one thread; each encoder, and one from scratch, is then fine-tuned
-with a few seeds on the same labels. Nothing is chosen by the results; runs that are finished are not run again.
+with a few seeds on the same labels. Nothing is selected by the results; finished runs are not repeated.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks.measuring import line
+from benchmarks.measuring import print_measurement
 from configs.bounds import require_at_least
 from configs.command_line import load, parse
 from configs.errors import run_command
@@ -22,7 +22,7 @@ from tokenizer.config import TokenizerConfig
 
 PROGRAM = "python -m benchmarks.objectives"
 SCRATCH = "scratch"
-# What departs from the file: ELECTRA's masks (Clark et al. 2020, appendix A; 85 % [MASK], the rest as it was).
+# Overrides of the file: ELECTRA's masking (Clark et al. 2020, appendix A: 85 % [MASK], the rest unchanged).
 OBJECTIVES = {
     "mlm_nsp": {},
     "mlm": {},
@@ -38,23 +38,23 @@ class ObjectivesBenchmarkConfig:
     data_folder: str
     """The folder with `imdb/`."""
     minutes: float = 8.0
-    """Of pretraining, each."""
+    """Minutes of pretraining per objective."""
     label_budget: int = 2500
-    """Labels to fine-tune with."""
+    """Number of fine-tuning labels."""
     seeds: int = 3
-    """Fine-tuning runs of each encoder."""
+    """Number of fine-tuning runs per encoder."""
     processes: int | None = None
-    """Runs at a time, of one thread each; null takes every core."""
+    """Number of parallel runs, of one thread each; null uses all cores."""
     runs: str = "runs/objectives"
-    """Where everything is kept."""
+    """The parent folder of all run folders."""
 
     def __post_init__(self) -> None:
-        """Refuse what gives no interval."""
+        """Validate the keys: an interval needs two seeds."""
         require_at_least(2, seeds=self.seeds)
 
 
 def run(config: ObjectivesBenchmarkConfig) -> None:
-    """Measure and print."""
+    """Run the benchmark and print the measurements."""
     from tokenizer.run import run as train_tokenizer
 
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -63,69 +63,74 @@ def run(config: ObjectivesBenchmarkConfig) -> None:
     tokenizer = train_tokenizer(
         load(TokenizerConfig, "configs/tokenizer/imdb-cpu.yaml", {"corpus.source": source, "runs": config.runs})
     )
-    shared = {"corpus.source": source, "tokenizer": str(tokenizer.path), "runs": config.runs, "training.threads": 1}
-    length = {
+    shared_keys = {
+        "corpus.source": source,
+        "tokenizer": str(tokenizer.path),
+        "runs": config.runs,
+        "training.threads": 1,
+    }
+    duration_keys = {
         "training.duration": f"{60 * config.minutes:g} seconds",
         "training.evaluations": 2,
         "audited_documents": 0,
     }
-    length["held_out_share"] = 0.005
+    duration_keys["held_out_share"] = 0.005
     recipes = {
         name: load(
             PretrainConfig,
             "configs/pretrain/imdb-cpu.yaml",
-            {**shared, **length, "objective": name, "name": name, **keys},
+            {**shared_keys, **duration_keys, "objective": name, "name": name, **keys},
         )
         for name, keys in OBJECTIVES.items()
     }
-    # The store is made once, before the clock runs.
+    # All objectives share the token store; it is prepared before time is measured.
     _prepare(recipes["mlm"])
     folders = dict(result for _, result in in_processes(_pretrain, list(recipes.items()), count))
     for name, folder in folders.items():
         facts = folder.result()
         print(f"{name}: {facts['tokens']:,} tokens, masked-LM loss {facts['eval_mlm_loss']:.3f}", file=sys.stderr)
     cells = [
-        (name, load(FinetuneConfig, "configs/finetune/imdb-cpu.yaml", shared | keys))
+        (name, load(FinetuneConfig, "configs/finetune/imdb-cpu.yaml", shared_keys | keys))
         for seed in range(config.seeds)
         for name, keys in _classifiers(folders, config, seed).items()
     ]
-    tuned = [result for _, result in in_processes(_finetune, cells, count)]
-    report(tuned)
+    finetuned = [result for _, result in in_processes(_finetune, cells, count)]
+    report(finetuned)
 
 
 def _classifiers(folders: dict[str, RunFolder], config: ObjectivesBenchmarkConfig, seed: int) -> dict[str, dict]:
     keys = {"label_budget": config.label_budget, "seed": seed}
-    found = {
+    classifiers = {
         name: keys | {"name": name, "model.name": "bert", "model.pretrained": str(folder.path)}
         for name, folder in folders.items()
     }
     scratch = {"name": SCRATCH, "model.name": "bert-scratch", "model.pretrained": str(folders["mlm_nsp"].path)}
-    return found | {SCRATCH: keys | scratch}
+    return classifiers | {SCRATCH: keys | scratch}
 
 
-def report(tuned: list[tuple[str, int, RunFolder]]) -> None:
-    """A line an objective: mean test accuracy beside that from scratch, in %; intervals on stderr."""
+def report(finetuned: list[tuple[str, int, RunFolder]]) -> None:
+    """Print one line per objective: mean test accuracy against that from scratch, in %; intervals go to stderr."""
     import numpy as np
 
-    from finetune.classification.predictions import correct
-    from finetune.comparison.statistics import mean_interval
+    from finetune.classification.predictions import correctness
+    from finetune.comparison.intervals import mean_interval
 
-    answers = {
-        name: np.stack([correct(folder) for _, _, folder in sorted(part, key=lambda run: run[1])])
-        for name in dict.fromkeys(run[0] for run in tuned)
-        for part in [[run for run in tuned if run[0] == name]]
+    correct = {
+        name: np.stack([correctness(folder) for _, _, folder in sorted(runs, key=lambda run: run[1])])
+        for name in dict.fromkeys(run[0] for run in finetuned)
+        for runs in [[run for run in finetuned if run[0] == name]]
     }
-    validated = {
-        name: np.mean([folder.result()["eval_accuracy"] for other, _, folder in tuned if other == name])
-        for name in answers
+    validation_accuracies = {
+        name: np.mean([folder.result()["eval_accuracy"] for run_name, _, folder in finetuned if run_name == name])
+        for name in correct
     }
-    for name in sorted(answers):
-        interval, gain = (mean_interval(values, 0.95) for values in (answers[name], answers[name] - answers[SCRATCH]))
-        line(f"objectives.{name}", 100 * interval.estimate, 100 * answers[SCRATCH].mean(), "%")
+    for name in sorted(correct):
+        interval, gain = (mean_interval(values, 0.95) for values in (correct[name], correct[name] - correct[SCRATCH]))
+        print_measurement(f"objectives.{name}", 100 * interval.estimate, 100 * correct[SCRATCH].mean(), "%")
         print(
             f"{name}: test {100 * interval.estimate:.1f} % [{100 * interval.low:.1f}, {100 * interval.high:.1f}], "
             f"gain over scratch {100 * gain.estimate:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}], "
-            f"validation {100 * validated[name]:.1f} %",
+            f"validation {100 * validation_accuracies[name]:.1f} %",
             file=sys.stderr,
         )
 
@@ -138,20 +143,20 @@ def _prepare(config: PretrainConfig) -> None:
     prepare(config.corpus, folder, store_folder(config.corpus, digest, config.runs), preparation=config.preparation)
 
 
-def _pretrain(item: tuple[str, PretrainConfig]) -> tuple[str, RunFolder]:
+def _pretrain(recipe: tuple[str, PretrainConfig]) -> tuple[str, RunFolder]:
     from pretrain.run import run as pretrain
 
-    return item[0], pretrain(item[1])
+    return recipe[0], pretrain(recipe[1])
 
 
-def _finetune(item: tuple[str, FinetuneConfig]) -> tuple[str, int, RunFolder]:
+def _finetune(cell: tuple[str, FinetuneConfig]) -> tuple[str, int, RunFolder]:
     from finetune.run import run as finetune
 
-    return item[0], item[1].seed, finetune(item[1])
+    return cell[0], cell[1].seed, finetune(cell[1])
 
 
 def main() -> None:
-    """Parse the command line, then measure."""
+    """Parse the command line, then run the benchmark."""
     run(parse(ObjectivesBenchmarkConfig, PROGRAM))
 
 

@@ -1,7 +1,8 @@
-"""The alternatives, as somebody would write them who has `transformers` and torch but not Bertlet.
+"""The peers: training as one would write it with `transformers` and torch but without Bertlet.
 
-Each function trains for a number of steps and gives the real tokens a second after the first few: padding, which these
-loops compute like everything else, does not count.
+The training functions return real tokens per second after the warm-up; padding is computed but not counted.
+
+Shapes: B texts, T positions, H hidden size.
 """
 
 import time
@@ -12,33 +13,33 @@ import numpy as np
 import torch
 from torch import nn
 
-WARM_UP = 5
+from benchmarks.measuring import WARM_STEPS
 
 
 class Clock:
-    """Real tokens and seconds from the end of the warm-up on."""
+    """Counts real tokens and seconds after the warm-up."""
 
     def __init__(self) -> None:
         self.steps = self.tokens = 0
-        self.begun = self.ended = 0.0
+        self.started = self.ended = 0.0
 
     def step(self, tokens: int) -> None:
-        """Note the end of a step of so many real tokens."""
+        """Record the end of a step with this many real tokens."""
         self.steps += 1
         self.ended = time.perf_counter()
-        if self.steps == WARM_UP:
-            self.begun = self.ended
-        elif self.steps > WARM_UP:
+        if self.steps == WARM_STEPS:
+            self.started = self.ended
+        elif self.steps > WARM_STEPS:
             self.tokens += tokens
 
     @property
     def tokens_per_second(self) -> float:
-        """Of the steps behind the warm-up."""
-        return self.tokens / (self.ended - self.begun)
+        """Throughput after the warm-up."""
+        return self.tokens / (self.ended - self.started)
 
 
-def padded(pad: dict[str, int]) -> Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]:
-    """Puts rows of lists and numbers together, the lists filled up to the longest with what `pad` has for them."""
+def padding_collator(pad: dict[str, int]) -> Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]:
+    """A collator for rows of lists and numbers, which pads each list to the longest with its value in `pad`."""
 
     def collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         longest = max(len(row["input_ids"]) for row in batch)
@@ -52,29 +53,32 @@ def padded(pad: dict[str, int]) -> Callable[[list[dict[str, Any]]], dict[str, to
     return collate
 
 
-def trainer(model: Any, rows: list[dict[str, Any]], pad: dict[str, int], steps: int, batch_size: int) -> float:
-    """`transformers.Trainer` with its defaults, padding each batch to its longest row.
+def train_with_trainer(
+    model: Any, rows: list[dict[str, Any]], pad: dict[str, int], steps: int, batch_size: int
+) -> float:
+    """Train with `transformers.Trainer` and its defaults, padding each batch to its longest row.
 
     Args:
-        model: gives a loss.
+        model: a model that returns a loss.
         rows: dictionaries of lists and numbers.
-        pad: by the name of a list, what fills it up.
-        steps, batch_size: of the run.
+        pad: the padding value of each list, by name.
+        steps: number of steps.
+        batch_size: rows per step.
     """
     import tempfile
 
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
-    clock, seen = Clock(), []
+    clock, batch_tokens = Clock(), []
     data: Any = rows
 
     def collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        seen.append(sum(len(row["input_ids"]) for row in batch))
-        return padded(pad)(batch)
+        batch_tokens.append(sum(len(row["input_ids"]) for row in batch))
+        return padding_collator(pad)(batch)
 
-    class Watch(TrainerCallback):
+    class StepClock(TrainerCallback):
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            clock.step(seen[clock.steps])
+            clock.step(batch_tokens[clock.steps])
 
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
@@ -89,13 +93,15 @@ def trainer(model: Any, rows: list[dict[str, Any]], pad: dict[str, int], steps: 
             bf16=torch.cuda.is_available(),
             torch_compile=torch.cuda.is_available(),
         )
-        run = Trainer(model=model, args=arguments, train_dataset=data, data_collator=collate, callbacks=[Watch()])
-        run.train()
+        trainer = Trainer(
+            model=model, args=arguments, train_dataset=data, data_collator=collate, callbacks=[StepClock()]
+        )
+        trainer.train()
     return clock.tokens_per_second
 
 
 class PlainLSTM(nn.Module):
-    """Embedding, `nn.LSTM` over the padded batch, the mean over real positions, a linear classifier."""
+    """Embedding, `nn.LSTM` over the padded batch, mean over real positions, linear classifier."""
 
     def __init__(self, vocabulary: int, width: int, layers: int, bidirectional: bool, dropout: float) -> None:
         super().__init__()
@@ -105,21 +111,23 @@ class PlainLSTM(nn.Module):
         self.classifier = nn.Linear(width * (2 if bidirectional else 1), 2)
 
     def forward(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
-        """Class scores [B, 2]."""
+        """Logits [B, 2]."""
         states_BTH, _ = self.lstm(self.dropout(self.embedding(ids_BT)))
         pooled_BH = (states_BTH * mask_BT.unsqueeze(-1)).sum(1) / mask_BT.sum(1, keepdim=True)
         return self.classifier(self.dropout(pooled_BH))
 
 
-def padded_loop(model: nn.Module, rows: list[dict[str, Any]], steps: int, batch_size: int, seed: int = 0) -> float:
-    """A plain loop: shuffled rows, each batch padded to its longest, AdamW with torch's defaults."""
+def train_in_plain_loop(
+    model: nn.Module, rows: list[dict[str, Any]], steps: int, batch_size: int, seed: int = 0
+) -> float:
+    """Train in a plain loop: random rows, each batch padded to its longest, AdamW with torch's defaults."""
     from torch.nn.utils.rnn import pad_sequence
 
     rng = np.random.default_rng(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     clock = Clock()
     for _ in range(steps):
-        batch = [rows[place] for place in rng.integers(0, len(rows), batch_size)]
+        batch = [rows[index] for index in rng.integers(0, len(rows), batch_size)]
         ids_BT = pad_sequence([torch.tensor(row["input_ids"]) for row in batch], batch_first=True)
         mask_BT = (ids_BT != 0).float()
         labels_B = torch.tensor([row["labels"] for row in batch])

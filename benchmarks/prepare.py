@@ -1,8 +1,8 @@
-"""`python -m benchmarks.prepare --data_folder DIR`: preparing IMDB's text, against bare `tokenizers`.
+"""`python -m benchmarks.prepare --data_folder DIR`: tokenizing IMDB, against bare `tokenizers`.
 
-DIR holds `imdb/train.parquet` and `imdb/unsupervised.parquet` (column `text`). Measured are the time of preparation
-(read, clean, split into sentences, encode, write) against encoding the same texts and nothing else, with the same
-number of processes; the pair plan of an epoch on one core; and the peak memory, of the corpus and of four times it.
+DIR holds `imdb/train.parquet` and `imdb/unsupervised.parquet` (column `text`). Measures the time of preparation (read,
+clean, split into sentences, encode, write) against only encoding the same texts with the same number of processes; the
+time of the pair plan of an epoch on one core; and the peak memory for the corpus and for four copies of it.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measuring import in_turn, line, peak_megabytes, seconds
+from benchmarks.measuring import peak_megabytes, print_measurement, seconds, time_in_turn
 from configs.bounds import require_at_least
 from configs.command_line import load, parse
 from configs.errors import InputError, run_command
@@ -42,59 +42,61 @@ class PrepareBenchmarkConfig:
     data_folder: str
     """The folder with `imdb/train.parquet` and `imdb/unsupervised.parquet`."""
     tokenizer: str | None = None
-    """A tokenizer's run or folder; null trains that of `configs/tokenizer/imdb-cpu.yaml` first."""
+    """A tokenizer run or folder; null trains that of `configs/tokenizer/imdb-cpu.yaml` first."""
     processes: int | None = None
-    """How many work; null takes every core."""
+    """Number of processes; null uses all cores."""
     rounds: int = 3
-    """How often time is measured; the medians count."""
+    """Measurements of time; their median is reported."""
     copies: int = 4
-    """How many times the larger corpus of the memory measurement is the smaller one."""
+    """Copies of the corpus in the larger memory measurement."""
     only_prepare: str | None = None
-    """Prepare the corpus of this folder and measure nothing (for the memory measurement itself)."""
+    """Only prepare the corpus of this folder, without measuring (used internally)."""
     runs: str = "runs"
-    """Where a tokenizer is looked for, and trained."""
+    """The parent folder of the tokenizer's run folder."""
 
     def __post_init__(self) -> None:
-        """Refuse counts below one."""
+        """Validate the keys."""
         require_at_least(1, rounds=self.rounds, copies=self.copies)
 
 
 def run(config: PrepareBenchmarkConfig) -> None:
-    """Measure and print."""
-    tokenizer = config.tokenizer or _trained(config)
+    """Run the benchmark and print the measurements."""
+    tokenizer = config.tokenizer or _train_tokenizer(config)
     if config.only_prepare is not None:
         _prepare(Path(config.only_prepare), tokenizer, config)
         return
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        whole = _corpus(folder / "1", config, copies=1)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        corpus = _link_corpus(folder / "1", config, copies=1)
         count = config.processes or os.cpu_count() or 1
-        tasks = bare_tasks(whole, tokenizer, config)
-        ours, bare = in_turn(
+        tasks = bare_tasks(corpus, tokenizer, config)
+        ours, bare = time_in_turn(
             config.rounds,
-            lambda: _prepare(whole, tokenizer, config),
+            lambda: _prepare(corpus, tokenizer, config),
             lambda: list(in_processes(bare_tokenizers, tasks, count)),
         )
-        line("prepare.time", statistics.median(ours), statistics.median(bare), "s")
-        store = TokenStore.open(_place(whole, tokenizer, config).path / "store")
-        every = np.arange(store.document_count)
-        plans = [
-            seconds(lambda epoch=epoch: epoch_plan(store, every, PairRule("bert", 128, 0.1), 0, epoch))
+        print_measurement("prepare.time", statistics.median(ours), statistics.median(bare), "s")
+        store = TokenStore.open(_store_run(corpus, tokenizer, config).path / "store")
+        documents = np.arange(store.document_count)
+        plan_seconds = [
+            seconds(lambda epoch=epoch: epoch_plan(store, documents, PairRule("bert", 128, 0.1), 0, epoch))
             for epoch in range(3)
         ]
-        line("prepare.plan", statistics.median(plans), None, "s")
-        many = _corpus(folder / "many", config, config.copies)
-        single, fold = (peak_megabytes(_command(source, tokenizer, config)) for source in (whole, many))
-        line("prepare.memory", fold, single, "MB")
+        print_measurement("prepare.plan", statistics.median(plan_seconds), None, "s")
+        copied_corpus = _link_corpus(folder / "many", config, config.copies)
+        one_copy, all_copies = (
+            peak_megabytes(_prepare_command(source, tokenizer, config)) for source in (corpus, copied_corpus)
+        )
+        print_measurement("prepare.memory", all_copies, one_copy, "MB")
 
 
-def _trained(config: PrepareBenchmarkConfig) -> str:
-    source = {"corpus.source": str(Path(config.data_folder) / "imdb"), "runs": config.runs}
-    return str(train_tokenizer(load(TokenizerConfig, "configs/tokenizer/imdb-cpu.yaml", source)).path)
+def _train_tokenizer(config: PrepareBenchmarkConfig) -> str:
+    overrides = {"corpus.source": str(Path(config.data_folder) / "imdb"), "runs": config.runs}
+    return str(train_tokenizer(load(TokenizerConfig, "configs/tokenizer/imdb-cpu.yaml", overrides)).path)
 
 
-def _corpus(folder: Path, config: PrepareBenchmarkConfig, copies: int) -> Path:
-    """A folder with links to the files, so many times."""
+def _link_corpus(folder: Path, config: PrepareBenchmarkConfig, copies: int) -> Path:
+    """A new folder with `copies` links to each data file."""
     folder.mkdir()
     for file in (Path(config.data_folder) / "imdb" / name for name in FILES):
         if not file.is_file():
@@ -104,35 +106,39 @@ def _corpus(folder: Path, config: PrepareBenchmarkConfig, copies: int) -> Path:
     return folder
 
 
-def _source(folder: Path) -> CorpusConfig:
+def _corpus_config(folder: Path) -> CorpusConfig:
     return CorpusConfig(source=str(folder), split="all")
 
 
-def _place(folder: Path, tokenizer: str, config: PrepareBenchmarkConfig):  # noqa: ANN202
-    return store_folder(_source(folder), find_tokenizer(tokenizer, config.runs)[1], str(folder.parent))
+def _store_run(folder: Path, tokenizer: str, config: PrepareBenchmarkConfig):  # noqa: ANN202
+    return store_folder(_corpus_config(folder), find_tokenizer(tokenizer, config.runs)[1], str(folder.parent))
 
 
 def _prepare(folder: Path, tokenizer: str, config: PrepareBenchmarkConfig) -> None:
-    place = _place(folder, tokenizer, config)
-    shutil.rmtree(place.path, ignore_errors=True)
-    found = find_tokenizer(tokenizer, config.runs)[0]
-    prepare(_source(folder), found, place, preparation=PreparationConfig(processes=config.processes))
+    store_run = _store_run(folder, tokenizer, config)
+    shutil.rmtree(store_run.path, ignore_errors=True)
+    tokenizer_folder = find_tokenizer(tokenizer, config.runs)[0]
+    prepare(
+        _corpus_config(folder), tokenizer_folder, store_run, preparation=PreparationConfig(processes=config.processes)
+    )
 
 
 def bare_tasks(folder: Path, tokenizer: str, config: PrepareBenchmarkConfig) -> list[ShardTask]:
-    """The same shards, for `bare_tokenizers`."""
+    """The tasks for `bare_tokenizers`: the same shards as in preparation."""
     file = str(Path(find_tokenizer(tokenizer, config.runs)[0]) / "tokenizer.json")
-    return [ShardTask(shard, _source(folder), False, file, "") for shard in shards.shards(_source(folder))]
+    return [
+        ShardTask(shard, _corpus_config(folder), False, file, "") for shard in shards.shards(_corpus_config(folder))
+    ]
 
 
 def bare_tokenizers(task: ShardTask) -> int:
-    """Read a shard and encode its texts whole; nothing is cleaned, split, kept or written."""
+    """Read a shard and encode its texts, without cleaning, splitting or writing; returns the number of tokens."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(task.tokenizer_file)
     tokenizer.no_truncation()
-    plain = dataclasses.replace(task.corpus, clean_html=False)
-    documents = (document for part in task.shard for document in read_part(part, plain))
+    uncleaned = dataclasses.replace(task.corpus, clean_html=False)
+    documents = (document for part in task.shard for document in read_part(part, uncleaned))
     tokens = 0
     for batch in batches(documents):
         encodings = tokenizer.encode_batch_fast([document.text for document in batch], add_special_tokens=False)
@@ -140,14 +146,14 @@ def bare_tokenizers(task: ShardTask) -> int:
     return tokens
 
 
-def _command(folder: Path, tokenizer: str, config: PrepareBenchmarkConfig) -> list[str]:
+def _prepare_command(folder: Path, tokenizer: str, config: PrepareBenchmarkConfig) -> list[str]:
     flags = ["--data_folder", config.data_folder, "--tokenizer", tokenizer, "--only_prepare", str(folder)]
-    count = [] if config.processes is None else ["--processes", str(config.processes)]
-    return [sys.executable, "-m", "benchmarks.prepare", *flags, *count, "--runs", config.runs]
+    processes = [] if config.processes is None else ["--processes", str(config.processes)]
+    return [sys.executable, "-m", "benchmarks.prepare", *flags, *processes, "--runs", config.runs]
 
 
 def main() -> None:
-    """Parse the command line, then measure."""
+    """Parse the command line, then run the benchmark."""
     run(parse(PrepareBenchmarkConfig, PROGRAM))
 
 

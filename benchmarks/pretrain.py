@@ -1,9 +1,9 @@
 """`python -m benchmarks.pretrain --data_folder DIR`: pretraining, against `transformers.Trainer` on the same model.
 
 DIR holds `imdb/{train,unsupervised}.parquet`. Both sides train `BertForPreTraining` of the same size on the same kind
-of pairs, at most 128 tokens long, 32 a batch, dropout 0.1, in processes of their own, in turn. Ours is the command
-`python -m pretrain`, whose meter is read from `metrics.jsonl`; the peer pads each batch to its longest pair.
-Printed are real tokens a second; and our useful arithmetic beside the rate of matrix products, both of the same run.
+of pairs (at most 128 tokens, 32 per batch, dropout 0.1), alternately in separate processes. Ours is the command
+`python -m pretrain`, measured in its `metrics.jsonl`; the peer pads each batch to its longest pair. Prints real tokens
+per second, and our model FLOP/s compared with the rate of matrix products in the same run.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import WARM_STEPS, in_its_own_process, line, metered
+from benchmarks.measuring import WARM_STEPS, measure_stage, print_measurement, run_in_subprocess
 from configs.bounds import require_at_least
 from configs.command_line import load, parse
 from configs.errors import run_command
@@ -32,81 +32,81 @@ class PretrainBenchmarkConfig:
     data_folder: str
     """The folder with `imdb/train.parquet` and `imdb/unsupervised.parquet`."""
     sizes: list[str] = dataclasses.field(default_factory=lambda: ["tiny", "mini", "small"])
-    """Sizes of BERT."""
+    """BERT sizes."""
     steps: dict[str, int] = dataclasses.field(
         default_factory=lambda: {"tiny": 40, "mini": 20, "small": 12, "medium": 10, "base": 8}
     )
-    """Steps a round, the first few of which do not count."""
+    """Steps per round, warm-up included."""
     rounds: int = 3
-    """How often each side is measured; the medians count."""
+    """Measurements of each side; their median is reported."""
     dropout: float = 0.1
-    """Of both sides, on hidden states and attention."""
+    """Dropout rate of both sides, on hidden states and attention."""
     vocabulary_size: int = 16384
-    """Entries of the tokenizer, trained on IMDB first."""
+    """Entries of the tokenizer, which is trained on IMDB first."""
     sequence_length: int = 128
-    """Tokens a pair at the most."""
+    """Maximum tokens per pair."""
     batch_size: int = 32
-    """Pairs a step."""
+    """Pairs per step."""
     peer: str | None = None
-    """Measure the peer of this size in this very process (for the measurement itself)."""
+    """Measure only the peer of this size, in this process (used internally)."""
     runs: str = "runs/benchmarks"
-    """Where the tokenizer, the token store and the runs are kept."""
+    """The parent folder of all run folders."""
 
     def __post_init__(self) -> None:
-        """Refuse counts below one."""
+        """Validate the keys."""
         require_at_least(1, rounds=self.rounds, least_steps=min(self.steps.values()) - WARM_STEPS)
 
 
 def run(config: PretrainBenchmarkConfig) -> None:
-    """Measure and print."""
+    """Run the benchmark and print the measurements."""
     tokenizer = trained_tokenizer(config.data_folder, config.vocabulary_size, config.runs)
     if config.peer is not None:
-        print(json.dumps(peer(config, config.peer, str(tokenizer.path))))
+        print(json.dumps(measure_peer(config, config.peer, str(tokenizer.path))))
         return
     for size in config.sizes:
         measure(config, size, str(tokenizer.path))
 
 
 def measure(config: PretrainBenchmarkConfig, size: str, tokenizer: str) -> None:
-    """Both sides of a size in turn, and ours once more without dropout."""
-    ours, still, theirs = [], [], []
+    """Measure both sides of a size alternately, and ours also without dropout."""
+    ours, no_dropout, theirs = [], [], []
     for number in range(config.rounds):
-        keys = settings(config, size, tokenizer, f"round-{number}")
-        ours.append(metered("pretrain", keys, FILE))
-        still.append(metered("pretrain", keys | {"model.dropout": 0.0}, FILE))
-        theirs.append(in_its_own_process("benchmarks.pretrain", config, peer=size))
+        keys = overrides(config, size, tokenizer, f"round-{number}")
+        ours.append(measure_stage("pretrain", keys, FILE))
+        no_dropout.append(measure_stage("pretrain", keys | {"model.dropout": 0.0}, FILE))
+        theirs.append(run_in_subprocess("benchmarks.pretrain", config, peer=size))
         print(
             f"{size}, round {number + 1} of {config.rounds}: ours {ours[-1]['tokens_per_second']:,.0f}, "
-            f"without dropout {still[-1]['tokens_per_second']:,.0f}, peer {theirs[-1]:,.0f} tokens/s",
+            f"without dropout {no_dropout[-1]['tokens_per_second']:,.0f}, peer {theirs[-1]:,.0f} tokens/s",
             file=sys.stderr,
         )
-    speed = statistics.median(found["tokens_per_second"] for found in ours)
-    line(f"pretrain.bert-{size}", speed, statistics.median(theirs), "tokens/s")
-    # Each process measured matrix products once, when it began; on a shared machine the median of all of them counts.
-    matrices = statistics.median(found["model_gflops"] / found["mfu"] for found in (*ours, *still))
-    for name, rounds in ((f"bert-{size}", ours), (f"bert-{size}.no-dropout", still)):
-        useful = statistics.median(found["model_gflops"] for found in rounds)
-        line(f"pretrain.gemm_share.{name}", useful, matrices, "GFLOP/s")
-    line(
-        f"pretrain.waiting.bert-{size}", statistics.median(found["data_wait_share"] for found in ours), None, "of time"
+    tokens_per_second = statistics.median(rates["tokens_per_second"] for rates in ours)
+    print_measurement(f"pretrain.bert-{size}", tokens_per_second, statistics.median(theirs), "tokens/s")
+    # Each process measures matrix products once, at its start; the median is robust to load on a shared machine.
+    matmul_gflops = statistics.median(rates["model_gflops"] / rates["mfu"] for rates in (*ours, *no_dropout))
+    for name, rounds in ((f"bert-{size}", ours), (f"bert-{size}.no-dropout", no_dropout)):
+        model_gflops = statistics.median(rates["model_gflops"] for rates in rounds)
+        print_measurement(f"pretrain.gemm_share.{name}", model_gflops, matmul_gflops, "GFLOP/s")
+    print_measurement(
+        f"pretrain.waiting.bert-{size}", statistics.median(rates["data_wait_share"] for rates in ours), None, "of time"
     )
 
 
 def trained_tokenizer(data_folder: str, vocabulary_size: int, runs: str) -> RunFolder:
-    """A tokenizer of IMDB's text, trained unless it is there."""
+    """The run folder of a tokenizer for IMDB; it is trained unless finished."""
     from tokenizer.run import run as train_tokenizer
 
-    overrides = {
+    keys = {
         "corpus.source": str(Path(data_folder) / "imdb"),
         "vocabulary_size": vocabulary_size,
         "name": "benchmark",
         "runs": runs,
     }
-    return train_tokenizer(load(TokenizerConfig, "configs/tokenizer/imdb-cpu.yaml", overrides))
+    return train_tokenizer(load(TokenizerConfig, "configs/tokenizer/imdb-cpu.yaml", keys))
 
 
-def settings(config: PretrainBenchmarkConfig, size: str, tokenizer: str, name: str) -> dict[str, Any]:
-    """What departs from the shipped file: BERT's own dropout, masks and batch, and no evaluation on the way."""
+def overrides(config: PretrainBenchmarkConfig, size: str, tokenizer: str, name: str) -> dict[str, Any]:
+    """The overrides of the shipped config file: BERT's dropout, masking and batch size, a single evaluation."""
     return {
         "name": f"benchmark-{size}-{name}",
         "corpus.source": str(Path(config.data_folder) / "imdb"),
@@ -118,7 +118,7 @@ def settings(config: PretrainBenchmarkConfig, size: str, tokenizer: str, name: s
         "masking.rate": 0.15,
         "model.size": size,
         "model.dropout": config.dropout,
-        "model.start": "random",
+        "model.embedding_init": "random",
         "training.batch_size": config.batch_size,
         "training.duration": f"{config.steps[size]} steps",
         "training.evaluations": 1,
@@ -128,12 +128,12 @@ def settings(config: PretrainBenchmarkConfig, size: str, tokenizer: str, name: s
     }
 
 
-def peer(config: PretrainBenchmarkConfig, size: str, tokenizer_folder: str) -> float:
-    """Real tokens a second of `Trainer` with `BertForPreTraining`."""
+def measure_peer(config: PretrainBenchmarkConfig, size: str, tokenizer_folder: str) -> float:
+    """Real tokens per second of `Trainer` with `BertForPreTraining`."""
     import torch
     from transformers import BertForPreTraining
 
-    from benchmarks.peers import trainer
+    from benchmarks.peers import train_with_trainer
     from pretrain.data.masked_lm_dataset import TokenLayout
     from pretrain.data.store import prepare, store_folder
     from pretrain.models.architectures import bert_config
@@ -141,7 +141,7 @@ def peer(config: PretrainBenchmarkConfig, size: str, tokenizer_folder: str) -> f
     from tokenizer.run_paths import find
     from tokenizer.vocabulary.serialization import load as load_tokenizer
 
-    recipe = load(PretrainConfig, FILE, settings(config, size, tokenizer_folder, "peer"))
+    recipe = load(PretrainConfig, FILE, overrides(config, size, tokenizer_folder, "peer"))
     folder = str(Path(tokenizer_folder) / "model")
     tokenizer = load_tokenizer(folder)
 
@@ -154,11 +154,11 @@ def peer(config: PretrainBenchmarkConfig, size: str, tokenizer_folder: str) -> f
     torch.manual_seed(0)
     model = BertForPreTraining(bert_config(recipe.model, tokenizer))
     pad = {"input_ids": 0, "token_type_ids": 0, "attention_mask": 0, "labels": -100}
-    return trainer(model, rows, pad, config.steps[size], config.batch_size)
+    return train_with_trainer(model, rows, pad, config.steps[size], config.batch_size)
 
 
 def rows_of(batch: dict[str, Any]) -> list[dict[str, Any]]:
-    """A batch as the rows that `Trainer` takes, without padding."""
+    """The rows of a batch in the format of `Trainer`, without padding."""
     import torch
 
     labels = torch.full_like(batch["input_ids"], -100)
@@ -174,7 +174,7 @@ def rows_of(batch: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Parse the command line, then measure."""
+    """Parse the command line, then run the benchmark."""
     run(parse(PretrainBenchmarkConfig, PROGRAM))
 
 

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.same_results REVISION`: do this checkout and a former revision give the same numbers?
+"""`python -m benchmarks.same_results REVISION`: does this checkout give the same results as a revision?
 
-Runs the demo and short runs of every objective in both, then compares each row of `metrics.jsonl`, each result and each
-prediction to the last bit. What depends on the clock is left out. Takes some fifteen minutes on two cores.
+Runs the demo and short runs of every objective in both, then compares every row of `metrics.jsonl`, every result and
+every prediction bit by bit, except for timings. Takes about fifteen minutes on two cores.
 """
 
 import json
@@ -19,16 +19,19 @@ from configs.errors import InputError, run_command
 
 PROGRAM = "python -m benchmarks.same_results"
 ROOT = Path(__file__).resolve().parent.parent
-# Measured by the clock, by their names now and before.
-CLOCK = {
+# Timings, by their present and former names.
+TIMINGS = {
     "seconds", "tokens_per_second", "model_gflops", "useful_gflops", "mfu", "utilisation", "data_wait_share",
     "waiting_share",
 }  # fmt: skip
-PAIRS = "pretrain --config configs/pretrain/demo.yaml --training.evaluations 2 --training.duration"
+PRETRAIN_DEMO = "pretrain --config configs/pretrain/demo.yaml --training.evaluations 2 --training.duration"
 CASES = (
     "finetune.compare --config configs/compare/demo.yaml",
-    *(f"{PAIRS} 60_steps --name short-{objective} --objective {objective}" for objective in ("mlm", "mlm_sop", "rtd")),
-    f"{PAIRS} 60_steps --name short-balanced --pairs balanced --masking.unit span",
+    *(
+        f"{PRETRAIN_DEMO} 60_steps --name short-{objective} --objective {objective}"
+        for objective in ("mlm", "mlm_sop", "rtd")
+    ),
+    f"{PRETRAIN_DEMO} 60_steps --name short-balanced --pairs balanced --masking.unit span",
     "tokenizer --config configs/tokenizer/demo-characters.yaml",
     "pretrain --config configs/pretrain/demo-characters.yaml --training.duration 150_steps --training.evaluations 2",
     "pretrain --config configs/pretrain/demo-autoencoder.yaml --training.duration 80_steps --training.evaluations 2",
@@ -38,37 +41,37 @@ CASES = (
 
 
 def run_cases(checkout: Path, runs: Path, cases: tuple[str, ...] = CASES) -> None:
-    """Run every case in a checkout; finished runs are not run again.
+    """Run every case in a checkout; finished runs are not repeated.
 
     Raises:
-        InputError: a command failed; its messages stand in `runs.log`.
+        InputError: a command failed; its output is in `runs.log`.
     """
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     runs.mkdir(parents=True, exist_ok=True)
     with (runs / "runs.log").open("a", encoding="utf-8") as log:
         for case in cases:
             print(f"{checkout.name}: {case}", flush=True)
-            words = [word.replace("_steps", " steps") for word in case.split()]
-            command = [sys.executable, "-m", *words, "--runs", str(runs)]
+            arguments = [word.replace("_steps", " steps") for word in case.split()]
+            command = [sys.executable, "-m", *arguments, "--runs", str(runs)]
             if subprocess.run(command, cwd=checkout, env=environment, stdout=log, stderr=log, check=False).returncode:
                 raise InputError(f"`{case}` failed in {checkout}; see {runs / 'runs.log'}")
 
 
 def differences(before: Path, after: Path) -> list[str]:
-    """What differs between two folders of runs; a run that one of them lacks is a difference, too."""
+    """The differences between two folders of runs, including runs that exist in only one of them."""
     sides = [{identity(file.parent): file.parent for file in runs.glob("*/*/result.json")} for runs in (before, after)]
-    found = [f"{name}: only in one of the two" for name in sorted(sides[0].keys() ^ sides[1].keys())]
+    messages = [f"{name}: only in one of the two" for name in sorted(sides[0].keys() ^ sides[1].keys())]
     for name in sorted(sides[0].keys() & sides[1].keys()):
-        contents = [content(side[name]) for side in sides]
-        found += [f"{name}: {part} differs" for part in contents[0] if contents[0][part] != contents[1].get(part)]
-    return found
+        outputs = [outputs_of(side[name]) for side in sides]
+        messages += [f"{name}: {key} differs" for key in outputs[0] if outputs[0][key] != outputs[1].get(key)]
+    return messages
 
 
 def identity(run: Path) -> str:
-    """What a run is about, whatever its digest: stage, name, data, model, label budget, seed."""
+    """A name for a run that does not depend on its digest: stage, name, data, model, label budget, seed."""
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     model = config.get("model")
-    parts = [
+    values = [
         run.parent.name,
         run.name if run.parent.name == "tokens" else run.name.rsplit("-", 1)[0],
         config.get("corpus", {}).get("split"),
@@ -78,38 +81,40 @@ def identity(run: Path) -> str:
         config.get("label_budget"),
         config.get("seed"),
     ]
-    return " ".join(Path(str(part)).name for part in parts if part is not None)
+    return " ".join(Path(str(value)).name for value in values if value is not None)
 
 
-def content(run: Path) -> dict[str, Any]:
-    """What of a run has to be the same: result, metrics, predictions."""
-    parts: dict[str, Any] = {"result": without_clock(json.loads((run / "result.json").read_text(encoding="utf-8")))}
+def outputs_of(run: Path) -> dict[str, Any]:
+    """The outputs of a run that must be identical: result, metrics, predictions."""
+    outputs: dict[str, Any] = {"result": without_timings(json.loads((run / "result.json").read_text(encoding="utf-8")))}
     if (run / "metrics.jsonl").is_file():
         rows = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        parts["metrics"] = [without_clock(json.loads(row)) for row in rows]
+        outputs["metrics"] = [without_timings(json.loads(row)) for row in rows]
     if (run / "predictions.parquet").is_file():
         import pyarrow.parquet
 
-        parts["predictions"] = pyarrow.parquet.read_table(run / "predictions.parquet").to_pylist()
-    return parts
+        outputs["predictions"] = pyarrow.parquet.read_table(run / "predictions.parquet").to_pylist()
+    return outputs
 
 
-def without_clock(value: Any) -> Any:
-    """The value without what was measured by the clock.
+def without_timings(value: Any) -> Any:
+    """The value without timings, recursively.
 
-    >>> without_clock({"loss": 1.5, "seconds": 3, "scores": [{"seconds": 4, "accuracy": 1.0}]})
+    >>> without_timings({"loss": 1.5, "seconds": 3, "scores": [{"seconds": 4, "accuracy": 1.0}]})
     {'loss': 1.5, 'scores': [{'accuracy': 1.0}]}
     """
     if isinstance(value, dict):
-        return {key: without_clock(inner) for key, inner in value.items() if key not in CLOCK}
-    return [without_clock(inner) for inner in value] if isinstance(value, list) else value
+        return {key: without_timings(inner) for key, inner in value.items() if key not in TIMINGS}
+    return [without_timings(inner) for inner in value] if isinstance(value, list) else value
 
 
 def main() -> None:
-    """Parse the command line, run both, compare."""
+    """Parse the command line, run both checkouts, compare."""
     parser = CommandLine(PROGRAM, description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("revision", type=str, metavar="REVISION", help="A commit of this repository.")
-    parser.add_argument("--folder", type=str, default="runs/same-results", help="Receives checkout and runs.")
+    parser.add_argument(
+        "--folder", type=str, default="runs/same-results", help="The folder for the checkout and the runs."
+    )
     options: Namespace = parser.parse_args()
     folder = Path(options.folder).resolve()
     checkout = folder / "checkout"
@@ -118,12 +123,14 @@ def main() -> None:
     subprocess.run(["git", "-C", str(checkout), "checkout", "--quiet", options.revision], check=True)
     run_cases(checkout, folder / "before")
     run_cases(ROOT, folder / "after")
-    found = differences(folder / "before", folder / "after")
+    messages = differences(folder / "before", folder / "after")
     runs = len(list((folder / "after").glob("*/*/result.json")))
     print(
-        "\n".join(found) if found else f"{runs} runs: every metric, result and prediction is the same to the last bit"
+        "\n".join(messages)
+        if messages
+        else f"{runs} runs: every metric, result and prediction is the same to the last bit"
     )
-    raise SystemExit(bool(found))
+    raise SystemExit(bool(messages))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.scaling --data_folder DIR`: pretraining against threads, processes, lengths, and fast paths.
+"""`python -m benchmarks.scaling --data_folder DIR`: pretraining throughput by threads, processes and fast paths.
 
-DIR holds `imdb/{train,unsupervised}.parquet`. Every figure is real tokens a second of `python -m pretrain` with a
-BERT-mini; its peer is the plain run (one process, every core, 128 tokens, all documents), measured in turn with it.
+DIR holds `imdb/{train,unsupervised}.parquet`. Measures real tokens per second of `python -m pretrain` with BERT-mini;
+the peer is a baseline run (one process, all cores, 128 tokens, all documents), measured alternately.
 """
 
 import dataclasses
@@ -9,15 +9,15 @@ import statistics
 import sys
 from typing import Any
 
-from benchmarks.measuring import line, metered
-from benchmarks.pretrain import FILE, PretrainBenchmarkConfig, settings, trained_tokenizer
+from benchmarks.measuring import measure_stage, print_measurement
+from benchmarks.pretrain import FILE, PretrainBenchmarkConfig, overrides, trained_tokenizer
 from configs.bounds import require_at_least
 from configs.command_line import parse
 from configs.errors import run_command
 from configs.launch import physical_cores
 
 PROGRAM = "python -m benchmarks.scaling"
-# Of `training.speed`: each path of a CPU the other way round.
+# Keys of `training.speed`, each set to the opposite of its default on a CPU.
 SWITCHES = {
     "allocator-off": ("allocator", False),
     "attention-off": ("attention", "torch"),
@@ -28,43 +28,43 @@ SWITCHES = {
 
 @dataclasses.dataclass(frozen=True)
 class ScalingBenchmarkConfig:
-    """Measure how throughput changes with threads, processes, lengths, corpus size, and without each fast path."""
+    """Measure throughput by threads, processes, sequence length and corpus size, and without each fast path."""
 
     data_folder: str
     """The folder with `imdb/train.parquet` and `imdb/unsupervised.parquet`."""
     size: str = "mini"
-    """Size of BERT."""
+    """BERT size."""
     steps: int = 14
-    """Steps a run, the first few of which do not count."""
+    """Steps per run, warm-up included."""
     rounds: int = 2
-    """How often each is measured; the medians count."""
+    """Measurements of each side; their median is reported."""
     lengths: list[int] = dataclasses.field(default_factory=lambda: [256, 512])
-    """Sequence lengths, with as many tokens a batch."""
+    """Sequence lengths, at equal tokens per batch."""
     documents: list[int] = dataclasses.field(default_factory=lambda: [1000])
     """Numbers of documents."""
     only: str | None = None
-    """Measure this alone: `threads`, `processes`, `length`, `documents` or `switch`."""
+    """Measure only `threads`, `processes`, `length`, `documents` or `switch`."""
     runs: str = "runs/benchmarks"
-    """Where the tokenizer, the token store and the runs are kept."""
+    """The parent folder of all run folders."""
 
     def __post_init__(self) -> None:
-        """Refuse counts below one."""
+        """Validate the keys."""
         require_at_least(1, rounds=self.rounds)
 
 
 def run(config: ScalingBenchmarkConfig) -> None:
-    """Measure and print."""
+    """Run the benchmark and print the measurements."""
     cores = physical_cores()
-    shared = PretrainBenchmarkConfig(config.data_folder, steps={config.size: config.steps}, runs=config.runs)
-    tokenizer = str(trained_tokenizer(config.data_folder, shared.vocabulary_size, config.runs).path)
-    plain = settings(shared, config.size, tokenizer, "scaling")
-    several = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(cores)]
+    pretrain_config = PretrainBenchmarkConfig(config.data_folder, steps={config.size: config.steps}, runs=config.runs)
+    tokenizer = str(trained_tokenizer(config.data_folder, pretrain_config.vocabulary_size, config.runs).path)
+    baseline = overrides(pretrain_config, config.size, tokenizer, "scaling")
+    multiprocess_launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(cores)]
     variants: dict[str, tuple[dict[str, Any], list[str]]] = {
-        f"processes.{cores}x1": ({"training.processes": cores}, several),
+        f"processes.{cores}x1": ({"training.processes": cores}, multiprocess_launcher),
         "threads.1": ({"training.threads": 1}, []),
     }
     for length in config.lengths:
-        keys = {"sequence_length": length, "training.batch_size": max(1, 128 * shared.batch_size // length)}
+        keys = {"sequence_length": length, "training.batch_size": max(1, 128 * pretrain_config.batch_size // length)}
         variants[f"length.{length}"] = (keys, [])
     for count in config.documents:
         variants[f"documents.{count}"] = ({"corpus.maximum_documents": count, "held_out_share": 0.02}, [])
@@ -74,15 +74,15 @@ def run(config: ScalingBenchmarkConfig) -> None:
             continue
         theirs, ours = [], []
         for number in range(config.rounds):
-            theirs.append(metered("pretrain", plain, FILE)["tokens_per_second"])
-            keys = plain | changes | {"name": f"benchmark-{name}"}
-            ours.append(metered("pretrain", keys, FILE, launcher, ACCELERATE_USE_CPU="true")["tokens_per_second"])
+            theirs.append(measure_stage("pretrain", baseline, FILE)["tokens_per_second"])
+            keys = baseline | changes | {"name": f"benchmark-{name}"}
+            ours.append(measure_stage("pretrain", keys, FILE, launcher, ACCELERATE_USE_CPU="true")["tokens_per_second"])
             print(f"{name}, round {number + 1}: {ours[-1]:,.0f} against {theirs[-1]:,.0f} tokens/s", file=sys.stderr)
-        line(f"scaling.{name}", statistics.median(ours), statistics.median(theirs), "tokens/s")
+        print_measurement(f"scaling.{name}", statistics.median(ours), statistics.median(theirs), "tokens/s")
 
 
 def main() -> None:
-    """Parse the command line, then measure."""
+    """Parse the command line, then run the benchmark."""
     run(parse(ScalingBenchmarkConfig, PROGRAM))
 
 

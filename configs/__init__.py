@@ -1,17 +1,18 @@
-"""Runs as files: what every other room reads before it starts.
+"""Configs and run folders, used by all other packages.
 
-In: a YAML file and dotted command-line overrides. Out: a checked dataclass, and the run folder that
+In: a YAML file and dotted command-line overrides. Out: a validated dataclass, and the run folder that
 belongs to it. Read in this order:
 
-- `errors.py`: the exceptions that end a command in one line
-- `fields.py`, `bounds.py`: what a config field says beside its default, and which values are valid
-- `command_line.py`: YAML + overrides → dataclass; misspelt keys are refused with the nearest name
-- `launch.py`: how a process starts: allocator, threads, number of processes
-- `run_folder.py`: where a run writes, its digest, and when it counts as finished
+- `errors.py`: the exceptions that end a command with one line on stderr
+- `fields.py`, `bounds.py`: metadata and range checks of config fields
+- `command_line.py`: YAML + overrides → dataclass; unknown keys are rejected with the nearest name
+- `key_check.py`: misspelt and renamed keys
+- `launch.py`: process start: allocator, threads, number of processes
+- `run_folder.py`: run folders, digests, and whether a run is finished
 - `model_reference.py`: a YAML file, a folder or a Hub id → the folder of a trained model or tokenizer
-- `processes.py`: work for several processes of this machine
+- `processes.py`: a pool of worker processes
 - `terminal.py`: progress lines and bars
-- `tokenizer/ pretrain/ finetune/ compare/`: the runs that ship, a YAML file each; `accelerate/`: launcher settings
+- `tokenizer/ pretrain/ finetune/ compare/`: one YAML file per run; `accelerate/`: launcher configs
 
-This room imports nothing heavy: a command's `--help` and the check for a finished stage stay cheap.
+Nothing heavy is imported here, so `--help` and the check for a finished stage stay fast.
 """

@@ -1,14 +1,14 @@
-"""Bounds of config values, checked when a config is made."""
+"""Range checks of config values, called when a config is created."""
 
 from configs.errors import InputError
 
 
 def require_at_least(minimum: float, **values: float) -> None:
-    """Refuse a value below `minimum`.
+    """Reject values below `minimum`, and NaN.
 
     Args:
         minimum: the smallest valid value.
-        values: by key; dotted keys are given as `**{"corpus.maximum_documents": 3}`.
+        values: value by key; pass dotted keys as `**{"corpus.maximum_documents": 3}`.
 
     Raises:
         InputError: names the key, the value and the bound.
@@ -21,7 +21,7 @@ def require_at_least(minimum: float, **values: float) -> None:
 
 
 def require_between(minimum: float, maximum: float, **values: float) -> None:
-    """Refuse a value outside [minimum, maximum], NaN included.
+    """Reject values outside [minimum, maximum], and NaN.
 
     Raises:
         InputError: names the key, the value and the bounds.

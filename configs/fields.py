@@ -1,4 +1,4 @@
-"""What a config field says beside its default: whether it counts in a run's digest, and what it used to be called."""
+"""Metadata of config fields: whether a field counts in the digest, and its former name and values."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,20 +6,20 @@ from typing import Any
 
 
 def outside_digest(default: Any) -> Any:
-    """A config field that changes how a run is watched or stored but not what it computes."""
+    """A config field that changes how a run is logged or stored but not its results."""
     return dataclasses.field(default=default, metadata={"outside_digest": True})
 
 
 def renamed(default: Any, former_name: str | None = None, former_values: Mapping[str, str] | None = None) -> Any:
-    """A config field with a new name, or whose values have new names.
+    """A config field that was renamed, or whose values were.
 
-    Digests are computed with the former names, so that runs made before the renaming are still found. The former names
-    are refused on the command line and in YAML files with a hint at the new ones.
+    Digests use the former names, so that older runs are still found. Former names on the command line and in YAML
+    files are rejected, with the new name in the message.
 
     Args:
-        default: of the field.
-        former_name: of the field; None where it has not changed.
-        former_values: the former name of each renamed value, by its name now.
+        default: the default value.
+        former_name: the former name of the field; None if it was not renamed.
+        former_values: the former value by current value.
     """
     return dataclasses.field(
         default=default, metadata={"former_name": former_name, "former_values": dict(former_values or {})}
@@ -27,12 +27,12 @@ def renamed(default: Any, former_name: str | None = None, former_values: Mapping
 
 
 def added_later(default: Any) -> Any:
-    """A config field that came after runs were made without it: at its default it is not in the digest."""
+    """A config field that older runs lack: at its default it is not in the digest."""
     return dataclasses.field(default=default, metadata={"added_later": True})
 
 
 def digested(config: Any) -> dict[str, Any]:
-    """The part of a config that decides what a run computes, nested dataclasses as dictionaries.
+    """The fields of a config that count in the digest, with nested dataclasses as dictionaries.
 
     >>> @dataclasses.dataclass
     ... class Config:

@@ -1,6 +1,6 @@
-"""How a process starts: its memory allocator, its threads, and whether as many processes run as were asked for.
+"""Process start: memory allocator, CPU threads and number of processes.
 
-Nothing here imports torch: the allocator is settled before anything heavy is loaded.
+Nothing here imports torch: the allocator is set before anything heavy is loaded.
 """
 
 import logging
@@ -15,20 +15,20 @@ from configs.errors import InputError
 
 log = logging.getLogger(__name__)
 
-# glibc hands large buffers back to the kernel after every step, and fetching them again costs more than the step's
-# mathematics saves. It reads these once, when a process starts.
+# By default, glibc returns large buffers to the kernel after every step, and allocating them again is slow. glibc reads
+# these variables only when a process starts.
 ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 32),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
     "MALLOC_TOP_PAD_": str(1 << 28),
 }
-# tcmalloc and jemalloc keep large buffers themselves.
+# These keep large buffers anyway.
 OTHER_ALLOCATORS = ("tcmalloc", "jemalloc", "mimalloc")
-STARTED_AGAIN = "BERTLET_STARTED_AGAIN"
+RESTARTED = "BERTLET_STARTED_AGAIN"
 
 
 def allocator_settings(environment: Mapping[str, str], system: str, libc: str) -> dict[str, str]:
-    """What a process should be started with that it was not; empty where nothing is to be gained.
+    """The environment variables to restart the process with; empty if a restart would not help.
 
     >>> list(allocator_settings({}, "Linux", "glibc"))
     ['MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_', 'MALLOC_TOP_PAD_']
@@ -38,31 +38,31 @@ def allocator_settings(environment: Mapping[str, str], system: str, libc: str) -
     {}
     """
     preloaded = environment.get("LD_PRELOAD", "")
-    chosen = any(name.startswith("MALLOC_") for name in environment) or STARTED_AGAIN in environment
+    chosen = any(name.startswith("MALLOC_") for name in environment) or RESTARTED in environment
     if system != "Linux" or libc != "glibc" or chosen or any(name in preloaded for name in OTHER_ALLOCATORS):
         return {}
     return dict(ALLOCATOR)
 
 
-def tune_allocator(wanted: bool) -> None:
-    """Start this very command once more with glibc's allocator told to keep its memory, and say so in a line."""
+def tune_allocator(enabled: bool) -> None:
+    """Restart this command with a glibc allocator that keeps its memory, and log one line."""
     settings = allocator_settings(os.environ, platform.system(), platform.libc_ver()[0])
-    if not wanted or not settings:
+    if not enabled or not settings:
         return
-    shown = " ".join(f"{name}={value}" for name, value in settings.items())
+    assignments = " ".join(f"{name}={value}" for name, value in settings.items())
     if os.environ.get("LOCAL_RANK", "0") == "0":
-        log.info("allocator: started again with %s (off: --training.speed.allocator false)", shown)
+        log.info("allocator: restarted with %s (disable: --training.speed.allocator false)", assignments)
     sys.stdout.flush()
     sys.stderr.flush()
-    environment = {**os.environ, **settings, STARTED_AGAIN: "1"}
+    environment = {**os.environ, **settings, RESTARTED: "1"}
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def default_threads(environment: Mapping[str, str], cores: int) -> int | None:
-    """CPU threads of a process where no number is given; None leaves the choice to torch.
+    """Default number of CPU threads per process; None leaves the choice to torch.
 
-    One for every physical core, shared out among the processes of this machine. accelerate and torchrun set
-    OMP_NUM_THREADS to 1 where nobody asked them to, so under them it does not count.
+    The physical cores, divided by the number of processes on this machine. OMP_NUM_THREADS takes precedence, except
+    under accelerate and torchrun, which set it to 1 by default.
 
     >>> default_threads({}, 8), default_threads({"OMP_NUM_THREADS": "3"}, 8)
     (8, None)
@@ -78,34 +78,34 @@ def default_threads(environment: Mapping[str, str], cores: int) -> int | None:
 
 
 def physical_cores() -> int:
-    """Cores that this process may use, each counted once however many threads it runs."""
+    """The number of physical cores that this process may use."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed))
 
 
-def check_world_size(asked: int | None, environment: Mapping[str, str], running: int) -> None:
-    """Refuse to train with another number of processes than was asked for.
+def check_world_size(requested: int | None, environment: Mapping[str, str], running: int) -> None:
+    """Check that the number of processes is the requested one.
 
-    `accelerate launch --num_processes 2` without a multi-process config starts a single one and says nothing; all that
-    shows is that it named a place to meet. And processes that did not find each other would each train alone.
+    `accelerate launch --num_processes 2` without a multi-process config silently starts one process; the only sign is
+    that MASTER_PORT is set. Processes that did not connect would each train alone.
 
     Args:
-        asked: `training.processes`.
-        environment: what the launcher set.
-        running: how many processes found each other.
+        requested: `training.processes`.
+        environment: the environment variables set by the launcher.
+        running: the number of connected processes.
 
     Raises:
-        InputError: more or fewer than asked for.
+        InputError: more or fewer processes than requested.
     """
-    advice = "`accelerate launch --config_file configs/accelerate/cpu-processes.yaml --num_processes N …`"
-    if asked is not None and asked != running:
-        raise InputError(f"training.processes: {asked} asked for, {running} running; start them with {advice}")
+    command = "`accelerate launch --config_file configs/accelerate/cpu-processes.yaml --num_processes N …`"
+    if requested is not None and requested != running:
+        raise InputError(f"training.processes: {requested} requested, {running} running; start them with {command}")
     started = int(environment.get("WORLD_SIZE", "1"))
     if started != running:
-        raise InputError(f"WORLD_SIZE: {started} processes were started, but {running} found each other")
+        raise InputError(f"WORLD_SIZE: {started} processes were started, but {running} are connected")
     launched_alone = "ACCELERATE_MIXED_PRECISION" in environment and "WORLD_SIZE" not in environment
     if launched_alone and "MASTER_PORT" in environment:
         raise InputError(
-            "accelerate launch: several processes were asked for, but it started one; start them with "
-            f"{advice}, or give it `--num_processes 1`"
+            "accelerate launch: several processes were requested, but it started one; start them with "
+            f"{command}, or pass `--num_processes 1`"
         )

@@ -1,4 +1,4 @@
-"""What a person may give where a trained model or tokenizer is wanted: a YAML file, a folder, or a Hub id."""
+"""References to a trained model or tokenizer: a YAML file, a folder or a Hub id."""
 
 import re
 from collections.abc import Callable
@@ -11,16 +11,16 @@ HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
 
 def local_folder(reference: str, kind: str, command: str, run_folder_of: Callable[[Path], RunFolder]) -> Path | None:
-    """The local folder that a reference leads to; None where it is a Hub id.
+    """The local folder of a reference; None for a Hub id.
 
     Args:
         reference: a run's YAML file or folder, any folder that `transformers` loads, or a Hub id.
-        kind: what is wanted, for error messages: `model` or `tokenizer`.
-        command: what makes such a run.
-        run_folder_of: the run folder of a YAML file.
+        kind: `model` or `tokenizer`, for error messages.
+        command: the command that runs a YAML file, for error messages.
+        run_folder_of: returns the run folder of a YAML file.
 
     Raises:
-        InputError: the reference is no file, folder or Hub id, or the run is not finished.
+        InputError: the reference is not a file, folder or Hub id, or the run is not finished.
     """
     path = Path(reference)
     if path.suffix in (".yaml", ".yml"):

@@ -1,4 +1,4 @@
-"""Work for several processes of this machine."""
+"""A pool of worker processes on this machine."""
 
 import multiprocessing
 import multiprocessing.connection
@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from configs.errors import InputError
 
-# Seconds that a step and a checkpoint may take.
-PATIENCE = 15.0
+# Enough for a training step and a checkpoint.
+GRACE_SECONDS = 15.0
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,59 +23,59 @@ Result = TypeVar("Result")
 def in_processes(
     work: Callable[[Item], Result], items: Sequence[Item], processes: int
 ) -> Iterator[tuple[Item, Result]]:
-    """Each item with what `work` makes of it, as they are done.
+    """Yield each item with the result of `work`, in order of completion.
 
-    An error, or the end of this process, ends all of them.
+    An error in any process, or the end of this one, ends all of them.
 
     Args:
-        work: a function of a module, so that other processes can import it.
-        items: what to work on; started in this order.
-        processes: how many, at the most.
+        work: a module-level function, so that other processes can import it.
+        items: the arguments of `work`; started in this order.
+        processes: the maximum number of processes.
 
     Raises:
-        InputError: `work` raised it, or a process was killed.
+        InputError: raised by `work`, or a process was killed.
     """
     pool = ProcessPoolExecutor(
-        min(processes, len(items)), mp_context=multiprocessing.get_context("spawn"), initializer=_begin
+        min(processes, len(items)), mp_context=multiprocessing.get_context("spawn"), initializer=_initialize_worker
     )
-    waiting = {pool.submit(work, item): item for item in items}
+    futures = {pool.submit(work, item): item for item in items}
     try:
-        for ended in as_completed(waiting):
-            yield waiting[ended], ended.result()
+        for future in as_completed(futures):
+            yield futures[future], future.result()
     except BaseException as error:
-        # Nothing more is to start, and what is under way ends now.
+        # Cancel the pending items and end the running ones.
         pool.shutdown(wait=False, cancel_futures=True)
-        _end(multiprocessing.active_children(), informed=isinstance(error, KeyboardInterrupt))
+        _terminate(multiprocessing.active_children(), signalled=isinstance(error, KeyboardInterrupt))
         if isinstance(error, BrokenProcessPool):
-            raise InputError("a process was killed (out of memory?); what is finished is kept: run again") from None
+            raise InputError("a process was killed (out of memory?); finished work is kept: run again") from None
         raise
     pool.shutdown()
 
 
-def _end(children: Sequence[BaseProcess], informed: bool) -> None:
-    """End processes; those that train are given the time to save, which is what their first signal asks for.
+def _terminate(children: Sequence[BaseProcess], signalled: bool) -> None:
+    """Terminate processes; training saves a checkpoint on its first signal and needs time for that.
 
     Args:
-        children: of this process.
-        informed: whether a signal has reached them already, as Ctrl-C reaches a whole group.
+        children: the processes.
+        signalled: they have received a signal already; Ctrl-C reaches the whole process group.
     """
-    multiprocessing.connection.wait([child.sentinel for child in children], PATIENCE if informed else 0)
+    multiprocessing.connection.wait([child.sentinel for child in children], GRACE_SECONDS if signalled else 0)
     for child in children:
         if child.is_alive():
             child.terminate()
     for child in children:
-        child.join(PATIENCE)
+        child.join(GRACE_SECONDS)
 
 
-def _begin() -> None:
+def _initialize_worker() -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    # Ctrl-C reaches the whole group: the children end without a word, the parent speaks.
+    # Ctrl-C reaches the whole process group: the workers end silently, the parent prints the message.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """A killed parent must not leave processes behind that nobody waits for."""
+def _exit_with_parent() -> None:
+    """End this worker if its parent was killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

@@ -1,7 +1,7 @@
-"""Where a run writes, and how it is recognised later.
+"""Run folders.
 
-`runs/<stage>/<name>-<digest>/`: the digest is of the resolved config and of what lies upstream, so an
-unchanged stage is found finished and not run again. See the README, "What a run leaves behind".
+`runs/<stage>/<name>-<digest>/`: the digest covers the resolved config and the inputs, so an unchanged stage that is
+finished is not run again. See the README, "What a run leaves behind".
 """
 
 import contextlib
@@ -31,62 +31,61 @@ log = logging.getLogger(__name__)
 
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "evaluate", "numpy", "scikit-learn")
 
-
-# What is a folder's name on every system, and leads nowhere else.
-PLAIN = re.compile(r"[\w+-][\w .+-]{0,99}")
+# A valid folder name on every system; no path separators and no leading dot.
+FOLDER_NAME = re.compile(r"[\w+-][\w .+-]{0,99}")
 OWNER = ".owner.json"
 
 
 def digest(config: Any, upstream: Iterable[str]) -> str:
-    """Ten hexadecimal digits of what a run computes: its config, and the digests of what it reads."""
+    """Ten hexadecimal digits that identify a run: a hash of its config and of the digests of its inputs."""
     content = json.dumps([digested(config), list(upstream)], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:10]
 
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """One run's folder; the presence of `result.json`, written last, means "finished"."""
+    """The folder of one run; `result.json` is written last and marks the run as finished."""
 
     path: Path
 
     @classmethod
     def of(cls, stage: str, config: Any, upstream: Iterable[str]) -> "RunFolder":
-        """The folder of `config` (a dataclass with `name` and `runs`) in `stage`, given the digests upstream.
+        """The folder of `config` (a dataclass with `name` and `runs`) in `stage`; `upstream` are the input digests.
 
         Raises:
-            InputError: the name could leave the folder of runs.
+            InputError: the name is not a plain folder name.
         """
-        if not PLAIN.fullmatch(config.name):
+        if not FOLDER_NAME.fullmatch(config.name):
             raise InputError(f"name: {config.name!r} is not a plain folder name (letters, digits, spaces, . _ - +)")
         return cls(Path(config.runs) / stage / f"{config.name}-{digest(config, upstream)}")
 
     @property
     def digest(self) -> str:
-        """The part of the folder's name behind the last hyphen."""
+        """The part of the folder name after the last hyphen."""
         return self.path.name.rsplit("-", 1)[-1]
 
     @property
     def model(self) -> Path:
-        """What `transformers` loads, tokenizer included."""
+        """The model folder, loadable by `transformers`; it includes the tokenizer."""
         return self.path / "model"
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a line."""
+        """The metrics log, one JSON object per line."""
         return self.path / "metrics.jsonl"
 
     @property
     def checkpoints(self) -> Path:
-        """Where the checkpoint store keeps `step-00001000/` and so on."""
+        """The folder of the checkpoints, `step-00001000/` and so on."""
         return self.path / "checkpoints"
 
     @property
     def finished(self) -> bool:
-        """Whether the run ended well."""
+        """Whether the run is finished."""
         return (self.path / "result.json").is_file()
 
     def result(self) -> dict[str, Any]:
-        """What the run found.
+        """The content of `result.json`.
 
         Raises:
             InputError: the run is not finished.
@@ -97,10 +96,10 @@ class RunFolder:
 
     @contextlib.contextmanager
     def owned(self) -> Generator[None]:
-        """Keep other runs out of the folder; of several training processes the first one holds it for all.
+        """Lock the folder against other runs; with several training processes, rank 0 holds the lock.
 
         Raises:
-            InputError: another run is at work here; names its process and machine.
+            InputError: another run holds the lock; names its process and machine.
         """
         if os.environ.get("RANK", "0") != "0":
             yield
@@ -110,7 +109,7 @@ class RunFolder:
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            raise InputError(f"{self.path}: {_told(owner)} is at work here; wait for it or end it") from None
+            raise InputError(f"{self.path}: in use by {_describe_owner(owner)}; wait for it or end it") from None
         try:
             since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             write_atomically(owner, json.dumps({"process": os.getpid(), "machine": platform.node(), "since": since}))
@@ -118,7 +117,7 @@ class RunFolder:
         finally:
             owner.unlink(missing_ok=True)
             if [file.name for file in self.path.iterdir()] == [".lock"]:
-                # What was refused before anything was written leaves no folder.
+                # A run that failed before writing anything leaves no folder.
                 shutil.rmtree(self.path)
             lock.release()
 
@@ -126,11 +125,11 @@ class RunFolder:
         """Create the folder and write `config.yaml` and `environment.json` (versions, machine, `environment`)."""
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / "config.yaml", yaml.safe_dump(as_dict(config), sort_keys=False))
-        described = describe_environment() | environment
-        write_atomically(self.path / "environment.json", json.dumps(described, indent=2) + "\n")
+        environment = describe_environment() | environment
+        write_atomically(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
 
     def finish(self, result: dict[str, Any]) -> None:
-        """Write `result.json`, all else being on the disk; from here on the run counts as finished."""
+        """Flush all files except checkpoints to disk, then write `result.json`, which marks the run as finished."""
         for file in sorted(self.path.rglob("*")):
             if not file.is_relative_to(self.checkpoints) and not file.is_symlink():
                 flush(file)
@@ -138,55 +137,55 @@ class RunFolder:
 
 
 def run_unless_finished(folder: RunFolder, stage: str, work: Callable[[], None]) -> RunFolder:
-    """Do a run's work while its folder is owned; a finished run is left as it is.
+    """Run `work` with the folder locked, unless the run is finished.
 
     Raises:
-        InputError: another run is at work in the folder.
+        InputError: another run holds the lock.
     """
     if folder.finished:
         log.info("%s: %s is finished", stage, folder.path)
         return folder
     with folder.owned():
-        # Whoever held it a moment ago may have finished it.
+        # Another process may have finished the run before this one got the lock.
         if not folder.finished:
             work()
     return folder
 
 
-def _told(owner: Path) -> str:
-    """Who holds a run folder, as far as is known."""
+def _describe_owner(file: Path) -> str:
+    """The process that holds the lock, as far as `.owner.json` can be read."""
     try:
-        found = json.loads(owner.read_text(encoding="utf-8"))
-        return f"process {found['process']} on {found['machine']} (since {found['since']})"
+        owner = json.loads(file.read_text(encoding="utf-8"))
+        return f"process {owner['process']} on {owner['machine']} (since {owner['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
 
 
 def write_atomically(file: Path, content: str) -> None:
-    """Write beside the file, flush to the disk, then rename: a reader sees the old or the new, never half."""
-    staged = file.with_name(f".{file.name}.{os.getpid()}")
+    """Write a temporary file, flush it to disk, then rename: readers see the old or the new content, never half."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with staged.open("w", encoding="utf-8") as stream:
+        with temporary.open("w", encoding="utf-8") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        staged.replace(file)
+        temporary.replace(file)
         flush(file.parent)
     finally:
-        staged.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:
-    """Have the disk hold what was written to a file, or which names a folder has."""
-    handle = os.open(path, os.O_RDONLY)
+    """Flush a file or a directory entry to disk (fsync)."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        os.fsync(descriptor)
     finally:
-        os.close(handle)
+        os.close(descriptor)
 
 
 def describe_environment() -> dict[str, Any]:
-    """Versions, machine and git revision; nothing that names a person or a path."""
+    """Versions, machine and git revision, without user names or paths."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     revision = subprocess.run(
         ["git", "-C", str(Path(__file__).parent), "rev-parse", "--verify", "--quiet", "HEAD"],

@@ -1,4 +1,4 @@
-"""What a person sees while a command runs."""
+"""Log lines and progress bars of a running command."""
 
 import logging
 import os
@@ -10,17 +10,17 @@ T = TypeVar("T")
 
 
 def show_progress_lines() -> None:
-    """Send this project's INFO lines to stderr, and keep the libraries to warnings."""
+    """Log this project at INFO level to stderr, and libraries at WARNING."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    for room in ("configs", "tokenizer", "pretrain", "finetune"):
-        logging.getLogger(room).setLevel(logging.INFO)
+    for package in ("configs", "tokenizer", "pretrain", "finetune"):
+        logging.getLogger(package).setLevel(logging.INFO)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def progress(items: Iterable[T], description: str, unit: str, total: int | None = None) -> Iterator[T]:
-    """`items` under a progress bar, which stays away where nobody looks (stderr is no terminal)."""
+    """Iterate over `items` with a progress bar if stderr is a terminal."""
     from tqdm import tqdm
 
     yield from tqdm(items, total=total, desc=description, unit=f" {unit}", disable=None, leave=False)

@@ -1,4 +1,4 @@
-"""`accelerate launch -m finetune`, or `python -m finetune`: train one classifier on labelled text."""
+"""`accelerate launch -m finetune`, or `python -m finetune`: train a classifier on labelled text."""
 
 from configs.command_line import parse
 from configs.errors import run_command
@@ -11,7 +11,7 @@ PROGRAM = "python -m finetune"
 
 
 def main() -> None:
-    """Parse the command line, then fine-tune; a finished run is found so without torch."""
+    """Parse the command line, then fine-tune; a finished run is reported without importing torch."""
     config = parse(FinetuneConfig, PROGRAM)
     show_progress_lines()
     folder = run_folder(config)

@@ -1,4 +1,4 @@
-"""`python -m finetune.export RUN --to FOLDER`, or `--to hub:owner/name`: a finished run as a folder to share."""
+"""`python -m finetune.export RUN --to FOLDER`, or `--to hub:owner/name`: export a finished run's model."""
 
 import dataclasses
 import logging
@@ -12,7 +12,7 @@ from configs.errors import InputError, run_command
 from configs.run_folder import RunFolder
 from configs.terminal import show_progress_lines
 from finetune.publishing import hub
-from finetune.publishing.card import card
+from finetune.publishing.card import model_card
 
 log = logging.getLogger("finetune.export")
 
@@ -22,33 +22,33 @@ HUB = "hub:"
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig:
-    """Copy what `transformers` loads, with a model card, to a folder or to the Hub."""
+    """Copy a run's model and a model card to a folder or to the Hub."""
 
     run: str
-    """A finished run's folder, of pretraining or of fine-tuning."""
+    """The folder of a finished pretraining or fine-tuning run."""
     to: str
-    """A folder that does not exist or is empty, or `hub:owner/name`; the Hub's token is read from HF_TOKEN alone."""
+    """A new or empty folder, or `hub:owner/name`; the Hub token is read from HF_TOKEN only."""
     private: bool = False
-    """Create the Hub repository as private, where it does not exist yet."""
+    """Create the Hub repository as private, if it does not exist yet."""
 
 
 def run(config: ExportConfig) -> str:
-    """Export; gives the folder or the address of the commit.
+    """Export; returns the folder, or the URL of the commit.
 
     Raises:
-        InputError: the run is not finished or has no model, the folder is taken, or the Hub refuses.
+        InputError: the run is unfinished or has no model, the folder is not empty, or the upload failed.
     """
     folder = RunFolder(Path(config.run))
     result = folder.result()
     if not (folder.model / "config.json").is_file():
-        raise InputError(f"{folder.path} has no model/ to export (bag-of-words is a yardstick, not a model)")
+        raise InputError(f"{folder.path} has no model/ to export (bag-of-words runs save none)")
     if config.to.startswith(HUB):
-        return hub.publish(folder.model, card(folder, result), config.to.removeprefix(HUB), config.private)
+        return hub.publish(folder.model, model_card(folder, result), config.to.removeprefix(HUB), config.private)
     target = Path(config.to)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"--to {target}: exists and is not an empty folder")
     shutil.copytree(folder.model, target, dirs_exist_ok=True)
-    (target / "README.md").write_text(card(folder, result), encoding="utf-8")
+    (target / "README.md").write_text(model_card(folder, result), encoding="utf-8")
     return str(target)
 
 

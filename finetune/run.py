@@ -1,4 +1,4 @@
-"""One fine-tuning run: a model, a seed, a label budget."""
+"""Run fine-tuning: one model, one seed, one label budget."""
 
 import dataclasses
 import logging
@@ -14,9 +14,10 @@ from configs.run_folder import RunFolder, run_unless_finished
 from finetune.classification import bag_of_words
 from finetune.classification.corpora import corpora_of
 from finetune.classification.evaluation import evaluate, predict
-from finetune.classification.labels import LabelSet, draw_texts, draw_validation_texts, label_set
+from finetune.classification.labels import LabelSet, label_set
 from finetune.classification.objective import classification_loss
-from finetune.classification.predictions import finish
+from finetune.classification.predictions import write_result
+from finetune.classification.splits import draw_texts, draw_validation_texts
 from finetune.classification.text_dataset import TextEpoch, TextSource, evaluation_epoch, lengths_of
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
 from finetune.run_paths import run_folder, upstream
@@ -37,30 +38,30 @@ from tokenizer.vocabulary.serialization import load as load_tokenizer
 
 log = logging.getLogger(__name__)
 
-# Of an evaluation batch: a CPU is fastest while a batch fits its caches, a GPU when it is full.
+# Tokens per evaluation batch: a CPU is fastest if the batch fits its caches, a GPU if the batch fills it.
 EVALUATION_TOKENS = {"cpu": 8192, "cuda": 1 << 17}
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """The texts of a run, and what it uses them for."""
+    """The classes and texts of a run."""
 
     classes: LabelSet
     train: TextEpoch
-    train_chosen: np.ndarray
-    """Numbers of the training texts."""
+    train_indices: np.ndarray
+    """Which of the texts in `train` are trained on."""
     validation: TextEpoch
-    validation_chosen: np.ndarray
+    validation_indices: np.ndarray
     test: TextEpoch
     store_runs: dict[str, RunFolder]
-    """The run folder of each token store."""
+    """The run folders of the token stores, by corpus."""
 
 
 def run(config: FinetuneConfig) -> RunFolder:
-    """Fine-tune, keep the best checkpoint on validation, test it once; a finished run is left as it is.
+    """Fine-tune, keep the checkpoint with the best validation score, test it once; a finished run is not repeated.
 
     Raises:
-        InputError: something in the config cannot be used; nothing has been trained then.
+        InputError: an invalid config, checkpoint or text, reported before anything is trained.
     """
     Duration.parse(config.training.duration)
     folder = run_folder(config)
@@ -74,25 +75,25 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> None:
     accelerator = new_accelerator(config.log_with, config.training, folder, as_dict(config))
     tokenizer = load_tokenizer(tokenizer_folder)
     with accelerator.main_process_first():
-        task = task_of(config, tokenizer, tokenizer_folder)
+        task = load_task(config, tokenizer, tokenizer_folder)
     model = classifier(config.model, checkpoint, tokenizer, task.classes.names, config.seed)
     check_fit(config, model, tokenizer)
     if accelerator.is_main_process:
         folder.begin(config, **describe(accelerator))
         log.info("finetune: %s", folder.path)
-    lengths = np.minimum(lengths_of(task.train.store, task.train_chosen), config.sequence_length)
+    lengths = np.minimum(lengths_of(task.train.store, task.train_indices), config.sequence_length)
     tokens = int(lengths.sum())
-    tokens_per_step = config.training.batch_size * tokens // len(task.train_chosen)
+    tokens_per_step = config.training.batch_size * tokens // len(task.train_indices)
     prepared = prepare_for_training(accelerator, model, config.training, config.optimizer, tokens_per_step, tokens)
     buckets = length_buckets(config.sequence_length) if prepared.fast_paths.compiled else ()
     train_texts = dataclasses.replace(task.train, buckets=buckets)
     evaluation_tokens = EVALUATION_TOKENS.get(accelerator.device.type, EVALUATION_TOKENS["cpu"])
-    held_out = evaluation_epoch(task.validation, task.validation_chosen, evaluation_tokens)
+    held_out = evaluation_epoch(task.validation, task.validation_indices, evaluation_tokens)
     state = train(
         Training(
             accelerator=accelerator,
             **prepared._asdict(),
-            phases=[(1.0, TextSource(train_texts, task.train_chosen, config.training.batch_size, config.seed))],
+            phases=[(1.0, TextSource(train_texts, task.train_indices, config.training.batch_size, config.seed))],
             loss=classification_loss,
             evaluate=lambda model, phase: evaluate(accelerator, held_out, model),
             config=config.training,
@@ -109,27 +110,28 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> None:
     )
     if state.best_step is not None:
         checkpoints.load(checkpoints.path_of(folder.checkpoints, state.best_step), model)
-    validated = evaluate(accelerator, held_out, prepared.model)
-    every_test_text = np.arange(task.test.store.document_count)
-    test = evaluation_epoch(task.test, every_test_text, evaluation_tokens)
+    validation_scores = evaluate(accelerator, held_out, prepared.model)
+    test_indices = np.arange(task.test.store.document_count)
+    test = evaluation_epoch(task.test, test_indices, evaluation_tokens)
     logits_NC, labels_N = predict(accelerator, test, prepared.model)
     with quiet_transformers():
         sharded.save_pretrained(accelerator, model, folder.model)
     if accelerator.is_main_process:
         tokenizer.save_pretrained(folder.model)
         facts = state.facts() | {"parameters": sum(parameter.numel() for parameter in model.parameters())}
-        facts |= sizes(task) | whole_run(read_metrics(folder.metrics))
-        finish(folder, facts, validated, task.classes, scipy.special.softmax(logits_NC, axis=1), labels_N)
-        # The best weights are in `model/`; the checkpoints served resumption alone.
+        facts |= text_counts(task) | whole_run(read_metrics(folder.metrics))
+        probabilities_NC = scipy.special.softmax(logits_NC, axis=1)
+        write_result(folder, facts, validation_scores, task.classes, probabilities_NC, labels_N)
+        # The best weights are in `model/`; checkpoints were only needed to resume.
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
     leave_process_group(accelerator)
 
 
-def task_of(config: FinetuneConfig, tokenizer: Any, tokenizer_folder: str) -> Task:
-    """The labelled texts of a run, tokenized once for all runs that share them.
+def load_task(config: FinetuneConfig, tokenizer: Any, tokenizer_folder: str) -> Task:
+    """The labelled texts of a run, tokenized once and shared between runs.
 
     Raises:
-        InputError: a text, column or label is missing, or a label appears that the training texts lack.
+        InputError: a text, column or label is missing, or a label does not occur in the training texts.
     """
     corpora = corpora_of(config)
     _, digest = find_tokenizer(tokenizer_folder, config.runs)
@@ -142,7 +144,7 @@ def task_of(config: FinetuneConfig, tokenizer: Any, tokenizer_folder: str) -> Ta
     texts = {
         name: TextEpoch(
             store=store,
-            classes_N=classes.numbers(store.labels, corpora[name]),
+            classes_N=classes.encode(store.labels, corpora[name]),
             layout=layout,
             sequence_length=config.sequence_length,
             truncation_head_share=config.truncation_head_share,
@@ -150,32 +152,32 @@ def task_of(config: FinetuneConfig, tokenizer: Any, tokenizer_folder: str) -> Ta
         )
         for name, store in stores.items()
     }
-    chosen, validation = draw_texts(config, texts["train"].classes_N)
+    train_indices, validation_indices = draw_texts(config, texts["train"].classes_N)
     if "validation" in stores:
-        validation = draw_validation_texts(config, texts["validation"].classes_N)
+        validation_indices = draw_validation_texts(config, texts["validation"].classes_N)
     validation_texts = texts.get("validation", texts["train"])
-    return Task(classes, texts["train"], chosen, validation_texts, validation, texts["test"], store_runs)
+    return Task(classes, texts["train"], train_indices, validation_texts, validation_indices, texts["test"], store_runs)
 
 
 def check_fit(config: FinetuneConfig, model: Any, tokenizer: Any) -> None:
-    """Refuse texts longer than a model can read, and a tokenizer with more entries than the model has.
+    """Check that the model has enough positions and vocabulary entries.
 
     Raises:
-        InputError: either of them.
+        InputError: `sequence_length` exceeds the positions, or the tokenizer exceeds the vocabulary.
     """
-    longest = getattr(model.config, "max_position_embeddings", None)
-    if longest is not None and config.sequence_length > longest:
-        raise InputError(f"sequence_length: {config.sequence_length} exceeds the {longest} positions of the model")
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is not None and config.sequence_length > positions:
+        raise InputError(f"sequence_length: {config.sequence_length} exceeds the {positions} positions of the model")
     if len(tokenizer) > model.config.vocab_size:
         raise InputError(
-            f"model: the tokenizer has {len(tokenizer)} entries, the model's vocabulary {model.config.vocab_size}"
+            f"model: the tokenizer has {len(tokenizer)} entries, the model's vocabulary only {model.config.vocab_size}"
         )
 
 
-def sizes(task: Task) -> dict[str, int]:
-    """How many texts served for what."""
+def text_counts(task: Task) -> dict[str, int]:
+    """The numbers of training, validation and test texts."""
     return {
-        "train_texts": len(task.train_chosen),
-        "validation_texts": len(task.validation_chosen),
+        "train_texts": len(task.train_indices),
+        "validation_texts": len(task.validation_indices),
         "test_texts": task.test.store.document_count,
     }

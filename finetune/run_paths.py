@@ -1,4 +1,4 @@
-"""Run folders of fine-tuning, and what a run starts from; nothing heavy is loaded."""
+"""Run folders of fine-tuning, and the checkpoint a run starts from; without heavy imports."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ from tokenizer.run_paths import find as find_tokenizer
 
 
 def upstream(config: FinetuneConfig) -> tuple[str, str, str]:
-    """What a model starts from: its checkpoint's folder or Hub id, its tokenizer's, and a digest of both.
+    """The checkpoint (folder or Hub id), the tokenizer (folder or Hub id), and a digest of both.
 
-    The checkpoint of a model that starts from nothing is `""`; of `bert-scratch` it gives the architecture.
+    The checkpoint is `""` for a model without one; that of `bert-scratch` only provides the architecture.
 
     Raises:
-        InputError: the config points at nothing.
+        InputError: the checkpoint or tokenizer does not exist.
     """
     name = config.model.name
     if name == BAG_OF_WORDS:
@@ -36,7 +36,7 @@ def run_folder(config: FinetuneConfig) -> RunFolder:
     """The run folder of a config, finished or not.
 
     Raises:
-        InputError: a file, folder or finished run that the config points at is missing.
+        InputError: a file, folder or finished run that the config names is missing.
     """
     for key, path in {"validation": config.validation, "test": config.test}.items():
         if path is not None and "/" in path and not Path(path).exists():

@@ -11,7 +11,7 @@ PROGRAM = "python -m pretrain"
 
 
 def main() -> None:
-    """Parse the command line, then pretrain; a finished run is found so without torch."""
+    """Parse the command line, then pretrain; a finished run is reported without importing torch."""
     config = parse(PretrainConfig, PROGRAM)
     show_progress_lines()
     folder = run_folder(config)

@@ -1,7 +1,7 @@
-"""`python -m pretrain.attention_map RUN TEXT --to FILE.png`: where a recurrent model looks, as a picture.
+"""`python -m pretrain.attention_map RUN TEXT --to FILE.png`: plot the attention of a recurrent model.
 
-Of a sequence autoencoder with attention: at which tokens it looks for each that it writes. Of a classifier with
-attention pooling: at which tokens its last state looks.
+For a sequence autoencoder with attention: the weights on the input tokens for each output token. For a classifier with
+attention pooling: the weights of its last state on the input tokens.
 """
 
 from pathlib import Path
@@ -21,10 +21,10 @@ INCHES_PER_TOKEN = 0.32
 
 
 def attention(reference: str, text: str, runs: str = "runs") -> tuple[list[list[float]], list[str], list[str]]:
-    """Weights [U, T], what each of the U rows is for, and the T tokens read.
+    """Attention weights [U, T], the labels of the U rows, and the T input tokens.
 
     Raises:
-        InputError: the model cannot be loaded or does not attend, or the text is empty.
+        InputError: the model cannot be loaded or has no attention, or the text is empty.
     """
     import torch
 
@@ -41,18 +41,18 @@ def attention(reference: str, text: str, runs: str = "runs") -> tuple[list[list[
         label = model.config.id2label[int(output.logits[0].argmax())]
         return output.attentions[0].tolist(), [label], tokenizer.convert_ids_to_tokens(ids)
     ids = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.sep_token_id]
-    read = torch.tensor([ids])
-    (again,) = model.greedy(read, None, tokenizer.cls_token_id, tokenizer.sep_token_id, longest=2 * len(ids))
+    input_ids = torch.tensor([ids])
+    (output_ids,) = model.greedy(input_ids, None, tokenizer.cls_token_id, tokenizer.sep_token_id, longest=2 * len(ids))
     with torch.inference_mode():
-        output = model(read, torch.tensor([[tokenizer.cls_token_id, *again]]))
+        output = model(input_ids, torch.tensor([[tokenizer.cls_token_id, *output_ids]]))
     if output.attentions is None:
         raise InputError(f"model: {reference!r} was trained without attention (recurrent.attention)")
-    written = tokenizer.convert_ids_to_tokens([*again, tokenizer.sep_token_id])
-    return output.attentions[0].tolist(), written, tokenizer.convert_ids_to_tokens(ids)
+    output_tokens = tokenizer.convert_ids_to_tokens([*output_ids, tokenizer.sep_token_id])
+    return output.attentions[0].tolist(), output_tokens, tokenizer.convert_ids_to_tokens(ids)
 
 
 def draw(weights: list[list[float]], rows: list[str], columns: list[str], file: Path) -> None:
-    """A heat map: what was read from left to right, what was written downwards."""
+    """Save a heat map: input tokens from left to right, output tokens from top to bottom."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -74,13 +74,13 @@ def main() -> None:
     """Parse the command line, then draw."""
     parser = CommandLine(PROGRAM, description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("model", type=str, metavar="RUN", help="A run, a folder with a model, or a Hub id.")
-    parser.add_argument("text", type=str, metavar="TEXT", help="What it reads.")
+    parser.add_argument("text", type=str, metavar="TEXT", help="The input text.")
     parser.add_argument("--to", type=str, default="attention.png", help="The picture: .png, .svg or .pdf.")
     parser.add_argument("--runs", type=str, default="runs", help="The folder of runs.")
     options: Namespace = parser.parse_args()
     file = Path(options.to)
     if file.suffix not in (".png", ".svg", ".pdf"):
-        raise InputError(f"--to: {options.to!r} ends in none of .png, .svg, .pdf")
+        raise InputError(f"--to: {options.to!r} must end in one of .png, .svg, .pdf")
     show_progress_lines()
     draw(*attention(options.model, options.text, options.runs), file)
     print(f"attention: {file}")

@@ -1,7 +1,7 @@
-"""`python -m pretrain.gradient_flow --to FOLDER`: how gradients fade or grow on their way back through a text.
+"""`python -m pretrain.gradient_flow --to FOLDER`: measure vanishing and exploding gradients.
 
-For each kind of model, the norm of d loss / d h_t at every distance from the loss: vanishing, exploding, and the paths
-that add up, side by side in one picture and in JSON. `--models` measures trained runs instead of fresh weights.
+For each kind of model, the norm of d loss / d h_t at every distance from the loss, as one plot and as JSON. `--models`
+measures trained models instead of newly initialised ones.
 
 Shapes: B sequences, T positions, H width.
 """
@@ -31,31 +31,31 @@ FLOOR = 1e-30
 
 @dataclasses.dataclass(frozen=True)
 class GradientFlowConfig:
-    """Measure how gradients change on their way back through a sequence."""
+    """Measure how gradient norms change as gradients flow back through a sequence."""
 
     to: str = "runs/gradient-flow"
     """The folder that receives `gradient_flow.json`, `.svg` and `.png`."""
     length: int = 100
-    """T, positions of a sequence; the loss is at the last."""
+    """T, positions of a sequence; the loss is at the last one."""
     width: int = 64
-    """H, of every model."""
+    """H, the width of every model."""
     sequences: int = 16
-    """B, random sequences that norms are averaged over."""
+    """B, number of random sequences; norms are averaged over them."""
     singular_values: list[float] = dataclasses.field(default_factory=lambda: [0.9, 1.0, 2.5])
-    """Of the vanilla RNN's recurrent matrix, fresh: the largest one; below 1 gradients vanish for sure."""
+    """Largest singular values of the initial recurrent matrix of a vanilla RNN; below 1, gradients must vanish."""
     forget_biases: list[float] = dataclasses.field(default_factory=lambda: [0.0, 1.0])
-    """Of the fresh LSTM."""
+    """Initial forget-gate biases of the LSTM."""
     clip_norm: float = 1.0
-    """The global norm that clipping scales the parameters' gradient down to."""
+    """The global norm that gradients are clipped to."""
     models: list[str] = dataclasses.field(default_factory=list)
-    """Runs or folders of trained recurrent models or encoders, measured instead of fresh ones."""
+    """Runs or folders of trained recurrent models or encoders, measured instead of new ones."""
     seed: int = 0
-    """Of weights, sequences and the loss."""
+    """Seed of weights, sequences and the loss."""
     runs: str = "runs"
     """The folder of runs."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be measured."""
+        """Reject values outside their bounds."""
         require_at_least(2, length=self.length, width=self.width)
         require_at_least(1, sequences=self.sequences)
         require_between(1e-6, 1e6, clip_norm=self.clip_norm)
@@ -63,37 +63,37 @@ class GradientFlowConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Flow:
-    """A model's gradients."""
+    """The gradient norms of a model."""
 
     model: str
     norms: list[float]
-    """Of d loss / d h_t, a mean over sequences, by the distance T - t from the loss."""
+    """Norms of d loss / d h_t, averaged over sequences, by the distance T - t from the loss."""
     memory_norms: list[float]
-    """Of d loss / d c_t of an LSTM; empty for others."""
+    """Norms of d loss / d c_t of an LSTM; empty for other models."""
     parameter_norm: float
-    """Of the gradient with respect to all parameters."""
+    """Norm of the gradient with respect to all parameters."""
     clipping: float
-    """What clipping multiplies every gradient with; 1 leaves them alone."""
+    """The factor by which clipping scales every gradient; 1 without clipping."""
 
 
 @dataclasses.dataclass
 class Unrolling:
-    """A model run over a sequence, for its gradients."""
+    """The states of a model that was run over a sequence, for their gradients."""
 
     hidden: list["torch.Tensor"]
-    """[B, H] of each position, with the gradient of h_t once there is one."""
+    """[B, H] for each position; holds the gradient of h_t after the backward pass."""
     memory: list["torch.Tensor"]
-    """The same of an LSTM's c_t; empty for others."""
+    """The same for an LSTM's c_t; empty for other models."""
     last_BH: "torch.Tensor"
-    """What the loss looks at."""
+    """The state that the loss is computed from."""
 
 
-# From inputs [B, T, H].
-Unrolled = Callable[["torch.Tensor"], Unrolling]
+# Takes inputs [B, T, H].
+Unroll = Callable[["torch.Tensor"], Unrolling]
 
 
 def run(config: GradientFlowConfig) -> Path:
-    """Measure, write, draw.
+    """Measure, then write the results and the plot.
 
     Raises:
         InputError: a trained model cannot be loaded, or is neither a recurrent model nor an encoder.
@@ -101,19 +101,19 @@ def run(config: GradientFlowConfig) -> Path:
     flows = trained_flows(config) if config.models else fresh_flows(config)
     folder = Path(config.to)
     folder.mkdir(parents=True, exist_ok=True)
-    told = {"config": dataclasses.asdict(config), "flows": [dataclasses.asdict(flow) for flow in flows]}
-    write_atomically(folder / "gradient_flow.json", json.dumps(told, indent=2) + "\n")
+    report = {"config": dataclasses.asdict(config), "flows": [dataclasses.asdict(flow) for flow in flows]}
+    write_atomically(folder / "gradient_flow.json", json.dumps(report, indent=2) + "\n")
     draw(flows, config, folder)
     for flow in flows:
         log.info(
-            "%s: %.2g at the loss, %.2g at distance %d; all parameters %.2g, clipped by %.2g",
+            "%s: %.2g at the loss, %.2g at distance %d; all parameters %.2g, clipping factor %.2g",
             flow.model, flow.norms[0], flow.norms[-1], len(flow.norms) - 1, flow.parameter_norm, flow.clipping,
         )  # fmt: skip
     return folder
 
 
 def fresh_flows(config: GradientFlowConfig) -> list[Flow]:
-    """Of each kind of model, with fresh weights."""
+    """The gradient norms of each kind of model with initial weights."""
     import torch
     from torch import nn
     from transformers import BertConfig, BertModel
@@ -124,27 +124,27 @@ def fresh_flows(config: GradientFlowConfig) -> list[Flow]:
         torch.manual_seed(config.seed)
         cell = nn.RNNCell(width, width)
         nn.init.orthogonal_(cell.weight_hh, gain=value)
-        flows.append(measured(f"RNN, largest singular value {value:g}", cell, of_cell(cell), config))
+        flows.append(measure(f"RNN, largest singular value {value:g}", cell, unroll_cell(cell), config))
     for bias in config.forget_biases:
         torch.manual_seed(config.seed)
         lstm = fresh_lstm(width, bias)
-        flows.append(measured(f"LSTM, forget-gate bias {bias:g}", lstm, of_cell(lstm), config))
+        flows.append(measure(f"LSTM, forget-gate bias {bias:g}", lstm, unroll_cell(lstm), config))
     torch.manual_seed(config.seed)
     lstm = fresh_lstm(width, config.forget_biases[-1] if config.forget_biases else 1.0)
-    flows.append(measured("LSTM with attention", lstm, of_cell(lstm, attention=True), config))
+    flows.append(measure("LSTM with attention", lstm, unroll_cell(lstm, attention=True), config))
     torch.manual_seed(config.seed)
-    described = BertConfig(
+    bert_config = BertConfig(
         vocab_size=8, hidden_size=width, num_hidden_layers=2, num_attention_heads=max(1, width // 32),
         intermediate_size=4 * width, max_position_embeddings=config.length, hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )  # fmt: skip
-    encoder = BertModel(described, add_pooling_layer=False)
-    flows.append(measured("Transformer encoder, 2 layers", encoder, of_encoder(encoder), config))
+    encoder = BertModel(bert_config, add_pooling_layer=False)
+    flows.append(measure("Transformer encoder, 2 layers", encoder, unroll_encoder(encoder), config))
     return flows
 
 
 def fresh_lstm(width: int, forget_bias: float) -> Any:
-    """As `modeling_recurrent.py` starts one, but for the forget gates' bias."""
+    """An LSTM cell initialised as in `modeling_recurrent.py`, except for the forget-gate bias."""
     import torch
     from torch import nn
 
@@ -160,59 +160,59 @@ def fresh_lstm(width: int, forget_bias: float) -> Any:
     return cell
 
 
-def of_cell(cell: Any, attention: bool = False) -> Unrolled:
-    """A cell from position to position; with attention, the last state looks back at all of them (Luong's `dot`)."""
+def unroll_cell(cell: Any, attention: bool = False) -> Unroll:
+    """Unroll a cell over positions; with attention, the last state attends to all states (Luong's `dot`)."""
 
-    def unrolled(inputs_BTH: "torch.Tensor") -> Unrolling:
+    def unroll(inputs_BTH: "torch.Tensor") -> Unrolling:
         import torch
         from torch import nn
 
         from pretrain.models.modeling_recurrent import dot_product_attention
 
         hidden = inputs_BTH.new_zeros(len(inputs_BTH), cell.hidden_size)
-        memory, found = torch.zeros_like(hidden), Unrolling([], [], hidden)
+        memory, unrolling = torch.zeros_like(hidden), Unrolling([], [], hidden)
         states = []
         for position in range(inputs_BTH.shape[1]):
-            # Added to a state, zeros change nothing, and their gradient is the state's.
-            found.hidden.append(torch.zeros_like(hidden, requires_grad=True))
+            # Zeros added to a state do not change it, and receive its gradient.
+            unrolling.hidden.append(torch.zeros_like(hidden, requires_grad=True))
             if isinstance(cell, nn.LSTMCell):
                 hidden, memory = cell(inputs_BTH[:, position], (hidden, memory))
-                found.memory.append(torch.zeros_like(memory, requires_grad=True))
-                memory = memory + found.memory[-1]
+                unrolling.memory.append(torch.zeros_like(memory, requires_grad=True))
+                memory = memory + unrolling.memory[-1]
             else:
                 hidden = cell(inputs_BTH[:, position], hidden)
-            hidden = hidden + found.hidden[-1]
+            hidden = hidden + unrolling.hidden[-1]
             states.append(hidden)
-        found.last_BH = hidden
+        unrolling.last_BH = hidden
         if attention:
             all_BTH = torch.stack(states, dim=1)
             context_B1H, _ = dot_product_attention(hidden.unsqueeze(1), all_BTH, torch.ones_like(all_BTH[..., 0]))
-            found.last_BH = hidden + context_B1H[:, 0]
-        return found
+            unrolling.last_BH = hidden + context_B1H[:, 0]
+        return unrolling
 
-    return unrolled
+    return unroll
 
 
-def of_encoder(encoder: Any) -> Unrolled:
-    """A Transformer encoder; h_t is what its first layer reads at position t."""
+def unroll_encoder(encoder: Any) -> Unroll:
+    """Run a Transformer encoder; h_t is the input of its first layer at position t."""
 
-    def unrolled(inputs_BTH: "torch.Tensor") -> Unrolling:
+    def unroll(inputs_BTH: "torch.Tensor") -> Unrolling:
         import torch
 
         states = [inputs_BTH[:, position].detach().requires_grad_() for position in range(inputs_BTH.shape[1])]
         output_BTH = encoder(inputs_embeds=torch.stack(states, dim=1)).last_hidden_state
         return Unrolling(states, [], output_BTH[:, -1])
 
-    return unrolled
+    return unroll
 
 
-def measured(name: str, parameters: Any, unrolled: Unrolled, config: GradientFlowConfig, inputs: Any = None) -> Flow:
-    """The flow of a loss that is linear in the last summary: its own gradient has norm 1, so that norms compare.
+def measure(name: str, parameters: Any, unroll: Unroll, config: GradientFlowConfig, inputs: Any = None) -> Flow:
+    """Measure the gradients of a loss that is linear in the last state, with gradient norm 1 for comparability.
 
     Args:
-        name: of the model.
-        parameters: the module whose parameters' gradient is measured, too.
-        unrolled: of `of_cell` or `of_encoder`.
+        name: the model's name.
+        parameters: the module, for the norm of its parameters' gradient.
+        unroll: from `unroll_cell` or `unroll_encoder`.
         config: sizes and seed.
         inputs: [B, T, H], or None for random ones.
     """
@@ -222,25 +222,29 @@ def measured(name: str, parameters: Any, unrolled: Unrolled, config: GradientFlo
     if inputs is None:
         inputs = torch.randn(config.sequences, config.length, config.width, generator=generator)
     parameters.zero_grad()
-    found = unrolled(inputs)
-    direction_BH = torch.randn(found.last_BH.shape, generator=generator)
+    states = unroll(inputs)
+    direction_BH = torch.randn(states.last_BH.shape, generator=generator)
     direction_BH = direction_BH / direction_BH.norm(dim=1, keepdim=True)
-    (found.last_BH * direction_BH).sum().backward()
+    (states.last_BH * direction_BH).sum().backward()
     gradients = [parameter.grad.flatten() for parameter in parameters.parameters() if parameter.grad is not None]
-    # The mean over sequences is what a training step would see.
+    # As in a training step, the gradient is a mean over sequences.
     total = float(torch.cat(gradients).norm()) / len(inputs) if gradients else 0.0
     return Flow(
-        name, norms_of(found.hidden), norms_of(found.memory), total, min(1.0, config.clip_norm / max(total, FLOOR))
+        name,
+        gradient_norms(states.hidden),
+        gradient_norms(states.memory),
+        total,
+        min(1.0, config.clip_norm / max(total, FLOOR)),
     )
 
 
-def norms_of(states: list["torch.Tensor"]) -> list[float]:
-    """Of the gradient of each state, a mean over sequences, the last position first; 0 where nothing flows back."""
+def gradient_norms(states: list["torch.Tensor"]) -> list[float]:
+    """The gradient norm of each state, averaged over sequences, last position first; 0 without a gradient."""
     return [0.0 if state.grad is None else float(state.grad.norm(dim=1).mean()) for state in reversed(states)]
 
 
 def trained_flows(config: GradientFlowConfig) -> list[Flow]:
-    """Of trained models: of recurrent ones their first layer's forward direction, of encoders all layers."""
+    """The gradient norms of trained models: the first layer's forward direction if recurrent, else all layers."""
     import torch
     from torch import nn
     from transformers import AutoConfig, AutoModel
@@ -255,25 +259,25 @@ def trained_flows(config: GradientFlowConfig) -> list[Flow]:
         folder, _ = find(reference, config.runs)
         name = Path(folder).parent.name if Path(folder).name == "model" else Path(folder).name
         with quiet_transformers():
-            described = AutoConfig.from_pretrained(folder, **SAFE)
+            model_config = AutoConfig.from_pretrained(folder, **SAFE)
             model: Any = AutoModel.from_pretrained(folder, **SAFE_WEIGHTS).eval()
-        ids = torch.randint(5, described.vocab_size, (config.sequences, config.length), generator=generator)
-        if isinstance(described, builders.RecurrentConfig):
+        ids = torch.randint(5, model_config.vocab_size, (config.sequences, config.length), generator=generator)
+        if isinstance(model_config, builders.RecurrentConfig):
             layer = model.layers[0].forward_cell
-            kinds: dict[Any, Any] = {nn.RNN: nn.RNNCell, nn.GRU: nn.GRUCell, nn.LSTM: nn.LSTMCell}
-            cell = kinds[type(layer)](layer.input_size, layer.hidden_size)
+            cell_classes: dict[Any, Any] = {nn.RNN: nn.RNNCell, nn.GRU: nn.GRUCell, nn.LSTM: nn.LSTMCell}
+            cell = cell_classes[type(layer)](layer.input_size, layer.hidden_size)
             cell.load_state_dict({key.removesuffix("_l0"): value for key, value in layer.state_dict().items()})
-            flows.append(measured(name, cell, of_cell(cell), config, model.embeddings(ids).detach()))
+            flows.append(measure(name, cell, unroll_cell(cell), config, model.embeddings(ids).detach()))
         elif hasattr(model, "embeddings") and hasattr(model.embeddings, "word_embeddings"):
             inputs = model.embeddings.word_embeddings(ids).detach()
-            flows.append(measured(name, model, of_encoder(model), config, inputs))
+            flows.append(measure(name, model, unroll_encoder(model), config, inputs))
         else:
             raise InputError(f"models: {reference!r} is neither a recurrent model nor an encoder like BERT")
     return flows
 
 
 def draw(flows: list[Flow], config: GradientFlowConfig, folder: Path) -> None:
-    """One picture: norms by distance, and the same with clipping."""
+    """Plot norms by distance, without and with clipping."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,8 +1,8 @@
 """`python -m pretrain.minimal_pairs MODEL FILE.jsonl …`: does a language model prefer grammatical sentences?
 
-Files are in the format of BLiMP (Warstadt et al. 2020): a JSON object a line with `sentence_good`, `sentence_bad`,
-`UID` (the paradigm) and perhaps `linguistics_term` (the phenomenon). A pair is right where the good sentence is the
-likelier one.
+Files are in the format of BLiMP (Warstadt et al. 2020): one JSON object per line with `sentence_good`, `sentence_bad`,
+`UID` (the paradigm) and optionally `linguistics_term` (the phenomenon). A pair is right if the good sentence has the
+higher score.
 """
 
 import json
@@ -21,12 +21,12 @@ from tokenizer.corpus.quarantine import RowError
 
 PROGRAM = "python -m pretrain.minimal_pairs"
 KEYS = ("sentence_good", "sentence_bad", "UID")
-# Scores that differ by less are one number computed in two batches.
+# Smaller differences come from computing the same score in different batches.
 TIE = 1e-4
 
 
 class MinimalPair(NamedTuple):
-    """Two sentences that differ in one thing."""
+    """A grammatical sentence and a minimally different ungrammatical one."""
 
     good: str
     bad: str
@@ -38,15 +38,15 @@ def read(file: Path) -> list[MinimalPair]:
     """The pairs of a file.
 
     Raises:
-        InputError: the file cannot be read, a key is missing or no text, or it is empty.
+        InputError: the file cannot be read, a key is missing, empty or not a string, or the file is empty.
     """
     pairs = []
-    for row, place in read_jsonl(Part(str(file), "jsonl"), "utf-8"):
+    for row, location in read_jsonl(Part(str(file), "jsonl"), "utf-8"):
         if isinstance(row, RowError):
-            raise InputError(f"{place}: {row}")
+            raise InputError(f"{location}: {row}")
         for key in KEYS:
             if not isinstance(row.get(key), str) or not row[key].strip():
-                raise InputError(f"{place}: `{key}` is missing or no text")
+                raise InputError(f"{location}: `{key}` is missing, empty or not a string")
         uid = row["UID"]
         pairs.append(MinimalPair(row["sentence_good"], row["sentence_bad"], uid, row.get("linguistics_term", uid)))
     if not pairs:
@@ -54,16 +54,16 @@ def read(file: Path) -> list[MinimalPair]:
     return pairs
 
 
-def share_right(good: float, bad: float) -> float:
-    """1 where the good sentence is likelier, 0 where the bad one is, one half for a tie.
+def pair_accuracy(good: float, bad: float) -> float:
+    """1 if the good sentence is likelier, 0 if the bad one is, one half for a tie.
 
-    >>> share_right(-3.0, -4.0), share_right(-4.0, -3.0), share_right(-3.0, -3.0)
+    >>> pair_accuracy(-3.0, -4.0), pair_accuracy(-4.0, -3.0), pair_accuracy(-3.0, -3.0)
     (1.0, 0.0, 0.5)
     """
     return 0.5 if abs(good - bad) < TIE else float(good > bad)
 
 
-def accuracies(pairs: Sequence[MinimalPair], right: Sequence[float]) -> dict[str, Any]:
+def accuracies(pairs: Sequence[MinimalPair], correct: Sequence[float]) -> dict[str, Any]:
     """Accuracy of each paradigm and phenomenon, and the mean over paradigms, as BLiMP reports it.
 
     >>> pairs = [MinimalPair("a", "b", "x", "p"), MinimalPair("a", "b", "x", "p"), MinimalPair("a", "b", "y", "p")]
@@ -72,14 +72,14 @@ def accuracies(pairs: Sequence[MinimalPair], right: Sequence[float]) -> dict[str
     """
     paradigms: dict[str, dict[str, Any]] = {}
     for uid in dict.fromkeys(pair.uid for pair in pairs):
-        mine = [(pair, share) for pair, share in zip(pairs, right, strict=True) if pair.uid == uid]
-        accuracy = sum(share for _, share in mine) / len(mine)
-        paradigms[uid] = {"phenomenon": mine[0][0].phenomenon, "pairs": len(mine), "accuracy": accuracy}
+        scored = [(pair, share) for pair, share in zip(pairs, correct, strict=True) if pair.uid == uid]
+        accuracy = sum(share for _, share in scored) / len(scored)
+        paradigms[uid] = {"phenomenon": scored[0][0].phenomenon, "pairs": len(scored), "accuracy": accuracy}
     phenomena = {}
-    for name in dict.fromkeys(found["phenomenon"] for found in paradigms.values()):
-        mine_too = [found["accuracy"] for found in paradigms.values() if found["phenomenon"] == name]
-        phenomena[name] = sum(mine_too) / len(mine_too)
-    mean = sum(found["accuracy"] for found in paradigms.values()) / len(paradigms)
+    for name in dict.fromkeys(paradigm["phenomenon"] for paradigm in paradigms.values()):
+        shares = [paradigm["accuracy"] for paradigm in paradigms.values() if paradigm["phenomenon"] == name]
+        phenomena[name] = sum(shares) / len(shares)
+    mean = sum(paradigm["accuracy"] for paradigm in paradigms.values()) / len(paradigms)
     return {"mean": mean, "pairs": len(pairs), "phenomena": phenomena, "paradigms": paradigms}
 
 
@@ -88,12 +88,12 @@ def evaluate(model: str, files: Sequence[Path], batch_size: int, runs: str = "ru
 
     Args:
         model: a run's YAML file or folder, any folder with a `config.json`, or a Hub id.
-        files: of JSON lines.
-        batch_size: masked sentences (of causal models, sentences) at a time.
+        files: JSON lines.
+        batch_size: masked sentences (for causal models, sentences) per batch.
         runs: the folder of runs.
 
     Returns:
-        What `accuracies` gives, and how sentences were scored.
+        The result of `accuracies`, and `scored_by`, how sentences were scored.
 
     Raises:
         InputError: a file or the model cannot be used.
@@ -105,23 +105,23 @@ def evaluate(model: str, files: Sequence[Path], batch_size: int, runs: str = "ru
     language_model = load(find(model, runs)[0])
     sentences = list(dict.fromkeys(sentence for pair in pairs for sentence in (pair.good, pair.bad)))
     scores = dict(zip(sentences, sentence_scores(language_model, sentences, batch_size).tolist(), strict=True))
-    found = accuracies(pairs, [share_right(scores[pair.good], scores[pair.bad]) for pair in pairs])
-    return {"scored_by": "log-likelihood" if language_model.causal else "pseudo-log-likelihood"} | found
+    report = accuracies(pairs, [pair_accuracy(scores[pair.good], scores[pair.bad]) for pair in pairs])
+    return {"scored_by": "log-likelihood" if language_model.causal else "pseudo-log-likelihood"} | report
 
 
-def print_table(found: dict[str, Any]) -> None:
-    """Accuracy of each phenomenon and its paradigms, in %."""
+def print_table(report: dict[str, Any]) -> None:
+    """Print the accuracy of each phenomenon and its paradigms, in %."""
     import rich
     from rich.table import Table
 
     table = Table("phenomenon", "paradigm", "pairs", "accuracy, %")
-    for name, accuracy in found["phenomena"].items():
-        mine = {uid: part for uid, part in found["paradigms"].items() if part["phenomenon"] == name}
-        table.add_row(name, "", f"{sum(part['pairs'] for part in mine.values()):,}", f"{100 * accuracy:.1f}")
-        for uid, part in mine.items():
+    for name, accuracy in report["phenomena"].items():
+        paradigms = {uid: row for uid, row in report["paradigms"].items() if row["phenomenon"] == name}
+        table.add_row(name, "", f"{sum(row['pairs'] for row in paradigms.values()):,}", f"{100 * accuracy:.1f}")
+        for uid, row in paradigms.items():
             if uid != name:
-                table.add_row("", uid, f"{part['pairs']:,}", f"{100 * part['accuracy']:.1f}")
-    table.add_row("mean over paradigms", "", f"{found['pairs']:,}", f"{100 * found['mean']:.1f}", style="bold")
+                table.add_row("", uid, f"{row['pairs']:,}", f"{100 * row['accuracy']:.1f}")
+    table.add_row("mean over paradigms", "", f"{report['pairs']:,}", f"{100 * report['mean']:.1f}", style="bold")
     rich.print(table)
 
 
@@ -130,17 +130,17 @@ def main() -> None:
     parser = CommandLine(PROGRAM, description=(__doc__ or "").split("\n\n")[1])
     parser.add_argument("model", type=str, metavar="MODEL", help="A run, a folder with a model, or a Hub id.")
     parser.add_argument("files", type=str, nargs="+", metavar="FILE", help="JSON lines in the format of BLiMP.")
-    parser.add_argument("--batch_size", type=int, default=128, help="Sentences at a time, each with one mask.")
-    parser.add_argument("--json", type=str, default=None, help="Write the numbers to this file, too.")
+    parser.add_argument("--batch_size", type=int, default=128, help="Sentences per batch, each with one mask.")
+    parser.add_argument("--json", type=str, default=None, help="Also write the report to this file.")
     parser.add_argument("--runs", type=str, default="runs", help="The folder of runs.")
-    given: Namespace = parser.parse_args()
-    if given.batch_size < 1:
-        raise InputError(f"--batch_size: {given.batch_size} is too small; give at least 1")
+    options: Namespace = parser.parse_args()
+    if options.batch_size < 1:
+        raise InputError(f"--batch_size: {options.batch_size} is too small; give at least 1")
     show_progress_lines()
-    found = evaluate(given.model, [Path(file) for file in given.files], given.batch_size, given.runs)
-    print_table(found)
-    if given.json is not None:
-        write_atomically(Path(given.json), json.dumps({"model": given.model} | found, indent=2) + "\n")
+    report = evaluate(options.model, [Path(file) for file in options.files], options.batch_size, options.runs)
+    print_table(report)
+    if options.json is not None:
+        write_atomically(Path(options.json), json.dumps({"model": options.model} | report, indent=2) + "\n")
 
 
 if __name__ == "__main__":

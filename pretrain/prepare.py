@@ -1,7 +1,7 @@
-"""`python -m pretrain.prepare`: the token store of a pretraining run, and nothing else.
+"""`python -m pretrain.prepare`: build only the token store of a pretraining run.
 
-A run makes its store by itself; of a large corpus it is better made beforehand, on a machine with many cores and no
-accelerator, or on a Ray cluster, than while the processes of a distributed run wait for each other.
+A run builds its store by itself. For a large corpus, build it in advance on a machine with many cores and no
+accelerator, or on a Ray cluster, so that the processes of a distributed run do not wait for it.
 """
 
 from configs.command_line import parse
@@ -14,7 +14,7 @@ PROGRAM = "python -m pretrain.prepare"
 
 
 def run(config: PretrainConfig) -> RunFolder:
-    """Make the store unless it is there; the keys are those of a pretraining run.
+    """Build the store unless it exists; the keys are those of a pretraining run.
 
     Raises:
         InputError: the tokenizer is not finished, or the corpus cannot be read.
@@ -22,20 +22,20 @@ def run(config: PretrainConfig) -> RunFolder:
     from pretrain.data.store import prepare, store_folder
     from pretrain.run_paths import tokenizer_of
 
-    folder, digest = tokenizer_of(config)
-    place = store_folder(config.corpus, digest, config.runs)
-    prepare(config.corpus, folder, place, preparation=config.preparation)
-    return place
+    tokenizer_folder, digest = tokenizer_of(config)
+    folder = store_folder(config.corpus, digest, config.runs)
+    prepare(config.corpus, tokenizer_folder, folder, preparation=config.preparation)
+    return folder
 
 
 def main() -> None:
     """Parse the command line, then prepare."""
     config = parse(PretrainConfig, PROGRAM)
     show_progress_lines()
-    place = run(config)
-    found = place.result()
-    counts = ", ".join(f"{found[name]:,} {name}" for name in ("documents", "sentences", "tokens"))
-    print(f"prepare: {counts}\nprepare: {place.path}")
+    folder = run(config)
+    result = folder.result()
+    counts = ", ".join(f"{result[name]:,} {name}" for name in ("documents", "sentences", "tokens"))
+    print(f"prepare: {counts}\nprepare: {folder.path}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One pretraining run, from a tokenizer and a corpus to an encoder that `transformers` loads."""
+"""One pretraining run: from a tokenizer and a corpus to an encoder that `transformers` loads."""
 
 import dataclasses
 import functools
@@ -42,13 +42,13 @@ log = logging.getLogger(__name__)
 
 MINIMUM_DOCUMENTS = 4
 MINIMUM_LENGTH = 8
-# Fewer documents may make no sequence at all in some arrangements.
+# With fewer documents, some arrangements may give no sequences at all.
 FEW_DOCUMENTS = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class PretrainingData:
-    """The token store of a run, and what is drawn from it."""
+    """The token store of a run, and its training and held-out data."""
 
     store: TokenStore
     store_run: RunFolder
@@ -57,14 +57,14 @@ class PretrainingData:
     held_out: list[Any]
     """The held-out epoch of each phase."""
     leak: dict[str, Any] | None
-    """The test texts found in the corpus; None where none were looked for."""
+    """The result of `find_leakage`; None without a leakage audit."""
 
 
 def run(config: PretrainConfig) -> RunFolder:
-    """Prepare the corpus, pretrain, evaluate, save; a finished run is left as it is.
+    """Prepare the corpus, pretrain, evaluate and save; a finished run is not repeated.
 
     Raises:
-        InputError: something in the config cannot be used; nothing has been trained then.
+        InputError: a key of the config cannot be used; raised before training.
     """
     Duration.parse(config.training.duration)
     phases = phases_of(config)
@@ -77,15 +77,15 @@ def _run(config: PretrainConfig, folder: RunFolder, phases: list[tuple[float, in
     tokenizer_folder, tokenizer_digest = tokenizer_of(config)
     accelerator = new_accelerator(config.log_with, config.training, folder, as_dict(config))
     tokenizer = load_tokenizer(tokenizer_folder)
-    model = _model(config, objective, tokenizer, max(length for _, length in phases))
-    data = _data(config, tokenizer, tokenizer_folder, tokenizer_digest, accelerator)
-    fresh = config.model.init_from is None and not objective.recurrent
-    if config.model.embedding_init == "cooccurrence" and fresh:
+    model = _build_model(config, objective, tokenizer, max(length for _, length in phases))
+    data = _prepare_data(config, tokenizer, tokenizer_folder, tokenizer_digest, accelerator)
+    from_scratch = config.model.init_from is None and not objective.recurrent
+    if config.model.embedding_init == "cooccurrence" and from_scratch:
         init_from_cooccurrences(model, data.store, data.training[0].documents, config.seed)
     if accelerator.is_main_process:
         folder.begin(config, **describe(accelerator))
         log.info("pretrain: %s", folder.path)
-        _audit(config, folder, objective, data)
+        _write_audits(config, folder, objective, data)
         log.info("%s", sequence_text(data.training[0].epoch(0), tokenizer, objective))
     hook = _evaluation_hook(config, folder, objective, data, (model.encoder, tokenizer), accelerator.is_main_process)
     longest = config.recurrent.bptt if objective.carries_state else max(length for _, length in phases)
@@ -93,7 +93,7 @@ def _run(config: PretrainConfig, folder: RunFolder, phases: list[tuple[float, in
         accelerator, model, config.training, config.optimizer, config.training.batch_size * longest,
         data.store.token_count,
     )  # fmt: skip
-    sources = [_shaped(source, prepared.fast_paths) for source in data.training]
+    sources = [_for_fast_paths(source, prepared.fast_paths) for source in data.training]
     state = train(
         Training(
             accelerator=accelerator,
@@ -114,15 +114,15 @@ def _run(config: PretrainConfig, folder: RunFolder, phases: list[tuple[float, in
     if accelerator.is_main_process:
         _save_tokenizer(folder, tokenizer)
         parameters = sum(parameter.numel() for parameter in model.encoder.parameters())
-        measured = _measured(folder, state, data.held_out[state.phase], objective)
-        folder.finish(state.facts() | {"objective": config.objective} | measured | {"parameters": parameters})
+        metrics = _final_metrics(folder, state, data.held_out[state.phase], objective)
+        folder.finish(state.facts() | {"objective": config.objective} | metrics | {"parameters": parameters})
     leave_process_group(accelerator)
 
 
-def _data(
+def _prepare_data(
     config: PretrainConfig, tokenizer: Any, tokenizer_folder: str, tokenizer_digest: str, accelerator: Accelerator
 ) -> PretrainingData:
-    """The token store, without leaked test texts where these are dropped, and the data of each phase.
+    """The token store and the data of each phase, without leaked test texts if `leakage.drop`.
 
     Raises:
         InputError: the corpus cannot be read, or holds too little text.
@@ -141,7 +141,7 @@ def _data(
     return PretrainingData(store, store_run, training, held_out, leak)
 
 
-def _audit(config: PretrainConfig, folder: RunFolder, objective: Objective, data: PretrainingData) -> None:
+def _write_audits(config: PretrainConfig, folder: RunFolder, objective: Objective, data: PretrainingData) -> None:
     """Write `audits.json`, unless it was written before the run was interrupted."""
     file = folder.path / corpus_audit.FILE
     if file.is_file():
@@ -161,7 +161,7 @@ def _evaluation_hook(
     model_and_tokenizer: tuple[Any, Any],
     writes: bool,
 ) -> EvaluationHook:
-    """What every evaluation of a run adds to its metrics."""
+    """The hook that adds to the metrics of every evaluation."""
     model, tokenizer = model_and_tokenizer
     samples_file = folder.path / SAMPLES if writes else None
     settings = EvaluationSettings(
@@ -170,8 +170,8 @@ def _evaluation_hook(
     return objective.evaluation_hook(settings)
 
 
-def _shaped(source: Any, paths: FastPaths) -> Any:
-    """A training source whose batches suit the chosen fast paths; only masked-LM sequences depend on them."""
+def _for_fast_paths(source: Any, paths: FastPaths) -> Any:
+    """The training source adapted to the chosen fast paths; only masked-LM sources depend on them."""
     if not isinstance(source, MaskedLMSource):
         return source
     buckets = length_buckets(source.sequence_length) if paths.compiled else ()
@@ -179,19 +179,19 @@ def _shaped(source: Any, paths: FastPaths) -> Any:
 
 
 def _save_tokenizer(folder: RunFolder, tokenizer: Any) -> None:
-    """Put the tokenizer beside each model of a finished run."""
+    """Save the tokenizer beside each model of a finished run."""
     for model_folder in (folder.model, folder.model / GENERATOR):
         if model_folder.is_dir():
             tokenizer.save_pretrained(model_folder)
 
 
-def _measured(folder: RunFolder, state: TrainState, held_out: Epoch, objective: Objective) -> dict[str, float]:
-    """The last held-out metrics, baselines beside them, and the throughput of the whole run."""
+def _final_metrics(folder: RunFolder, state: TrainState, held_out: Epoch, objective: Objective) -> dict[str, float]:
+    """The last held-out metrics, the baselines, and the throughput of the whole run."""
     rows = read_metrics(folder.metrics)
     last = [row for row in rows if row["step"] == state.step and "eval_loss" in row][-1]
-    measured = {name: value for name, value in last.items() if name.startswith("eval_")}
-    corpus_audit.add_model_accuracy(folder.path / corpus_audit.FILE, measured.get("eval_nsp_accuracy"))
-    return measured | held_out_baselines(held_out, objective, measured) | whole_run(rows)
+    metrics = {name: value for name, value in last.items() if name.startswith("eval_")}
+    corpus_audit.add_model_accuracy(folder.path / corpus_audit.FILE, metrics.get("eval_nsp_accuracy"))
+    return metrics | held_out_baselines(held_out, objective, metrics) | whole_run(rows)
 
 
 def phases_of(config: PretrainConfig) -> list[tuple[float, int]]:
@@ -207,11 +207,11 @@ def phases_of(config: PretrainConfig) -> list[tuple[float, int]]:
     return phases
 
 
-def _model(config: PretrainConfig, objective: Objective, tokenizer: Any, longest: int) -> Any:
-    """The model to train, with the name of its objective in its configuration.
+def _build_model(config: PretrainConfig, objective: Objective, tokenizer: Any, longest: int) -> Any:
+    """Build the model to train; its configuration stores the name of the objective.
 
     Raises:
-        InputError: it cannot be loaded, or cannot read the longest sequence.
+        InputError: the checkpoint cannot be loaded, or the longest sequence exceeds the model's positions.
     """
     init_from = config.model.init_from
     if objective.recurrent:
@@ -219,13 +219,17 @@ def _model(config: PretrainConfig, objective: Objective, tokenizer: Any, longest
     else:
         checkpoint = None if init_from is None else find(init_from, config.runs)[0]
         model = pretraining_model(objective.head, config.model, tokenizer, checkpoint, config.seed)
-        most = longest_input(model.encoder.config)
-        if longest > most:
+        maximum = longest_input(model.encoder.config)
+        if longest > maximum:
             raise InputError(
-                f"sequence_length: {longest} tokens are more than the model's {most} positions; "
-                + ("raise model.maximum_positions" if init_from is None else f"{init_from} was made with so many")
+                f"sequence_length: {longest} tokens are more than the model's {maximum} positions; "
+                + (
+                    "raise model.maximum_positions"
+                    if init_from is None
+                    else "shorten it, or choose another model.init_from"
+                )
             )
-    # Whoever loads the model can tell what its second head was trained for.
+    # So that a loaded model shows which task its second head was trained on.
     model.encoder.config.pretraining_objective = objective.name
     return model
 
@@ -233,27 +237,27 @@ def _model(config: PretrainConfig, objective: Objective, tokenizer: Any, longest
 def sources(
     config: PretrainConfig, store: TokenStore, layout: TokenLayout, dropped: Sequence[int] = ()
 ) -> tuple[list[Any], list[Any]]:
-    """The training source of each phase, and its held-out epoch from other documents; none from dropped ones.
+    """The training source of each phase, and its held-out epoch from other documents; `dropped` ones are not used.
 
     Raises:
-        InputError: too few documents to pair each with another on both sides.
+        InputError: there are too few documents or too little text.
     """
-    kept = np.setdiff1d(np.arange(store.document_count), np.asarray(dropped, dtype=np.int64))
-    count = len(kept)
+    documents = np.setdiff1d(np.arange(store.document_count), np.asarray(dropped, dtype=np.int64))
+    count = len(documents)
     if count < MINIMUM_DOCUMENTS:
         raise InputError(
             f"corpus.source: {config.corpus.source!r} holds {count} document(s); next-sentence pairs need at least "
             f"{MINIMUM_DOCUMENTS} (one document a file, or blank lines between documents)"
         )
     held_out_count = min(max(2, round(config.held_out_share * count)), count - 2)
-    order = kept[permutation(count, "held-out documents", config.seed)]
+    order = documents[permutation(count, "held-out documents", config.seed)]
     training_documents, held_out_documents = np.sort(order[held_out_count:]), np.sort(order[:held_out_count])
     objective = objective_named(config.objective)
     settings = [_data_settings(config, store, layout, training_documents, length) for _, length in phases_of(config)]
-    training: list[Any] = [objective.source(each) for each in settings]
+    training: list[Any] = [objective.source(phase_settings) for phase_settings in settings]
     held_out = [dataclasses.replace(source, documents=held_out_documents).held_out() for source in training]
-    few = [source.epoch(0) for source in training if len(source.documents) < FEW_DOCUMENTS]
-    if any(not epoch.batches for epoch in [*held_out, *few]):
+    small_epochs = [source.epoch(0) for source in training if len(source.documents) < FEW_DOCUMENTS]
+    if any(not epoch.batches for epoch in [*held_out, *small_epochs]):
         raise InputError(
             f"corpus.source: {config.corpus.source!r} holds too little text for {config.pairs} pairs in training and "
             "held out; raise held_out_share, or choose `pairs: bert` or `objective: mlm`"
@@ -264,7 +268,7 @@ def sources(
 def _data_settings(
     config: PretrainConfig, store: TokenStore, layout: TokenLayout, documents: np.ndarray, length: int
 ) -> DataSettings:
-    """What the data of a phase is made from."""
+    """The data settings of a phase."""
     return DataSettings(
         store=store,
         documents=documents,
@@ -281,13 +285,13 @@ def _data_settings(
 
 
 def sequence_text(epoch: Epoch, tokenizer: Any, objective: Objective) -> str:
-    """One training sequence as a person can read it, masks and all."""
+    """One training sequence as readable text, with its masks."""
     batch = epoch.collate(epoch.batches[0][:1])
     text = tokenizer.decode(batch["input_ids"][0])
     if "masked_labels" not in batch:
-        return f"pretrain: a sequence as the model reads it:\n  {text}"
-    hidden = tokenizer.convert_ids_to_tokens(batch["masked_labels"].tolist())
+        return f"pretrain: a training sequence:\n  {text}"
+    masked = tokenizer.convert_ids_to_tokens(batch["masked_labels"].tolist())
     relation = ""
     if "relation" in batch and objective.second_task is not None:
         relation = f" ({objective.second_task.classes[int(batch['relation'][0])]})"
-    return f"pretrain: a sequence as the model sees it{relation}:\n  {text}\n  hidden: {' '.join(hidden)}"
+    return f"pretrain: a training sequence{relation}:\n  {text}\n  masked: {' '.join(masked)}"

@@ -1,4 +1,4 @@
-"""Run folders of pretraining, and finding a pretrained model by reference; nothing heavy is loaded."""
+"""Run folders of pretraining, and how references to pretrained models are resolved; torch is not imported."""
 
 import functools
 import hashlib
@@ -35,7 +35,7 @@ def run_folder(config: PretrainConfig) -> RunFolder:
 
 
 def leakage_corpus(config: PretrainConfig) -> CorpusConfig:
-    """The test texts that `leakage` names."""
+    """The corpus of the test texts that `leakage` names."""
     leakage = config.leakage
     return replace(
         config.corpus,
@@ -46,10 +46,10 @@ def leakage_corpus(config: PretrainConfig) -> CorpusConfig:
 
 
 def tokenizer_of(config: PretrainConfig) -> tuple[str, str]:
-    """The folder or Hub id of the tokenizer that a run uses, and a digest of it.
+    """The folder or Hub id of a run's tokenizer, and its digest.
 
     Raises:
-        InputError: there is none, or its run is not finished.
+        InputError: the config names no tokenizer, or its run is not finished.
     """
     if config.model.init_from is None:
         if config.tokenizer is None:
@@ -60,7 +60,7 @@ def tokenizer_of(config: PretrainConfig) -> tuple[str, str]:
         folder, digest = find_tokenizer(config.tokenizer, config.runs)
         if extends(folder, checkpoint):
             return folder, digest
-        log.info("tokenizer: the checkpoint's own; %s does not add words to it", config.tokenizer)
+        log.info("tokenizer: using the checkpoint's; %s does not add words to it", config.tokenizer)
     return find_tokenizer(checkpoint, config.runs)
 
 
@@ -69,16 +69,16 @@ def find(reference: str, runs: str) -> tuple[str, str]:
 
     Args:
         reference: a pretraining run's YAML file or folder, any folder with a `config.json`, or a Hub id.
-        runs: the folder of runs in which a YAML file's run is looked for.
+        runs: the folder of runs to search for a YAML file's run.
 
     Raises:
-        InputError: the reference leads nowhere, or the run is not finished.
+        InputError: the reference does not exist, or the run is not finished.
     """
 
-    def of_file(file: Path) -> RunFolder:
+    def folder_of_config(file: Path) -> RunFolder:
         return run_folder(load(PretrainConfig, file, {"runs": runs}))
 
-    folder = local_folder(reference, "model", "python -m pretrain", of_file)
+    folder = local_folder(reference, "model", "python -m pretrain", folder_of_config)
     if folder is None:
         return reference, reference
     if not (folder / "config.json").is_file():
@@ -87,12 +87,12 @@ def find(reference: str, runs: str) -> tuple[str, str]:
 
 
 def fingerprints(run: RunFolder, tokenizer_folder: str, stores: Iterable[Path]) -> dict[str, str]:
-    """Fingerprints of config, tokenizer and data, which are compared when a run is resumed.
+    """Fingerprints of config, tokenizer and data, compared when a run resumes.
 
     Args:
-        run: its folder's name ends with the digest of the config and of everything upstream.
-        tokenizer_folder: a local folder, or a Hub id, which stands for itself.
-        stores: the folders of the token stores that are read; of large files both ends are hashed.
+        run: the run folder, whose name ends with the digest of the config and everything upstream.
+        tokenizer_folder: a local folder, or a Hub id, which is used as it is.
+        stores: the folders of the token stores; only both ends of large files are hashed.
     """
     tokenizer, data = Path(tokenizer_folder), hashlib.sha256()
     for store in stores:
@@ -107,8 +107,8 @@ def fingerprints(run: RunFolder, tokenizer_folder: str, stores: Iterable[Path]) 
 
 @functools.cache
 def _content_digest(folder: Path) -> str:
-    state = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
         with file.open("rb") as stream:
-            state.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
-    return state.hexdigest()[:10]
+            digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:10]

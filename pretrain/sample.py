@@ -1,6 +1,6 @@
-"""`python -m pretrain.sample RUN --prompt TEXT`: let a recurrent language model write.
+"""`python -m pretrain.sample RUN --prompt TEXT`: generate text with a recurrent language model.
 
-A sequence autoencoder reads the prompt and writes it again.
+A sequence autoencoder reconstructs the prompt.
 """
 
 from jsonargparse import Namespace
@@ -22,47 +22,51 @@ PROGRAM = "python -m pretrain.sample"
 
 
 def sample(reference: str, prompt: str, length: int, sampling: Sampling, beams: int = 1, runs: str = "runs") -> str:
-    """What a run's model writes.
+    """The text that a model generates.
 
     Args:
         reference: a run's YAML file or folder, any folder with a `config.json`, or a Hub id.
-        prompt: what a language model continues, or a sequence autoencoder reads.
-        length: tokens to write, at the most.
-        sampling: of a language model.
-        beams: of a sequence autoencoder.
+        prompt: the text that a language model continues or a sequence autoencoder reconstructs.
+        length: maximum number of tokens.
+        sampling: for a language model.
+        beams: for a sequence autoencoder.
         runs: the folder of runs.
 
     Raises:
-        InputError: the model cannot be loaded, or cannot write.
+        InputError: the model cannot be loaded, or cannot generate text.
     """
     import torch
 
-    hint = "which does not write; give a run with objective causal_lm or autoencode"
+    hint = "which cannot generate text; give a run with objective causal_lm or autoencode"
     folder, _ = find(reference, runs)
     model, tokenizer = load_recurrent(folder, (LANGUAGE_MODEL, SEQUENCE_TO_SEQUENCE), hint)
     if type(model).__name__ == LANGUAGE_MODEL:
         return generate_text(model, tokenizer, prompt, length, sampling)
     if not prompt:
-        raise InputError("--prompt: a sequence autoencoder writes what it reads; give a text")
+        raise InputError("--prompt: a sequence autoencoder reconstructs its input; give a text")
     ids = torch.tensor([[*tokenizer.encode(prompt, add_special_tokens=False), tokenizer.sep_token_id]])
     begin, end = tokenizer.cls_token_id, tokenizer.sep_token_id
-    (written,) = model.beam_search(ids, None, begin, end, longest=length, beams=beams)
-    return tokenizer.decode(written)
+    (output_ids,) = model.beam_search(ids, None, begin, end, longest=length, beams=beams)
+    return tokenizer.decode(output_ids)
 
 
 def main() -> None:
-    """Parse the command line, then write."""
+    """Parse the command line, then print the text."""
     parser = CommandLine(PROGRAM, description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("model", type=str, metavar="RUN", help="A run, a folder with a model, or a Hub id.")
     parser.add_argument(
-        "--prompt", type=str, default="", help="What the text begins with; a document's beginning if empty."
+        "--prompt", type=str, default="", help="The start of the text; if empty, the start of a document."
     )
-    parser.add_argument("--length", type=int, default=200, help="How many tokens to write.")
-    parser.add_argument("--temperature", type=float, default=1.0, help="Below 1 likelier, 0 the likeliest.")
-    parser.add_argument("--top_k", type=int, default=None, help="Draw among so many of the likeliest tokens.")
-    parser.add_argument("--top_p", type=float, default=None, help="Draw among the likeliest of this probability.")
-    parser.add_argument("--seed", type=int, default=0, help="The same one writes the same text.")
-    parser.add_argument("--beams", type=int, default=1, help="Of autoencoders: beginnings followed up side by side.")
+    parser.add_argument("--length", type=int, default=200, help="Number of tokens to generate.")
+    parser.add_argument(
+        "--temperature", type=float, default=1.0, help="Below 1 favours likelier tokens, 0 takes the likeliest."
+    )
+    parser.add_argument("--top_k", type=int, default=None, help="Sample from this many of the likeliest tokens.")
+    parser.add_argument(
+        "--top_p", type=float, default=None, help="Sample from the likeliest tokens with this total probability."
+    )
+    parser.add_argument("--seed", type=int, default=0, help="The same seed gives the same text.")
+    parser.add_argument("--beams", type=int, default=1, help="For autoencoders: number of beams in beam search.")
     parser.add_argument("--runs", type=str, default="runs", help="The folder of runs.")
     options: Namespace = parser.parse_args()
     require_at_least(1, length=options.length, beams=options.beams)

@@ -88,7 +88,7 @@ def test_a_foreign_package_of_the_same_name_is_refused(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert "the package `tokenizer` comes from" in ended.stderr
-    assert "uninstall the foreign package" in ended.stderr
+    assert "uninstall the other package" in ended.stderr
 
 
 def test_the_chain_leaves_nothing_outside_its_folder_of_runs(tmp_path: Path) -> None:

@@ -21,14 +21,14 @@ AUDITED_DOCUMENTS = 2_000
 
 
 def run(config: TokenizerConfig) -> RunFolder:
-    """Train on the whole corpus, save, audit; a finished run is left as it is.
+    """Train on the whole corpus, save and audit, unless the run is finished.
 
     Raises:
         InputError: the corpus cannot be read, or is too small for a vocabulary.
     """
     folder = run_folder(config)
     if not folder.finished:
-        # An unreadable corpus leaves no folder behind.
+        # Fail before the folder is created if the corpus cannot be read.
         next(read_documents(config.corpus))
     return run_unless_finished(folder, "tokenizer", lambda: _run(config, folder))
 
@@ -36,26 +36,26 @@ def run(config: TokenizerConfig) -> RunFolder:
 def _run(config: TokenizerConfig, folder: RunFolder) -> None:
     from tokenizer.vocabulary import audit
 
-    asides: list[Quarantine] = []
+    quarantines: list[Quarantine] = []
 
     def texts() -> Iterator[str]:
-        # The corpus may be read several times; every reading finds the same.
-        asides.append(Quarantine(config.corpus.maximum_set_aside))
-        return (document.text for document in read_documents(config.corpus, quarantine=asides[-1]))
+        # The corpus may be read several times, always with the same result; the first quarantine is reported.
+        quarantines.append(Quarantine(config.corpus.maximum_set_aside))
+        return (document.text for document in read_documents(config.corpus, quarantine=quarantines[-1]))
 
     folder.begin(config)
     if config.base is None:
         log.info("tokenizer: training %s into %s", config.model, folder.path)
-        trained = train(config, texts)
-        save(trained, config, folder.model)
+        tokenizer = train(config, texts)
+        save(tokenizer, config, folder.model)
     else:
         extended: Any = load(find(config.base, config.runs)[0])
         words = extend(extended, texts(), config.added_words)
-        log.info("tokenizer: %d words added to %s: %s …", len(words), config.base, ", ".join(words[:10]))
+        log.info("tokenizer: added %d words to %s: %s …", len(words), config.base, ", ".join(words[:10]))
         extended.save_pretrained(folder.model)
-        trained = extended.backend_tokenizer
-    audited = [document.text for document in itertools.islice(read_documents(config.corpus), AUDITED_DOCUMENTS)]
-    report = audit.audit(trained, folder.model, audited)
-    asides[0].tell(folder.path / quarantine.FILE)
-    folder.finish(report | asides[0].counts())
-    log.info("%s", audit.described(report))
+        tokenizer = extended.backend_tokenizer
+    audit_texts = [document.text for document in itertools.islice(read_documents(config.corpus), AUDITED_DOCUMENTS)]
+    report = audit.audit(tokenizer, folder.model, audit_texts)
+    quarantines[0].write_and_log(folder.path / quarantine.FILE)
+    folder.finish(report | quarantines[0].counts())
+    log.info("%s", audit.summary_line(report))

@@ -1,4 +1,4 @@
-"""Run folders of tokenizers, and finding a tokenizer by reference."""
+"""Run folders of tokenizers, and how tokenizer references are resolved."""
 
 import hashlib
 from pathlib import Path
@@ -21,23 +21,23 @@ def run_folder(config: TokenizerConfig) -> RunFolder:
 
 
 def find(reference: str, runs: str) -> tuple[str, str]:
-    """What `AutoTokenizer` can load for a reference, and a digest of its content.
+    """A folder or Hub id that `AutoTokenizer` can load, and a digest of its content.
 
     Args:
         reference: a tokenizer run's YAML file or folder, any folder with a `tokenizer.json`, or a Hub id.
-        runs: the folder of runs in which a YAML file's run is looked for.
+        runs: the parent folder of all run folders, used for a YAML file.
 
     Raises:
-        InputError: the reference leads nowhere, or the run is not finished.
+        InputError: the reference does not exist, or the run is not finished.
     """
 
-    def of_file(file: Path) -> RunFolder:
+    def run_folder_of(file: Path) -> RunFolder:
         return run_folder(load(TokenizerConfig, file, {"runs": runs}))
 
-    folder = local_folder(reference, "tokenizer", "python -m tokenizer", of_file)
+    folder = local_folder(reference, "tokenizer", "python -m tokenizer", run_folder_of)
     if folder is None:
         return reference, reference
     for name in TOKENIZER_FILES:
         if (folder / name).is_file():
             return str(folder), hashlib.sha256((folder / name).read_bytes()).hexdigest()[:10]
-    raise InputError(f"tokenizer: {folder} holds no tokenizer.json (nor a {' or '.join(TOKENIZER_FILES[1:])})")
+    raise InputError(f"tokenizer: {folder} holds no tokenizer.json (or {', '.join(TOKENIZER_FILES[1:])})")

@@ -1,4 +1,4 @@
-"""Every key of a labelled task: texts, labels, how texts are cut, and the model."""
+"""The config of a classification task: texts, labels, truncation, model."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,28 +15,28 @@ class TaskConfig:
 
     corpus: CorpusConfig = field(default_factory=lambda: CorpusConfig(split="train"))
     validation: str | None = None
-    """The validation texts: a split beside `corpus.split`, or a file or folder. null sets aside a share of the training
+    """The validation texts: another split of the corpus, or a file or folder. null sets aside a share of the training
     labels, which then counts towards `label_budget`."""
     validation_share: float = 0.2
-    """Share of the training labels set aside where `validation` is null."""
+    """Share of the training labels set aside if `validation` is null."""
     maximum_validation_texts: int = 1000
-    """No more validation texts than this are used."""
+    """Use at most this many validation texts."""
     test: str = "test"
-    """The test texts: a split beside `corpus.split`, or a file or folder. Evaluated once, at the end."""
+    """The test texts: another split of the corpus, or a file or folder. Evaluated once, at the end."""
     label_budget: int | None = None
-    """Use only so many training labels, drawn anew for each seed with the classes in proportion; null uses all."""
+    """Use only this many training labels, a stratified sample for each seed; null uses all."""
     sequence_length: int = 128
-    """Tokens a text at the most, special ones included; of longer texts the middle is left out."""
+    """Maximum tokens per text, special tokens included; longer texts lose their middle."""
     truncation_head_share: float = renamed(0.25, "head_share")
-    """Share of `sequence_length` for the beginning of a longer text; the rest is for its end."""
+    """Share of `sequence_length` for the beginning of a longer text; the rest goes to its end."""
     model: ClassifierConfig = field(default_factory=ClassifierConfig)
     select_by: Literal["accuracy", "macro_f1", "matthews"] = "accuracy"
-    """The validation score whose best checkpoint is kept; of equal ones the lower loss wins."""
+    """The validation score that selects the best checkpoint; ties go to the lower loss."""
     seed: int = 0
-    """Of fresh weights, the labels drawn, order and dropout."""
+    """Seeds the initial weights, the labels drawn, the order and dropout."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be trained."""
+        """Validate the keys."""
         require_at_least(8, sequence_length=self.sequence_length)
         require_at_least(1, maximum_validation_texts=self.maximum_validation_texts)
         require_between(0.01, 0.9, validation_share=self.validation_share)

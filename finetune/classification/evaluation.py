@@ -1,4 +1,4 @@
-"""Class scores of labelled texts, over all processes.
+"""Predictions and scores on labelled texts, over all processes.
 
 Shapes: B texts of a batch, N texts, C classes.
 """
@@ -15,25 +15,25 @@ from pretrain.training.guards.signals import safe_point
 
 
 def predict(accelerator: Accelerator, epoch: TextEpoch, model: torch.nn.Module) -> tuple[np.ndarray, np.ndarray]:
-    """Class scores [N, C] and true classes [N] of the texts of an epoch, in the order of their numbers."""
+    """Logits [N, C] and labels [N] of the texts of an epoch, in the order of their indices."""
     model.eval()
     rows: list[tuple[int, np.ndarray, int]] = []
     settings = LoaderSettings(accelerator.process_index, accelerator.num_processes)
     with torch.inference_mode():
         for samples, batches in zip(epoch.batches, load_steps(epoch, settings), strict=True):
-            mine = samples[settings.rank :: settings.world_size]
-            for batch in batches if len(mine) else []:
+            rank_samples = samples[settings.rank :: settings.world_size]
+            for batch in batches if len(rank_samples) else []:
                 on_device = batch.to(accelerator.device)
                 with accelerator.autocast():
                     logits_BC = model(**on_device.inputs).logits.float().cpu().numpy()
-                rows += zip(mine.tolist(), logits_BC, batch["labels"].tolist(), strict=True)
+                rows += zip(rank_samples.tolist(), logits_BC, batch["labels"].tolist(), strict=True)
             safe_point(accelerator)
     rows = sorted(gather_object(rows), key=lambda row: row[0])
     return np.stack([row[1] for row in rows]), np.array([row[2] for row in rows])
 
 
 def evaluate(accelerator: Accelerator, epoch: TextEpoch, model: torch.nn.Module) -> dict[str, float]:
-    """Loss (in nats) and scores on held-out texts."""
+    """Loss in nats, and scores, on held-out texts."""
     logits_NC, labels_N = predict(accelerator, epoch, model)
     loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits_NC), torch.from_numpy(labels_N))
     return {"loss": float(loss)} | scores(logits_NC.argmax(1), labels_N)

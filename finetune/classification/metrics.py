@@ -1,7 +1,7 @@
 """Accuracy, macro-F1 and Matthews' correlation as `evaluate` metrics that need no network.
 
-`evaluate.load("accuracy")` downloads a script and runs it (or a folder `./accuracy` that happens to lie here); these
-are the same numbers, by scikit-learn, as classes of this package.
+`evaluate.load("accuracy")` downloads and runs a script (or runs a local folder `./accuracy`, if there is one); these
+classes compute the same values with scikit-learn.
 """
 
 from typing import Any
@@ -13,34 +13,34 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 
 class _LabelMetric(evaluate.Metric):
-    """A metric of true and predicted class numbers."""
+    """A metric of true and predicted class indices."""
 
     def _info(self) -> evaluate.MetricInfo:
         classes = datasets.Value("int32")
         return evaluate.MetricInfo(
             description=(self.__doc__ or "").split("\n")[0],
             citation="Pedregosa et al. 2011, Scikit-learn: machine learning in Python",
-            inputs_description="predictions, references: class numbers",
+            inputs_description="predictions, references: class indices",
             features=datasets.Features({"predictions": classes, "references": classes}),
         )
 
 
 class Accuracy(_LabelMetric):
-    """Share of texts whose class is right."""
+    """Share of texts that are classified correctly."""
 
     def _compute(self, *, predictions: Any = None, references: Any = None, **options: Any) -> dict[str, float]:
         return {"accuracy": float(accuracy_score(references, predictions))}
 
 
 class MacroF1(_LabelMetric):
-    """F1 of each class, averaged with equal weights."""
+    """Unweighted mean of the F1 scores of the classes."""
 
     def _compute(self, *, predictions: Any = None, references: Any = None, **options: Any) -> dict[str, float]:
         return {"macro_f1": float(f1_score(references, predictions, average="macro", zero_division=0.0))}
 
 
 class Matthews(_LabelMetric):
-    """Matthews' correlation coefficient, in its form for any number of classes."""
+    """Matthews' correlation coefficient, in its multiclass form."""
 
     def _compute(self, *, predictions: Any = None, references: Any = None, **options: Any) -> dict[str, float]:
         return {"matthews": float(matthews_corrcoef(references, predictions))}
@@ -50,7 +50,7 @@ METRICS: list[type[evaluate.Metric]] = [Accuracy, MacroF1, Matthews]
 
 
 def scores(predictions_N: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
-    """Every metric of predicted against true class numbers, both [N]: `accuracy`, `macro_f1`, `matthews`."""
+    """All metrics of predicted and true class indices, both [N]: `accuracy`, `macro_f1`, `matthews`."""
     values: dict[str, float] = {}
     for metric in METRICS:
         values |= metric(keep_in_memory=True).compute(predictions=predictions_N, references=labels_N) or {}

@@ -12,12 +12,12 @@ from pretrain.objectives.objective import LossOutput, Metrics
 
 
 def classification_loss(model: Any, batch: Batch, carry: Any = None) -> LossOutput:
-    """Cross-entropy of the class scores, in nats.
+    """Cross-entropy in nats, and accuracy.
 
     Args:
-        model: a sequence classifier of `transformers`, perhaps wrapped.
-        batch: of `TextEpoch`.
-        carry: not used; the engine hands it to every loss.
+        model: a `transformers` sequence classifier, possibly wrapped.
+        batch: from `TextEpoch`.
+        carry: unused; the engine passes it to every loss.
     """
     logits_BC = model(**batch.inputs).logits.float()
     loss = cross_entropy(logits_BC, batch["labels"], reduction="sum")

@@ -1,4 +1,4 @@
-"""What a finished fine-tuning run leaves: `result.json` and the answer to every test text."""
+"""The outputs of a fine-tuning run: `result.json` and the prediction for every test text."""
 
 from typing import Any
 
@@ -13,23 +13,25 @@ from finetune.classification.metrics import scores
 PREDICTIONS = "predictions.parquet"
 
 
-def finish(
+def write_result(
     folder: RunFolder,
     facts: dict[str, Any],
-    validated: dict[str, float],
+    validation_scores: dict[str, float],
     classes: LabelSet,
     probabilities_NC: np.ndarray,
     labels_N: np.ndarray,
 ) -> None:
-    """Write the predictions, then the result.
+    """Write the predictions, then the result, which marks the run as finished.
+
+    Shapes: N test texts, C classes.
 
     Args:
-        folder: of the run.
-        facts: what else the result tells.
-        validated: scores on the validation texts, of the model as kept.
-        classes: names the classes.
-        probabilities_NC: of each class, for each test text.
-        labels_N: the test texts' true classes.
+        folder: the run folder.
+        facts: other entries of the result.
+        validation_scores: loss and scores of the final model on the validation texts.
+        classes: the classes of the task.
+        probabilities_NC: class probabilities of each test text.
+        labels_N: true class indices.
     """
     table = pyarrow.table(
         {
@@ -39,16 +41,16 @@ def finish(
         }
     )
     pyarrow.parquet.write_table(table, folder.path / PREDICTIONS)
-    tested = scores(probabilities_NC.argmax(1), labels_N)
+    test_scores = scores(probabilities_NC.argmax(1), labels_N)
     folder.finish(
         facts
         | {"labels": classes.names}
-        | {f"eval_{name}": value for name, value in validated.items()}
-        | {f"test_{name}": value for name, value in tested.items()}
+        | {f"eval_{name}": value for name, value in validation_scores.items()}
+        | {f"test_{name}": value for name, value in test_scores.items()}
     )
 
 
-def correct(folder: RunFolder) -> np.ndarray:
-    """For each test text, 1.0 where the prediction is right and 0.0 where it is wrong, [N]."""
+def correctness(folder: RunFolder) -> np.ndarray:
+    """1.0 for each correctly classified test text and 0.0 for every other one, [N]."""
     table = pyarrow.parquet.read_table(folder.path / PREDICTIONS, columns=["label", "prediction"])
     return (table["label"].to_numpy() == table["prediction"].to_numpy()).astype(np.float64)

@@ -9,6 +9,7 @@ import itertools
 import numpy as np
 import torch
 
+from finetune.classification.truncation import head_and_tail, share_budget
 from pretrain.data.loader import Batch, arithmetic_counts, length_grouped, padded_length, token_budget_batches
 from pretrain.data.masked_lm_dataset import TokenLayout
 from pretrain.data.store import TokenStore
@@ -16,7 +17,7 @@ from pretrain.data.store import TokenStore
 
 @dataclasses.dataclass(frozen=True)
 class TextEpoch:
-    """Labelled texts in batches, laid out as [CLS] text [SEP], or [CLS] text [SEP] second text [SEP]."""
+    """Batches of labelled texts, encoded as [CLS] text [SEP] or [CLS] text [SEP] second text [SEP]."""
 
     store: TokenStore
     classes_N: np.ndarray
@@ -25,17 +26,17 @@ class TextEpoch:
     truncation_head_share: float
     batches: list[np.ndarray]
     buckets: tuple[int, ...] = ()
-    """T is one of these; without any, it is minimal."""
+    """T is rounded up to one of these; without buckets, T is the longest text of the batch."""
 
     def collate(self, samples_B: np.ndarray) -> Batch:
         """Inputs `input_ids`, `token_type_ids`, `attention_mask` [B, T], labels `labels` [B]."""
-        rows = [self.encoded(int(sample)) for sample in samples_B]
+        rows = [self.encode(int(sample)) for sample in samples_B]
         length = padded_length(max(len(ids) for ids, _ in rows), self.buckets)
         ids_BT = np.full((len(rows), length), self.layout.pad_id, dtype=np.int64)
         types_BT, attention_BT = np.zeros_like(ids_BT), np.zeros_like(ids_BT)
-        for index, (ids, second) in enumerate(rows):
+        for index, (ids, second_start) in enumerate(rows):
             ids_BT[index, : len(ids)] = ids
-            types_BT[index, second : len(ids)] = 1
+            types_BT[index, second_start : len(ids)] = 1
             attention_BT[index, : len(ids)] = 1
         inputs = {"input_ids": ids_BT, "token_type_ids": types_BT, "attention_mask": attention_BT}
         return Batch(
@@ -44,72 +45,47 @@ class TextEpoch:
             counts={"labels": len(rows)} | arithmetic_counts(attention_BT.sum(1)),
         )
 
-    def encoded(self, sample: int) -> tuple[np.ndarray, int]:
-        """The ids of a text, special ones included, and where its second text begins (its length if there is none)."""
+    def encode(self, sample: int) -> tuple[np.ndarray, int]:
+        """Token ids with special tokens, and the start of the second text (the length, if there is none)."""
         texts = texts_of(self.store, sample)
-        kept = share_budget([len(ids) for ids in texts], self.sequence_length - 1 - len(texts))
+        lengths = share_budget([len(ids) for ids in texts], self.sequence_length - 1 - len(texts))
         pieces: list[np.ndarray] = [np.array([self.layout.cls_id])]
-        for ids, length in zip(texts, kept, strict=True):
+        for ids, length in zip(texts, lengths, strict=True):
             pieces += [head_and_tail(ids, length, self.truncation_head_share), np.array([self.layout.sep_id])]
         joined = np.concatenate(pieces).astype(np.int64)
-        return joined, kept[0] + 2
+        return joined, lengths[0] + 2
 
 
 def texts_of(store: TokenStore, document: int) -> list[np.ndarray]:
-    """The ids of a labelled text, and of its second text where there is one."""
+    """The token ids of a labelled text and, if there is one, of its second text."""
     first, last = store.document_offsets[document], store.document_offsets[document + 1]
     bounds = store.sentence_offsets[first : last + 1].tolist()
     return [store.tokens(begin, end) for begin, end in itertools.pairwise(bounds)]
 
 
-def share_budget(lengths: list[int], budget: int) -> list[int]:
-    """How many tokens each of one or two texts keeps: the longer one gives way first.
-
-    >>> share_budget([300], 126), share_budget([300, 20], 125), share_budget([300, 200], 125), share_budget([5, 6], 125)
-    ([126], [105, 20], [63, 62], [5, 6])
-    """
-    if len(lengths) == 1:
-        return [min(lengths[0], budget)]
-    first, second = lengths
-    kept_second = min(second, max(budget // 2, budget - first))
-    return [min(first, budget - kept_second), kept_second]
-
-
-def head_and_tail(ids: np.ndarray, length: int, truncation_head_share: float) -> np.ndarray:
-    """The beginning and the end of a text that is longer than `length` (Sun et al. 2019, section 5.3.1).
-
-    >>> head_and_tail(np.arange(10), 4, 0.25)
-    array([0, 7, 8, 9])
-    """
-    if len(ids) <= length:
-        return ids
-    head = round(truncation_head_share * length)
-    return np.concatenate([ids[:head], ids[len(ids) - (length - head) :]])
-
-
 @dataclasses.dataclass(frozen=True)
 class TextSource:
-    """The training texts, in another order each epoch."""
+    """The training texts, reshuffled each epoch."""
 
     texts: TextEpoch
-    chosen: np.ndarray
+    indices: np.ndarray
     batch_size: int
     seed: int
 
     def epoch(self, number: int) -> TextEpoch:
-        """The shuffled batches of an epoch."""
-        lengths = lengths_of(self.texts.store, self.chosen)
+        """The batches of an epoch, shuffled and grouped by length."""
+        lengths = lengths_of(self.texts.store, self.indices)
         batches = length_grouped(lengths, self.batch_size, self.seed, number)
-        return dataclasses.replace(self.texts, batches=[self.chosen[batch] for batch in batches])
+        return dataclasses.replace(self.texts, batches=[self.indices[batch] for batch in batches])
 
 
-def evaluation_epoch(texts: TextEpoch, chosen: np.ndarray, tokens: int) -> TextEpoch:
-    """The chosen texts once, sorted by length, in batches of about so many tokens."""
-    lengths = np.minimum(lengths_of(texts.store, chosen), texts.sequence_length)
-    return dataclasses.replace(texts, batches=[chosen[batch] for batch in token_budget_batches(lengths, tokens)])
+def evaluation_epoch(texts: TextEpoch, indices: np.ndarray, tokens: int) -> TextEpoch:
+    """The texts at `indices` once, sorted by length, in batches of about `tokens` tokens."""
+    lengths = np.minimum(lengths_of(texts.store, indices), texts.sequence_length)
+    return dataclasses.replace(texts, batches=[indices[batch] for batch in token_budget_batches(lengths, tokens)])
 
 
 def lengths_of(store: TokenStore, documents: np.ndarray) -> np.ndarray:
-    """Tokens of each text, second texts included."""
+    """The number of tokens of each text, second texts included."""
     bounds = store.sentence_offsets[store.document_offsets]
     return (bounds[1:] - bounds[:-1])[documents]

@@ -1,4 +1,4 @@
-"""Every key of a comparison."""
+"""The config of a comparison."""
 
 import dataclasses
 from typing import Any
@@ -16,18 +16,18 @@ Overrides = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class StageOverrides:
-    """Keys changed in every run of a stage, such as `{training.duration: 1M tokens}`."""
+    """Overrides for every run of a stage, such as `{training.duration: 1M tokens}`."""
 
     tokenizer: Overrides = dataclasses.field(default_factory=dict)
     """For `python -m tokenizer`."""
     pretrain: Overrides = dataclasses.field(default_factory=dict)
-    """For the `python -m pretrain` that `bert` starts from."""
+    """For the `python -m pretrain` run that `bert` starts from."""
     language_model: Overrides = dataclasses.field(default_factory=dict)
-    """For that of `lm-lstm`."""
+    """For the `python -m pretrain` run that `lm-lstm` starts from."""
     autoencoder: Overrides = dataclasses.field(default_factory=dict)
-    """For that of `sa-lstm`."""
+    """For the `python -m pretrain` run that `sa-lstm` starts from."""
     finetune: Overrides = dataclasses.field(default_factory=dict)
-    """For `python -m finetune`, whatever the model."""
+    """For `python -m finetune`, for all models."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class CompareConfig:
     name: str = "compare"
     """The run folder is `runs/compare/<name>-<digest>`."""
     tokenizer: str = "configs/tokenizer/demo.yaml"
-    """The tokenizer stage."""
+    """The config file of the tokenizer stage."""
     pretrain: str = "configs/pretrain/demo.yaml"
     """The pretraining stage of `bert` and `bert-scratch`; run only if one of them is compared."""
     language_model: str = "configs/pretrain/demo-lm.yaml"
@@ -45,38 +45,38 @@ class CompareConfig:
     autoencoder: str = "configs/pretrain/demo-autoencoder.yaml"
     """The pretraining stage of `sa-lstm` and `sa-lstm-scratch`."""
     finetune: str = "configs/finetune/demo.yaml"
-    """The fine-tuning stage: what all models share."""
+    """The fine-tuning stage, shared by all models."""
     set: StageOverrides = dataclasses.field(default_factory=StageOverrides)
-    """Keys changed in a stage, for all of its runs."""
+    """Overrides by stage, for all of its runs."""
     models: dict[str, Overrides] = dataclasses.field(
         default_factory=lambda: {
             name: {} for name in (BAG_OF_WORDS, "rnn", "lstm", "lstm-attention", "lm-lstm", "bert-scratch", "bert")
         }
     )
-    """What is compared: a name for the table and the keys of the fine-tuning stage that make it so. Where `model.name`
-    is not among the keys, the name is also the model's."""
+    """The models to compare: names in the table, each with overrides of the fine-tuning stage. `model.name` defaults to
+    the name in the table."""
     seeds: list[int] = dataclasses.field(default_factory=lambda: [0, 1, 2])
-    """Each draws its own labels, fresh weights and order; at least two, and three or more for intervals of any use."""
+    """Each seed draws its own labels, initial weights and order; at least two, three or more for useful intervals."""
     label_budgets: list[int] = dataclasses.field(default_factory=lambda: [200, 1000, 4000])
     """Numbers of training labels."""
     confidence: float = 0.95
-    """Of all intervals."""
+    """Confidence level of all intervals."""
     data_folder: str | None = outside_digest(None)
     """Look for the data set `owner/name` in `<data_folder>/name` before asking the Hub."""
     processes: int | None = outside_digest(None)
-    """Runs at a time, each on a GPU in turn. Null takes one for every GPU, or, where there is none, as many as the
-    physical cores hold of the fine-tuning stage's `training.threads`."""
+    """Number of parallel runs, spread over the GPUs. null runs one per GPU or, without GPUs, physical cores divided by
+    the fine-tuning stage's `training.threads`."""
     launcher: str = outside_digest("python")
-    """What starts pretraining: `python`, or `accelerate launch` and its flags for several GPUs."""
+    """The launcher of pretraining: `python`, or `accelerate launch` with its flags for several GPUs."""
     runs: str = outside_digest("runs")
-    """The folder that receives run folders."""
+    """The parent folder of all run folders."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be compared."""
+        """Validate the keys."""
         require_at_least(MINIMUM_SEEDS, number_of_seeds=len(set(self.seeds)))
         require_at_least(1, number_of_models=len(self.models), number_of_label_budgets=len(self.label_budgets))
         require_between(0.5, 0.999, confidence=self.confidence)
         if self.processes is not None:
             require_at_least(1, processes=self.processes)
         if self.launcher != "python" and not self.launcher.startswith("accelerate launch"):
-            raise InputError(f"launcher: {self.launcher!r} is neither `python` nor `accelerate launch` and its flags")
+            raise InputError(f"launcher: {self.launcher!r} is neither `python` nor `accelerate launch` with its flags")

@@ -1,6 +1,6 @@
-"""The comparison as one self-contained HTML file, and the pictures in it.
+"""The comparison as one self-contained HTML file with embedded figures.
 
-Reads run folders alone: `result.json`, `metrics.jsonl` and `environment.json`.
+Reads run folders only: `result.json`, `metrics.jsonl` and `environment.json`.
 """
 
 import io
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-WRITERS = {"language_model": "language model", "autoencoder": "sequence autoencoder"}
+RECURRENT_STAGES = {"language_model": "language model", "autoencoder": "sequence autoencoder"}
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-# Okabe and Ito's colours, which stay apart for colour-blind readers; another marker each for print.
+# Okabe and Ito's palette, which colour-blind readers can tell apart; markers differ too, for black-and-white print.
 COLOURS = ("#999999", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#000000")
 MARKERS = ("o", "s", "^", "v", "D", "P", "X", "*")
 
@@ -36,19 +36,19 @@ MARKERS = ("o", "s", "^", "v", "D", "P", "X", "*")
 def write(
     folder: RunFolder, config: Any, comparison: Comparison, runs: Sequence[Run], stages: Mapping[str, RunFolder]
 ) -> Path:
-    """Write `report.html` and its pictures into a comparison's folder.
+    """Write `report.html` and its figures to a comparison's folder; returns the path of the page.
 
     Args:
-        folder: of the comparison.
-        config: its config, for the title and the command.
-        comparison: what to tell.
-        runs: the fine-tuning runs behind it.
+        folder: the run folder of the comparison.
+        config: the comparison's config; the page shows its name.
+        comparison: the scores, gains and verdicts.
+        runs: the fine-tuning runs of the comparison.
         stages: the pretraining runs that models started from, by their keys in the config.
     """
     pretrained = stages.get("pretrain")
-    pictures = {"accuracy": accuracy_picture(comparison)}
+    pictures = {"accuracy": accuracy_figure(comparison)}
     if pretrained is not None:
-        pictures["pretraining"] = pretraining_picture(pretrained)
+        pictures["pretraining"] = pretraining_figure(pretrained)
     for name, picture in pictures.items():
         (folder.path / f"{name}.svg").write_text(picture, encoding="utf-8")
     environment = jinja2.Environment(
@@ -60,9 +60,9 @@ def write(
         name=config.name,
         comparison=comparison,
         tables=tables(comparison),
-        pictures={name: Markup(_embedded(picture, name)) for name, picture in pictures.items()},
+        pictures={name: Markup(_inline_svg(picture, name)) for name, picture in pictures.items()},
         pretraining=None if pretrained is None else pretrained.result(),
-        writers=[(WRITERS[name], run.result()) for name, run in stages.items() if name in WRITERS],
+        writers=[(RECURRENT_STAGES[name], run.result()) for name, run in stages.items() if name in RECURRENT_STAGES],
         second_task_results=[] if pretrained is None else second_task_results(pretrained.result()),
         synthetic=first.config.corpus.source == "sample",
         task=first.config,
@@ -85,11 +85,11 @@ class Column(NamedTuple):
 
 
 def columns(comparison: Comparison, tokens_per_second: Mapping[str, float]) -> list[Column]:
-    """The table of scores: a new column is a new entry here.
+    """The columns of the table of scores; a new column is a new entry here.
 
     Args:
-        comparison: what is told.
-        tokens_per_second: of training, by model.
+        comparison: the scores.
+        tokens_per_second: training throughput, by model.
     """
 
     def difference(score: Score) -> str:
@@ -120,7 +120,7 @@ def columns(comparison: Comparison, tokens_per_second: Mapping[str, float]) -> l
 
 
 def percent(share: float) -> str:
-    """A share in percent, without the sign.
+    """A share in percent, without the percent sign.
 
     >>> percent(0.8451)
     '84.5'
@@ -129,12 +129,12 @@ def percent(share: float) -> str:
 
 
 def speeds(runs: Sequence[Run]) -> dict[str, float]:
-    """Real tokens a second of training by model, a mean over its runs; the linear yardstick has none."""
-    found: dict[str, list[float]] = {}
+    """Training throughput in real tokens per second: the mean over a model's runs; bag-of-words reports none."""
+    rates_by_model: dict[str, list[float]] = {}
     for run in runs:
         if (rate := run.folder.result().get("tokens_per_second")) is not None:
-            found.setdefault(run.model, []).append(rate)
-    return {model: statistics.fmean(rates) for model, rates in found.items()}
+            rates_by_model.setdefault(run.model, []).append(rate)
+    return {model: statistics.fmean(rates) for model, rates in rates_by_model.items()}
 
 
 def tables(comparison: Comparison) -> dict[int, list[Score]]:
@@ -149,23 +149,23 @@ def tables(comparison: Comparison) -> dict[int, list[Score]]:
     }
 
 
-def accuracy_picture(comparison: Comparison) -> str:
-    """Accuracy against label budget, a line a model, with the intervals as bars; SVG."""
+def accuracy_figure(comparison: Comparison) -> str:
+    """An SVG of accuracy against label budget, one line per model, with intervals as error bars."""
     figure, axes = _figure(1)
     models = list(dict.fromkeys(score.model for score in comparison.scores))
     for number, model in enumerate(models):
-        found = [score for score in comparison.scores if score.model == model]
-        # Neighbouring bars are moved apart a little, so that none hides another.
-        budgets = [score.label_budget * 1.02 ** (number - len(models) / 2) for score in found]
-        shares = [100 * score.accuracy.estimate for score in found]
-        bars = [
-            [100 * (score.accuracy.estimate - score.accuracy.low) for score in found],
-            [100 * (score.accuracy.high - score.accuracy.estimate) for score in found],
+        model_scores = [score for score in comparison.scores if score.model == model]
+        # Shifted sideways a little, so that no error bar hides another.
+        budgets = [score.label_budget * 1.02 ** (number - len(models) / 2) for score in model_scores]
+        percents = [100 * score.accuracy.estimate for score in model_scores]
+        error_bars = [
+            [100 * (score.accuracy.estimate - score.accuracy.low) for score in model_scores],
+            [100 * (score.accuracy.high - score.accuracy.estimate) for score in model_scores],
         ]
         axes[0].errorbar(
             budgets,
-            shares,
-            yerr=bars,
+            percents,
+            yerr=error_bars,
             label=model,
             color=COLOURS[number % len(COLOURS)],
             marker=MARKERS[number % len(MARKERS)],
@@ -182,34 +182,40 @@ def accuracy_picture(comparison: Comparison) -> str:
     return _svg(figure)
 
 
-def pretraining_picture(pretrained: RunFolder) -> str:
-    """Masked-LM loss, and the accuracy of what stands beside it, against tokens, in training and held out; SVG."""
+def pretraining_figure(pretrained: RunFolder) -> str:
+    """An SVG of masked-LM loss and the second task's accuracy against tokens, in training and held out."""
     rows = read_metrics(pretrained.metrics)
     result = pretrained.result()
-    lines = [("mlm_loss", "masked-LM loss, nats", result["eval_unigram_entropy"], "unigram entropy")]
-    lines += [
+    panels = [("mlm_loss", "masked-LM loss, nats", result["eval_unigram_entropy"], "unigram entropy")]
+    panels += [
         (f"{task.prefix}_accuracy", f"{task.name} accuracy", task.majority, "majority label")
         for task in second_task_results(result)
     ]
-    figure, axes = _figure(len(lines))
-    for place, (metric, label, floor, floor_name) in zip(axes, lines, strict=True):
-        _curve(place, rows, metric, "training", COLOURS[2], 1.0)
-        _curve(place, rows, f"eval_{metric}", "held out", COLOURS[5], 2.0)
-        place.axhline(floor, color=COLOURS[0], linestyle="--", linewidth=1, label=floor_name)
-        place.set_xlabel("million tokens")
-        place.set_ylabel(label)
-        place.legend(frameon=False)
+    figure, axes = _figure(len(panels))
+    for ax, (metric, label, baseline, baseline_name) in zip(axes, panels, strict=True):
+        _plot_curve(ax, rows, metric, "training", COLOURS[2], 1.0)
+        _plot_curve(ax, rows, f"eval_{metric}", "held out", COLOURS[5], 2.0)
+        ax.axhline(baseline, color=COLOURS[0], linestyle="--", linewidth=1, label=baseline_name)
+        ax.set_xlabel("million tokens")
+        ax.set_ylabel(label)
+        ax.legend(frameon=False)
     return _svg(figure)
 
 
-def _curve(
-    axes: "Axes", rows: Sequence[Mapping[str, float]], metric: str, label: str, colour: str, width: float
+def _plot_curve(
+    ax: "Axes", rows: Sequence[Mapping[str, float]], metric: str, label: str, colour: str, width: float
 ) -> None:
-    found = [row for row in rows if metric in row]
-    tokens = [row["tokens"] / 1e6 for row in found]
+    logged = [row for row in rows if metric in row]
+    million_tokens = [row["tokens"] / 1e6 for row in logged]
     marker = "o" if metric.startswith("eval_") else None
-    axes.plot(
-        tokens, [row[metric] for row in found], color=colour, linewidth=width, label=label, marker=marker, markersize=3
+    ax.plot(
+        million_tokens,
+        [row[metric] for row in logged],
+        color=colour,
+        linewidth=width,
+        label=label,
+        marker=marker,
+        markersize=3,
     )
 
 
@@ -220,10 +226,10 @@ def _figure(columns: int) -> tuple["Figure", list["Axes"]]:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.subplots(1, columns, squeeze=False)[0].tolist()
-    for place in axes:
-        place.spines[["top", "right"]].set_visible(False)
-        place.grid(color="#eeeeee")
-        place.set_axisbelow(True)
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(color="#eeeeee")
+        ax.set_axisbelow(True)
     return figure, axes
 
 
@@ -235,10 +241,10 @@ def _svg(figure: "Figure") -> str:
     return buffer.getvalue()
 
 
-def _embedded(picture: str, name: str) -> str:
-    """An SVG without its XML head, its ids made unique within the page.
+def _inline_svg(picture: str, name: str) -> str:
+    """An SVG for inclusion in HTML: without the XML declaration, its ids prefixed to be unique in the page.
 
-    >>> _embedded('<?xml version="1.0"?><svg id="a"><use xlink:href="#a"/></svg>', "p")
+    >>> _inline_svg('<?xml version="1.0"?><svg id="a"><use xlink:href="#a"/></svg>', "p")
     '<svg id="p-a"><use xlink:href="#p-a"/></svg>'
     """
     picture = picture[picture.index("<svg") :]

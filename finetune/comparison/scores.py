@@ -1,50 +1,50 @@
-"""What a comparison measures: runs, the scores of models, gains by pretraining, and all of them together."""
+"""The records of a comparison: runs, scores of models, gains from pretraining."""
 
 import dataclasses
 from typing import Protocol
 
 from configs.run_folder import RunFolder
-from finetune.comparison.statistics import Interval
+from finetune.comparison.intervals import Interval
 from finetune.config import FinetuneConfig
 
 
 class Run(Protocol):
-    """One finished fine-tuning run of a comparison."""
+    """A finished fine-tuning run of a comparison."""
 
     @property
     def model(self) -> str:
-        """Its name in the table."""
+        """The name in the table."""
         ...
 
     @property
     def label_budget(self) -> int:
-        """Training labels."""
+        """Number of training labels."""
         ...
 
     @property
     def seed(self) -> int:
-        """Its seed."""
+        """The seed of the run."""
         ...
 
     @property
     def config(self) -> FinetuneConfig:
-        """What it was made of."""
+        """The fine-tuning config."""
         ...
 
     @property
     def folder(self) -> RunFolder:
-        """Where it lies."""
+        """The run folder."""
         ...
 
     @property
     def command(self) -> str:
-        """What a person would type to get it."""
+        """The shell command that repeats the run."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """What a model reached at a label budget, over the seeds."""
+    """The scores of a model at a label budget, over the seeds."""
 
     model: str
     label_budget: int
@@ -56,32 +56,32 @@ class Score:
     matthews: float
     validation_accuracy: float
     seconds: float
-    """Of a run, on average."""
+    """Mean duration of a run."""
     parameters: int
     difference: Interval | None
-    """Paired difference of accuracy against the best recurrent model; None for that one, or where there is none."""
+    """Paired difference of accuracy from the best recurrent model; None for that model, or if none is compared."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Gain:
-    """What starting from pretrained weights brought a model over the same one with fresh weights."""
+    """The gain of a pretrained model over the same model from scratch."""
 
     model: str
     label_budget: int
     difference: Interval
-    """Paired, of accuracy."""
+    """Paired difference of accuracy."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """All scores of a comparison and what follows from them."""
+    """All scores, gains and verdicts of a comparison."""
 
     confidence: float
     seeds: list[int]
     scores: list[Score]
     best_recurrent: dict[int, str]
-    """By label budget: the recurrent model with the best mean accuracy on validation texts."""
+    """For each label budget, the recurrent model with the best mean validation accuracy."""
     gains: list[Gain]
-    """Of every model that stands beside another of its name with `-scratch` behind it."""
+    """For every model whose `-scratch` variant is compared too."""
     verdicts: list[str]
     verdict: str

@@ -1,4 +1,4 @@
-"""A stage of a comparison as a process of its own."""
+"""Run a stage of a comparison in a separate process."""
 
 import contextlib
 import shlex
@@ -8,39 +8,42 @@ import sys
 from collections.abc import Sequence
 
 from configs.errors import STOPPED, InputError, Interrupted
-from configs.processes import PATIENCE
+from configs.processes import GRACE_SECONDS
 from configs.run_folder import RunFolder
 
 
 def run_stage(command: str, folder: RunFolder) -> None:
-    """Run a stage in a process of its own, unless it is finished.
+    """Run a stage in a separate process, unless it is finished.
 
     Raises:
-        InputError: it failed; its own message stands above.
+        InputError: the stage failed; it has printed its own message.
     """
     if folder.finished:
         print(f"finished: {folder.path}", flush=True)
         return
     print(f"$ {command}", flush=True)
     words = shlex.split(command)
-    # The interpreter that runs this command, whatever `python` is on the path.
-    program = [sys.executable] if words[0] == "python" else [sys.executable, "-m", "accelerate.commands.launch"]
-    status = ended_as([*program, *words[1 if words[0] == "python" else 2 :]])
+    # This interpreter, not the `python` on the PATH.
+    launcher = [sys.executable] if words[0] == "python" else [sys.executable, "-m", "accelerate.commands.launch"]
+    status = run_process([*launcher, *words[1 if words[0] == "python" else 2 :]])
     if status == STOPPED:
         raise Interrupted(signal.SIGTERM)
     if status != 0 or not folder.finished:
-        raise InputError(f"`{command}` ended with status {status}")
+        raise InputError(f"`{command}` exited with status {status}")
 
 
-def ended_as(words: Sequence[str]) -> int:
-    """The status of a command; what ends this process ends that one first, which saves a checkpoint on a signal."""
-    child = subprocess.Popen(words)
+def run_process(arguments: Sequence[str]) -> int:
+    """Run a command and return its exit status.
+
+    An interrupt of this process terminates the command first and waits for it: training saves a checkpoint then.
+    """
+    child = subprocess.Popen(arguments)
     try:
         return child.wait()
     except KeyboardInterrupt:
-        # Ctrl-C has reached the whole group, and a second signal would leave without saving.
+        # Ctrl-C reaches the whole process group; a second signal would stop the command before it has saved.
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(PATIENCE)
+            child.wait(GRACE_SECONDS)
         raise
     finally:
         if child.poll() is None:

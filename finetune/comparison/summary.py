@@ -5,19 +5,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from configs.errors import InputError
-from finetune.classification.predictions import correct
+from finetune.classification.predictions import correctness
+from finetune.comparison.intervals import Interval, mean_interval
 from finetune.comparison.scores import Comparison, Gain, Run, Score
-from finetune.comparison.statistics import Interval, mean_interval
 from finetune.comparison.verdict import caution, gain_sentence, verdict
 from finetune.config import BAG_OF_WORDS
 from pretrain.models.config import SCRATCH, is_recurrent
 
 
 def compare(runs: Sequence[Run], confidence: float) -> Comparison:
-    """Scores, the best recurrent model, paired differences against it, and the verdict.
+    """Scores, the best recurrent model, paired differences from it, and the verdicts.
 
     Raises:
-        InputError: two runs of a budget were not tested on the same texts.
+        InputError: two runs at a budget have different numbers of test texts.
     """
     budgets = sorted({run.label_budget for run in runs})
     models = list(dict.fromkeys(run.model for run in runs))
@@ -25,22 +25,25 @@ def compare(runs: Sequence[Run], confidence: float) -> Comparison:
     by_cell = {(run.model, run.label_budget, run.seed): run for run in runs}
     scores, gains, best, cautions = [], [], {}, {}
     for budget in budgets:
-        rows = {model: [by_cell[model, budget, seed] for seed in seeds] for model in models}
-        best_model = best_recurrent(rows)
+        runs_by_model = {model: [by_cell[model, budget, seed] for seed in seeds] for model in models}
+        best_model = best_recurrent(runs_by_model)
         if best_model is not None:
             best[budget] = best_model
-        answers = {model: np.stack([correct(run.folder) for run in runs_of]) for model, runs_of in rows.items()}
-        if len({matrix.shape for matrix in answers.values()}) > 1:
+        correct = {
+            model: np.stack([correctness(run.folder) for run in seed_runs])
+            for model, seed_runs in runs_by_model.items()
+        }
+        if len({matrix.shape for matrix in correct.values()}) > 1:
             raise InputError(f"the runs at {budget} labels were tested on different numbers of texts")
-        for model, runs_of in rows.items():
+        for model, seed_runs in runs_by_model.items():
             difference = None
             if best_model is not None and model != best_model:
-                difference = mean_interval(answers[model] - answers[best_model], confidence)
-            scores.append(score(model, budget, runs_of, mean_interval(answers[model], confidence), difference))
-            if (scratch := f"{model}{SCRATCH}") in answers:
-                gains.append(Gain(model, budget, mean_interval(answers[model] - answers[scratch], confidence)))
-        if {"bert", BAG_OF_WORDS} <= set(answers):
-            cautions[budget] = caution(mean_interval(answers[BAG_OF_WORDS] - answers["bert"], confidence))
+                difference = mean_interval(correct[model] - correct[best_model], confidence)
+            scores.append(score(model, budget, seed_runs, mean_interval(correct[model], confidence), difference))
+            if (scratch := f"{model}{SCRATCH}") in correct:
+                gains.append(Gain(model, budget, mean_interval(correct[model] - correct[scratch], confidence)))
+        if {"bert", BAG_OF_WORDS} <= set(correct):
+            cautions[budget] = caution(mean_interval(correct[BAG_OF_WORDS] - correct["bert"], confidence))
     verdicts = [
         verdict(scores, budget, best.get(budget))
         + cautions.get(budget, "")
@@ -50,18 +53,18 @@ def compare(runs: Sequence[Run], confidence: float) -> Comparison:
     return Comparison(confidence, seeds, scores, best, gains, verdicts, " ".join(verdicts))
 
 
-def best_recurrent(rows: Mapping[str, Sequence[Run]]) -> str | None:
-    """The recurrent model with the best mean accuracy on validation texts: the test texts must not choose it."""
+def best_recurrent(runs_by_model: Mapping[str, Sequence[Run]]) -> str | None:
+    """The recurrent model with the best mean validation accuracy; selection by test accuracy would bias the verdict."""
     accuracies = {
         model: float(np.mean([run.folder.result()["eval_accuracy"] for run in runs]))
-        for model, runs in rows.items()
+        for model, runs in runs_by_model.items()
         if is_recurrent(runs[0].config.model.name)
     }
     return max(accuracies, key=lambda model: accuracies[model]) if accuracies else None
 
 
 def score(model: str, budget: int, runs: Sequence[Run], accuracy: Interval, difference: Interval | None) -> Score:
-    """One row of the table."""
+    """The scores of a model at a budget: a row of the table."""
     results = [run.folder.result() for run in runs]
     accuracies = [result["test_accuracy"] for result in results]
 
@@ -72,7 +75,7 @@ def score(model: str, budget: int, runs: Sequence[Run], accuracy: Interval, diff
         model=model,
         label_budget=budget,
         accuracies=accuracies,
-        # With few seeds a t interval may leave what an accuracy can be.
+        # With few seeds, a t interval may exceed [0, 1].
         accuracy=Interval(accuracy.estimate, max(0.0, accuracy.low), min(1.0, accuracy.high)),
         spread=float(np.std(accuracies, ddof=1)),
         macro_f1=mean("test_macro_f1"),

@@ -1,13 +1,13 @@
-"""The verdict in words, read off the intervals alone."""
+"""The verdict as sentences, derived from the intervals alone."""
 
 from collections.abc import Sequence
 
+from finetune.comparison.intervals import Interval
 from finetune.comparison.scores import Gain, Score
-from finetune.comparison.statistics import Interval
 
 
 def verdict(scores: Sequence[Score], budget: int, best: str | None) -> str:
-    """One sentence on whether pretraining paid at a label budget, read off the interval alone."""
+    """One sentence: did pretraining pay at a label budget, judged by the interval alone?"""
     labels = f"{budget:,} labels"
     pretrained = [score for score in scores if score.label_budget == budget and score.model == "bert"]
     if not pretrained or best is None:
@@ -22,7 +22,7 @@ def verdict(scores: Sequence[Score], budget: int, best: str | None) -> str:
 
 
 def gain_sentence(gain: Gain) -> str:
-    """One sentence on what a model's own pretraining brought it, read off the interval.
+    """One sentence: did a model gain from its pretraining, judged by the interval alone?
 
     >>> gain_sentence(Gain("lm-lstm", 250, Interval(0.1, 0.05, 0.15)))
     'lm-lstm gains +10.0 [+5.0, +15.0] points over the same model from scratch.'
@@ -30,14 +30,14 @@ def gain_sentence(gain: Gain) -> str:
     'lm-lstm: no difference shown to the same model from scratch, +10.0 [-5.0, +25.0] points.'
     """
     difference = gain.difference
-    shown = f"{points(difference.estimate)} [{points(difference.low)}, {points(difference.high)}] points"
+    amount = f"{points(difference.estimate)} [{points(difference.low)}, {points(difference.high)}] points"
     if not difference.excludes_zero:
-        return f"{gain.model}: no difference shown to the same model from scratch, {shown}."
-    return f"{gain.model} {'gains' if difference.estimate > 0 else 'loses'} {shown} over the same model from scratch."
+        return f"{gain.model}: no difference shown to the same model from scratch, {amount}."
+    return f"{gain.model} {'gains' if difference.estimate > 0 else 'loses'} {amount} over the same model from scratch."
 
 
 def caution(lead: Interval) -> str:
-    """What to add to a verdict where counting words does better than the pretrained model; nothing elsewhere.
+    """A sentence for the verdict if bag-of-words beats the pretrained model, else an empty string.
 
     >>> caution(Interval(0.02, 0.01, 0.03))
     ' But bag-of-words is ahead of it by +2.0 [+1.0, +3.0] points.'
@@ -52,7 +52,7 @@ def caution(lead: Interval) -> str:
 
 
 def points(share: float) -> str:
-    """A difference of shares in percentage points, with its sign.
+    """A difference of shares in percentage points, with a sign.
 
     >>> points(0.0312), points(-0.004), points(0)
     ('+3.1', '-0.4', '+0.0')

@@ -1,4 +1,4 @@
-"""A finished run → something to share.
+"""A finished run → a model card and a Hub repository.
 
 In: a run folder. Out: a model card, and one commit on the Hub.
 

@@ -8,12 +8,12 @@ from configs.errors import InputError
 
 
 def publish(model: Path, card: str, repository: str, private: bool) -> str:
-    """Upload `model` and its card as one commit; gives the commit's address.
+    """Upload the folder `model` and its card as one commit; returns the URL of the commit.
 
-    The token is taken from HF_TOKEN alone; HF_ENDPOINT names another server.
+    The token is read from HF_TOKEN only; HF_ENDPOINT selects another server.
 
     Raises:
-        InputError: no token, no valid name, or the Hub refuses or cannot be reached.
+        InputError: the token is missing, the name is invalid, or the Hub refused or could not be reached.
     """
     token = os.environ.get("HF_TOKEN")
     if not token:

@@ -1,4 +1,4 @@
-"""Every key of the search for leaked test texts."""
+"""Every key of the leakage audit."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from configs.fields import outside_digest
 
 @dataclass(frozen=True)
 class LeakageConfig:
-    """The labelled test texts that pretraining should not have seen."""
+    """The labelled test texts that should not be in the pretraining corpus."""
 
     split: str | None = None
-    """The split with the test texts, read like `corpus` but for the keys here; null looks for no leakage."""
+    """The split with the test texts, read like `corpus` except for the keys here; null disables the audit."""
     source: str | None = outside_digest(None)
-    """Where the test texts lie; null takes the corpus's source. Recognised by what lies there, not by this path."""
+    """The source of the test texts; null uses that of the corpus. Identified by its content, not by this path."""
     text_column: str | None = None
-    """The column with the text; null takes the corpus's."""
+    """The column with the text; null uses that of the corpus."""
     drop: bool = False
-    """Leave out the documents that are test texts, or nearly so; else they are reported alone."""
+    """Drop documents that are exact or near duplicates of test texts; otherwise they are only reported."""

@@ -1,4 +1,4 @@
-"""What to look at before a run: the corpus, its pairs, and leaked test texts; `audits.json`."""
+"""Audit the corpus, its pairs and leaked test texts before a run; `audits.json`."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ import numpy as np
 
 from configs.run_folder import RunFolder, write_atomically
 from pretrain.audits import pair_health
-from pretrain.audits.duplicates import duplicates, leaked
+from pretrain.audits.duplicates import duplicates, leaked_documents
 from pretrain.data.config import PreparationConfig
 from pretrain.data.masked_lm_dataset import MaskedLMEpoch
 from pretrain.data.store import TokenStore, prepare, store_folder
@@ -21,7 +21,7 @@ FILE = "audits.json"
 
 
 class TestTexts(NamedTuple):
-    """The labelled test texts that pretraining should not have seen."""
+    """The labelled test texts that should not be in the pretraining corpus."""
 
     corpus: CorpusConfig
     tokenizer_folder: str
@@ -31,27 +31,27 @@ class TestTexts(NamedTuple):
 
 
 def find_leakage(store: TokenStore, store_run: RunFolder, tests: TestTexts) -> dict[str, Any]:
-    """The documents of a corpus that are test texts, exactly or nearly; see `duplicates.leaked`.
+    """The documents that are exact or near duplicates of test texts; see `duplicates.leaked_documents`.
 
     Args:
         store, store_run: the corpus, and the run folder of its token store.
-        tests: what to look for.
+        tests: the test texts to look for.
     """
     test_run = store_folder(tests.corpus, tests.tokenizer_digest, tests.runs)
     test_store = prepare(tests.corpus, tests.tokenizer_folder, test_run, preparation=tests.preparation)
-    return leaked(store, store_run, test_store, test_run)
+    return leaked_documents(store, store_run, test_store, test_run)
 
 
 def audit(
     store: TokenStore, documents: int, seed: int, pairs: tuple[MaskedLMEpoch, MaskedLMEpoch] | None = None
 ) -> dict[str, Any]:
-    """What can be said before training, in words for the log and in numbers for `audits.json`.
+    """Audit the corpus and the pairs; log a summary and return the report for `audits.json`.
 
     Args:
         store: the corpus.
-        documents: how many are compared for near duplicates, at the most; 0 audits nothing.
-        seed: of their choice.
-        pairs: a training and a held-out epoch of next-sentence prediction; None where there is none.
+        documents: maximum number of documents to compare for near duplicates; 0 skips the audit.
+        seed: for sampling these documents.
+        pairs: a training and a held-out epoch of next-sentence pairs; None for objectives without them.
     """
     report: dict[str, Any] = {}
     if documents:
@@ -59,12 +59,12 @@ def audit(
         log.info("%s", corpus_line(report["corpus"]))
         if pairs is not None:
             report["nsp_health"] = pair_health.health(*pairs, store)
-            _log(pair_health.described(report["nsp_health"]), pair_health.advice(report["nsp_health"]))
+            _log(pair_health.summary_line(report["nsp_health"]), pair_health.advice(report["nsp_health"]))
     return report
 
 
 def leakage_report(leak: dict[str, Any], dropped: bool) -> dict[str, Any]:
-    """The counts of `find_leakage` for `audits.json`, and in words for the log."""
+    """The counts of `find_leakage` for `audits.json`; logs a summary."""
     counts = {name: len(value) if isinstance(value, list) else value for name, value in leak.items()}
     report = counts | {"dropped": dropped}
     log.info("%s", leakage_line(report))
@@ -72,7 +72,7 @@ def leakage_report(leak: dict[str, Any], dropped: bool) -> dict[str, Any]:
 
 
 def add_model_accuracy(file: Path, accuracy: float | None) -> None:
-    """Put the trained model's next-sentence accuracy beside the probes, and say what follows."""
+    """Add the trained model's next-sentence accuracy to the report, and log and store the advice."""
     if not file.is_file() or accuracy is None:
         return
     report = json.loads(file.read_text(encoding="utf-8"))
@@ -80,7 +80,7 @@ def add_model_accuracy(file: Path, accuracy: float | None) -> None:
         return
     report["nsp_health"]["model"] = accuracy
     report["nsp_health"]["advice"] = pair_health.advice(report["nsp_health"], accuracy)
-    _log(pair_health.described(report["nsp_health"]), report["nsp_health"]["advice"])
+    _log(pair_health.summary_line(report["nsp_health"]), report["nsp_health"]["advice"])
     write(file, report)
 
 
@@ -90,7 +90,7 @@ def write(file: Path, report: dict[str, Any]) -> None:
 
 
 def corpus_report(store: TokenStore) -> dict[str, Any]:
-    """Documents, sentences and tokens, and how long they are."""
+    """Numbers of documents, sentences and tokens, and their lengths."""
     sentences, tokens = np.diff(store.document_offsets), np.diff(store.sentence_offsets)
     return {
         "documents": store.document_count,
@@ -104,28 +104,28 @@ def corpus_report(store: TokenStore) -> dict[str, Any]:
 
 
 def corpus_line(report: dict[str, Any]) -> str:
-    """The corpus in one line for a person."""
+    """A summary of the corpus in one line."""
     return (
         f"corpus: {report['documents']:,} documents, {report['sentences']:,} sentences, {report['tokens']:,} tokens; "
         f"{report['one_sentence_share']:.1%} of the documents have one sentence; "
-        f"{report['exact_duplicate_share']:.2%} repeat an earlier one exactly, "
-        f"{report['near_duplicate_share']:.2%} of {report['compared_documents']:,} nearly"
+        f"{report['exact_duplicate_share']:.2%} are exact duplicates, "
+        f"{report['near_duplicate_share']:.2%} of {report['compared_documents']:,} compared are near duplicates"
     )
 
 
 def leakage_line(report: dict[str, Any]) -> str:
-    """The leakage in one line for a person."""
-    kept = (
-        "these documents are left out" if report["dropped"] else "they are trained on; `leakage.drop` leaves them out"
+    """A summary of the leakage in one line."""
+    action = (
+        "these documents are dropped" if report["dropped"] else "they are trained on; `leakage.drop: true` drops them"
     )
     if not report["near"]:
         return f"leakage: none of {report['test_texts']:,} test texts is in the corpus"
     return (
         f"leakage: {report['near_test_texts']:,} of {report['test_texts']:,} test texts are in the corpus "
-        f"({report['exact_test_texts']:,} exactly, the others nearly), as {report['near']:,} documents: {kept}"
+        f"({report['exact_test_texts']:,} exactly, the others nearly), as {report['near']:,} documents: {action}"
     )
 
 
 def _log(line: str, advice: list[str]) -> None:
-    for sentence in [line, *(f"advice: {each}" for each in advice)]:
-        log.info("%s", sentence)
+    for text in [line, *(f"advice: {sentence}" for sentence in advice)]:
+        log.info("%s", text)

@@ -1,7 +1,7 @@
-"""Documents that are there twice, and test texts that pretraining has seen (MinHash and LSH by `datasketch`).
+"""Duplicate documents, and test texts in the pretraining corpus (MinHash and LSH by `datasketch`).
 
-A document is its token ids. Two are near duplicates where their sets of five-token shingles overlap by four fifths or
-more (Jaccard; Lee et al. 2022, "Deduplicating training data makes language models better", section 4.2).
+Documents are compared by their token ids. Two are near duplicates if their sets of five-token shingles have a Jaccard
+index of at least 0.8 (Lee et al. 2022, "Deduplicating training data makes language models better", section 4.2).
 """
 
 import hashlib
@@ -25,34 +25,34 @@ log = logging.getLogger(__name__)
 SHINGLE = 5
 HASHES = 128
 THRESHOLD = 0.8
-# Low enough that LSH misses hardly any document above the threshold.
-PROPOSED = 0.6
+# Low enough that LSH rarely misses a document above the threshold.
+LSH_THRESHOLD = 0.6
 
 
-def duplicates(store: TokenStore, audited: int, seed: int) -> dict[str, Any]:
-    """How many documents repeat an earlier one, exactly (all are compared) or nearly (of a sample).
+def duplicates(store: TokenStore, sample_size: int, seed: int) -> dict[str, Any]:
+    """Count the documents that duplicate an earlier one: exactly (among all) or nearly (among a sample).
 
-    Memory grows by eight bytes a document, and with `audited`.
+    Memory grows by eight bytes per document, and with `sample_size`.
 
     Returns:
         `exact_duplicates`, `exact_duplicate_share`; `compared_documents`, `near_duplicates`, `near_duplicate_share`,
-        exact ones counted in.
+        which includes exact ones.
     """
     count = store.document_count
     digests = np.fromiter((_digest(ids) for _, ids in documents(store, range(count))), dtype=np.int64, count=count)
     exact = count - len(np.unique(digests))
-    sample = np.sort(permutation(count, "near duplicates", seed)[:audited])
+    sample = np.sort(permutation(count, "near duplicates", seed)[:sample_size])
     index, near = Index(), 0
     seen: set[int] = set()
     for number, ids in documents(store, sample):
         if (digest := _digest(ids)) in seen:
-            # Compared once: a text that stands there a thousand times would be proposed a thousand times.
+            # Each distinct text is indexed once; LSH would return every copy of a frequent one.
             near += 1
             continue
         seen.add(digest)
-        found = shingles(ids)
-        near += bool(index.alike(found))
-        index.add(number, found)
+        hashes = shingles(ids)
+        near += bool(index.near_duplicates(hashes))
+        index.add(number, hashes)
     return {
         "exact_duplicates": exact,
         "exact_duplicate_share": exact / count,
@@ -62,49 +62,49 @@ def duplicates(store: TokenStore, audited: int, seed: int) -> dict[str, Any]:
     }
 
 
-def leaked(store: TokenStore, place: RunFolder, tests: TokenStore, test_place: RunFolder) -> dict[str, Any]:
-    """The documents that are test texts, exactly or nearly; found once, then kept beside the store.
+def leaked_documents(store: TokenStore, store_run: RunFolder, tests: TokenStore, test_run: RunFolder) -> dict[str, Any]:
+    """The documents that are exact or near duplicates of test texts; the result is cached beside the store.
 
     Only the test texts are held in memory.
 
     Returns:
-        `test_texts`, `exact` and `near` (numbers of documents, ascending), `exact_test_texts`, `near_test_texts` (how
-        many test texts have been seen; exact ones counted as near, too).
+        `test_texts`, `exact` and `near` (indices of documents, ascending), `exact_test_texts`, `near_test_texts`
+        (numbers of test texts in the corpus). Exact duplicates also count as near.
     """
-    file = place.path / f"leakage-{test_place.digest}.json"
+    file = store_run.path / f"leakage-{test_run.digest}.json"
     if file.is_file():
         return json.loads(file.read_text(encoding="utf-8"))
     log.info("leakage: comparing %d documents with %d test texts", store.document_count, tests.document_count)
-    index, known = Index(), {}
+    index, numbers_by_digest = Index(), {}
     for number, ids in documents(tests, range(tests.document_count)):
-        known.setdefault(_digest(ids), []).append(number)
+        numbers_by_digest.setdefault(_digest(ids), []).append(number)
         index.add(number, shingles(ids))
-    found: dict[str, Any] = {"test_texts": tests.document_count, "exact": [], "near": []}
+    report: dict[str, Any] = {"test_texts": tests.document_count, "exact": [], "near": []}
     exact_tests: set[int] = set()
     near_tests: set[int] = set()
     for number, ids in documents(store, range(store.document_count)):
-        same = known.get(_digest(ids), [])
-        alike = {*same, *index.alike(shingles(ids))}
-        if same:
-            found["exact"].append(number)
-        if alike:
-            found["near"].append(number)
-        exact_tests.update(same)
-        near_tests.update(alike)
-    found |= {"exact_test_texts": len(exact_tests), "near_test_texts": len(near_tests)}
-    write_atomically(file, json.dumps(found) + "\n")
-    return found
+        exact = numbers_by_digest.get(_digest(ids), [])
+        near = {*exact, *index.near_duplicates(shingles(ids))}
+        if exact:
+            report["exact"].append(number)
+        if near:
+            report["near"].append(number)
+        exact_tests.update(exact)
+        near_tests.update(near)
+    report |= {"exact_test_texts": len(exact_tests), "near_test_texts": len(near_tests)}
+    write_atomically(file, json.dumps(report) + "\n")
+    return report
 
 
 def documents(store: TokenStore, numbers: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Documents with all their ids."""
+    """The number and token ids of each document."""
     starts = store.sentence_offsets[store.document_offsets]
     for number in numbers:
         yield int(number), store.tokens(int(starts[number]), int(starts[number + 1]))
 
 
 def shingles(ids: np.ndarray) -> np.ndarray:
-    """The set of five-token shingles as 32-bit hashes; one of a shorter document.
+    """The set of five-token shingles as 32-bit hashes; a shorter document has one.
 
     >>> len(shingles(np.arange(7))), len(shingles(np.arange(3))), len(shingles(np.zeros(50, dtype=int)))
     (3, 1, 1)
@@ -120,40 +120,40 @@ def shingles(ids: np.ndarray) -> np.ndarray:
 
 
 class Index:
-    """Documents, as their shingles, that can be asked which of them are near another."""
+    """An index of documents by their shingles, for near-duplicate search."""
 
     def __init__(self) -> None:
         from datasketch import MinHashLSH
 
-        self.proposals = MinHashLSH(threshold=PROPOSED, num_perm=HASHES)
+        self.lsh = MinHashLSH(threshold=LSH_THRESHOLD, num_perm=HASHES)
         self.shingles: dict[int, np.ndarray] = {}
 
-    def add(self, number: int, found: np.ndarray) -> None:
-        """Keep a document."""
-        self.proposals.insert(number, _signature(found))
-        self.shingles[number] = found
+    def add(self, number: int, hashes: np.ndarray) -> None:
+        """Add a document."""
+        self.lsh.insert(number, _signature(hashes))
+        self.shingles[number] = hashes
 
-    def alike(self, found: np.ndarray) -> list[int]:
-        """The numbers of what is near: LSH proposes, the overlap itself decides."""
-        proposed: list[Any] = self.proposals.query(_signature(found))
-        return [number for number in proposed if overlap(self.shingles[number], found) >= THRESHOLD]
+    def near_duplicates(self, hashes: np.ndarray) -> list[int]:
+        """The numbers of near duplicates: candidates by LSH, verified by their Jaccard index."""
+        candidates: list[Any] = self.lsh.query(_signature(hashes))
+        return [number for number in candidates if jaccard(self.shingles[number], hashes) >= THRESHOLD]
 
 
-def overlap(left: np.ndarray, right: np.ndarray) -> float:
-    """Jaccard's index of two sets, each without repetitions.
+def jaccard(left: np.ndarray, right: np.ndarray) -> float:
+    """The Jaccard index of two arrays of unique values.
 
-    >>> overlap(np.array([1, 2, 3]), np.array([2, 3, 4]))
+    >>> jaccard(np.array([1, 2, 3]), np.array([2, 3, 4]))
     0.5
     """
     shared = len(np.intersect1d(left, right, assume_unique=True))
     return shared / (len(left) + len(right) - shared)
 
 
-def _signature(found: np.ndarray) -> "MinHash":
+def _signature(hashes: np.ndarray) -> "MinHash":
     from datasketch import MinHash
 
     signature = MinHash(HASHES, seed=1, hashfunc=int)
-    signature.update_batch(found.tolist())
+    signature.update_batch(hashes.tolist())
     return signature
 
 

@@ -1,7 +1,7 @@
-"""Is there anything to learn from pairs? What their labels give away without reading (next-sentence health).
+"""Can the labels of pairs be predicted without reading the text? (next-sentence health)
 
-Two probes are trained on training pairs and tried on the held-out ones: gradient-boosted trees on the two lengths, and
-on the words that the two segments share. Where the model is no better than these, it has learned no more than these.
+Two probes are trained on training pairs and tested on held-out ones: gradient-boosted trees on the two lengths, and on
+the words that the two segments share. A model that is no better than the probes has learned no more than they have.
 """
 
 from typing import Any
@@ -13,9 +13,9 @@ from pretrain.data.randomness import permutation
 from pretrain.data.store import TokenStore
 
 MANY_SHORT_DOCUMENTS = 0.5
-CLEARLY = 0.03
-# Pairs that the probes see, and as many that they are tried on, at the most.
-PAIRS = 20_000
+MARGIN = 0.03
+# Maximum number of pairs to train the probes on, and to test them on.
+MAXIMUM_PAIRS = 20_000
 
 
 def health(training: MaskedLMEpoch, held_out: MaskedLMEpoch, store: TokenStore) -> dict[str, Any]:
@@ -26,68 +26,68 @@ def health(training: MaskedLMEpoch, held_out: MaskedLMEpoch, store: TokenStore) 
         store: the corpus.
 
     Returns:
-        `random_share` (of training pairs), `majority`, `length_probe`, `overlap_probe` (held-out shares right),
+        `random_share` (of training pairs), `majority`, `length_probe`, `overlap_probe` (held-out accuracies),
         `probe_pairs`, `one_sentence_share` (of documents), `sentences_a_document`.
     """
     assert isinstance(training.plan, PairPlan)
     assert isinstance(held_out.plan, PairPlan)
     order = permutation(len(training.plan.rows), "probes", training.masking.seed)
-    seen, tried = training.plan.rows[order[:PAIRS]], held_out.plan.rows[:PAIRS]
+    train, test = training.plan.rows[order[:MAXIMUM_PAIRS]], held_out.plan.rows[:MAXIMUM_PAIRS]
     rarity_V = rarity(store, training.layout.vocabulary_size)
-    labels, expected = seen["next_sentence_label"], tried["next_sentence_label"]
+    train_labels, test_labels = train["next_sentence_label"], test["next_sentence_label"]
     sentences = np.diff(store.document_offsets)
     return {
         "random_share": float(training.plan.rows["next_sentence_label"].mean()),
-        "majority": float(max(expected.mean(), 1 - expected.mean())),
-        "length_probe": _accuracy(length_features(seen), labels, length_features(tried), expected),
+        "majority": float(max(test_labels.mean(), 1 - test_labels.mean())),
+        "length_probe": _accuracy(length_features(train), train_labels, length_features(test), test_labels),
         "overlap_probe": _accuracy(
-            overlap_features(store, seen, rarity_V), labels, overlap_features(store, tried, rarity_V), expected
+            overlap_features(store, train, rarity_V), train_labels, overlap_features(store, test, rarity_V), test_labels
         ),
-        "probe_pairs": len(seen),
+        "probe_pairs": len(train),
         "one_sentence_share": float((sentences == 1).mean()),
         "sentences_a_document": float(sentences.mean()),
     }
 
 
-def advice(found: dict[str, Any], model: float | None = None) -> list[str]:
-    """What a person should do about it; `model` is the trained model's held-out accuracy.
+def advice(report: dict[str, Any], model: float | None = None) -> list[str]:
+    """Advice on the objective and its pairs; `model` is the trained model's held-out accuracy.
 
     >>> good = {"one_sentence_share": 0.0, "majority": 0.58, "length_probe": 0.58, "overlap_probe": 0.7}
     >>> advice(good), advice(good, model=0.8)
     ([], [])
     """
-    said = []
-    if found["one_sentence_share"] > MANY_SHORT_DOCUMENTS:
-        said.append(
-            f"{found['one_sentence_share']:.0%} of the documents have one sentence, which nothing can follow: turn "
+    lines = []
+    if report["one_sentence_share"] > MANY_SHORT_DOCUMENTS:
+        lines.append(
+            f"{report['one_sentence_share']:.0%} of the documents have one sentence, which nothing can follow: turn "
             "next-sentence prediction off (`objective: mlm`)"
         )
-    if found["length_probe"] > found["majority"] + CLEARLY:
-        said.append(
-            f"lengths alone tell {found['length_probe']:.1%} of the labels (majority {found['majority']:.1%}): choose "
-            "`pairs: balanced`"
+    if report["length_probe"] > report["majority"] + MARGIN:
+        lines.append(
+            f"lengths alone predict {report['length_probe']:.1%} of the labels (majority {report['majority']:.1%}): "
+            "choose `pairs: balanced`"
         )
-    unread = max(found["majority"], found["length_probe"])
-    if model is not None and model < unread + CLEARLY:
-        said.append(
-            f"the model is right for {model:.1%} of the pairs, hardly more than who does not read them ({unread:.1%}): "
+    baseline = max(report["majority"], report["length_probe"])
+    if model is not None and model < baseline + MARGIN:
+        lines.append(
+            f"the model is right for {model:.1%} of the pairs, hardly more than without reading them ({baseline:.1%}): "
             "train longer, or turn next-sentence prediction off (`objective: mlm`)"
         )
-    elif model is not None and model < found["overlap_probe"]:
-        said.append(
-            f"the model is right for {model:.1%} of the pairs, which shared words alone tell better "
-            f"({found['overlap_probe']:.1%}): it has not learned to compare the segments; train longer"
+    elif model is not None and model < report["overlap_probe"]:
+        lines.append(
+            f"the model is right for {model:.1%} of the pairs, but shared words alone are right for more "
+            f"({report['overlap_probe']:.1%}): it has not learned to compare the segments; train longer"
         )
-    return said
+    return lines
 
 
-def described(found: dict[str, Any]) -> str:
-    """The health in one line for a person."""
-    model = f"model {found['model']:.1%}, " if "model" in found else ""
+def summary_line(report: dict[str, Any]) -> str:
+    """A summary of the report in one line."""
+    model = f"model {report['model']:.1%}, " if "model" in report else ""
     return (
-        f"next-sentence health: {found['random_share']:.1%} of the pairs random; right on held-out pairs: {model}"
-        f"majority {found['majority']:.1%}, lengths alone {found['length_probe']:.1%}, shared words alone "
-        f"{found['overlap_probe']:.1%}"
+        f"next-sentence health: {report['random_share']:.1%} of the pairs random; accuracy on held-out pairs: {model}"
+        f"majority {report['majority']:.1%}, lengths alone {report['length_probe']:.1%}, shared words alone "
+        f"{report['overlap_probe']:.1%}"
     )
 
 
@@ -98,7 +98,7 @@ def length_features(rows: np.ndarray) -> np.ndarray:
 
 
 def rarity(store: TokenStore, vocabulary: int) -> np.ndarray:
-    """-log of each entry's share of the corpus, [V]."""
+    """-log of the relative frequency of each vocabulary entry, [V]."""
     counts_V = np.ones(vocabulary)
     for buffer in store.buffers:
         counts_V += np.bincount(buffer, minlength=vocabulary)[:vocabulary]
@@ -106,7 +106,7 @@ def rarity(store: TokenStore, vocabulary: int) -> np.ndarray:
 
 
 def overlap_features(store: TokenStore, rows: np.ndarray, rarity_V: np.ndarray) -> np.ndarray:
-    """Of the entries in A and in B: how many are shared, their share of all, weighted by rarity, the rarest; [P, 4]."""
+    """For the entries of A and B: number shared, Jaccard index, Jaccard weighted by rarity, rarest shared; [P, 4]."""
     features = np.zeros((len(rows), 4))
     for number, row in enumerate(rows):
         a = np.unique(store.tokens(row["a_begin"], row["a_end"]))
@@ -119,10 +119,10 @@ def overlap_features(store: TokenStore, rows: np.ndarray, rarity_V: np.ndarray) 
     return features
 
 
-def _accuracy(seen: np.ndarray, labels: np.ndarray, tried: np.ndarray, expected: np.ndarray) -> float:
+def _accuracy(train: np.ndarray, train_labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray) -> float:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    if len(np.unique(labels)) == 1:
-        return float((expected == labels[0]).mean())
-    probe = HistGradientBoostingClassifier(max_iter=50, max_depth=3, random_state=0).fit(seen, labels)
-    return float((probe.predict(tried) == expected).mean())
+    if len(np.unique(train_labels)) == 1:
+        return float((test_labels == train_labels[0]).mean())
+    probe = HistGradientBoostingClassifier(max_iter=50, max_depth=3, random_state=0).fit(train, train_labels)
+    return float((probe.predict(test) == test_labels).mean())

@@ -1,7 +1,7 @@
-"""A shard of text → a file of token ids: a pure function, the same wherever it runs.
+"""A shard of text → a file of token ids; the result does not depend on where it runs.
 
-A file is an Arrow stream of record batches. A row is a document: its sentences as lists of ids and, of labelled texts,
-the label and its name. The file is written beside its place and renamed, so that it is whole or not there.
+A file is an Arrow stream of record batches. A row is a document: its sentences as lists of ids and, for labelled texts,
+the label and its name. The file is written under a temporary name and renamed, so that it is never incomplete.
 """
 
 import functools
@@ -31,7 +31,7 @@ CHARACTERS_PER_BATCH = 1 << 20
 
 
 class ShardTask(NamedTuple):
-    """All that encoding a shard takes."""
+    """The arguments of `encode_shard`."""
 
     shard: Shard
     corpus: CorpusConfig
@@ -43,10 +43,10 @@ class ShardTask(NamedTuple):
 
 
 def encode_shard(task: ShardTask) -> str:
-    """Read, clean, split and encode a shard, unless its file is there; memory does not grow with its size.
+    """Read, clean, split and encode a shard unless its file exists; memory use does not grow with the shard.
 
     Returns:
-        The file.
+        The path of the file.
     """
     import pyarrow
 
@@ -56,47 +56,49 @@ def encode_shard(task: ShardTask) -> str:
     tokenizer = load_backend(task.tokenizer_file)
     schema = store_schema(id_type(tokenizer))
     staged = target.with_name(f".{target.name}.{os.getpid()}")
-    aside = Quarantine(task.corpus.maximum_set_aside)
-    documents = (document for part in task.shard for document in read_part(part, task.corpus, task.labelled, aside))
-    # With a bound there is one shard.
+    quarantine = Quarantine(task.corpus.maximum_set_aside)
+    documents = (
+        document for part in task.shard for document in read_part(part, task.corpus, task.labelled, quarantine)
+    )
+    # With `maximum_documents` there is only one shard.
     documents = itertools.islice(documents, task.corpus.maximum_documents)
     with pyarrow.OSFile(str(staged), "wb") as sink, pyarrow.ipc.new_stream(sink, schema) as writer:
         for batch in batches(documents):
-            encoded = _encoded(batch, tokenizer, task)
+            encoded = _encode_batch(batch, tokenizer, task)
             if encoded:
                 writer.write_batch(_record_batch(encoded, schema))
     flush(staged)
-    aside.write(quarantine_of(target))
+    quarantine.write(quarantine_file(target))
     staged.rename(target)
     return task.target
 
 
-def quarantine_of(target: Path) -> Path:
-    """Where the rows are listed that a shard set aside."""
+def quarantine_file(target: Path) -> Path:
+    """The file that lists the rows of a shard that were set aside."""
     return target.parent.parent / "quarantine" / f"{target.stem}.jsonl"
 
 
 @functools.lru_cache(maxsize=2)
 def load_backend(file: str) -> "Tokenizer":
-    """The tokenizer of a `tokenizer.json`, for whole texts in which nothing is special."""
+    """Load a `tokenizer.json` without truncation or padding; special tokens in a text are read as plain text."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(file)
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    # A "[SEP]" that somebody typed is text.
+    # A literal "[SEP]" in the corpus is plain text.
     tokenizer.encode_special_tokens = True
     return tokenizer
 
 
 def id_type(tokenizer: "Tokenizer") -> type[np.unsignedinteger]:
-    """Two bytes an id where the vocabulary allows, else four."""
+    """uint16 if every id fits, else uint32."""
     largest = max(tokenizer.get_vocab(with_added_tokens=True).values())
     return np.uint16 if largest <= np.iinfo(np.uint16).max else np.uint32
 
 
 def store_schema(dtype: type[np.unsignedinteger]) -> "pyarrow.Schema":
-    """The columns of a store: sentences as lists of ids, and of labelled texts the label as JSON and its name."""
+    """The columns of a store: sentences as lists of ids and, for labelled texts, the label as JSON and its name."""
     import pyarrow
 
     ids = pyarrow.list_(pyarrow.from_numpy_dtype(dtype))
@@ -105,7 +107,7 @@ def store_schema(dtype: type[np.unsignedinteger]) -> "pyarrow.Schema":
 
 
 def batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
-    """Documents in groups of at most 512, and of about a million characters."""
+    """Group documents into batches of at most 512 documents or about a million characters."""
     batch: list[Document] = []
     characters = 0
     for document in documents:
@@ -121,24 +123,24 @@ def batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
 Encoded = tuple[Document, list[list[int]]]
 
 
-def _encoded(batch: list[Document], tokenizer: "Tokenizer", task: ShardTask) -> list[Encoded]:
-    """The ids of each document's sentences; documents of which nothing is left are passed over."""
+def _encode_batch(batch: list[Document], tokenizer: "Tokenizer", task: ShardTask) -> list[Encoded]:
+    """The ids of each document's sentences; documents without tokens are skipped."""
     texts = [_texts(document, task) for document in batch]
-    flat = [text for part in texts for text in part]
+    flat = [text for document_texts in texts for text in document_texts]
     ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(flat, add_special_tokens=False)]
-    found, start = [], 0
-    for document, part in zip(batch, texts, strict=True):
-        rows = ids[start : start + len(part)]
-        start += len(part)
-        # A labelled text that comes to nothing still has its place; an empty sentence has none.
+    encoded, start = [], 0
+    for document, document_texts in zip(batch, texts, strict=True):
+        rows = ids[start : start + len(document_texts)]
+        start += len(document_texts)
+        # An empty labelled text is kept, because its label counts; an empty sentence is dropped.
         rows = rows if task.labelled else [row for row in rows if row]
         if rows:
-            found.append((document, rows))
-    return found
+            encoded.append((document, rows))
+    return encoded
 
 
 def _texts(document: Document, task: ShardTask) -> list[str]:
-    """What is encoded of a document: its sentences or, of a labelled one, the text and the second text."""
+    """The texts of a document to encode: its sentences or, if labelled, the text and the second text."""
     if task.labelled:
         return [document.text] + ([] if document.second_text is None else [document.second_text])
     return sentences.split(document.text, task.corpus)

@@ -1,4 +1,4 @@
-"""Text as recurrent models read it: long streams side by side for language models, passages for autoencoders.
+"""Data for recurrent models: long parallel streams for language models, passages for autoencoders.
 
 Shapes: B streams or passages of a micro-batch, T positions, L tokens of a stream.
 """
@@ -18,27 +18,27 @@ from pretrain.data.store import TokenStore
 
 @dataclasses.dataclass(frozen=True)
 class StreamEpoch:
-    """All documents in a row, a [SEP] behind each, cut into equal streams; a step goes on by `bptt` tokens in each.
+    """All documents, each followed by [SEP], cut into equal streams; a step reads `bptt` tokens of each.
 
-    Sample k * streams + i is the k-th stretch of stream i: truncated backpropagation through time (Williams and Peng
-    1990) wants consecutive stretches in consecutive steps.
+    Sample k * streams + i is the k-th segment of stream i: truncated backpropagation through time (Williams and Peng
+    1990) needs consecutive segments in consecutive steps.
     """
 
     streams_SL: np.ndarray
     bptt: int
     backward: bool
-    """Whether each stream is read from its end, too."""
+    """Whether each stream is also read backwards."""
 
     @cached_property
     def batches(self) -> list[np.ndarray]:
-        """The stretches of each step, all streams in order."""
+        """The segments of each step, all streams in order."""
         count, length = self.streams_SL.shape
         steps = -(-(length - 1) // self.bptt)
         return [np.arange(step * count, (step + 1) * count) for step in range(steps)]
 
     def collate(self, samples_B: np.ndarray) -> Batch:
-        """Input `input_ids` and label `labels` [B, T], each label the token after its input; of the other direction
-        `backward_ids` and `backward_labels`; input `columns` [B], the numbers of these streams.
+        """Input `input_ids` and label `labels` [B, T], each label the token after its input; for the backward
+        direction `backward_ids` and `backward_labels`; input `columns` [B], the indices of these streams.
         """
         count, length = self.streams_SL.shape
         step, columns_B = int(samples_B[0]) // count, samples_B % count
@@ -55,14 +55,14 @@ class StreamEpoch:
 
 
 def _shifted(slice_BT: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens [B, T + 1] as what is read and what comes next, both [B, T]."""
+    """Split tokens [B, T + 1] into inputs and next-token labels, both [B, T]."""
     ids_BT = slice_BT.astype(np.int64)
     return torch.from_numpy(ids_BT[:, :-1].copy()), torch.from_numpy(ids_BT[:, 1:].copy())
 
 
 @dataclasses.dataclass(frozen=True)
 class StreamSource:
-    """Streams of some documents, in another order each epoch."""
+    """Streams of a set of documents, shuffled each epoch."""
 
     store: TokenStore
     documents: np.ndarray
@@ -73,21 +73,21 @@ class StreamSource:
     seed: int
 
     def epoch(self, number: int | str) -> StreamEpoch:
-        """The streams of a training epoch, or by a name those of an evaluation."""
+        """The streams of a training epoch or, with a name instead of a number, of an evaluation."""
         order = self.documents[permutation(len(self.documents), "streams", self.seed, number)]
-        flat = text_of(self.store, order, self.layout.sep_id)
-        # A stream needs a token to tell after its first.
+        flat = concatenated(self.store, order, self.layout.sep_id)
+        # A stream needs at least two tokens: an input and its label.
         count = max(1, min(self.streams, len(flat) // 2))
         length = len(flat) // count
         return StreamEpoch(flat[: count * length].reshape(count, length), self.bptt, self.backward)
 
     def held_out(self) -> StreamEpoch:
-        """The same streams at every call."""
+        """The same streams on every call."""
         return self.epoch("held-out")
 
 
-def text_of(store: TokenStore, documents: np.ndarray, sep_id: int) -> np.ndarray:
-    """The tokens of documents in a row, a [SEP] behind each."""
+def concatenated(store: TokenStore, documents: np.ndarray, sep_id: int) -> np.ndarray:
+    """The tokens of documents, each followed by [SEP], in one array."""
     bounds = store.sentence_offsets[store.document_offsets]
     lengths = (bounds[1:] - bounds[:-1])[documents] + 1
     flat = np.full(int(lengths.sum()), sep_id, dtype=store.buffers[0].dtype)
@@ -100,7 +100,7 @@ def text_of(store: TokenStore, documents: np.ndarray, sep_id: int) -> np.ndarray
 
 @dataclasses.dataclass(frozen=True)
 class PassageEpoch:
-    """Passages of full sentences, to be read and written again (Dai and Le 2015)."""
+    """Passages of full sentences that an autoencoder reconstructs (Dai and Le 2015)."""
 
     store: TokenStore
     plan: PackedPlan
@@ -110,20 +110,20 @@ class PassageEpoch:
     def collate(self, samples_B: np.ndarray) -> Batch:
         """Inputs `input_ids`, `attention_mask`, `decoder_input_ids`, label `labels`, all [B, T]."""
         lengths_B = self.plan.lengths[samples_B] - 1
-        read_BT = np.full((len(samples_B), int(lengths_B.max())), self.layout.pad_id, dtype=np.int64)
-        labels_BT = np.full_like(read_BT, IGNORED)
+        input_ids_BT = np.full((len(samples_B), int(lengths_B.max())), self.layout.pad_id, dtype=np.int64)
+        labels_BT = np.full_like(input_ids_BT, IGNORED)
         for index, sample in enumerate(samples_B.tolist()):
             end = 0
             for first, last in self.plan.pieces(sample):
-                read_BT[index, end : end + last - first] = self.store.tokens(first, last)
+                input_ids_BT[index, end : end + last - first] = self.store.tokens(first, last)
                 end += last - first + 1
-                read_BT[index, end - 1] = self.layout.sep_id
-            labels_BT[index, :end] = read_BT[index, :end]
-        decoder_BT = np.full_like(read_BT, self.layout.pad_id)
+                input_ids_BT[index, end - 1] = self.layout.sep_id
+            labels_BT[index, :end] = input_ids_BT[index, :end]
+        decoder_BT = np.full_like(input_ids_BT, self.layout.pad_id)
         decoder_BT[:, 0] = self.layout.cls_id
-        decoder_BT[:, 1:] = read_BT[:, :-1]
+        decoder_BT[:, 1:] = input_ids_BT[:, :-1]
         inputs: Tensors = {
-            "input_ids": torch.from_numpy(read_BT),
+            "input_ids": torch.from_numpy(input_ids_BT),
             "attention_mask": torch.from_numpy((labels_BT != IGNORED).astype(np.int64)),
             "decoder_input_ids": torch.from_numpy(decoder_BT),
         }
@@ -133,7 +133,7 @@ class PassageEpoch:
 
 @dataclasses.dataclass(frozen=True)
 class PassageSource:
-    """Passages of some documents, drawn anew each epoch."""
+    """Passages of a set of documents, drawn again each epoch."""
 
     store: TokenStore
     documents: np.ndarray
@@ -149,7 +149,7 @@ class PassageSource:
         return PassageEpoch(self.store, plan, self.layout, batches)
 
     def held_out(self) -> PassageEpoch:
-        """The same passages at every call."""
+        """The same passages on every call."""
         plan = self._plan("held-out")
         return PassageEpoch(self.store, plan, self.layout, sorted_batches(plan.lengths, self.batch_size))
 

@@ -1,4 +1,4 @@
-"""Samples → batches of tensors, the same whatever the number of workers, processes or the point of resumption.
+"""Samples → batches of tensors, independent of the number of workers and processes and of where a run resumes.
 
 Shapes: B sequences of a micro-batch.
 """
@@ -20,33 +20,33 @@ Tensors = dict[str, torch.Tensor]
 
 
 class StreamSlice(NamedTuple):
-    """Which part of an epoch's streams a batch of a language model holds."""
+    """The position of a language-model batch in the streams of an epoch."""
 
     streams: int
-    """How many streams run side by side; the batch's own are `columns` of its inputs."""
+    """Number of parallel streams; the input `columns` lists those of this batch."""
     first: bool
-    """Whether this is the beginning of each stream, where no state is carried over."""
+    """Whether this is the start of each stream, where no state is carried over."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """A micro-batch: tensors by name, and how many targets of each kind they hold."""
+    """A micro-batch: tensors by name, and the number of targets of each kind."""
 
     inputs: Tensors
-    """What the model reads."""
+    """The model's inputs."""
     labels: Tensors
-    """What a loss compares with; IGNORED counts nothing."""
+    """The targets of the loss; IGNORED positions do not count."""
     counts: Mapping[str, int]
-    """Targets of each kind, and what the arithmetic depends on (`arithmetic_counts`), in this micro-batch."""
+    """Number of targets of each kind, and `arithmetic_counts`, in this micro-batch."""
     totals: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    """The same of the whole step, over its micro-batches and all processes; token_budget_batches in by the engine."""
+    """The same counts for the whole step, over its micro-batches and all processes; set by the engine."""
     mask_draw: "Callable[[Batch], Batch] | None" = None
-    """Draws the masks, where that was left to the device."""
+    """Draws the masks on the device, if they are drawn there."""
     stream_slice: StreamSlice | None = None
-    """Of language models."""
+    """For language models."""
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        """A tensor by name, of the inputs or of the labels."""
+        """A tensor by name, from the inputs or the labels."""
         return self.inputs[name] if name in self.inputs else self.labels[name]
 
     def __contains__(self, name: str) -> bool:
@@ -54,7 +54,7 @@ class Batch:
         return name in self.inputs or name in self.labels
 
     def with_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
-        """The batch with every tensor changed in the same way."""
+        """The batch with `change` applied to every tensor."""
         inputs = {name: change(tensor) for name, tensor in self.inputs.items()}
         labels = {name: change(tensor) for name, tensor in self.labels.items()}
         return dataclasses.replace(self, inputs=inputs, labels=labels)
@@ -64,11 +64,11 @@ class Batch:
         return dataclasses.replace(self, totals=totals)
 
     def pin_memory(self) -> "Batch":
-        """For a faster copy to a GPU; torch's loader calls it."""
+        """Pin the tensors for a faster copy to a GPU; torch's loader calls this."""
         return self.with_tensors(torch.Tensor.pin_memory)
 
     def with_masks(self) -> "Batch":
-        """The batch with its masks drawn where its tensors are, if they have not been drawn yet."""
+        """The batch with its masks drawn on the device of its tensors, unless they already are."""
         return self if self.mask_draw is None else self.mask_draw(self)
 
     def to(self, device: torch.device) -> "Batch":
@@ -81,7 +81,7 @@ class Epoch(Protocol):
 
     @property
     def batches(self) -> list[np.ndarray]:
-        """The sample numbers of each global batch."""
+        """The sample indices of each global batch."""
         ...
 
     def collate(self, samples_B: np.ndarray) -> Batch:
@@ -93,12 +93,12 @@ class Source(Protocol):
     """A training set."""
 
     def epoch(self, number: int) -> Epoch:
-        """The epoch with this number; a function of the seed and the number alone."""
+        """The epoch with this number; depends only on the seed and the number."""
         ...
 
 
 def length_grouped(lengths: np.ndarray, batch_size: int, *purpose: str | int) -> list[np.ndarray]:
-    """Shuffle samples into batches of similar lengths; the last batch may be smaller, none is dropped.
+    """Shuffle samples into batches of similar lengths; the last batch may be smaller, no sample is dropped.
 
     Samples are shuffled, sorted by length within windows of 64 batches, cut, and the batches shuffled.
     """
@@ -106,44 +106,44 @@ def length_grouped(lengths: np.ndarray, batch_size: int, *purpose: str | int) ->
     window = BATCHES_PER_WINDOW * batch_size
     batches = []
     for start in range(0, len(order), window):
-        part = order[start : start + window]
-        part = part[np.argsort(lengths[part], kind="stable")]
-        batches += [part[first : first + batch_size] for first in range(0, len(part), batch_size)]
-    return [batches[place] for place in permutation(len(batches), "batches", *purpose)]
+        samples = order[start : start + window]
+        samples = samples[np.argsort(lengths[samples], kind="stable")]
+        batches += [samples[first : first + batch_size] for first in range(0, len(samples), batch_size)]
+    return [batches[index] for index in permutation(len(batches), "batches", *purpose)]
 
 
 def sorted_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Batches for evaluation: sorted by length, so that little is padded."""
+    """Batches for evaluation, sorted by length to minimise padding."""
     order = np.argsort(lengths, kind="stable")
     return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
 
 
 def token_budget_batches(lengths: np.ndarray, tokens: int) -> list[np.ndarray]:
-    """Batches for evaluation, sorted by length: as many as with their padding stay below `tokens`, and at least one.
+    """Batches for evaluation, sorted by length: at most `tokens` tokens with padding, and at least one sample.
 
     >>> [batch.tolist() for batch in token_budget_batches(np.array([9, 2, 3, 4, 40]), 12)]
     [[1, 2, 3], [0], [4]]
     """
     order = np.argsort(lengths, kind="stable")
     batches, first = [], 0
-    for place, sample in enumerate(order):
-        if place > first and lengths[sample] * (place - first + 1) > tokens:
-            batches.append(order[first:place])
-            first = place
+    for index, sample in enumerate(order):
+        if index > first and lengths[sample] * (index - first + 1) > tokens:
+            batches.append(order[first:index])
+            first = index
     return [*batches, order[first:]] if len(order) else []
 
 
 def length_buckets(longest: int) -> tuple[int, ...]:
-    """The lengths that batches are padded to where shapes should be few, as compiled graphs want them.
+    """The lengths that batches are padded to when there should be few shapes, as for compiled graphs.
 
     >>> length_buckets(128), length_buckets(50)
     ((32, 64, 96, 128), (13, 25, 38, 50))
     """
-    return tuple(-(-longest * part // BUCKETS) for part in range(1, BUCKETS + 1))
+    return tuple(-(-longest * number // BUCKETS) for number in range(1, BUCKETS + 1))
 
 
 def padded_length(length: int, buckets: tuple[int, ...]) -> int:
-    """The smallest bucket that holds so many tokens; the length itself where there are no buckets.
+    """The smallest bucket that holds `length` tokens; `length` itself without buckets.
 
     >>> padded_length(33, (32, 64)), padded_length(33, ())
     (64, 33)
@@ -152,7 +152,7 @@ def padded_length(length: int, buckets: tuple[int, ...]) -> int:
 
 
 def arithmetic_counts(lengths_B: np.ndarray) -> dict[str, int]:
-    """What the arithmetic of a batch depends on: sequences, tokens, and pairs of tokens that attend to each other.
+    """The counts that determine the FLOPs of a batch: sequences, tokens, and pairs of tokens that attend to each other.
 
     >>> arithmetic_counts(np.array([2, 3]))
     {'sequences': 2, 'tokens': 5, 'attended': 13}
@@ -162,50 +162,50 @@ def arithmetic_counts(lengths_B: np.ndarray) -> dict[str, int]:
 
 @dataclasses.dataclass(frozen=True)
 class LoaderSettings:
-    """How the batches of an epoch are shared out among processes and prepared."""
+    """How the batches of an epoch are split among processes and prepared."""
 
     rank: int = 0
     world_size: int = 1
     micro_batches: int = 1
-    """Of a step, in each process."""
+    """Micro-batches per step in each process."""
     workers: int = 0
-    """Processes that prepare batches; 0 prepares them in this one."""
+    """Worker processes that prepare batches; with 0, this process does."""
     begin_worker: Callable[[int], None] | None = None
-    """Called once in each of them."""
+    """Called once in each worker."""
 
 
 class StepDataset(torch.utils.data.Dataset[list[Batch]]):
-    """Item k: the micro-batches that one process works through in step k of an epoch.
+    """Item k: the micro-batches of one process in step k of an epoch.
 
-    A global batch is dealt out in turn (sample i to process i mod W), then cut into micro-batches.
+    Sample i of a global batch goes to process i mod W; each process's share is then cut into micro-batches.
     """
 
     def __init__(self, epoch: Epoch, settings: LoaderSettings) -> None:
         self.epoch, self.settings = epoch, settings
 
     def __len__(self) -> int:
-        """Steps of the epoch."""
+        """Number of steps in the epoch."""
         return len(self.epoch.batches)
 
     def __getitem__(self, index: int) -> list[Batch]:
-        """The micro-batches of a step; a process that a small last batch leaves without samples gets an idle one."""
+        """The micro-batches of a step; a process without samples, in a small last batch, gets an idle batch."""
         samples = self.epoch.batches[index]
-        mine = samples[self.settings.rank :: self.settings.world_size]
-        if not len(mine):
+        local_samples = samples[self.settings.rank :: self.settings.world_size]
+        if not len(local_samples):
             return [idle(self.epoch.collate(samples[:1]))]
-        parts = min(self.settings.micro_batches, len(mine))
-        return [self.epoch.collate(part) for part in np.array_split(mine, parts)]
+        count = min(self.settings.micro_batches, len(local_samples))
+        return [self.epoch.collate(micro_batch) for micro_batch in np.array_split(local_samples, count)]
 
 
 def idle(batch: Batch) -> Batch:
-    """A batch that takes part in a step without counting: cross-entropy ignores every label."""
+    """A batch that contributes nothing to a step: cross-entropy ignores every label."""
     batch = batch.with_masks()
     ignored = {name: torch.full_like(label, IGNORED) for name, label in batch.labels.items()}
     return dataclasses.replace(batch, labels=ignored, counts=dict.fromkeys(batch.counts, 0))
 
 
 def load_steps(epoch: Epoch, settings: LoaderSettings, first: int = 0) -> Generator[list[Batch]]:
-    """The micro-batches of each step of an epoch, from step `first` on; nothing before it is prepared."""
+    """The micro-batches of each step of an epoch, from step `first` on; earlier steps are not prepared."""
     dataset = StepDataset(epoch, settings)
     steps: Any = iter(
         torch.utils.data.DataLoader(
@@ -220,6 +220,6 @@ def load_steps(epoch: Epoch, settings: LoaderSettings, first: int = 0) -> Genera
     try:
         yield from steps
     finally:
-        # Otherwise left to the garbage collector, which a traceback keeps from it.
+        # The garbage collector would not do it while a traceback holds a reference.
         if settings.workers:
             steps._shutdown_workers()

@@ -1,4 +1,4 @@
-"""Plans + store + masks → the tensors that an encoder reads.
+"""Plans + store + masks → the input tensors of an encoder.
 
 Shapes: B sequences of a micro-batch, T positions, M masked positions, V vocabulary.
 """
@@ -21,7 +21,7 @@ from tokenizer.vocabulary.word_starts import continues_word
 
 @dataclasses.dataclass(frozen=True)
 class TokenLayout:
-    """How a tokenizer lays out [CLS] A [SEP] B [SEP]."""
+    """The special ids and vocabulary needed to build [CLS] A [SEP] B [SEP]."""
 
     cls_id: int
     sep_id: int
@@ -29,7 +29,7 @@ class TokenLayout:
     mask_id: int
     vocabulary_size: int
     continues_V: np.ndarray
-    """Which entries continue a word."""
+    """Which vocabulary entries continue a word."""
 
     @classmethod
     def of(cls, tokenizer: Any) -> "TokenLayout":
@@ -48,17 +48,17 @@ class Plan(Protocol):
     """The sequences of an epoch, as integers over the store."""
 
     lengths: np.ndarray
-    """[P] tokens of each sequence, special ones included."""
+    """[P] tokens of each sequence, special tokens included."""
     relations: np.ndarray | None
-    """[P] what relates the two segments, as a class; None of sequences without segments."""
+    """[P] the class of the relation between the two segments; None for sequences without segments."""
 
     def pieces(self, sample: int) -> list[tuple[int, int]]:
-        """The stretches of tokens that make up a sequence, each followed by [SEP]."""
+        """The token spans [begin, end) of a sequence, each followed by [SEP]."""
         ...
 
 
 class PairPlan:
-    """Pairs of segments; `rows` as `epoch_plan` gives them."""
+    """Pairs of segments; `rows` as returned by `epoch_plan`."""
 
     def __init__(self, rows: np.ndarray) -> None:
         self.rows = rows
@@ -73,7 +73,7 @@ class PairPlan:
 
 
 class PackedPlan:
-    """Full sentences, packed; as `packed_plan` gives them."""
+    """Packed full sentences, as returned by `packed_plan`."""
 
     def __init__(self, pieces: np.ndarray, firsts: np.ndarray) -> None:
         self.all_pieces, self.firsts = pieces, firsts
@@ -82,7 +82,7 @@ class PackedPlan:
         self.relations: np.ndarray | None = None
 
     def pieces(self, sample: int) -> list[tuple[int, int]]:
-        """A piece a document."""
+        """One piece per document."""
         return [tuple(piece) for piece in self.all_pieces[self.firsts[sample] : self.firsts[sample + 1]].tolist()]
 
 
@@ -96,13 +96,13 @@ class MaskedLMEpoch:
     masking: MaskingRule
     batches: list[np.ndarray]
     device_masks: bool = False
-    """Leave masks of single tokens to be drawn on the device, by the batch's `mask_draw`."""
+    """Draw masks of single tokens on the device, with the batch's `mask_draw`."""
     buckets: tuple[int, ...] = ()
-    """T is one of these, and M the most that sequences of this length can have; without any, both are minimal."""
+    """If any: T is one of these, and M the maximum for sequences of this length; otherwise both are minimal."""
 
     def collate(self, samples_B: np.ndarray) -> Batch:
         """Inputs `input_ids`, `original_ids`, `token_type_ids`, `attention_mask` [B, T] and `masked_positions` [M];
-        labels `masked_labels` [M] and, of pairs, `relation` [B]; T is the length of the longest of these sequences.
+        labels `masked_labels` [M] and, for pairs, `relation` [B]; T is the longest sequence's length or bucket.
         """
         length = padded_length(int(self.plan.lengths[samples_B].max()), self.buckets)
         ids_BT = np.full((len(samples_B), length), self.layout.pad_id, dtype=np.int64)
@@ -127,36 +127,36 @@ class MaskedLMEpoch:
             labels["relation"] = self.plan.relations[samples_B].copy()
             counts["relation"] = len(samples_B)
         if self.device_masks and self.masking.config.unit == "token":
-            draw, more = self._deferred_masks(candidates_BT, lengths_B, samples_B)
-            counts["mlm"] = draw.count
+            mask_draw, mask_inputs = self._deferred_masks(candidates_BT, lengths_B, samples_B)
+            counts["mlm"] = mask_draw.count
         else:
-            draw, (more, masked_labels) = None, self._masks(ids_BT, candidates_BT, lengths_B, samples_B)
+            mask_draw, (mask_inputs, masked_labels) = None, self._masks(ids_BT, candidates_BT, lengths_B, samples_B)
             counts["mlm"] = int((masked_labels >= 0).sum())
             labels["masked_labels"] = masked_labels
-        return Batch(_tensors(inputs | more), _tensors(labels), counts, mask_draw=draw)
+        return Batch(_tensors(inputs | mask_inputs), _tensors(labels), counts, mask_draw=mask_draw)
 
     def _fixed_count(self, sequences: int, length: int) -> int:
-        """M of so many sequences of a bucket's length."""
+        """M for this many sequences of a bucket's length."""
         return sequences * int(target_counts(np.array([length]), self.masking.config)[0])
 
     def _deferred_masks(
         self, candidates_BT: np.ndarray, lengths_B: np.ndarray, samples_B: np.ndarray
     ) -> tuple[MaskDraw, dict[str, np.ndarray]]:
-        """What draws the masks later, and the inputs that it needs."""
+        """The function that draws the masks later, and the inputs that it needs."""
         counts_B = np.minimum(target_counts(lengths_B, self.masking.config), candidates_BT.sum(axis=1))
         size = self._fixed_count(*candidates_BT.shape) if self.buckets else None
-        draw = MaskDraw(self.masking, int(counts_B.sum()), size)
-        return draw, {"candidates": candidates_BT, "samples": samples_B.astype(np.int64), "mask_counts": counts_B}
+        mask_draw = MaskDraw(self.masking, int(counts_B.sum()), size)
+        return mask_draw, {"candidates": candidates_BT, "samples": samples_B.astype(np.int64), "mask_counts": counts_B}
 
     def _masks(
         self, ids_BT: np.ndarray, candidates_BT: np.ndarray, lengths_B: np.ndarray, samples_B: np.ndarray
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Inputs with masks, and `masked_labels` [M]."""
+        """The masked inputs, and `masked_labels` [M]."""
         starts_BT = None if self.masking.config.unit == "token" else ~self.layout.continues_V[ids_BT]
         masked = mask(ids_BT, candidates_BT, lengths_B, samples_B, self.masking, starts_BT)
-        missing = (0, self._fixed_count(*ids_BT.shape) - len(masked.labels_M) if self.buckets else 0)
-        inputs = {"input_ids": masked.input_ids_BT, "masked_positions": np.pad(masked.positions_M, missing)}
-        return inputs, np.pad(masked.labels_M, missing, constant_values=IGNORED)
+        padding = (0, self._fixed_count(*ids_BT.shape) - len(masked.labels_M) if self.buckets else 0)
+        inputs = {"input_ids": masked.input_ids_BT, "masked_positions": np.pad(masked.positions_M, padding)}
+        return inputs, np.pad(masked.labels_M, padding, constant_values=IGNORED)
 
 
 def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
@@ -165,7 +165,7 @@ def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
 
 @dataclasses.dataclass(frozen=True)
 class MaskedLMSource:
-    """Sequences of some documents, drawn anew each epoch."""
+    """Sequences of a set of documents, drawn again each epoch."""
 
     store: TokenStore
     documents: np.ndarray
@@ -178,9 +178,9 @@ class MaskedLMSource:
     batch_size: int
     seed: int
     device_masks: bool = False
-    """Of training epochs: see `MaskedLMEpoch`."""
+    """For training epochs; see `MaskedLMEpoch`."""
     buckets: tuple[int, ...] = ()
-    """Of training epochs: see `MaskedLMEpoch`."""
+    """For training epochs; see `MaskedLMEpoch`."""
 
     def epoch(self, number: int) -> MaskedLMEpoch:
         """The shuffled sequences of a training epoch."""
@@ -189,7 +189,7 @@ class MaskedLMSource:
         return dataclasses.replace(epoch, device_masks=self.device_masks, buckets=self.buckets)
 
     def held_out(self) -> MaskedLMEpoch:
-        """The same sequences and masks at every call, so that evaluations can be compared."""
+        """The same sequences and masks on every call, so that evaluations are comparable."""
         plan = self.plan("held-out")
         return self._epoch(plan, "held-out", sorted_batches(plan.lengths, self.batch_size))
 
@@ -206,7 +206,7 @@ class MaskedLMSource:
 
 
 def targets_of(epoch: Epoch) -> Iterator[np.ndarray]:
-    """The tokens to predict, batch by batch."""
+    """The target tokens of each batch."""
     for samples_B in epoch.batches:
         batch = epoch.collate(samples_B)
         labels = batch["masked_labels" if "masked_labels" in batch else "labels"].numpy()

@@ -1,4 +1,4 @@
-"""Which tokens a masked language model has to predict (google-research/bert, create_masked_lm_predictions).
+"""Which tokens are masked for a masked language model (google-research/bert, create_masked_lm_predictions).
 
 Shapes: B sequences, T positions, M masked positions of the whole batch.
 """
@@ -13,22 +13,22 @@ from pretrain.data.config import MaskingConfig
 from pretrain.data.loader import IGNORED, Batch
 from pretrain.data.randomness import uniform, uniform_on_device
 
-# Inputs of a batch whose masks are still to be drawn.
-NEEDED_TO_DRAW = ("candidates", "samples", "mask_counts")
+# Inputs of a batch whose masks are not drawn yet.
+DEFERRED_INPUTS = ("candidates", "samples", "mask_counts")
 
 
 class Masked(NamedTuple):
-    """A batch with hidden tokens."""
+    """A masked batch."""
 
     input_ids_BT: np.ndarray
     positions_M: np.ndarray
     """Indices into the flattened [B * T]."""
     labels_M: np.ndarray
-    """The hidden ids."""
+    """The original ids at the masked positions."""
 
 
 def target_counts(lengths_B: np.ndarray, config: MaskingConfig) -> np.ndarray:
-    """How many tokens of each sequence are predicted: an exact share of its length, special tokens counted in.
+    """The number of predictions per sequence: a fixed share of its length, special tokens included, and at least one.
 
     >>> target_counts(np.array([4, 20, 128]), MaskingConfig(rate=0.15))
     array([ 1,  3, 19])
@@ -45,14 +45,14 @@ class MaskingRule:
     mask_id: int
     """The id of [MASK]."""
     vocabulary_size: int
-    """A random entry is uniform over all of the vocabulary, as in the original."""
+    """Random replacements are uniform over the whole vocabulary, as in the reference code."""
     seed: int
     epoch: int | str
-    """The draws are a function of seed and epoch; an epoch may have a name, such as `held-out`."""
+    """The draws depend on seed and epoch; an epoch may have a name, such as `held-out`."""
 
     @property
     def purpose(self) -> tuple[int, int | str]:
-        """What random numbers are drawn for."""
+        """The purpose of the random numbers."""
         return self.seed, self.epoch
 
 
@@ -64,20 +64,20 @@ def mask(
     rule: MaskingRule,
     word_starts_BT: np.ndarray | None = None,
 ) -> Masked:
-    """Hide an exact number of tokens a sequence; 80 % become [MASK], 10 % a random entry, 10 % stay.
+    """Mask an exact number of tokens per sequence; by default 80 % become [MASK], 10 % random, 10 % stay.
 
     Args:
         input_ids_BT: token ids, padded.
-        candidates_BT: where a token may be hidden: neither padding nor special.
-        lengths_B: tokens of each sequence, special ones included.
-        samples_B: the sequences' numbers within the epoch; each row's draws depend on its own alone.
-        rule: rate, unit, shares, and what the draws are a function of.
+        candidates_BT: where a token may be masked: neither padding nor special.
+        lengths_B: tokens of each sequence, special tokens included.
+        samples_B: the sequences' indices within the epoch; each row's draws depend only on its own index.
+        rule: rate, unit, shares, seed and epoch.
         word_starts_BT: where a word begins; needed for whole words and spans.
     """
     config, purpose, length = rule.config, rule.purpose, input_ids_BT.shape[1]
     order_BT = np.where(candidates_BT, uniform(samples_B, length, "mask", *purpose), 2.0)
     counts_B = np.minimum(target_counts(lengths_B, config), candidates_BT.sum(axis=1))
-    how_BT = uniform(samples_B, length, "replace", *purpose)
+    action_BT = uniform(samples_B, length, "replace", *purpose)
     if config.unit == "token":
         rank_BT = order_BT.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
         chosen_BT = rank_BT < counts_B[:, None]
@@ -95,12 +95,12 @@ def mask(
                 spans = word_spans(words, order, lengths, int(counts_B[row]))
                 chosen = [position for span in spans for position in span]
                 for span in spans:
-                    how_BT[row, span] = how_BT[row, span[0]]
+                    action_BT[row, span] = action_BT[row, span[0]]
             chosen_BT[row, chosen] = True
 
     random_BT = (uniform(samples_B, length, "token", *purpose) * rule.vocabulary_size).astype(np.int64)
-    masked_BT = np.where(chosen_BT & (how_BT < config.mask_share), rule.mask_id, input_ids_BT)
-    is_random_BT = chosen_BT & (how_BT >= config.mask_share) & (how_BT < config.mask_share + config.random_share)
+    masked_BT = np.where(chosen_BT & (action_BT < config.mask_share), rule.mask_id, input_ids_BT)
+    is_random_BT = chosen_BT & (action_BT >= config.mask_share) & (action_BT < config.mask_share + config.random_share)
     masked_BT = np.where(is_random_BT, random_BT, masked_BT)
     positions_M = np.flatnonzero(chosen_BT)
     return Masked(masked_BT, positions_M, input_ids_BT.reshape(-1)[positions_M])
@@ -108,13 +108,13 @@ def mask(
 
 @dataclass(frozen=True)
 class MaskDraw:
-    """Masks of single tokens still to be drawn, on whatever device the batch will be; the same masks as `mask`'s."""
+    """Draws masks of single tokens on the batch's device; the same masks as `mask` draws."""
 
     rule: MaskingRule
     count: int
-    """How many tokens are hidden."""
+    """Number of masked tokens."""
     size: int | None
-    """M, if it is to be larger: the positions beyond `count` have no label."""
+    """M, if larger than `count`; the positions beyond `count` have no label."""
 
     def __call__(self, batch: Batch) -> Batch:
         """The batch with its masks.
@@ -124,30 +124,30 @@ class MaskDraw:
                 are dropped.
 
         Returns:
-            It, with inputs `input_ids` [B, T] and `masked_positions` [M], and labels `masked_labels` [M].
+            The batch with inputs `input_ids` [B, T] and `masked_positions` [M], and labels `masked_labels` [M].
         """
         rule, config = self.rule, self.rule.config
-        candidates_BT, samples_B, counts_B = (batch.inputs[name] for name in NEEDED_TO_DRAW)
+        candidates_BT, samples_B, counts_B = (batch.inputs[name] for name in DEFERRED_INPUTS)
         ids_BT, length = batch["original_ids"], batch["original_ids"].shape[1]
         order_BT = uniform_on_device(samples_B, length, "mask", *rule.purpose).masked_fill(~candidates_BT, 2.0)
         rank_BT = order_BT.argsort(dim=1, stable=True).argsort(dim=1, stable=True)
         chosen_BT = rank_BT < counts_B[:, None]
-        how_BT = uniform_on_device(samples_B, length, "replace", *rule.purpose)
+        action_BT = uniform_on_device(samples_B, length, "replace", *rule.purpose)
         random_BT = (uniform_on_device(samples_B, length, "token", *rule.purpose) * rule.vocabulary_size).long()
-        replaced_BT = torch.where(how_BT < config.mask_share, rule.mask_id, random_BT)
-        hidden_BT = chosen_BT & (how_BT < config.mask_share + config.random_share)
-        # The number is known, so that nothing has to wait for the device to count.
+        replacement_BT = torch.where(action_BT < config.mask_share, rule.mask_id, random_BT)
+        is_replaced_BT = chosen_BT & (action_BT < config.mask_share + config.random_share)
+        # The size is known beforehand, so there is no synchronisation with the device.
         size = self.count if self.size is None else self.size
         positions_M = torch.nonzero_static(chosen_BT.flatten(), size=size, fill_value=0).squeeze(1)
-        real_M = torch.arange(size, device=ids_BT.device) < self.count
-        inputs = {name: tensor for name, tensor in batch.inputs.items() if name not in NEEDED_TO_DRAW}
-        inputs |= {"input_ids": torch.where(hidden_BT, replaced_BT, ids_BT), "masked_positions": positions_M}
-        labels_M = torch.where(real_M, ids_BT.flatten()[positions_M], IGNORED)
+        has_label_M = torch.arange(size, device=ids_BT.device) < self.count
+        inputs = {name: tensor for name, tensor in batch.inputs.items() if name not in DEFERRED_INPUTS}
+        inputs |= {"input_ids": torch.where(is_replaced_BT, replacement_BT, ids_BT), "masked_positions": positions_M}
+        labels_M = torch.where(has_label_M, ids_BT.flatten()[positions_M], IGNORED)
         return replace(batch, inputs=inputs, labels=batch.labels | {"masked_labels": labels_M}, mask_draw=None)
 
 
 def words_of(candidates_T: np.ndarray, starts_T: np.ndarray) -> list[list[int]]:
-    """The positions of each word; what is special ends a word, and what remains of one that was cut is a word.
+    """The positions of each word; a special token ends a word, and the rest of a truncated word counts as a word.
 
     >>> words_of(np.array([False, True, True, True, False, True]), np.array([False, True, False, True, False, False]))
     [[1, 2], [3], [5]]
@@ -162,9 +162,9 @@ def words_of(candidates_T: np.ndarray, starts_T: np.ndarray) -> list[list[int]]:
 
 
 def whole_words(words: list[list[int]], order: list[int], count: int) -> list[int]:
-    """Words in `order`, as many as fit `count` tokens; one that would overflow is passed over, as in the original.
+    """Take words in `order` up to `count` tokens; a word that would exceed it is skipped, as in the reference code.
 
-    Where no word fits, the first in order gives its first `count` tokens, so that something is predicted.
+    If no word fits, the first `count` tokens of the first word are taken, so that there is something to predict.
 
     >>> whole_words([[1, 2], [3], [5]], [0, 2, 1], 2), whole_words([[1, 2, 3]], [0], 2)
     ([1, 2], [1, 2])
@@ -177,31 +177,31 @@ def whole_words(words: list[list[int]], order: list[int], count: int) -> list[in
 
 
 def word_spans(words: list[list[int]], order: list[int], lengths: np.ndarray, count: int) -> list[list[int]]:
-    """Spans from the words in `order`, each as many words as `lengths` has at its first token, `count` tokens in all.
+    """Spans that start at the words in `order`, with `lengths[first token]` words each and `count` tokens in total.
 
-    A word that is hidden already starts no span; a span goes on over hidden words, and the last is cut.
+    A masked word does not start a span, a span skips tokens that are already masked, and the last span is cut.
 
     >>> word_spans([[1, 2], [3], [5]], [1, 0], np.array([0, 2, 2, 3, 1, 1]), 3)
     [[3, 5], [1]]
     """
     spans: list[list[int]] = []
-    hidden: set[int] = set()
+    masked: set[int] = set()
     for number in order:
         first = words[number][0]
-        if first in hidden:
+        if first in masked:
             continue
         neighbours = words[number : number + lengths[first]]
-        span = [position for word in neighbours for position in word if position not in hidden]
-        span = span[: count - len(hidden)]
+        span = [position for word in neighbours for position in word if position not in masked]
+        span = span[: count - len(masked)]
         spans.append(span)
-        hidden.update(span)
-        if len(hidden) == count:
+        masked.update(span)
+        if len(masked) == count:
             break
     return spans
 
 
 def span_lengths(uniform_T: np.ndarray, config: MaskingConfig) -> np.ndarray:
-    """Lengths in words, geometric and cut off at the maximum, by inversion of their distribution.
+    """Span lengths in words from a geometric distribution truncated at the maximum, by inverse-transform sampling.
 
     >>> span_lengths(np.array([0.0, 0.2, 0.5, 0.999]), MaskingConfig())
     array([ 1,  1,  3, 10])

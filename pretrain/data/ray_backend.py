@@ -1,6 +1,6 @@
-"""The shard functions of `encode.py` on Ray Data, for corpora beyond one machine (extra `ray`).
+"""`encode_shard` on Ray Data, for corpora too large for one machine (extra `ray`).
 
-Every machine of the cluster sees the same files: the corpus and the folder of runs lie on a shared file system.
+The corpus and the folder of runs must be on a file system that every machine of the cluster shares.
 """
 
 import functools
@@ -14,10 +14,10 @@ from pretrain.data.encode import ShardTask, encode_shard
 
 
 def encode_shards(tasks: Sequence[ShardTask]) -> Iterator[str]:
-    """Encode shards on a Ray cluster: the one of `RAY_ADDRESS`, the one that runs here, or a new local one.
+    """Encode shards on a Ray cluster: that of `RAY_ADDRESS`, one already running here, or a new local one.
 
     Returns:
-        The files, as they are done.
+        The files, as they are finished.
 
     Raises:
         InputError: Ray is not installed.
@@ -28,8 +28,8 @@ def encode_shards(tasks: Sequence[ShardTask]) -> Iterator[str]:
         import ray.data
     except ImportError:
         raise InputError("preparation.backend: ray is not installed; pip install --editable '.[ray]'") from None
-    ours = not ray.is_initialized()
-    if ours:
+    started_here = not ray.is_initialized()
+    if started_here:
         root = Path(__file__).resolve().parent.parent
         environment = {"py_modules": [str(root / room) for room in ROOMS[:3]]}
         ray.init(runtime_env=environment, log_to_driver=False, include_dashboard=False)
@@ -40,7 +40,7 @@ def encode_shards(tasks: Sequence[ShardTask]) -> Iterator[str]:
         for row in numbers.map(functools.partial(_encode, tasks=absolute)).iter_rows():
             yield row["file"]
     finally:
-        if ours:
+        if started_here:
             ray.shutdown()
 
 
@@ -50,7 +50,7 @@ def _encode(row: dict[str, Any], tasks: Sequence[ShardTask]) -> dict[str, str]:
 
 
 def _absolute(task: ShardTask) -> ShardTask:
-    """The task with paths that do not depend on where a worker runs."""
+    """The task with absolute paths, so that workers can run in any folder."""
     parts = tuple(
         part._replace(source=str(Path(part.source).resolve())) if Path(part.source).exists() else part
         for part in task.shard

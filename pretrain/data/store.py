@@ -1,9 +1,9 @@
-"""The corpus as ids on disk: tokenized once, memory-mapped, read by every run that shares it.
+"""The corpus as token ids on disk: tokenized once, memory-mapped, shared by all runs that need it.
 
-A folder of Arrow IPC streams, a file a shard. A row is a document: a list of sentences of token ids (uint16 where the
-vocabulary allows). Arrow keeps the ids of many documents in one flat buffer with offsets, so that a span of tokens is a
-view into the mapped file. Labelled texts have their labels in two more columns, and their "sentences" are the text and,
-for pairs, the second text.
+A folder of Arrow IPC streams, one file per shard. A row is a document: a list of sentences of token ids (uint16 if they
+fit). Arrow keeps the ids of many documents in one flat buffer with offsets, so that a span of tokens is a view into the
+mapped file. Labelled texts have two more columns for their labels, and their "sentences" are the text and, for pairs,
+the second text.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from configs.processes import in_processes
 from configs.run_folder import RunFolder, write_atomically
 from configs.terminal import progress
 from pretrain.data.config import PreparationConfig
-from pretrain.data.encode import ShardTask, encode_shard, quarantine_of
+from pretrain.data.encode import ShardTask, encode_shard, quarantine_file
 from tokenizer.corpus import quarantine, sentences, shards
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import read as read_documents
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class StoreConfig:
-    """What a token store is made from; its folder is shared by all runs that need the same one."""
+    """What determines the content of a token store; runs that need the same store share its folder."""
 
     name: str
     corpus: CorpusConfig
@@ -55,9 +55,9 @@ class TokenStore:
     buffers: list[np.ndarray]
     buffer_starts: np.ndarray
     labels: list[str | int]
-    """Of labelled texts, their labels in document order."""
+    """For labelled texts, the labels in document order."""
     label_names: dict[str | int, str]
-    """Of labelled texts, the name of each label."""
+    """For labelled texts, the name of each label."""
 
     @property
     def document_count(self) -> int:
@@ -70,14 +70,14 @@ class TokenStore:
         return int(self.sentence_offsets[-1])
 
     def tokens(self, begin: int, end: int) -> np.ndarray:
-        """The ids [begin, end) of one document, counted over the whole corpus: a view, not a copy."""
+        """The ids [begin, end) of one document, as offsets into the whole corpus: a view, not a copy."""
         buffer = int(np.searchsorted(self.buffer_starts, begin, side="right")) - 1
         start = int(self.buffer_starts[buffer])
         return self.buffers[buffer][begin - start : end - start]
 
     @classmethod
     def open(cls, folder: Path) -> "TokenStore":
-        """Map the store that `build` wrote."""
+        """Map a store that `prepare` wrote."""
         import pyarrow
 
         mapped = (pyarrow.memory_map(str(file)) for file in sorted(folder.glob("data-*.arrow")))
@@ -106,7 +106,7 @@ def _offsets(lengths: np.ndarray) -> np.ndarray:
 
 
 def store_folder(source: CorpusConfig, tokenizer_digest: str, runs: str, labelled: bool = False) -> RunFolder:
-    """Where the token store of this corpus and tokenizer lies."""
+    """The folder of the token store of this corpus and tokenizer."""
     name = re.sub(r"[^\w+-]+", "-", Path(source.source).stem).strip("-")[:60] or "corpus"
     config = StoreConfig(name=name, corpus=source, labelled=labelled, runs=runs)
     return RunFolder.of("tokens", config, [shards.fingerprint(source), tokenizer_digest])
@@ -119,20 +119,20 @@ def prepare(
     labelled: bool = False,
     preparation: PreparationConfig | None = None,
 ) -> TokenStore:
-    """The token store, built unless it is there; shards that an earlier attempt finished are kept.
+    """Open the token store; build it if it does not exist. Shards finished by an earlier attempt are reused.
 
     Args:
-        source: the text.
+        source: the corpus.
         tokenizer_folder: a local folder or a Hub id.
-        folder: where the store belongs, of `store_folder`.
-        labelled: whether texts and labels are kept, instead of sentences.
-        preparation: who does the work; this process alone where None.
+        folder: the folder of the store, from `store_folder`.
+        labelled: whether to store texts and labels instead of sentences.
+        preparation: backend and processes; None for this process alone.
 
     Raises:
         InputError: the corpus cannot be read or is empty.
     """
     folder.path.parent.mkdir(parents=True, exist_ok=True)
-    # Runs side by side may want the same store: one builds it, the others wait.
+    # If concurrent runs need the same store, one builds it and the others wait.
     with filelock.FileLock(folder.path.with_suffix(".lock")):
         if not folder.finished:
             log.info("tokens: %s (%s) → %s", source.source, source.split, folder.path)
@@ -148,35 +148,35 @@ def prepare(
 def _build(
     source: CorpusConfig, tokenizer_folder: str, folder: RunFolder, labelled: bool, preparation: PreparationConfig
 ) -> dict[str, Any]:
-    """Encode every shard, and count what they hold."""
+    """Encode every shard; return the counts."""
     store, tokenizer_file = folder.path / "store", folder.path / "tokenizer.json"
     store.mkdir(exist_ok=True)
     write_atomically(tokenizer_file, load_tokenizer(tokenizer_folder).backend_tokenizer.to_str())
-    found = shards.shards(source)
-    names = [f"data-{number:05d}-of-{len(found):05d}.arrow" for number in range(len(found))]
+    corpus_shards = shards.shards(source)
+    names = [f"data-{number:05d}-of-{len(corpus_shards):05d}.arrow" for number in range(len(corpus_shards))]
     tasks = [
         ShardTask(shard, source, labelled, str(tokenizer_file), str(store / name))
-        for shard, name in zip(found, names, strict=True)
+        for shard, name in zip(corpus_shards, names, strict=True)
     ]
-    for _ in progress(_encoded(tasks, preparation), "tokenizing", "shards", total=len(tasks)):
+    for _ in progress(_encode_missing(tasks, preparation), "tokenizing", "shards", total=len(tasks)):
         pass
-    for left_over in store.glob(".data-*"):
-        left_over.unlink()
-    aside = Quarantine(source.maximum_set_aside)
+    for temporary in store.glob(".data-*"):
+        temporary.unlink()
+    set_aside = Quarantine(source.maximum_set_aside)
     for name in names:
-        aside.add(quarantine_of(store / name))
-    aside.check()
-    aside.tell(folder.path / quarantine.FILE)
-    totals = aside.counts() | _totals([store / name for name in names])
+        set_aside.merge(quarantine_file(store / name))
+    set_aside.check()
+    set_aside.write_and_log(folder.path / quarantine.FILE)
+    totals = set_aside.counts() | _totals([store / name for name in names])
     if not totals["tokens"]:
         raise InputError(f"corpus.source: {source.source!r} holds no token")
     return totals
 
 
-def _encoded(tasks: list[ShardTask], preparation: PreparationConfig) -> Iterable[Any]:
-    # A shard is done when the list of what it set aside is there, too; that one is written first.
+def _encode_missing(tasks: list[ShardTask], preparation: PreparationConfig) -> Iterable[Any]:
+    # A shard is finished only if its quarantine file exists, too; that file is written first.
     for task in tasks:
-        if not quarantine_of(Path(task.target)).exists():
+        if not quarantine_file(Path(task.target)).exists():
             Path(task.target).unlink(missing_ok=True)
     missing = [task for task in tasks if not Path(task.target).exists()]
     if len(missing) < len(tasks):
@@ -196,7 +196,7 @@ def _totals(files: list[Path]) -> dict[str, Any]:
     """Counts over all shards, and the entropy of the unigram distribution in nats."""
     import pyarrow
 
-    documents = sentence_count = short = 0
+    documents = sentence_count = one_sentence_documents = 0
     counts = np.zeros(0, dtype=np.int64)
     for file in files:
         with pyarrow.memory_map(str(file)) as mapped:
@@ -204,21 +204,21 @@ def _totals(files: list[Path]) -> dict[str, Any]:
                 rows = batch.column(0)
                 lengths = np.diff(rows.offsets.to_numpy())
                 documents, sentence_count = documents + len(lengths), sentence_count + int(lengths.sum())
-                short += int((lengths == 1).sum())
-                found = np.bincount(rows.values.values.to_numpy())
-                size = max(len(counts), len(found))
-                counts = np.pad(counts, (0, size - len(counts))) + np.pad(found, (0, size - len(found)))
+                one_sentence_documents += int((lengths == 1).sum())
+                batch_counts = np.bincount(rows.values.values.to_numpy())
+                size = max(len(counts), len(batch_counts))
+                counts = np.pad(counts, (0, size - len(counts))) + np.pad(batch_counts, (0, size - len(batch_counts)))
     return {
         "documents": documents,
         "sentences": sentence_count,
-        "one_sentence_documents": short,
+        "one_sentence_documents": one_sentence_documents,
         "tokens": int(counts.sum()),
         "unigram_entropy": entropy(counts),
     }
 
 
 def entropy(counts: np.ndarray) -> float:
-    """The entropy, in nats, of a distribution given by counts; 0 of nothing.
+    """The entropy, in nats, of a distribution given as counts; 0 if there are none.
 
     >>> round(entropy(np.array([1, 1, 0])), 4)
     0.6931

@@ -1,14 +1,14 @@
-"""What is trained: encoders of `transformers` with their heads, and recurrent models.
+"""The models: `transformers` encoders with pretraining heads, and recurrent models.
 
-In: a config, a tokenizer, and perhaps a checkpoint. Out: a torch module with its initial weights. Read in this order:
+In: a config, a tokenizer and optionally a checkpoint. Out: a torch module with its initial weights. Read in this order:
 
 - `config.py`: every key of a model
 - `architectures.py`: facts about encoder architectures, one record each
-- `pretraining_models.py`: whole models: an encoder with its pretraining head
-- `builders.py`: models by name; `from_checkpoint.py`: continued pretraining; `safe_loading.py`: what loading may do
+- `pretraining_models.py`: an encoder with its pretraining head
+- `builders.py`: models by name; `from_checkpoint.py`: continued pretraining; `safe_loading.py`: what loading may run
 - `configuration_recurrent.py`, `modeling_recurrent.py`: RNN, GRU and LSTM, and classifiers on top of them;
-  `modeling_recurrent_lm.py`: recurrent language models and sequence to sequence; these three travel with the weights
+  `modeling_recurrent_lm.py`: recurrent language models and sequence-to-sequence; these three are saved with the weights
 - `embedding_init.py`: word embeddings from the corpus's co-occurrences
-- `cpu_kernels.py`: attention and dropout for a CPU
-- `scoring.py`: how likely a sentence is; `generation.py`: sampling text
+- `cpu_kernels.py`: attention and dropout for CPUs
+- `scoring.py`: the likelihood of a sentence; `generation.py`: sampling text
 """

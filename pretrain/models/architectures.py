@@ -1,7 +1,7 @@
 """Facts about encoder architectures of `transformers`, one record each.
 
-A new architecture is a new record in `ARCHITECTURES`; nothing else asks for a `model_type`. A checkpoint of a type
-without a record still works: its vocabulary head is computed at every position, and attention is the library's own.
+A new architecture is a new record in `ARCHITECTURES`; no other code checks `model_type`. A checkpoint of a type without
+a record still works: its vocabulary head is computed at every position, with the attention of `transformers`.
 
 Shapes: B sequences, T positions, H hidden size, M masked positions, V vocabulary.
 """
@@ -35,59 +35,59 @@ VocabularyHead = Callable[[Any, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Architecture:
-    """What the toolkit has to know about one `model_type`."""
+    """What the toolkit needs to know about one `model_type`."""
 
     model_type: str
     dropouts: tuple[str, ...] = (
         "hidden_dropout_prob", "attention_probs_dropout_prob", "embedding_dropout", "mlp_dropout", "attention_dropout",
     )  # fmt: skip
-    """Names of its dropouts in the configuration; names that a configuration lacks are ignored."""
+    """Names of the dropout settings; those that a configuration lacks are ignored."""
     build_config: ConfigBuilder | None = None
-    """A fresh configuration of `transformers`, given the encoder's config and the tokenizer; None: checkpoints only."""
+    """Builds a `transformers` configuration from the encoder config and the tokenizer; None: checkpoints only."""
     heads: Mapping[str, Any] = field(default_factory=dict)
-    """Model classes of `transformers` by what they are pretrained with: `masked_lm`, `pair` (masked-LM and a classifier
-    of pairs) or `replaced_token`."""
+    """`transformers` model classes by pretraining head: `masked_lm`, `pair` (masked LM and a classifier of sentence
+    pairs), `replaced_token`, or `generator`."""
     vocabulary_head: VocabularyHead | None = None
-    """Scores [M, V] from hidden states [M, H]; None computes the whole model's output at every position."""
+    """Logits [M, V] from hidden states [M, H]; with None, the whole model runs its head at every position."""
     first_position: Callable[[Any], int] = lambda config: 0
-    """The number of position embeddings that no text can use, given the configuration."""
+    """The number of position embeddings that are reserved and never used, given the configuration."""
     layer_pattern: str = r"\blayers?\.(\d+)\."
-    """A regular expression that finds the number of the layer in the name of a parameter."""
+    """Regular expression that extracts the layer number from a parameter name."""
     padding_mask_only: bool = False
-    """Whether attention depends on the padding mask alone, so that a faster implementation can take its place."""
+    """Whether attention depends only on the padding mask, so that a faster implementation can replace it."""
 
 
 def architecture_of(config: Any) -> Architecture:
-    """The record of a configuration of `transformers`, or a generic one for an unknown type."""
+    """The record for a `transformers` configuration, or a generic one for an unknown type."""
     return ARCHITECTURES.get(config.model_type, Architecture(config.model_type))
 
 
 def with_head(head: str) -> list[Architecture]:
-    """The architectures that have a pretraining head, in the order of preference for fresh encoders."""
+    """The architectures that have a pretraining head, preferred ones first."""
     return [architecture for architecture in ARCHITECTURES.values() if head in architecture.heads]
 
 
 def fresh_config(head: str, config: EncoderConfig, tokenizer: Any) -> tuple[Architecture, Any]:
-    """Architecture and configuration of a fresh encoder with this head: of the first architecture that has it."""
+    """Architecture and configuration of a new encoder: the first architecture that has this head."""
     architecture = next(candidate for candidate in with_head(head) if candidate.build_config is not None)
     assert architecture.build_config is not None
     return architecture, architecture.build_config(config, tokenizer)
 
 
 def set_dropout(config: Any, dropout: float) -> None:
-    """Set every dropout that a configuration of `transformers` has, in place."""
+    """Set every dropout of a `transformers` configuration, in place."""
     for name in architecture_of(config).dropouts:
         if hasattr(config, name):
             setattr(config, name, dropout)
 
 
 def longest_input(config: Any) -> int:
-    """The most tokens that a model with this configuration can read."""
+    """The maximum input length in tokens of a model with this configuration."""
     return config.max_position_embeddings - architecture_of(config).first_position(config)
 
 
 def encoders_of(model: torch.nn.Module) -> list[Any]:
-    """The models of `transformers` within a model, itself included."""
+    """All `transformers` models among a model's modules, itself included."""
     return [module for module in model.modules() if isinstance(module, PreTrainedModel)]
 
 
@@ -97,7 +97,7 @@ def bert_config(config: EncoderConfig, tokenizer: Any) -> BertConfig:
     Raises:
         InputError: the hidden size is not a multiple of the number of heads.
     """
-    return BertConfig(**_sizes(config, tokenizer))
+    return BertConfig(**_encoder_arguments(config, tokenizer))
 
 
 def electra_config(config: EncoderConfig, tokenizer: Any) -> ElectraConfig:
@@ -106,25 +106,26 @@ def electra_config(config: EncoderConfig, tokenizer: Any) -> ElectraConfig:
     Raises:
         InputError: the hidden size is not a multiple of the number of heads.
     """
-    sizes = _sizes(config, tokenizer)
-    return ElectraConfig(embedding_size=sizes["hidden_size"], **sizes)
+    arguments = _encoder_arguments(config, tokenizer)
+    return ElectraConfig(embedding_size=arguments["hidden_size"], **arguments)
 
 
 def generator_config(discriminator: ElectraConfig, share: float) -> ElectraConfig:
-    """The generator of an ELECTRA discriminator: as many layers, but narrower (Clark et al. 2020, section 3.2).
+    """The generator of an ELECTRA discriminator: the same depth, but narrower (Clark et al. 2020, section 3.2).
 
     Args:
         discriminator: its configuration.
-        share: of the discriminator's attention heads, at least one.
+        share: the generator's width, as a share of the discriminator's attention heads; at least one head.
     """
-    narrow = type(discriminator).from_dict(discriminator.to_dict())
+    generator = type(discriminator).from_dict(discriminator.to_dict())
     heads = max(1, round(share * discriminator.num_attention_heads))
-    narrow.hidden_size = heads * (discriminator.hidden_size // discriminator.num_attention_heads)
-    narrow.num_attention_heads, narrow.intermediate_size = heads, 4 * narrow.hidden_size
-    return narrow
+    generator.hidden_size = heads * (discriminator.hidden_size // discriminator.num_attention_heads)
+    generator.num_attention_heads, generator.intermediate_size = heads, 4 * generator.hidden_size
+    return generator
 
 
-def _sizes(config: EncoderConfig, tokenizer: Any) -> dict[str, Any]:
+def _encoder_arguments(config: EncoderConfig, tokenizer: Any) -> dict[str, Any]:
+    """The arguments that `BertConfig` and `ElectraConfig` share."""
     layers, hidden_size = SIZES[config.size]
     layers, hidden_size = config.layers or layers, config.hidden_size or hidden_size
     heads = config.heads or max(1, hidden_size // SIZE_PER_HEAD)
@@ -146,7 +147,7 @@ def _sizes(config: EncoderConfig, tokenizer: Any) -> dict[str, Any]:
 
 
 def _roberta(model_type: str) -> Architecture:
-    """RoBERTa and its relatives, which number positions from behind the padding id."""
+    """RoBERTa and its relatives, whose positions start after the padding id."""
     return Architecture(
         model_type,
         vocabulary_head=lambda model, hidden_MH: model.lm_head(hidden_MH),

@@ -30,14 +30,14 @@ AutoModelForSeq2SeqLM.register(RecurrentConfig, RecurrentForSequenceToSequence)
 
 
 def pretraining_model(head: str, config: EncoderConfig, tokenizer: Any, checkpoint: str | None, seed: int) -> Any:
-    """An encoder with its pretraining head, fresh or continuing a checkpoint; fresh weights are drawn from `seed`.
+    """An encoder with its pretraining head, new or from a checkpoint; new weights are drawn from `seed`.
 
     Args:
         head: a key of `HEAD_MODELS`.
-        config: the sizes of a fresh encoder, and dropout.
-        tokenizer: of the training data; where it has more entries than the checkpoint, the new ones get rows.
+        config: the sizes of a new encoder, and dropout.
+        tokenizer: of the training data; entries that the checkpoint lacks get new embedding rows.
         checkpoint: folder or Hub id to continue, or None.
-        seed: of fresh weights.
+        seed: of new weights.
 
     Raises:
         InputError: the checkpoint cannot be loaded, or its architecture lacks the head.
@@ -54,7 +54,7 @@ def pretraining_model(head: str, config: EncoderConfig, tokenizer: Any, checkpoi
 
 
 def recurrent_lm(head: str, config: RecurrentLMConfig, tokenizer: Any, seed: int) -> transformers.PreTrainedModel:
-    """A fresh recurrent language model (`causal_lm`) or sequence autoencoder (`sequence_to_sequence`), by `seed`."""
+    """A new recurrent language model (`causal_lm`) or sequence autoencoder, its weights drawn from `seed`."""
     model_config = RecurrentConfig(
         **_recurrent_sizes(config, tokenizer),
         cell=config.cell,
@@ -75,19 +75,19 @@ def recurrent_lm(head: str, config: RecurrentLMConfig, tokenizer: Any, seed: int
 def classifier(
     config: ClassifierConfig, checkpoint: str, tokenizer: Any, names: list[str], seed: int
 ) -> transformers.PreTrainedModel:
-    """A sequence classifier by name, what is fresh in it drawn from `seed`.
+    """A sequence classifier by name; new weights are drawn from `seed`.
 
     Args:
         config: the name, and the sizes of recurrent models.
-        checkpoint: folder or Hub id of what `bert`, `bert-scratch` and other checkpoints start from.
-        tokenizer: gives the vocabulary and the padding id.
-        names: of the classes, in the order of their numbers.
-        seed: of fresh weights.
+        checkpoint: folder or Hub id to start from; ignored by the names in `RECURRENT`.
+        tokenizer: source of the vocabulary size and the padding id.
+        names: of the classes, in the order of their ids.
+        seed: of new weights.
 
     Raises:
         InputError: the checkpoint cannot be loaded.
     """
-    label_ids = {name: number for number, name in enumerate(names)}
+    label_ids = {name: label_id for label_id, name in enumerate(names)}
     labels = {"num_labels": len(names), "id2label": dict(enumerate(names)), "label2id": label_ids}
     with torch.random.fork_rng(devices=[]), quiet_transformers():
         torch.manual_seed(seed)
@@ -112,40 +112,42 @@ def classifier(
                 )
             return model
         except UNREADABLE as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"model: {checkpoint!r} cannot be loaded: {' '.join(str(error).split())}") from None
 
 
 def reinitialize(model: Any, fresh: Any, layers: int) -> None:
-    """Put the top `layers` and the pooler of `fresh` in the place of `model`'s.
+    """Replace the top `layers` and the pooler of `model` with those of `fresh`, in place.
 
     Raises:
-        InputError: the model has no such layers.
+        InputError: the model has no encoder layers, or fewer than `layers`.
     """
     old: Any = getattr(model.base_model, "encoder", None)
     new: Any = getattr(fresh.base_model, "encoder", None)
     if not hasattr(old, "layer") or layers > len(old.layer):
-        raise InputError(f"model.reinitialized_layers: {layers} top layers are not to be found in this checkpoint")
+        raise InputError(f"model.reinitialized_layers: {layers} is more than the encoder layers of this checkpoint")
     for number in range(len(old.layer) - layers, len(old.layer)):
         old.layer[number] = new.layer[number]
-    # ELECTRA's has none: its classifier's head is fresh as it is.
+    # ELECTRA has no pooler, and its classification head is new anyway.
     if getattr(model.base_model, "pooler", None) is not None:
         model.base_model.pooler = fresh.base_model.pooler
 
 
 def recurrent_config(config: ClassifierConfig, tokenizer: Any, labels: dict[str, Any]) -> RecurrentConfig:
     """The `transformers` configuration of a recurrent model."""
-    named = RECURRENT[config.name]
+    variant = RECURRENT[config.name]
     return RecurrentConfig(
         **_recurrent_sizes(config, tokenizer),
-        cell=named.cell,
-        bidirectional=named.bidirectional,
+        cell=variant.cell,
+        bidirectional=variant.bidirectional,
         **_recurrent_options(config),
         **labels,
     )
 
 
 def _recurrent_sizes(config: ClassifierConfig | RecurrentLMConfig, tokenizer: Any) -> dict[str, Any]:
-    """What every fresh recurrent model takes from its config and tokenizer."""
+    """The `RecurrentConfig` arguments that every new recurrent model shares."""
     return {
         "vocab_size": len(tokenizer),
         "pad_token_id": tokenizer.pad_token_id,
@@ -156,10 +158,10 @@ def _recurrent_sizes(config: ClassifierConfig | RecurrentLMConfig, tokenizer: An
 
 
 def _recurrent_options(config: ClassifierConfig) -> dict[str, Any]:
-    """What a recurrent classifier takes from its config even where its sizes are a checkpoint's."""
-    named = RECURRENT.get(config.name)
+    """The `RecurrentConfig` arguments of a classifier, which also replace those of a checkpoint."""
+    variant = RECURRENT.get(config.name)
     return {
-        "pooling": config.pooling if named is None or named.pooling is None else named.pooling,
+        "pooling": config.pooling if variant is None or variant.pooling is None else variant.pooling,
         "dropout": config.dropout,
         "embedding_dropout": config.embedding_dropout,
         "weight_dropout": config.weight_dropout,

@@ -1,6 +1,6 @@
-"""What a recurrent model is made of, as `transformers` keeps it in `config.json`.
+"""The configuration of recurrent models, stored by `transformers` in `config.json`.
 
-This file travels with the weights to the Hub, so it imports the standard library and transformers alone.
+This file is uploaded with the weights, so it imports only the standard library and transformers.
 """
 
 from typing import Any
@@ -15,22 +15,23 @@ class RecurrentConfig(PreTrainedConfig):
     """Architecture of a recurrent model.
 
     Args:
-        vocab_size: V, entries of the embedding.
+        vocab_size: V, rows of the embedding.
         cell: `rnn` (tanh), `gru` or `lstm`.
         embedding_size: E, width of the word vectors.
         hidden_size: H, width of one direction's state.
-        num_hidden_layers: layers, stacked.
-        bidirectional: whether a second state runs from the end to the beginning.
-        separate_directions: whether the directions of a layer see the layer below in their own direction alone, as in
-            two language models side by side, or in both.
-        pooling: how a classifier makes one vector of a sequence of states: each direction's `last` state, the `mean`
-            or `max`, all three (`concat`, Howard and Ruder 2018), or dot-product `attention` of the last state to all.
+        num_hidden_layers: number of layers.
+        bidirectional: whether each layer also reads backwards.
+        separate_directions: whether each direction of a layer sees only its own direction of the layer below, as in two
+            independent language models, rather than both.
+        pooling: how a classifier reduces the states of a sequence to one vector: each direction's `last` state, the
+            `mean` or `max`, all three (`concat`, Howard and Ruder 2018), or dot-product `attention` of the last state
+            to all.
         dropout: on word vectors and between layers, the same elements at every position of a sequence (Gal and
             Ghahramani 2016), and before the classifier.
-        embedding_dropout: share of the vocabulary's entries that are zero in a step (Gal and Ghahramani 2016).
+        embedding_dropout: share of vocabulary entries set to zero in each step (Gal and Ghahramani 2016).
         weight_dropout: on the recurrent matrices, the same elements at every position (Merity et al. 2018).
-        attention: of sequence to sequence models: whether the decoder attends to the encoder's states.
-        forget_bias: what the forget gates of an LSTM start with.
+        attention: for sequence-to-sequence models: whether the decoder attends to the encoder's states.
+        forget_bias: initial bias of the forget gates of an LSTM.
         initializer_range: standard deviation of the initial word vectors.
 
     Raises:
@@ -57,12 +58,12 @@ class RecurrentConfig(PreTrainedConfig):
         initializer_range: float = 0.1,
         pad_token_id: int = 0,
         tie_word_embeddings: bool = True,
-        **others: Any,
+        **kwargs: Any,
     ) -> None:
         if cell not in CELLS:
-            raise ValueError(f"cell: {cell!r} is none of {', '.join(CELLS)}")
+            raise ValueError(f"cell: {cell!r} is not one of {', '.join(CELLS)}")
         if pooling not in POOLINGS:
-            raise ValueError(f"pooling: {pooling!r} is none of {', '.join(POOLINGS)}")
+            raise ValueError(f"pooling: {pooling!r} is not one of {', '.join(POOLINGS)}")
         self.vocab_size = vocab_size
         self.cell = cell
         self.embedding_size = embedding_size
@@ -79,11 +80,11 @@ class RecurrentConfig(PreTrainedConfig):
         self.initializer_range = initializer_range
         self.pad_token_id = pad_token_id
         self.tie_word_embeddings = tie_word_embeddings
-        super().__init__(**others)
+        super().__init__(**kwargs)
 
     @property
     def width(self) -> int:
-        """D * H, of a state of all directions."""
+        """D * H, the width of the state of all directions."""
         return self.hidden_size * (2 if self.bidirectional else 1)
 
 

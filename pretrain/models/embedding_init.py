@@ -1,8 +1,8 @@
-"""A better start than random numbers: word embeddings from the corpus's own co-occurrences.
+"""Word embeddings initialised from the corpus's co-occurrences.
 
-A small BERT on a small budget spends most of it on a plateau at the unigram loss, until its embeddings carry
-enough meaning for attention to be of use. Counting gives that meaning in seconds; the result is a standard BERT.
-See docs/diary.md for what was tried.
+A small BERT on a small budget spends most of it on a plateau at the unigram loss, until its embeddings carry enough
+meaning for attention to help. Counting co-occurrences gives that meaning in seconds; the model stays a standard BERT.
+docs/diary.md lists what was tried.
 """
 
 import logging
@@ -24,27 +24,27 @@ CONTEXT_SMOOTHING = 0.75
 
 
 def init_from_cooccurrences(model: Any, store: TokenStore, documents: np.ndarray, seed: int) -> None:
-    """Start the tied embeddings from PPMI-SVD vectors, and the vocabulary bias from the log frequencies.
+    """Set the tied embeddings to PPMI-SVD vectors, and the vocabulary bias to the log frequencies, in place.
 
     Levy and Goldberg 2014, "Neural word embedding as implicit matrix factorization": the shifted PPMI matrix,
-    factorised as U sqrt(S). Rows are scaled to the length that random initial rows have on average.
+    factorised as U sqrt(S). Rows are scaled to the average norm of random initial rows.
 
     Args:
-        model: of `heads.py`, fresh; changed in place.
+        model: a new one of `pretraining_models.py`; changed in place.
         store: the corpus.
-        documents: [D] the training documents; held-out text is not counted.
+        documents: [D], numbers of the training documents; held-out ones are not counted.
         seed: of the randomised SVD.
     """
     model_config = model.encoder.config
     vocabulary = model_config.vocab_size
     counts_VV, frequency_V = cooccurrences(store, documents, vocabulary)
     vectors_VH = ppmi_vectors(counts_VV, model_config.hidden_size, seed)
-    length = model_config.initializer_range * model_config.hidden_size**0.5
+    target_norm = model_config.initializer_range * model_config.hidden_size**0.5
     norms_V = np.linalg.norm(vectors_VH, axis=1)
     seen = norms_V > 1e-6
     with torch.no_grad():
         weight = model.encoder.get_input_embeddings().weight
-        rows = vectors_VH[seen] * (length / norms_V[seen, None])
+        rows = vectors_VH[seen] * (target_norm / norms_V[seen, None])
         weight[torch.from_numpy(seen)] = torch.from_numpy(rows).to(weight.dtype)
         smoothed = np.log((frequency_V + 1) / (frequency_V + 1).sum())
         model.vocabulary_bias.copy_(torch.from_numpy(smoothed - smoothed.mean()))
@@ -54,22 +54,22 @@ def init_from_cooccurrences(model: Any, store: TokenStore, documents: np.ndarray
 def cooccurrences(
     store: TokenStore, documents: np.ndarray, vocabulary: int
 ) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
-    """Symmetric counts [V, V] of tokens up to `WINDOW` apart, weighted by 1 / distance, and frequencies [V]."""
+    """Symmetric co-occurrence counts [V, V] within `WINDOW` tokens, weighted by 1 / distance, and frequencies [V]."""
     total = scipy.sparse.csr_matrix((vocabulary, vocabulary), dtype=np.float64)
     frequency_V = np.zeros(vocabulary, dtype=np.int64)
     block: list[np.ndarray] = []
-    size = taken = 0
-    # A gap of WINDOW impossible ids keeps neighbouring documents apart.
+    size = counted = 0
+    # A gap of WINDOW invalid ids separates documents.
     gap = np.full(WINDOW, -1, dtype=np.int64)
     for document in documents:
         first, last = store.document_offsets[document], store.document_offsets[document + 1]
         ids = store.tokens(int(store.sentence_offsets[first]), int(store.sentence_offsets[last]))
         block += [ids.astype(np.int64), gap]
-        size, taken = size + len(ids), taken + len(ids)
-        if size >= TOKENS_PER_BLOCK or taken >= MAXIMUM_TOKENS:
+        size, counted = size + len(ids), counted + len(ids)
+        if size >= TOKENS_PER_BLOCK or counted >= MAXIMUM_TOKENS:
             total += _block_counts(np.concatenate(block), vocabulary, frequency_V)
             block, size = [], 0
-        if taken >= MAXIMUM_TOKENS:
+        if counted >= MAXIMUM_TOKENS:
             break
     if block:
         total += _block_counts(np.concatenate(block), vocabulary, frequency_V)
@@ -81,14 +81,14 @@ def _block_counts(ids: np.ndarray, vocabulary: int, frequency_V: np.ndarray) -> 
     counts = scipy.sparse.csr_matrix((vocabulary, vocabulary), dtype=np.float64)
     for distance in range(1, WINDOW + 1):
         left, right = ids[:-distance], ids[distance:]
-        inside = (left >= 0) & (right >= 0)
-        ones = np.full(int(inside.sum()), 1 / distance)
-        counts += scipy.sparse.coo_matrix((ones, (left[inside], right[inside])), shape=counts.shape).tocsr()
+        valid = (left >= 0) & (right >= 0)
+        weights = np.full(int(valid.sum()), 1 / distance)
+        counts += scipy.sparse.coo_matrix((weights, (left[valid], right[valid])), shape=counts.shape).tocsr()
     return counts
 
 
 def ppmi_vectors(counts_VV: scipy.sparse.csr_matrix, width: int, seed: int) -> np.ndarray:
-    """U sqrt(S) of the positive pointwise mutual information, [V, width]; rows never seen are zero."""
+    """U sqrt(S) of the positive pointwise mutual information, [V, width]; rows of unseen tokens are zero."""
     pairs = counts_VV.tocoo()
     row_sums = np.asarray(counts_VV.sum(axis=1)).ravel()
     context = row_sums**CONTEXT_SMOOTHING

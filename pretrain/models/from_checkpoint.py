@@ -1,4 +1,4 @@
-"""Continued pretraining: a checkpoint's weights, its tokenizer, and rows for words that it does not know yet."""
+"""Continued pretraining: a checkpoint's weights and tokenizer, and embedding rows for added words."""
 
 import logging
 from typing import Any
@@ -17,13 +17,13 @@ log = logging.getLogger(__name__)
 
 
 def continued_model(head: str, config: EncoderConfig, tokenizer: Any, checkpoint: str) -> Any:
-    """A checkpoint's weights under a pretraining head; what it lacks is initialised anew, and named in the log.
+    """A checkpoint with a pretraining head; missing weights are newly initialised and listed in the log.
 
     Args:
-        head: a key of `HEAD_MODELS`. `masked_lm` continues any masked-LM model, the others those architectures that
-            have the head.
-        config: dropout, and the generator's share where the checkpoint has no generator.
-        tokenizer: the checkpoint's own, or one that adds words to it.
+        head: a key of `HEAD_MODELS`. `masked_lm` continues any masked-LM model, the others only architectures with that
+            head.
+        config: dropout, and the size of the generator if the checkpoint has none.
+        tokenizer: the checkpoint's, or one that adds words to it.
         checkpoint: folder or Hub id.
 
     Raises:
@@ -43,39 +43,39 @@ def continued_model(head: str, config: EncoderConfig, tokenizer: Any, checkpoint
         if isinstance(error, InputError):
             raise
         raise InputError(f"model.init_from: {checkpoint!r} cannot be loaded: {' '.join(str(error).split())}") from None
-    known = load_tokenizer(checkpoint)
-    if len(tokenizer) > len(known):
+    old_tokenizer = load_tokenizer(checkpoint)
+    if len(tokenizer) > len(old_tokenizer):
         for model in models:
-            add_rows(model, tokenizer, known)
+            add_rows(model, tokenizer, old_tokenizer)
     return HEAD_MODELS[head](*models)
 
 
 def _class_with_head(head: str, model_type: str, checkpoint: str) -> Any:
-    """The class of `transformers` for an architecture with a head.
+    """The `transformers` class of an architecture with a head.
 
     Raises:
-        InputError: the architecture lacks it.
+        InputError: the architecture lacks the head.
     """
-    possible = {architecture.model_type: architecture for architecture in with_head(head)}
-    if model_type not in possible:
+    candidates = {architecture.model_type: architecture for architecture in with_head(head)}
+    if model_type not in candidates:
         raise InputError(
             f"model.init_from: {checkpoint!r} is a {model_type} model; this objective continues "
-            f"{' or '.join(possible)} models (objective mlm continues any masked-LM model)"
+            f"{' or '.join(candidates)} models (objective mlm continues any masked-LM model)"
         )
-    return possible[model_type].heads[head]
+    return candidates[model_type].heads[head]
 
 
 def _load(model_class: Any, checkpoint: str, model_config: Any, config: EncoderConfig) -> Any:
     arguments = load_arguments(config.trust_remote_code) | {"dtype": torch.float32, "output_loading_info": True}
     model, info = model_class.from_pretrained(checkpoint, config=model_config, **SAFE_WEIGHTS | arguments)
-    fresh = sorted({name.rsplit(".", 1)[0] for name in info["missing_keys"]})
-    if fresh:
-        log.info("model: %s has no weights for %s; these are initialised anew", checkpoint, ", ".join(fresh))
+    missing = sorted({name.rsplit(".", 1)[0] for name in info["missing_keys"]})
+    if missing:
+        log.info("model: %s has no weights for %s; they are newly initialised", checkpoint, ", ".join(missing))
     return model
 
 
 def _load_generator(checkpoint: str, discriminator: Any, config: EncoderConfig) -> Any:
-    """The generator saved within a checkpoint of ours, or a fresh one."""
+    """The generator saved with a checkpoint of this toolkit, or a new one."""
     generator_class: Any = ARCHITECTURES["electra"].heads["generator"]
     try:
         model_config = AutoConfig.from_pretrained(checkpoint, subfolder=GENERATOR, **SAFE)
@@ -83,14 +83,14 @@ def _load_generator(checkpoint: str, discriminator: Any, config: EncoderConfig) 
         options: dict[str, Any] = SAFE_WEIGHTS | {"subfolder": GENERATOR, "dtype": torch.float32}
         return generator_class.from_pretrained(checkpoint, config=model_config, **options)
     except UNREADABLE:
-        log.info("model: %s comes without its generator; a new one is initialised", checkpoint)
+        log.info("model: %s has no generator; a new one is initialised", checkpoint)
     return generator_class(generator_config(discriminator, config.generator_share))
 
 
-def add_rows(model: Any, tokenizer: Any, known: Any) -> None:
-    """Rows of the embedding, and of the vocabulary head's bias, for words that a tokenizer adds to a known one.
+def add_rows(model: Any, tokenizer: Any, old_tokenizer: Any) -> None:
+    """Add rows to the embedding and the vocabulary head's bias for words that are not in the old tokenizer, in place.
 
-    A new row is the mean of the rows of the pieces that spelled the word so far.
+    A new row is the mean of the rows of the pieces into which the old tokenizer splits the word.
     """
     size = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > size:
@@ -98,11 +98,11 @@ def add_rows(model: Any, tokenizer: Any, known: Any) -> None:
     head = model.get_output_embeddings()
     with torch.no_grad():
         weight = model.get_input_embeddings().weight
-        for number in range(len(known), len(tokenizer)):
-            word = tokenizer.convert_ids_to_tokens(number)
-            pieces = known(word, add_special_tokens=False)["input_ids"]
+        for token in range(len(old_tokenizer), len(tokenizer)):
+            word = tokenizer.convert_ids_to_tokens(token)
+            pieces = old_tokenizer(word, add_special_tokens=False)["input_ids"]
             if pieces:
-                weight[number] = weight[pieces].mean(0)
+                weight[token] = weight[pieces].mean(0)
                 if head is not None and head.bias is not None:
-                    head.bias[number] = head.bias[pieces].mean()
-    log.info("model: %d rows added to the embedding", len(tokenizer) - len(known))
+                    head.bias[token] = head.bias[pieces].mean()
+    log.info("model: %d rows added to the embedding", len(tokenizer) - len(old_tokenizer))

@@ -1,4 +1,4 @@
-"""Text from a recurrent language model: temperature, top-k and top-p sampling.
+"""Sampling text from a recurrent language model: temperature, top-k and top-p.
 
 Shapes: V vocabulary.
 """
@@ -22,23 +22,23 @@ class Sampling:
     """How the next token is drawn."""
 
     temperature: float = 1.0
-    """Scores are divided by it: below 1 likely tokens become likelier; 0 takes the likeliest."""
+    """Divides the logits: below 1 likely tokens become likelier; 0 always takes the likeliest."""
     top_k: int | None = None
-    """Draw among so many of the likeliest tokens; None among all."""
+    """Draw from this many of the likeliest tokens; None: from all."""
     top_p: float | None = None
-    """Draw among the likeliest tokens that together have this probability (Holtzman et al. 2020); None among all."""
+    """Draw from the likeliest tokens that together have this probability (Holtzman et al. 2020); None: from all."""
     seed: int = 0
-    """The same one writes the same text."""
+    """The same seed gives the same text."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be drawn from."""
+        """Refuse values out of range."""
         require_between(0, 100, temperature=self.temperature)
         require_at_least(1, top_k=1 if self.top_k is None else self.top_k)
         require_between(1e-6, 1, top_p=1 if self.top_p is None else self.top_p)
 
 
 def probabilities(scores_V: "torch.Tensor", sampling: Sampling) -> "torch.Tensor":
-    """What the next token is drawn from, [V]: temperature first, then `top_k`, then `top_p` of what is left.
+    """The distribution of the next token, [V]: temperature first, then `top_k`, then `top_p` of the rest.
 
     >>> import torch
     >>> scores = torch.tensor([0.4, 0.3, 0.2, 0.1]).log()
@@ -51,27 +51,27 @@ def probabilities(scores_V: "torch.Tensor", sampling: Sampling) -> "torch.Tensor
         return torch.nn.functional.one_hot(scores_V.argmax(), len(scores_V)).to(scores_V.dtype)
     scores_V = scores_V / sampling.temperature
     if sampling.top_k is not None and sampling.top_k < len(scores_V):
-        least = scores_V.topk(sampling.top_k).values[-1]
-        scores_V = scores_V.masked_fill(scores_V < least, -torch.inf)
+        lowest = scores_V.topk(sampling.top_k).values[-1]
+        scores_V = scores_V.masked_fill(scores_V < lowest, -torch.inf)
     shares_V = scores_V.softmax(-1)
     if sampling.top_p is None:
         return shares_V
-    ordered_V, places_V = shares_V.sort(descending=True, stable=True)
-    # The first token that reaches the bound is still among them.
-    ordered_V = ordered_V.masked_fill(ordered_V.cumsum(-1) - ordered_V >= sampling.top_p, 0.0)
-    kept_V = torch.zeros_like(shares_V).index_copy(0, places_V, ordered_V)
-    return kept_V / kept_V.sum()
+    sorted_V, tokens_V = shares_V.sort(descending=True, stable=True)
+    # The token that reaches the bound is included.
+    sorted_V = sorted_V.masked_fill(sorted_V.cumsum(-1) - sorted_V >= sampling.top_p, 0.0)
+    nucleus_V = torch.zeros_like(shares_V).index_copy(0, tokens_V, sorted_V)
+    return nucleus_V / nucleus_V.sum()
 
 
 def generate_text(model: Any, tokenizer: Any, prompt: str, length: int, sampling: Sampling) -> str:
-    """The prompt, and `length` tokens that a language model writes behind it; a new document begins a new paragraph.
+    """The prompt and its continuation by a language model; each new document starts a paragraph.
 
     Args:
         model: a `RecurrentForCausalLM`.
-        tokenizer: its own.
-        prompt: may be empty: then a document begins.
-        length: how many tokens to write.
-        sampling: how.
+        tokenizer: of the model.
+        prompt: may be empty, to start a new document.
+        length: number of tokens to generate.
+        sampling: how to draw them.
     """
     import torch
 
@@ -79,18 +79,18 @@ def generate_text(model: Any, tokenizer: Any, prompt: str, length: int, sampling
     model.eval()
     generator = torch.Generator().manual_seed(sampling.seed)
     ids = tokenizer.encode(prompt, add_special_tokens=False) if prompt else []
-    # A document's first token follows the [SEP] of the one before.
-    read, state, found = [tokenizer.sep_token_id, *ids], None, list(ids)
+    # A document's first token follows the [SEP] of the previous one.
+    next_ids, state, text_ids = [tokenizer.sep_token_id, *ids], None, list(ids)
     with torch.inference_mode():
         for _ in range(length):
-            output = model(input_ids=torch.tensor([read], device=device), state=state)
+            output = model(input_ids=torch.tensor([next_ids], device=device), state=state)
             state = output.state
             shares_V = probabilities(output.logits[0, -1].double().cpu(), sampling)
-            read = [int(torch.multinomial(shares_V, 1, generator=generator))]
-            found += read
+            next_ids = [int(torch.multinomial(shares_V, 1, generator=generator))]
+            text_ids += next_ids
     model.train(was_training)
     documents: list[list[int]] = [[]]
-    for token in found:
+    for token in text_ids:
         if token == tokenizer.sep_token_id:
             documents.append([])
         else:
@@ -99,15 +99,15 @@ def generate_text(model: Any, tokenizer: Any, prompt: str, length: int, sampling
 
 
 def load_recurrent(folder: str, class_names: Sequence[str], hint: str) -> tuple[Any, Any]:
-    """A recurrent model of one of these classes and its tokenizer.
+    """Load a recurrent model and its tokenizer.
 
     Args:
         folder: a local folder or a Hub id.
-        class_names: of `modeling_recurrent.py` and `modeling_recurrent_lm.py`.
-        hint: how the message about a model of another class goes on: what to give instead.
+        class_names: the accepted classes of `modeling_recurrent.py` and `modeling_recurrent_lm.py`.
+        hint: end of the error message about a model of another class, such as which model to give instead.
 
     Raises:
-        InputError: it cannot be loaded, or is of another class.
+        InputError: the model cannot be loaded, or is of another class.
     """
     from transformers import AutoConfig
 

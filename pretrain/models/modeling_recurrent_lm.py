@@ -1,10 +1,10 @@
-"""Recurrent models that write, for `transformers`: language models, and sequence to sequence with attention.
+"""Recurrent generative models for `transformers`: language models, and sequence-to-sequence with attention.
 
-This file travels with the weights to the Hub, so it imports the standard library, torch, transformers and its
-neighbours alone.
+This file is uploaded with the weights, so it imports only the standard library, torch, transformers and the other two
+files of recurrent models.
 
-Shapes: B sequences, T positions read, U positions written, E embedding width, H width of one direction's state, W width
-of all directions' states, V vocabulary.
+Shapes: B sequences, T source positions, U target positions, K hypotheses, E embedding width, H width of one direction's
+state, W width of all directions' states, V vocabulary.
 """
 
 import copy
@@ -17,15 +17,15 @@ from transformers.utils import ModelOutput
 
 from .configuration_recurrent import RecurrentConfig
 from .modeling_recurrent import (
-    NAMES,
+    STATE_NAMES,
     RecurrentLayer,
     RecurrentModel,
     RecurrentPreTrainedModel,
     State,
     VariationalDropout,
     dot_product_attention,
-    joined,
-    of_layer,
+    join_states,
+    layer_state,
 )
 
 BACKWARD = "backward_"
@@ -33,17 +33,17 @@ BACKWARD = "backward_"
 
 @dataclasses.dataclass
 class LanguageModelOutput(ModelOutput):
-    """What a recurrent language model gives; what of it was not asked for is None."""
+    """The output of a recurrent language model; fields that were not requested are None."""
 
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
     backward_logits: torch.Tensor | None = None
     state: State | None = None
-    """[B, layers, H] under `hidden` and, of LSTMs, `cell`; of the second direction under `backward_…`."""
+    """[B, layers, H] under `hidden` and, for LSTMs, `cell`; the second direction under `backward_…`."""
 
 
 class TiedPreTrainedModel(RecurrentPreTrainedModel):
-    """What models that write share: an output matrix `decoder`, which is that of the word vectors."""
+    """Base class of generative models: the output matrix `decoder` is tied to the word vectors."""
 
     _tied_weights_keys = {"decoder.weight": "recurrent.embeddings.weight"}  # noqa: RUF012
 
@@ -57,9 +57,9 @@ class TiedPreTrainedModel(RecurrentPreTrainedModel):
 
 
 class RecurrentForCausalLM(TiedPreTrainedModel):
-    """A language model that tells the next token from all before it, its output matrix tied to the word vectors.
+    """A causal language model with its output matrix tied to the word vectors.
 
-    With two directions these are two language models over the same vectors, each reading its own way.
+    A bidirectional one is two language models over the same word vectors, one of them reading backwards.
     """
 
     def __init__(self, config: RecurrentConfig) -> None:
@@ -80,81 +80,82 @@ class RecurrentForCausalLM(TiedPreTrainedModel):
         backward_ids: torch.Tensor | None = None,
         **unused: object,
     ) -> LanguageModelOutput:
-        """Scores of the token after each one.
+        """Logits of the next token at each position.
 
         Args:
             input_ids: [B, T].
-            state: to go on from, [B, layers, H] each; zeros where None.
-            labels: [B, T], the same tokens: each is to be told from those before it; -100 does not count.
-            backward_ids: [B, T], what the second direction reads, in its order: the text's end first.
+            state: the initial state, [B, layers, H] each; None: zeros.
+            labels: [B, T], the same tokens, not shifted; -100 is ignored.
+            backward_ids: [B, T], the inputs of the second direction, in reading order: the end of the text first.
 
         Returns:
-            `logits` [B, T, V], `backward_logits` if asked for, the `state` to go on from, and perhaps `loss`.
+            `logits` [B, T, V], the final `state`, `backward_logits` given `backward_ids`, and `loss` given `labels`.
         """
-        states_BTH, after = self.recurrent.one_direction(input_ids, _side(state, ""), backward=False)
-        logits_BTV = self._scores(states_BTH)
-        output = LanguageModelOutput(logits=logits_BTV, state=after)
+        states_BTH, final = self.recurrent.one_direction(input_ids, _direction_state(state, ""), backward=False)
+        logits_BTV = self._logits(states_BTH)
+        output = LanguageModelOutput(logits=logits_BTV, state=final)
         if labels is not None:
             output.loss = cross_entropy(logits_BTV[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten())
         if backward_ids is not None:
-            begun = _side(state, BACKWARD)
-            states_BTH, other = self.recurrent.one_direction(backward_ids, begun, backward=True)
-            output.backward_logits = self._scores(states_BTH)
-            output.state = after | {f"{BACKWARD}{name}": value for name, value in other.items()}
+            initial = _direction_state(state, BACKWARD)
+            states_BTH, backward_final = self.recurrent.one_direction(backward_ids, initial, backward=True)
+            output.backward_logits = self._logits(states_BTH)
+            output.state = final | {f"{BACKWARD}{name}": value for name, value in backward_final.items()}
         return output
 
-    def _scores(self, states_BTH: torch.Tensor) -> torch.Tensor:
+    def _logits(self, states_BTH: torch.Tensor) -> torch.Tensor:
         return self.decoder(self.projection(self.dropout(states_BTH)))
 
 
-def _side(state: State | None, prefix: str) -> State | None:
-    """The part of a state that belongs to one direction; None where there is none."""
+def _direction_state(state: State | None, prefix: str) -> State | None:
+    """The state of one direction, or None."""
     if state is None:
         return None
-    found = {name: state[f"{prefix}{name}"] for name in NAMES if f"{prefix}{name}" in state}
-    return found or None
+    values = {name: state[f"{prefix}{name}"] for name in STATE_NAMES if f"{prefix}{name}" in state}
+    return values or None
 
 
 @dataclasses.dataclass
 class SequenceToSequenceOutput(ModelOutput):
-    """What a sequence to sequence model gives."""
+    """The output of a sequence-to-sequence model."""
 
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
     """[B, U, V]."""
     attentions: torch.Tensor | None = None
-    """[B, U, T]: at which of the tokens read each written one looks."""
+    """[B, U, T]: the attention weights of each target position over the source."""
 
 
 @dataclasses.dataclass
 class Encoded:
-    """What a decoder starts from, and looks at."""
+    """The encoder's output for the decoder."""
 
     states_BTW: torch.Tensor
     mask_BT: torch.Tensor
     state: State
-    """The decoder's first: [B, layers, W] each."""
+    """The initial state of the decoder: [B, layers, W] each."""
 
-    def repeated(self, times: int) -> "Encoded":
-        """For so many continuations of each sequence."""
+    def repeat(self, times: int) -> "Encoded":
+        """Each sequence repeated this many times."""
         state = {name: value.repeat_interleave(times, 0) for name, value in self.state.items()}
         return Encoded(self.states_BTW.repeat_interleave(times, 0), self.mask_BT.repeat_interleave(times, 0), state)
 
 
 class RecurrentForSequenceToSequence(TiedPreTrainedModel):
-    """Encoder and decoder of one kind of cell; the decoder attends to the encoder's states (Luong et al. 2015).
+    """Encoder and decoder with the same kind of cell; the decoder attends to the encoder's states (Luong et al. 2015).
 
-    The decoder starts from the encoder's last states and is as wide as both directions together, so that dot products
-    need no further matrix. Input is not fed (their section 3.3): all written positions are computed side by side.
+    The decoder starts from the encoder's final states and is as wide as both directions together, so that dot products
+    need no extra matrix. Without input feeding (section 3.3), all target positions are computed in parallel.
     """
 
     def __init__(self, config: RecurrentConfig) -> None:
         super().__init__(config)
         self.recurrent = RecurrentModel(config)
-        wide = copy.copy(config)
-        wide.hidden_size, wide.bidirectional, wide.separate_directions = config.width, False, False
+        decoder_config = copy.copy(config)
+        decoder_config.hidden_size = config.width
+        decoder_config.bidirectional = decoder_config.separate_directions = False
         sizes = [config.embedding_size] + [config.width] * (config.num_hidden_layers - 1)
-        self.decoder_layers = nn.ModuleList(RecurrentLayer(wide, size) for size in sizes)
+        self.decoder_layers = nn.ModuleList(RecurrentLayer(decoder_config, size) for size in sizes)
         self.variational_dropout = VariationalDropout(config.dropout)
         self.combined = nn.Linear(config.width * (2 if config.attention else 1), config.embedding_size)
         self.decoder = nn.Linear(config.embedding_size, config.vocab_size)
@@ -168,38 +169,35 @@ class RecurrentForSequenceToSequence(TiedPreTrainedModel):
         labels: torch.Tensor | None = None,
         **unused: object,
     ) -> SequenceToSequenceOutput:
-        """Teacher forcing: the scores of each written token, given the right ones before it.
+        """Teacher forcing: logits of each target token, given the correct ones before it.
 
         Args:
-            input_ids: [B, T], what is read.
-            decoder_input_ids: [B, U], what is written, a position late: a token that begins it comes first.
-            attention_mask: [B, T], 1 on tokens and 0 on the padding behind them; None where there is none.
-            labels: [B, U], what is to be written; -100 does not count.
+            input_ids: [B, T], the source.
+            decoder_input_ids: [B, U], the target shifted right, starting with a begin token.
+            attention_mask: [B, T], 1 on tokens and 0 on the padding after them; None: no padding.
+            labels: [B, U], the target; -100 is ignored.
         """
         logits_BUV, _, weights_BUT = self.decode(decoder_input_ids, self.encode(input_ids, attention_mask))
         loss = None if labels is None else cross_entropy(logits_BUV.flatten(0, 1).float(), labels.flatten())
         return SequenceToSequenceOutput(loss=loss, logits=logits_BUV, attentions=weights_BUT)
 
     def encode(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> Encoded:
-        """Read: step 0, before Luong's."""
+        """Run the encoder."""
         mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        read = self.recurrent(input_ids, mask_BT, exact_state=attention_mask is not None)
+        output = self.recurrent(input_ids, mask_BT, exact_state=attention_mask is not None)
         layers = self.config.num_hidden_layers
-        return Encoded(
-            read.last_hidden_state,
-            mask_BT,
-            {name: v.unflatten(1, (layers, -1)).flatten(2) for name, v in read.state.items()},
-        )
+        state = {name: value.unflatten(1, (layers, -1)).flatten(2) for name, value in output.state.items()}
+        return Encoded(output.last_hidden_state, mask_BT, state)
 
     def decode(
         self, decoder_input_ids: torch.Tensor, encoded: Encoded, state: State | None = None
     ) -> tuple[torch.Tensor, State, torch.Tensor | None]:
-        """Scores [B, U, V] of the token behind each written one, the state to go on from, and attention [B, U, T]."""
+        """Logits [B, U, V] of the next target token, the final state, and attention weights [B, U, T]."""
         state = encoded.state if state is None else state
-        states, lasts = self.recurrent.embedded(decoder_input_ids), []
+        states, lasts = self.recurrent.embed(decoder_input_ids), []
         for number, layer in enumerate(self.decoder_layers):
             states, last = layer(
-                self.variational_dropout(states) if number else states, decoder_input_ids, of_layer(state, number)
+                self.variational_dropout(states) if number else states, decoder_input_ids, layer_state(state, number)
             )
             lasts.append(last)
         weights_BUT, combined = None, states
@@ -207,27 +205,27 @@ class RecurrentForSequenceToSequence(TiedPreTrainedModel):
             context_BUW, weights_BUT = dot_product_attention(states, encoded.states_BTW, encoded.mask_BT)
             combined = torch.cat([context_BUW, states], dim=-1)
         logits_BUV = self.decoder(self.variational_dropout(torch.tanh(self.combined(combined))))
-        return logits_BUV, joined(lasts), weights_BUT
+        return logits_BUV, join_states(lasts), weights_BUT
 
     @torch.no_grad()
     def greedy(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None, begin: int, end: int, longest: int
     ) -> list[list[int]]:
-        """What is written when the likeliest token is taken at each position; without `begin` and `end`.
+        """Greedy decoding; the output excludes `begin` and `end`.
 
         Args:
-            input_ids, attention_mask: of `forward`.
-            begin, end: the token that comes first, and the one that ends.
-            longest: write no more tokens than this.
+            input_ids, attention_mask: as in `forward`.
+            begin, end: ids of the begin and the end token.
+            longest: maximum number of tokens to generate.
         """
         encoded, state = self.encode(input_ids, attention_mask), None
         token_B1 = torch.full((len(input_ids), 1), begin, device=input_ids.device)
-        written = []
+        generated = []
         for _ in range(longest):
             logits_B1V, state, _ = self.decode(token_B1, encoded, state)
             token_B1 = logits_B1V.argmax(-1)
-            written.append(token_B1)
-        rows = torch.cat(written, dim=1).tolist() if written else [[] for _ in input_ids]
+            generated.append(token_B1)
+        rows = torch.cat(generated, dim=1).tolist() if generated else [[] for _ in input_ids]
         return [row[: row.index(end)] if end in row else row for row in rows]
 
     @torch.no_grad()
@@ -241,20 +239,20 @@ class RecurrentForSequenceToSequence(TiedPreTrainedModel):
         beams: int = 5,
         length_power: float = 1.0,
     ) -> list[list[int]]:
-        """What is written when the `beams` likeliest beginnings are followed up; as `greedy` with one.
+        """Beam search; with one beam, the same as `greedy`.
 
         Args:
-            input_ids, attention_mask, begin, end, longest: of `greedy`.
-            beams: how many beginnings are kept.
-            length_power: finished texts compete by log-probability / length ** length_power.
+            input_ids, attention_mask, begin, end, longest: as in `greedy`.
+            beams: number of hypotheses that are kept.
+            length_power: finished hypotheses are ranked by log-probability / length ** length_power.
         """
         masks = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         return [
-            self._beams(input_ids[row : row + 1], masks[row : row + 1], begin, end, longest, beams, length_power)
+            self._search(input_ids[row : row + 1], masks[row : row + 1], begin, end, longest, beams, length_power)
             for row in range(len(input_ids))
         ]
 
-    def _beams(
+    def _search(
         self,
         input_ids: torch.Tensor,
         mask_1T: torch.Tensor,
@@ -264,32 +262,34 @@ class RecurrentForSequenceToSequence(TiedPreTrainedModel):
         beams: int,
         length_power: float,
     ) -> list[int]:
-        once = self.encode(input_ids, mask_1T)
-        kept: list[tuple[float, list[int]]] = [(0.0, [])]
+        """Beam search for a single sequence."""
+        encoded = self.encode(input_ids, mask_1T)
+        hypotheses: list[tuple[float, list[int]]] = [(0.0, [])]
         finished: list[tuple[float, list[int]]] = []
-        state, device = once.state, input_ids.device
+        state, device = encoded.state, input_ids.device
         for length in range(1, longest + 1):
-            tokens_K1 = torch.tensor([[(written or [begin])[-1]] for _, written in kept], device=device)
-            logits_K1V, state, _ = self.decode(tokens_K1, once.repeated(len(kept)), state)
-            scores_KV = logits_K1V[:, 0].float().log_softmax(-1) + torch.tensor([[s] for s, _ in kept], device=device)
-            best, places = scores_KV.flatten().topk(min(2 * beams, scores_KV.numel()))
-            grown, origins = [], []
-            for score, place in zip(best.tolist(), places.tolist(), strict=True):
-                origin, token = divmod(place, scores_KV.shape[1])
+            tokens_K1 = torch.tensor([[(tokens or [begin])[-1]] for _, tokens in hypotheses], device=device)
+            logits_K1V, state, _ = self.decode(tokens_K1, encoded.repeat(len(hypotheses)), state)
+            scores_K1 = torch.tensor([[score] for score, _ in hypotheses], device=device)
+            scores_KV = logits_K1V[:, 0].float().log_softmax(-1) + scores_K1
+            best, indices = scores_KV.flatten().topk(min(2 * beams, scores_KV.numel()))
+            extended, parents = [], []
+            for score, index in zip(best.tolist(), indices.tolist(), strict=True):
+                parent, token = divmod(index, scores_KV.shape[1])
                 if token == end:
-                    if len(grown) < beams:
-                        finished.append((score / length**length_power, kept[origin][1]))
-                elif len(grown) < beams:
-                    grown.append((score, [*kept[origin][1], token]))
-                    origins.append(origin)
-            # With one beam, what ends first ends the search, as in `greedy`.
-            if not grown or len(finished) >= beams:
+                    if len(extended) < beams:
+                        finished.append((score / length**length_power, hypotheses[parent][1]))
+                elif len(extended) < beams:
+                    extended.append((score, [*hypotheses[parent][1], token]))
+                    parents.append(parent)
+            # With one beam, the first finished hypothesis ends the search, as in `greedy`.
+            if not extended or len(finished) >= beams:
                 break
-            kept, chosen = grown, torch.tensor(origins, device=device)
-            state = {name: value[chosen] for name, value in state.items()}
+            hypotheses, parents_K = extended, torch.tensor(parents, device=device)
+            state = {name: value[parents_K] for name, value in state.items()}
         else:
-            finished += [(score / longest**length_power, written) for score, written in kept]
-        return max(finished, key=lambda found: found[0])[1] if finished else []
+            finished += [(score / longest**length_power, tokens) for score, tokens in hypotheses]
+        return max(finished, key=lambda hypothesis: hypothesis[0])[1] if finished else []
 
 
 RecurrentForCausalLM.register_for_auto_class("AutoModelForCausalLM")

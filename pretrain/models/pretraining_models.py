@@ -1,6 +1,6 @@
-"""Whole models that are pretrained: an encoder with its heads, which are computed only where they are needed.
+"""Pretraining models: an encoder with its heads, which are computed only where needed.
 
-Shapes: B sequences, T positions, H width, M masked positions, V vocabulary.
+Shapes: B sequences, T positions, H hidden size, M masked positions, V vocabulary.
 """
 
 import inspect
@@ -15,14 +15,14 @@ from pretrain.models.architectures import architecture_of
 
 SaveFunction = Callable[[PreTrainedModel, Path], None]
 
-# The folder of an ELECTRA generator within that of its discriminator.
+# The subfolder of an ELECTRA generator within its discriminator's folder.
 GENERATOR = "generator"
 
 
 class PairModel(torch.nn.Module):
     """`BertForPreTraining` with its vocabulary head computed at masked positions only.
 
-    transformers decodes every position; with 15 % masked, that is most of a small model's arithmetic.
+    transformers runs the head at every position; with 15 % masked, that is most of a small model's FLOPs.
     """
 
     def __init__(self, bert: BertForPreTraining) -> None:
@@ -36,14 +36,14 @@ class PairModel(torch.nn.Module):
         attention_mask: torch.Tensor,
         masked_positions: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Predict the masked tokens and how the two segments are related.
+        """Predict the masked tokens and the relation of the two segments.
 
         Args:
             input_ids, token_type_ids, attention_mask: [B, T].
             masked_positions: [M], indices into the flattened [B * T].
 
         Returns:
-            Scores over the vocabulary [M, V] and over the two relations [B, 2].
+            Logits over the vocabulary [M, V] and over the two relations [B, 2].
         """
         encoded = self.bert.bert(input_ids=input_ids, token_type_ids=token_type_ids, attention_mask=attention_mask)
         hidden_MH = encoded.last_hidden_state.flatten(0, 1)[masked_positions]
@@ -51,21 +51,21 @@ class PairModel(torch.nn.Module):
 
     @property
     def encoder(self) -> PreTrainedModel:
-        """What fine-tuning starts from."""
+        """The model that fine-tuning starts from."""
         return self.bert
 
     @property
     def vocabulary_bias(self) -> torch.Tensor:
-        """[V], one number an entry."""
+        """[V], the bias of the vocabulary head."""
         return self.bert.cls.predictions.bias
 
     def save(self, folder: Path, save_model: SaveFunction = PreTrainedModel.save_pretrained) -> None:
-        """Write the model as `transformers` loads it, by means of `save_model`."""
+        """Write the model in the format of `transformers`, using `save_model`."""
         save_model(self.bert, folder)
 
 
 class MaskedLanguageModel(torch.nn.Module):
-    """Any masked-LM model of `transformers`, its vocabulary head at masked positions only where we know the head."""
+    """Any `transformers` masked-LM model; a known vocabulary head is computed at masked positions only."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class MaskedLanguageModel(torch.nn.Module):
         attention_mask: torch.Tensor,
         masked_positions: torch.Tensor,
     ) -> torch.Tensor:
-        """Predict the masked tokens: scores over the vocabulary [M, V]; arguments as of `PairModel`."""
+        """Predict the masked tokens: logits over the vocabulary [M, V]; arguments as in `PairModel`."""
         inputs: dict[str, torch.Tensor] = {"input_ids": input_ids, "attention_mask": attention_mask}
         if self.takes_types:
             inputs["token_type_ids"] = token_type_ids
@@ -92,50 +92,50 @@ class MaskedLanguageModel(torch.nn.Module):
 
     @property
     def encoder(self) -> PreTrainedModel:
-        """What fine-tuning starts from."""
+        """The model that fine-tuning starts from."""
         return self.model
 
     @property
     def vocabulary_bias(self) -> torch.Tensor:
-        """[V], one number an entry."""
+        """[V], the bias of the vocabulary head."""
         return self.model.get_output_embeddings().bias
 
     def save(self, folder: Path, save_model: SaveFunction = PreTrainedModel.save_pretrained) -> None:
-        """Write the model as `transformers` loads it, by means of `save_model`."""
+        """Write the model in the format of `transformers`, using `save_model`."""
         save_model(self.model, folder)
 
 
 def takes_token_types(model: PreTrainedModel) -> bool:
-    """Whether a model reads `token_type_ids` of two kinds."""
-    reads = "token_type_ids" in inspect.signature(model.base_model.forward).parameters
-    return reads and getattr(model.config, "type_vocab_size", 0) > 1
+    """Whether a model accepts `token_type_ids` of two values."""
+    accepts = "token_type_ids" in inspect.signature(model.base_model.forward).parameters
+    return accepts and getattr(model.config, "type_vocab_size", 0) > 1
 
 
 class RecurrentPretrainingModel(torch.nn.Module):
-    """A recurrent language model or sequence autoencoder; takes and gives what that one does."""
+    """A recurrent language model or sequence autoencoder, with unchanged inputs and outputs."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, **inputs: Any) -> Any:
-        """What the model gives."""
+        """Call the model."""
         return self.model(**inputs)
 
     @property
     def encoder(self) -> PreTrainedModel:
-        """What fine-tuning starts from."""
+        """The model that fine-tuning starts from."""
         return self.model
 
     def save(self, folder: Path, save_model: SaveFunction = PreTrainedModel.save_pretrained) -> None:
-        """Write the model as `transformers` loads it, by means of `save_model`."""
+        """Write the model in the format of `transformers`, using `save_model`."""
         save_model(self.model, folder)
 
 
 class ReplacedTokenModel(torch.nn.Module):
-    """ELECTRA: a small generator fills the masks, a discriminator finds what it replaced (Clark et al. 2020).
+    """ELECTRA: a small generator fills the masks, a discriminator detects replaced tokens (Clark et al. 2020).
 
-    The two share all embeddings; nothing flows back through the generator's choices.
+    The two share all embeddings; no gradient flows through the generator's samples.
     """
 
     def __init__(self, discriminator: ElectraForPreTraining, generator: ElectraForMaskedLM) -> None:
@@ -152,40 +152,40 @@ class ReplacedTokenModel(torch.nn.Module):
         attention_mask: torch.Tensor,
         masked_positions: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Predict the masked tokens, put guesses in their places, and tell which tokens were replaced.
+        """Predict the masked tokens, replace them with samples, and detect the replaced tokens.
 
         Args:
             input_ids, original_ids, token_type_ids, attention_mask: [B, T], with and without masks.
             masked_positions: [M], indices into the flattened [B * T].
 
         Returns:
-            The generator's scores [M, V], the discriminator's scores of "replaced" [B, T], and what is replaced [B, T].
-            A guess that happens to be right counts as original.
+            The generator's logits [M, V], the discriminator's logits of "replaced" [B, T], and the labels [B, T]: True
+            where a token is replaced. A sample that equals the original token counts as original.
         """
-        others = {"token_type_ids": token_type_ids, "attention_mask": attention_mask}
-        hidden_BTH = self.generator.electra(input_ids=input_ids, **others).last_hidden_state
+        inputs = {"token_type_ids": token_type_ids, "attention_mask": attention_mask}
+        hidden_BTH = self.generator.electra(input_ids=input_ids, **inputs).last_hidden_state
         hidden_MH = hidden_BTH.flatten(0, 1)[masked_positions]
         scores_MV = self.generator.generator_lm_head(self.generator.generator_predictions(hidden_MH))
         with torch.no_grad():
-            # Dividing by exponential noise and taking the largest draws from the distribution.
+            # The argmax of probabilities divided by exponential noise is a sample of the distribution.
             shares_MV = scores_MV.float().softmax(-1)
-            guesses_M = (shares_MV / torch.empty_like(shares_MV).exponential_()).argmax(-1)
-            replaced_BT = original_ids.flatten().index_copy(0, masked_positions, guesses_M).view_as(original_ids)
-        scores_BT = self.discriminator(input_ids=replaced_BT, **others).logits
+            sampled_M = (shares_MV / torch.empty_like(shares_MV).exponential_()).argmax(-1)
+            replaced_BT = original_ids.flatten().index_copy(0, masked_positions, sampled_M).view_as(original_ids)
+        scores_BT = self.discriminator(input_ids=replaced_BT, **inputs).logits
         return scores_MV, scores_BT, replaced_BT != original_ids
 
     @property
     def encoder(self) -> PreTrainedModel:
-        """What fine-tuning starts from."""
+        """The model that fine-tuning starts from."""
         return self.discriminator
 
     @property
     def vocabulary_bias(self) -> torch.Tensor:
-        """[V], one number an entry."""
+        """[V], the bias of the vocabulary head."""
         return self.generator.generator_lm_head.bias
 
     def save(self, folder: Path, save_model: SaveFunction = PreTrainedModel.save_pretrained) -> None:
-        """Write the discriminator as `transformers` loads it, and the generator in a folder within."""
+        """Write the discriminator in the format of `transformers`, and the generator in a subfolder."""
         save_model(self.discriminator, folder)
         save_model(self.generator, folder / GENERATOR)
 

@@ -1,4 +1,4 @@
-"""How likely a language model finds a sentence, and what it would put in a gap; any model in the format of the Hub.
+"""Likelihoods of sentences and predictions for masks, by any language model of `transformers`.
 
 Shapes: B sequences, T positions, M masked positions, V vocabulary.
 """
@@ -29,7 +29,7 @@ class LanguageModel:
 
     @property
     def longest(self) -> int:
-        """The most tokens it can read."""
+        """The maximum input length, in tokens."""
         config = self.model.config
         return longest_input(config) if hasattr(config, "max_position_embeddings") else self.tokenizer.model_max_length
 
@@ -38,14 +38,14 @@ def load(folder: str) -> LanguageModel:
     """A masked or causal language model and its tokenizer, from a local folder or a Hub id.
 
     Raises:
-        InputError: it cannot be loaded, or has no trained language-model head.
+        InputError: the model cannot be loaded, or has no trained language-model head.
     """
     with quiet_transformers():
         try:
             model_config = AutoConfig.from_pretrained(folder, **SAFE)
             causal = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in model_config.architectures or [])
-            kind: Any = AutoModelForCausalLM if causal else AutoModelForMaskedLM
-            model, info = kind.from_pretrained(folder, output_loading_info=True, **SAFE_WEIGHTS)
+            model_class: Any = AutoModelForCausalLM if causal else AutoModelForMaskedLM
+            model, info = model_class.from_pretrained(folder, output_loading_info=True, **SAFE_WEIGHTS)
         except UNREADABLE as error:
             raise InputError(f"model: {folder!r} cannot be loaded: {' '.join(str(error).split())}") from None
     if info["missing_keys"]:
@@ -62,22 +62,22 @@ def _is_electra(model_config: Any) -> bool:
 
 
 def sentence_scores(language_model: LanguageModel, sentences: Sequence[str], batch_size: int) -> np.ndarray:
-    """The log-likelihood of each sentence, in nats: of masked models, the pseudo-log-likelihood.
+    """The log-likelihood of each sentence, in nats; for masked models, the pseudo-log-likelihood.
 
     Pseudo-log-likelihood (Salazar et al. 2020, "Masked language model scoring", equation 1): the sum over tokens of
-    log p(token | all the others), each token masked in turn. Log-likelihood: the sum over tokens of
-    log p(token | those before it), from the tokenizer's first token of a text where it has one.
+    log p(token | all other tokens), masking one token at a time. Log-likelihood: the sum over tokens of
+    log p(token | previous tokens), starting from the BOS token if the tokenizer has one.
 
     Raises:
         InputError: a sentence is longer than the model can read.
     """
-    ids = _encoded(language_model, sentences)
+    ids = _encode(language_model, sentences)
     if language_model.causal:
         return _log_likelihoods(language_model, ids, batch_size)
     return _pseudo_log_likelihoods(language_model, ids, batch_size)
 
 
-def _encoded(language_model: LanguageModel, sentences: Sequence[str]) -> list[list[int]]:
+def _encode(language_model: LanguageModel, sentences: Sequence[str]) -> list[list[int]]:
     tokenizer = language_model.tokenizer
     ids = [tokenizer(sentence, verbose=False)["input_ids"] for sentence in sentences]
     if language_model.causal and tokenizer.bos_token_id is not None:
@@ -93,28 +93,28 @@ def _encoded(language_model: LanguageModel, sentences: Sequence[str]) -> list[li
 
 def _pseudo_log_likelihoods(language_model: LanguageModel, ids: list[list[int]], batch_size: int) -> np.ndarray:
     special = set(language_model.tokenizer.all_special_ids) - {language_model.tokenizer.unk_token_id}
-    places = [
+    targets = [
         (sentence, position)
         for sentence, row in enumerate(ids)
         for position, token in enumerate(row)
         if token not in special
     ]
-    # Sentences of like lengths together: little is padded.
-    places.sort(key=lambda place: (len(ids[place[0]]), place))
+    # Sorted by length to reduce padding.
+    targets.sort(key=lambda target: (len(ids[target[0]]), target))
     head = MaskedLanguageModel(language_model.model)
     scores = np.zeros(len(ids))
-    for first in range(0, len(places), batch_size):
-        part = places[first : first + batch_size]
-        ids_BT, mask_BT = _padded(language_model, [ids[sentence] for sentence, _ in part])
-        rows_B = torch.arange(len(part), device=language_model.device)
-        columns_B = torch.tensor([position for _, position in part], device=language_model.device)
-        hidden_B = ids_BT[rows_B, columns_B]
+    for first in range(0, len(targets), batch_size):
+        batch = targets[first : first + batch_size]
+        ids_BT, mask_BT = _pad(language_model, [ids[sentence] for sentence, _ in batch])
+        rows_B = torch.arange(len(batch), device=language_model.device)
+        columns_B = torch.tensor([position for _, position in batch], device=language_model.device)
+        labels_B = ids_BT[rows_B, columns_B]
         ids_BT[rows_B, columns_B] = language_model.tokenizer.mask_token_id
         with torch.inference_mode():
             positions_B = rows_B * ids_BT.shape[1] + columns_B
             scores_BV = head(ids_BT, torch.zeros_like(ids_BT), mask_BT, positions_B).float().log_softmax(-1)
-        found_B = scores_BV[rows_B, hidden_B].double().cpu().numpy()
-        np.add.at(scores, [sentence for sentence, _ in part], found_B)
+        label_scores_B = scores_BV[rows_B, labels_B].double().cpu().numpy()
+        np.add.at(scores, [sentence for sentence, _ in batch], label_scores_B)
     return scores
 
 
@@ -122,16 +122,16 @@ def _log_likelihoods(language_model: LanguageModel, ids: list[list[int]], batch_
     order = sorted(range(len(ids)), key=lambda sentence: (len(ids[sentence]), sentence))
     scores = np.zeros(len(ids))
     for first in range(0, len(order), batch_size):
-        part = order[first : first + batch_size]
-        ids_BT, mask_BT = _padded(language_model, [ids[sentence] for sentence in part])
+        batch = order[first : first + batch_size]
+        ids_BT, mask_BT = _pad(language_model, [ids[sentence] for sentence in batch])
         with torch.inference_mode():
             scores_BTV = language_model.model(input_ids=ids_BT, attention_mask=mask_BT).logits.float().log_softmax(-1)
-        following_BT = scores_BTV[:, :-1].gather(2, ids_BT[:, 1:, None]).squeeze(2)
-        scores[part] = (following_BT.double() * mask_BT[:, 1:]).sum(1).cpu().numpy()
+        label_scores_BT = scores_BTV[:, :-1].gather(2, ids_BT[:, 1:, None]).squeeze(2)
+        scores[batch] = (label_scores_BT.double() * mask_BT[:, 1:]).sum(1).cpu().numpy()
     return scores
 
 
-def _padded(language_model: LanguageModel, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+def _pad(language_model: LanguageModel, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and attention mask, [B, T], padded on the right."""
     length = max(map(len, rows))
     ids_BT = torch.full((len(rows), length), language_model.tokenizer.pad_token_id or 0, dtype=torch.long)
@@ -143,22 +143,22 @@ def _padded(language_model: LanguageModel, rows: list[list[int]]) -> tuple[torch
 
 
 def fill(language_model: LanguageModel, text: str, second: str | None, count: int) -> list[list[tuple[str, float]]]:
-    """For each mask of a text (or pair of texts), the likeliest tokens with their probabilities.
+    """For each mask of a text or pair of texts, the `count` likeliest tokens with their probabilities.
 
     Raises:
-        InputError: the model is causal, or there is no mask.
+        InputError: the model is causal, or the text has no mask.
     """
     tokenizer = language_model.tokenizer
     if language_model.causal:
-        raise InputError("a causal language model fills no masks; give a masked one")
-    texts = [part.replace("[MASK]", tokenizer.mask_token) for part in (text, second) if part is not None]
+        raise InputError("a causal language model cannot fill masks; give a masked one")
+    texts = [side.replace("[MASK]", tokenizer.mask_token) for side in (text, second) if side is not None]
     inputs = tokenizer(*texts, return_tensors="pt", truncation=True, max_length=language_model.longest)
-    places_M = (inputs["input_ids"][0] == tokenizer.mask_token_id).nonzero().flatten()
-    if not len(places_M):
+    positions_M = (inputs["input_ids"][0] == tokenizer.mask_token_id).nonzero().flatten()
+    if not len(positions_M):
         raise InputError(f"the text has no {tokenizer.mask_token}: {text[:60]!r}")
     with torch.inference_mode():
         logits_TV = language_model.model(**inputs.to(language_model.device)).logits[0]
-    best = logits_TV[places_M.to(logits_TV.device)].float().softmax(-1).topk(count)
+    best = logits_TV[positions_M.to(logits_TV.device)].float().softmax(-1).topk(count)
     return [
         list(zip(tokenizer.convert_ids_to_tokens(tokens.tolist()), shares.tolist(), strict=True))
         for shares, tokens in zip(best.values, best.indices, strict=True)
@@ -166,26 +166,28 @@ def fill(language_model: LanguageModel, text: str, second: str | None, count: in
 
 
 def relation(folder: str, first: str, second: str) -> tuple[str, float]:
-    """What a model's second task is about, and its probability for two texts.
+    """The sentence-pair task of a model, and its probability for two texts.
 
     Args:
         folder: a local folder or a Hub id.
         first, second: the texts.
 
     Returns:
-        `next-sentence` and the probability that `second` follows `first`; or `sentence-order`, and that `first` comes
-        before `second`.
+        `next-sentence` and the probability that `second` follows `first`, or `sentence-order` and the probability that
+        `first` comes before `second`.
 
     Raises:
-        InputError: the model has no trained head for pairs.
+        InputError: the model cannot be loaded, or has no trained head for sentence pairs.
     """
     with quiet_transformers():
         try:
             model_config = AutoConfig.from_pretrained(folder, **SAFE)
             if model_config.model_type != "bert":
-                raise InputError(f"model: {folder!r} is a {model_config.model_type} model, which knows no pairs")
-            kind: Any = BertForPreTraining
-            model, info = kind.from_pretrained(folder, output_loading_info=True, **SAFE_WEIGHTS)
+                raise InputError(
+                    f"model: {folder!r} is a {model_config.model_type} model, which has no head for sentence pairs"
+                )
+            model_class: Any = BertForPreTraining
+            model, info = model_class.from_pretrained(folder, output_loading_info=True, **SAFE_WEIGHTS)
         except UNREADABLE as error:
             if isinstance(error, InputError):
                 raise

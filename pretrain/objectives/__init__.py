@@ -1,7 +1,7 @@
-"""What an encoder or a language model is pretrained with: one record an objective.
+"""Pretraining objectives of encoders and language models: one record per objective.
 
-In: the token store and a model with the objective's head. Out: a loss, its metrics, and what a model reaches that knows
-nothing. To add an objective, write a file with an `Objective` and name it in `registry.py`. Read in this order:
+In: the token store and a model with the objective's head. Out: a loss, its metrics, and held-out baselines. To add an
+objective, write a file with an `Objective` and add it to `registry.py`. Read in this order:
 
 - `objective.py`: the record, and the types that losses use
 - `masked_lm.py`: `mlm`, `mlm_nsp` and `mlm_sop`
@@ -10,5 +10,5 @@ nothing. To add an objective, write a file with an `Objective` and name it in `r
 - `autoencode.py`: `autoencode`
 - `registry.py`: all of them by name
 
-Importing these files loads no torch, so that configs can be checked against the names at once.
+Importing these files does not load torch, so that configs are checked against the names quickly.
 """

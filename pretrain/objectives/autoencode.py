@@ -12,7 +12,7 @@ INPUTS = ("input_ids", "attention_mask", "decoder_input_ids")
 
 
 def autoencode_loss(model: Any, batch: "Batch") -> LossOutput:
-    """Read a passage, then write it again, given the right tokens so far; cross-entropy in nats."""
+    """Encode a passage, then reconstruct it with teacher forcing; cross-entropy in nats."""
     logits_BTV = model(**{name: batch[name] for name in INPUTS}).logits
     loss, metrics = next_token_loss("lm", logits_BTV, batch["labels"], batch.counts["lm"])
     return LossOutput(loss / batch.totals["lm"], metrics)

@@ -16,32 +16,34 @@ if TYPE_CHECKING:
 
 
 def causal_lm_loss(model: Any, batch: "Batch", carry: "dict[str, torch.Tensor] | None") -> LossOutput:
-    """The next token's cross-entropy over streams; states are carried from step to step, gradients are not.
+    """Next-token cross-entropy over streams; states are carried from step to step, gradients are not.
 
-    Truncated backpropagation through time (Williams and Peng 1990). With two directions the losses of both add up.
+    Truncated backpropagation through time (Williams and Peng 1990). With two directions, their losses are added.
 
     Args:
-        model: a `RecurrentForCausalLM`, perhaps wrapped.
-        batch: of `StreamEpoch`.
-        carry: [streams, layers, H] by name, or None; a new epoch begins with zeros.
+        model: a `RecurrentForCausalLM`, possibly wrapped.
+        batch: from `StreamEpoch`.
+        carry: states [streams, layers, H] by name, or None; a new epoch starts from zeros.
     """
     columns_B = batch["columns"]
     assert batch.stream_slice is not None
-    begins = carry is None or batch.stream_slice.first
-    state = None if carry is None or begins else {name: value[columns_B] for name, value in carry.items()}
+    is_first = carry is None or batch.stream_slice.first
+    state = None if carry is None or is_first else {name: value[columns_B] for name, value in carry.items()}
     output = model(input_ids=batch["input_ids"], state=state, backward_ids=batch.inputs.get("backward_ids"))
     count = batch.counts["lm"]
     loss, metrics = next_token_loss("lm", output.logits, batch["labels"], count)
     if output.backward_logits is not None:
-        backward_loss, more = next_token_loss("backward_lm", output.backward_logits, batch["backward_labels"], count)
-        loss, metrics = loss + backward_loss, metrics | more
-    after = {name: value.detach() for name, value in output.state.items()}
+        backward_loss, backward_metrics = next_token_loss(
+            "backward_lm", output.backward_logits, batch["backward_labels"], count
+        )
+        loss, metrics = loss + backward_loss, metrics | backward_metrics
+    new_state = {name: value.detach() for name, value in output.state.items()}
     if carry is None:
         streams = batch.stream_slice.streams
-        carry = {name: value.new_zeros(streams, *value.shape[1:]) for name, value in after.items()}
-    # An idle process reads a stream of another one.
+        carry = {name: value.new_zeros(streams, *value.shape[1:]) for name, value in new_state.items()}
+    # An idle process reads a stream of another process.
     if count:
-        carry = {name: value.index_copy(0, columns_B, after[name].to(value.dtype)) for name, value in carry.items()}
+        carry = {name: value.index_copy(0, columns_B, new_state[name].to(value.dtype)) for name, value in carry.items()}
     return LossOutput(loss / batch.totals["lm"], metrics, carry)
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation of a language model tells beside its loss: perplexity, bits a character, and a generated text.
+"""Extra metrics of language-model evaluations: perplexity, bits per character, and a generated text.
 
 Shapes: S streams, L tokens of a stream.
 """
@@ -16,7 +16,7 @@ SAMPLES = "samples.jsonl"
 
 
 def lm_evaluation_hook(settings: EvaluationSettings) -> EvaluationHook:
-    """Adds `perplexity` and `bits_per_character` to the metrics, and lets the model write where it is asked to."""
+    """Add `perplexity` and `bits_per_character` to the metrics, and generate a sample if configured."""
     characters = characters_per_token(settings.held_out, settings.tokenizer)
 
     def hook(metrics: dict[str, float]) -> dict[str, float]:
@@ -33,13 +33,13 @@ def _write_sample(settings: EvaluationSettings, loss: float) -> None:
     assert settings.samples_file is not None
     sampling = Sampling(temperature=0.8, seed=settings.seed)
     text = generate_text(settings.model, settings.tokenizer, "", settings.sample_tokens, sampling)
-    log.info("pretrain: at %.3f nats the model writes:\n%s", loss, text)
+    log.info("pretrain: sample at a loss of %.3f nats:\n%s", loss, text)
     with settings.samples_file.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps({"eval_lm_loss": loss, "text": text}) + "\n")
 
 
 def perplexity(nats: float, characters: float) -> dict[str, float]:
-    """A loss per token as perplexity, and as bits per character of `characters` characters per token.
+    """Convert a loss per token to perplexity and, with `characters` characters per token, to bits per character.
 
     >>> perplexity(math.log(8), 1.5)
     {'perplexity': 8.0, 'bits_per_character': 2.0}
@@ -51,11 +51,11 @@ def perplexity(nats: float, characters: float) -> dict[str, float]:
 
 
 def characters_per_token(held_out: Any, tokenizer: Any) -> float:
-    """Characters of the normalised held-out text per token to predict; a document's end counts as one character.
+    """Characters of the normalised held-out text per target token; a document's end counts as one character.
 
     Args:
         held_out: a `StreamEpoch`.
-        tokenizer: the model's own.
+        tokenizer: the model's tokenizer.
     """
     streams_SL = held_out.streams_SL[:, 1:]
     texts = tokenizer.batch_decode([row.tolist() for row in streams_SL], skip_special_tokens=True)

@@ -1,4 +1,4 @@
-"""Masked-LM alone, with next-sentence prediction, and with sentence-order prediction.
+"""Masked-LM alone, with next-sentence prediction, or with sentence-order prediction.
 
 Shapes: M masked positions, V vocabulary, B sequences.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def masked_lm_loss(scores_MV: "torch.Tensor", batch: "Batch") -> "tuple[torch.Tensor, Metrics]":
-    """The micro-batch's share of the mean cross-entropy over masked tokens, in nats, and its metrics."""
+    """The micro-batch's share of the step's mean cross-entropy over masked tokens, in nats, and its metrics."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -77,16 +77,16 @@ def masked_lm_source(settings: DataSettings, arrangement: str) -> "MaskedLMSourc
 
 
 def majority_of_pairs(prefix: str, held_out: Any) -> dict[str, float]:
-    """The share of the more frequent label of the held-out pairs."""
+    """The accuracy of always predicting the majority label of the held-out pairs."""
     share = float(held_out.plan.relations.mean())
     return {f"eval_{prefix}_majority": max(share, 1 - share)}
 
 
-def _nsp_majority(held_out: "Epoch", measured: Mapping[str, float]) -> dict[str, float]:
+def _nsp_majority(held_out: "Epoch", metrics: Mapping[str, float]) -> dict[str, float]:
     return majority_of_pairs("nsp", held_out)
 
 
-def _sop_majority(held_out: "Epoch", measured: Mapping[str, float]) -> dict[str, float]:
+def _sop_majority(held_out: "Epoch", metrics: Mapping[str, float]) -> dict[str, float]:
     return majority_of_pairs("sop", held_out)
 
 

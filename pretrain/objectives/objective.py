@@ -24,32 +24,32 @@ Metrics = dict[str, "tuple[torch.Tensor, float]"]
 
 
 class LossOutput(NamedTuple):
-    """What a loss function gives."""
+    """The result of a loss function."""
 
     loss: "torch.Tensor"
-    """The micro-batch's share of the step's loss, so that the shares of micro-batches and processes add up."""
+    """The micro-batch's share of the step's loss; the shares of all micro-batches and processes sum to it."""
     metrics: Metrics
     carry: Any = None
-    """What a recurrent language model keeps for the next step."""
+    """The state that a recurrent language model passes to the next step."""
 
 
 class SecondTask(NamedTuple):
-    """What is learned beside masked-LM."""
+    """A task learned in addition to masked-LM."""
 
     prefix: str
-    """Of its metrics: `nsp` has `nsp_loss` and `nsp_accuracy`."""
+    """The prefix of its metrics: `nsp` has `nsp_loss` and `nsp_accuracy`."""
     name: str
     classes: tuple[str, ...] = ()
-    """Of pairs: what labels 0 and 1 mean."""
+    """For pairs: the meaning of labels 0 and 1."""
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What the training and held-out data of an objective are made from."""
+    """The settings of an objective's training and held-out data."""
 
     store: "TokenStore"
     documents: "np.ndarray"
-    """[D] the documents to take part."""
+    """[D] the documents to use."""
     layout: "TokenLayout"
     sequence_length: int
     batch_size: int
@@ -59,29 +59,29 @@ class DataSettings:
     """How `mlm_nsp` makes pairs: `bert` or `balanced`."""
     short_sequence_probability: float = 0.1
     bptt: int = 64
-    """Of language models: tokens of a stream in a step."""
+    """For language models: tokens per stream and step."""
     bidirectional: bool = False
-    """Of language models: whether streams are read from the end, too."""
+    """For language models: whether streams are also read backwards."""
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What a hook of an evaluation works with."""
+    """The arguments of an evaluation hook."""
 
     model: Any
-    """Of `transformers`, unwrapped."""
+    """The unwrapped `transformers` model."""
     tokenizer: Any
     held_out: Any
-    """The epoch that is evaluated on."""
+    """The evaluation epoch."""
     sample_tokens: int
-    """Of language models: tokens to generate at each evaluation."""
+    """For language models: tokens to generate at each evaluation."""
     samples_file: "Path | None"
-    """Where generated texts are appended; None in processes that do not write."""
+    """The file that generated texts are appended to; None in processes that do not write."""
     seed: int
 
 
 EvaluationHook = Callable[[dict[str, float]], dict[str, float]]
-"""Takes the metrics of an evaluation, and gives them with more beside."""
+"""Takes the metrics of an evaluation and returns them with additional ones."""
 
 
 def no_hook(settings: EvaluationSettings) -> EvaluationHook:
@@ -89,51 +89,51 @@ def no_hook(settings: EvaluationSettings) -> EvaluationHook:
     return lambda metrics: metrics
 
 
-def no_baselines(held_out: "Epoch", measured: Mapping[str, float]) -> dict[str, float]:
-    """Of objectives with no other baseline than the unigram entropy, which all have."""
+def no_baselines(held_out: "Epoch", metrics: Mapping[str, float]) -> dict[str, float]:
+    """No baseline besides the unigram entropy, which every objective has."""
     return {}
 
 
 @dataclass(frozen=True)
 class Objective:
-    """An objective of pretraining."""
+    """A pretraining objective."""
 
     name: str
     head: str
-    """What stands on the encoder: a key of `HEAD_MODELS` or, of recurrent models, of `recurrent_lm`."""
+    """The head on the encoder: a key of `HEAD_MODELS` or, for recurrent models, of `recurrent_lm`."""
     source: "Callable[[DataSettings], Source]"
-    """The training data; its `held_out()` gives the evaluation data."""
+    """Makes the training data, whose `held_out()` returns the evaluation data."""
     loss: Callable[..., Any]
-    """`loss(model, batch) -> LossOutput` or, where `carries_state`, `loss(model, batch, carry) -> LossOutput`."""
+    """`loss(model, batch) -> LossOutput` or, with `carries_state`, `loss(model, batch, carry) -> LossOutput`."""
     held_out_weights: Mapping[str, float]
     """The held-out metrics whose weighted sum is the held-out loss."""
     second_task: SecondTask | None = None
     baselines: "Callable[[Epoch, Mapping[str, float]], dict[str, float]]" = no_baselines
-    """What a model reaches on the held-out data that knows nothing, given the epoch and the trained model's metrics."""
+    """Trivial baselines on the held-out data, from the epoch and the trained model's metrics."""
     evaluation_hook: Callable[[EvaluationSettings], EvaluationHook] = no_hook
-    """Makes what is called with the metrics of each evaluation."""
+    """Makes the hook that receives the metrics of each evaluation."""
     audits_pairs: bool = False
-    """Whether the audit asks how many labels of its pairs can be told from lengths or shared words alone."""
+    """Whether the audit measures how well lengths or shared words alone predict the labels of its pairs."""
     recurrent: bool = False
-    """Whether the model is a recurrent one."""
+    """Whether the model is recurrent."""
     carries_state: bool = False
-    """Whether a step goes on from the state of the step before."""
+    """Whether a step continues from the state of the previous step."""
 
     def compute(self, model: Any, batch: "Batch", carry: Any = None) -> LossOutput:
-        """The loss of a micro-batch, whatever the objective."""
+        """The loss of a micro-batch."""
         return self.loss(model, batch, carry) if self.carries_state else self.loss(model, batch)
 
 
 def next_token_loss(
     name: str, logits_BTV: "torch.Tensor", labels_BT: "torch.Tensor", count: int
 ) -> "tuple[torch.Tensor, Metrics]":
-    """The sum of cross-entropies over positions, in nats, and its metrics.
+    """The summed cross-entropy over positions, in nats, and its metrics.
 
     Args:
         name: prefix of the metrics.
         logits_BTV: [B, T, V].
         labels_BT: [B, T]; positions with `IGNORED` do not count.
-        count: of the positions that count.
+        count: number of positions that count.
     """
     import torch
     from torch.nn.functional import cross_entropy

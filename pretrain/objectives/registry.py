@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from configs.command_line import suggestion
 from configs.errors import InputError
+from configs.key_check import suggestion
 from pretrain.objectives.autoencode import AUTOENCODE
 from pretrain.objectives.causal_lm import CAUSAL_LM
 from pretrain.objectives.masked_lm import MLM, MLM_NSP, MLM_SOP
@@ -19,7 +19,7 @@ def objective_named(name: str) -> Objective:
     """The objective with this name.
 
     Raises:
-        InputError: there is none.
+        InputError: no objective has this name.
     """
     if name not in OBJECTIVES:
         known = sorted(OBJECTIVES)
@@ -28,7 +28,7 @@ def objective_named(name: str) -> Objective:
 
 
 class SecondTaskResult(NamedTuple):
-    """How well the task beside masked-LM was learned."""
+    """The held-out result of a second task."""
 
     prefix: str
     name: str
@@ -37,7 +37,7 @@ class SecondTaskResult(NamedTuple):
 
 
 def second_task_results(result: dict[str, Any]) -> list[SecondTaskResult]:
-    """The tasks beside masked-LM that a pretraining result has metrics of: one or none."""
+    """The results of the second tasks in a pretraining result: one or none."""
     tasks = [objective.second_task for objective in OBJECTIVES.values() if objective.second_task is not None]
     return [
         SecondTaskResult(

@@ -19,7 +19,7 @@ DISCRIMINATOR_WEIGHT = 50.0
 def rtd_loss(model: Any, batch: "Batch") -> LossOutput:
     """The generator's masked-LM loss plus 50 times the discriminator's.
 
-    The discriminator says of every token but padding whether it was replaced (section 3.1 and appendix A).
+    The discriminator predicts for every token except padding whether it was replaced (section 3.1 and appendix A).
     """
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
@@ -33,25 +33,25 @@ def rtd_loss(model: Any, batch: "Batch") -> LossOutput:
     )
     generator_loss, metrics = masked_lm_loss(scores_MV, batch)
     count = batch.counts["tokens"]
-    # An idle batch has tokens all the same.
+    # An idle batch still has tokens; they must not count.
     counted_BT = batch["attention_mask"].bool() & (count > 0)
     losses_BT = binary_cross_entropy_with_logits(replaced_BT.float(), is_replaced_BT.float(), reduction="none")
     discriminator_loss = (losses_BT * counted_BT).sum()
     with torch.no_grad():
         correct_BT = ((replaced_BT > 0) == is_replaced_BT) & counted_BT
-        found = (correct_BT & is_replaced_BT).sum()
+        detected = (correct_BT & is_replaced_BT).sum()
     metrics |= {
         "rtd_loss": (discriminator_loss.detach(), count),
         "rtd_accuracy": (correct_BT.sum(), count),
         "rtd_replaced": ((is_replaced_BT & counted_BT).sum(), count),
-        "rtd_found": (found, count),
+        "rtd_found": (detected, count),
     }
     return LossOutput(generator_loss + DISCRIMINATOR_WEIGHT * discriminator_loss / batch.totals["tokens"], metrics)
 
 
-def majority_of_tokens(held_out: "Epoch", measured: Mapping[str, float]) -> dict[str, float]:
-    """The share of held-out tokens that the generator left as they were."""
-    return {"eval_rtd_majority": 1 - measured["eval_rtd_replaced"]}
+def majority_of_tokens(held_out: "Epoch", metrics: Mapping[str, float]) -> dict[str, float]:
+    """The share of held-out tokens that the generator did not replace."""
+    return {"eval_rtd_majority": 1 - metrics["eval_rtd_replaced"]}
 
 
 RTD = Objective(

@@ -1,15 +1,15 @@
-"""How a model is trained: one engine for pretraining and fine-tuning.
+"""Training: one engine for pretraining and fine-tuning.
 
 In: a model, a training source, a loss, and a config. Out: trained weights, `metrics.jsonl`, and checkpoints from which
-a run goes on exactly. Read in this order:
+a run resumes exactly. Read in this order:
 
 - `config.py`: every key of training, the optimizer and the fast paths
-- `engine.py`: the training step; `train_state.py`: how far a run has come
+- `engine.py`: the training loop; `train_state.py`: the progress of a run
 - `setup.py`: devices, precision, fast paths and trackers of a training process
 - `optimizer.py`: optimizers and parameter groups; `schedule.py`: the learning-rate schedule, durations
 - `evaluation.py`: held-out metrics and baselines
-- `checkpoints.py`: the checkpoint store and its manifest; `sharded.py`: weights spread over several devices
+- `checkpoints.py`: the checkpoint store and its manifest; `sharded.py`: weights sharded over several devices
 - `metric_logger.py`: `metrics.jsonl`, trackers, the progress bar
-- `fast_paths.py`: what is chosen for the hardware; `throughput.py`: tokens/s, FLOPs and MFU
-- `guards/`: what could spoil a run
+- `fast_paths.py`: optimizations for the hardware; `throughput.py`: tokens/s, FLOPs and MFU
+- `guards/`: protection against NaN, signals, and lost processes
 """

@@ -1,7 +1,7 @@
-"""The checkpoint store: tensors as safetensors, the rest as JSON, valid only with a manifest that fits.
+"""The checkpoint store: tensors as safetensors, the rest as JSON, valid only with a matching manifest.
 
-A checkpoint is written beside its place, flushed to the disk and renamed; older ones go only afterwards. Loading
-checks every size and sum and falls back to the newest checkpoint that is whole; docs/reliability.md shows it.
+A checkpoint is written to a temporary folder, flushed to disk and renamed; older ones are deleted only afterwards.
+Loading checks the size and SHA-256 of every file and falls back to the newest intact checkpoint (docs/reliability.md).
 """
 
 import hashlib
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
 CARRY = "carry.safetensors"
-BEFORE = ".before-"
+PREVIOUS = ".before-"
 
 
 def save(
@@ -35,21 +35,24 @@ def save(
     state: dict[str, Any],
     carry: dict[str, torch.Tensor] | None = None,
 ) -> Path:
-    """Write `folder/step-00001000/` so that it is either whole or not there.
+    """Write `folder/step-00001000/` atomically.
 
     Args:
         folder: of all checkpoints.
-        step: how many are done.
-        weights: of `sharded.weights_of`.
-        optimizer: of `optimizer_tensors`.
-        state: what JSON can hold.
-        carry: what a recurrent language model keeps between steps.
+        step: number of completed steps.
+        weights: from `sharded.weights_of`.
+        optimizer: from `optimizer_tensors`.
+        state: serializable as JSON.
+        carry: the state that a recurrent language model carries between steps.
+
+    Returns:
+        The folder of the checkpoint.
 
     Raises:
-        RunError: the disk is full, or cannot be written to; the checkpoints before are untouched.
+        RunError: the disk is full or not writable; earlier checkpoints are untouched.
     """
-    place = path_of(folder, step)
-    staged, before = folder / f".{place.name}", folder / f"{BEFORE}{place.name}"
+    checkpoint = path_of(folder, step)
+    staged, previous = folder / f".{checkpoint.name}", folder / f"{PREVIOUS}{checkpoint.name}"
     try:
         _remove(staged)
         staged.mkdir(parents=True)
@@ -59,126 +62,137 @@ def save(
             save_file({name: value.contiguous() for name, value in carry.items()}, staged / CARRY)
         (staged / STATE).write_text(json.dumps(state, indent=2), encoding="utf-8")
         manifest = {
-            file.name: {"sha256": _sum(file), "bytes": file.stat().st_size} for file in sorted(staged.iterdir())
+            file.name: {"sha256": _sha256(file), "bytes": file.stat().st_size} for file in sorted(staged.iterdir())
         }
         (staged / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
         for file in staged.iterdir():
             flush(file)
         flush(staged)
-        if place.is_symlink() or place.exists():
-            # Never a moment without it: `recover` puts it back unless the new one has taken its place.
-            _remove(before)
-            place.rename(before)
-        staged.rename(place)
+        if checkpoint.is_symlink() or checkpoint.exists():
+            # If the save is interrupted here, `recover` restores the previous checkpoint.
+            _remove(previous)
+            checkpoint.rename(previous)
+        staged.rename(checkpoint)
         flush(folder)
-        _remove(before)
+        _remove(previous)
     except (OSError, SafetensorError) as error:
         recover(folder)
         last = list_checkpoints(folder)
-        kept = f"{last[-1].name} stays" if last else "there is none before it"
-        raise RunError(f"{place} could not be written ({error}); {kept}: make room and run again") from error
-    return place
+        earlier = f"{last[-1].name} is kept" if last else "there is no earlier checkpoint"
+        raise RunError(
+            f"{checkpoint} could not be written ({error}); {earlier}; free disk space and run again"
+        ) from error
+    return checkpoint
 
 
 def recover(folder: Path) -> None:
-    """Clear up behind a save that did not come to its end: the checkpoint that it was about to replace comes back."""
-    for before in folder.glob(f"{BEFORE}step-*"):
-        place = folder / before.name.removeprefix(BEFORE)
-        if place.exists():
-            _remove(before)
+    """Clean up after an interrupted save: restore the checkpoint it was replacing, and delete temporary folders."""
+    for previous in folder.glob(f"{PREVIOUS}step-*"):
+        checkpoint = folder / previous.name.removeprefix(PREVIOUS)
+        if checkpoint.exists():
+            _remove(previous)
         else:
-            before.rename(place)
+            previous.rename(checkpoint)
     for staged in folder.glob(".step-*"):
         _remove(staged)
 
 
 def path_of(folder: Path, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
+    """The folder of the checkpoint of a step."""
     return folder / f"step-{step:08d}"
 
 
-def prune(folder: Path, keep: int, also: int | None = None) -> None:
-    """Delete all but the newest `keep` checkpoints and the one of step `also`."""
-    for place in list_checkpoints(folder)[: -keep or None]:
-        if also is None or place != path_of(folder, also):
-            _remove(place)
+def prune(folder: Path, keep: int, best_step: int | None = None) -> None:
+    """Delete all checkpoints but the newest `keep` and that of `best_step`."""
+    for checkpoint in list_checkpoints(folder)[: -keep or None]:
+        if best_step is None or checkpoint != path_of(folder, best_step):
+            _remove(checkpoint)
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, oldest first; links that lead elsewhere are none."""
-    found = (place for place in folder.glob("step-*") if place.name[5:].isdecimal())
-    return sorted(place for place in found if place.is_dir() and not place.is_symlink())
+    """The checkpoints in a folder, oldest first; symbolic links are ignored."""
+    candidates = (path for path in folder.glob("step-*") if path.name[5:].isdecimal())
+    return sorted(path for path in candidates if path.is_dir() and not path.is_symlink())
 
 
 def newest(folder: Path) -> Path | None:
-    """The newest whole checkpoint, or None where there has been none; damaged ones are named in the log.
+    """The newest intact checkpoint, or None if there are no checkpoints; damaged ones are logged.
 
     Raises:
-        InputError: there are checkpoints, and every one is damaged.
+        InputError: all checkpoints are damaged.
     """
     recover(folder)
-    found = list_checkpoints(folder)
-    for place in reversed(found):
-        fault = find_damage(place)
-        if fault is None:
-            return place
-        log.warning("checkpoint: %s is damaged (%s); trying the one before", place, fault)
-    if found:
-        raise InputError(f"{folder}: no checkpoint is whole; delete the folder to start afresh")
+    existing = list_checkpoints(folder)
+    for checkpoint in reversed(existing):
+        damage = find_damage(checkpoint)
+        if damage is None:
+            return checkpoint
+        log.warning("checkpoint: %s is damaged (%s); trying the previous one", checkpoint, damage)
+    if existing:
+        raise InputError(f"{folder}: all checkpoints are damaged; delete the folder to start over")
     return None
 
 
-def find_damage(place: Path) -> str | None:
-    """What is wrong with a checkpoint, or None."""
+def find_damage(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint, or None if it is intact."""
     try:
-        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
         for name in sorted({MODEL, OPTIMIZER, STATE} | set(manifest)):
-            if name != Path(name).name or (place / name).is_symlink():
-                return f"{name} is no plain file of it"
-            if (place / name).stat().st_size != manifest[name]["bytes"]:
-                return f"{name} has another size than the manifest says"
-            if _sum(place / name) != manifest[name]["sha256"]:
+            if name != Path(name).name or (checkpoint / name).is_symlink():
+                return f"{name} is not a regular file in the checkpoint's folder"
+            if (checkpoint / name).stat().st_size != manifest[name]["bytes"]:
+                return f"{name} does not match its size in the manifest"
+            if _sha256(checkpoint / name) != manifest[name]["sha256"]:
                 return f"{name} does not match its SHA-256 sum"
-        step = json.loads((place / STATE).read_text(encoding="utf-8")).get("step")
-        if step is not None and place.name != path_of(place.parent, step).name:
-            return f"it is the one of step {step}"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        step = json.loads((checkpoint / STATE).read_text(encoding="utf-8")).get("step")
+        if step is not None and checkpoint.name != path_of(checkpoint.parent, step).name:
+            return f"it is the checkpoint of step {step}"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"{type(error).__name__}: {error}"
     return None
 
 
-def check_fingerprints(place: Path, made_of: Mapping[str, str], now: Mapping[str, str], accept: bool) -> None:
-    """Refuse to go on from a checkpoint that was made of something else.
+def check_fingerprints(
+    checkpoint: Path, saved: Mapping[str, str], current: Mapping[str, str], accept_changes: bool
+) -> None:
+    """Refuse to resume from a checkpoint of another config, tokenizer or data set.
+
+    Args:
+        checkpoint: its folder, for messages.
+        saved, current: fingerprints by name.
+        accept_changes: log differences instead.
 
     Raises:
-        InputError: names what differs, with both fingerprints.
+        InputError: a fingerprint differs.
     """
-    for name in sorted(made_of.keys() & now.keys()):
-        if made_of[name] == now[name]:
+    for name in sorted(saved.keys() & current.keys()):
+        if saved[name] == current[name]:
             continue
-        if not accept:
+        if not accept_changes:
             raise InputError(
-                f"{place} was made with another {name}: {made_of[name]} then, {now[name]} now; give the former one, "
-                "accept it by `--training.accept_changes true`, or delete the run folder"
+                f"{checkpoint} was saved with another {name}: {saved[name]} then, {current[name]} now; restore the old "
+                "one, accept the change with `--training.accept_changes true`, or delete the run folder"
             )
-        log.warning("checkpoint: %s was made with another %s (%s, now %s)", place, name, made_of[name], now[name])
+        log.warning(
+            "checkpoint: %s was saved with another %s (%s, now %s)", checkpoint, name, saved[name], current[name]
+        )
 
 
-def load(place: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:
-    """Put a checkpoint's tensors into a model (and its optimizer), and return its state."""
-    sharded.load_weights(model, load_file(place / MODEL))
+def load(checkpoint: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:
+    """Load a checkpoint into a model and optionally its optimizer, in place; returns the state."""
+    sharded.load_weights(model, load_file(checkpoint / MODEL))
     if optimizer is not None:
-        restore_optimizer(optimizer, load_file(place / OPTIMIZER))
-    return json.loads((place / STATE).read_text(encoding="utf-8"))
+        restore_optimizer(optimizer, load_file(checkpoint / OPTIMIZER))
+    return json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
 
 
-def carry_of(place: Path, device: torch.device) -> dict[str, torch.Tensor] | None:
-    """What a recurrent language model kept between the steps around a checkpoint; None where there is nothing."""
-    return load_file(place / CARRY, device=str(device)) if (place / CARRY).is_file() else None
+def load_carry(checkpoint: Path, device: torch.device) -> dict[str, torch.Tensor] | None:
+    """The state that a recurrent language model carries to its next step, or None."""
+    return load_file(checkpoint / CARRY, device=str(device)) if (checkpoint / CARRY).is_file() else None
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """The optimizer's running means by parameter number, such as `3.exp_avg`, each of them whole."""
+    """The optimizer's state by parameter number, such as `3.exp_avg`, gathered from all devices."""
     state = optimizer.state_dict()["state"]
     return {
         f"{number}.{name}": sharded.gathered(tensor)
@@ -188,7 +202,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """Undo `optimizer_tensors`."""
+    """Load tensors of `optimizer_tensors` into the optimizer, in place."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():
@@ -197,13 +211,13 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _sum(file: Path) -> str:
+def _sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _remove(path: Path) -> None:
-    """Delete a folder, or a link in its place, without following it."""
+    """Delete a folder, or a symbolic link without following it."""
     if path.is_symlink():
         path.unlink()
     elif path.exists():

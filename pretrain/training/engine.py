@@ -1,7 +1,7 @@
 """The training engine: one loop for every objective.
 
-Everything a step needs is a function of the configuration and of the `TrainState`; a run that is resumed is the
-run that was not interrupted, to the last bit (CPU, fp32).
+Every step is a function of the configuration and the `TrainState`, so a resumed run equals an uninterrupted one to the
+last bit (CPU, fp32).
 """
 
 import contextlib
@@ -33,12 +33,12 @@ from pretrain.training.train_state import TrainState
 
 log = logging.getLogger(__name__)
 
-PARTING_SECONDS = 1.0
+SHUTDOWN_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """What a run is given; none of it is replaced on the way."""
+    """The inputs of a training run; no field is replaced during it."""
 
     accelerator: Accelerator
     model: torch.nn.Module
@@ -48,7 +48,7 @@ class Training:
     phases: Sequence[tuple[float, Source]]
     """The end of each phase, as a share of the run, and its training data."""
     loss: Callable[[torch.nn.Module, Batch, Any], LossOutput]
-    """Of a micro-batch, given what the step before carried on."""
+    """The loss of a micro-batch, given the state carried over from the previous step."""
     evaluate: Callable[[torch.nn.Module, int], dict[str, float]]
     """Metrics on held-out data, given the phase."""
     config: TrainingConfig
@@ -56,45 +56,46 @@ class Training:
     folder: RunFolder
     seed: int
     best_metric: str | None = None
-    """The held-out metric (the higher the better) whose best checkpoint is kept; None keeps none."""
+    """The held-out metric (higher is better) whose best checkpoint is kept, if any."""
     patience: int | None = None
-    """Stop after so many evaluations without a new best."""
+    """Stop after this many evaluations without a new best; None: never."""
     fingerprints: dict[str, str] = dataclasses.field(default_factory=dict)
-    """Of config, tokenizer and data: a run is resumed from a checkpoint with the same ones."""
+    """Fingerprints of config, tokenizer and data, which have to match those of the checkpoint."""
 
 
 class Step(NamedTuple):
-    """The data of a step."""
+    """The data of one step."""
 
     epoch: int
     steps_in_epoch: int
     samples: np.ndarray
-    """The sample numbers of the global batch."""
+    """Sample numbers of the global batch."""
     micro_batches: list[Batch]
-    """Of this process."""
+    """Those of this process."""
 
 
 @dataclasses.dataclass
 class Session:
-    """What a run becomes while it trains."""
+    """The mutable state of a training run."""
 
     state: TrainState
     logger: MetricLogger
     carry: Any = None
-    """What a recurrent language model keeps between steps."""
+    """The state that a recurrent language model carries between steps."""
     saved_step: int | None = None
     """The step of the newest checkpoint."""
     steps: Generator[Step] = dataclasses.field(default_factory=lambda: (_ for _ in ()))
-    """The steps to come."""
+    """The remaining steps."""
 
 
 def train(run: Training, description: str) -> TrainState:
-    """Train to the end of the run's duration, from the newest checkpoint if there is one.
+    """Train to the end of the run's duration, starting from the newest checkpoint if there is one.
 
     Raises:
-        InputError: the checkpoint was made with another precision, config, tokenizer or data.
-        Interrupted: a signal asked for it; a checkpoint holds every step.
-        RunError: a process was lost, the disk is full, or too many steps in a row had no finite loss or gradient.
+        InputError: the checkpoint was saved with another precision, config, tokenizer or data.
+        Interrupted: on SIGINT or SIGTERM, after saving a checkpoint.
+        RunError: a process was lost, the disk is full, or too many steps in a row had a NaN or infinite loss or
+            gradient.
     """
     with signals.handled(), watchdog.watched(run.accelerator, run.folder.path, run.config.timeout):
         session = _begin(run, description)
@@ -102,7 +103,7 @@ def train(run: Training, description: str) -> TrainState:
             try:
                 return _train(run, session)
             except Interrupted:
-                # Every safe point lies between two steps, so what there is now can be saved.
+                # Safe points lie between two steps, so the current state is consistent.
                 _save(run, session)
                 raise
             finally:
@@ -135,7 +136,7 @@ def _train(run: Training, session: Session) -> TrainState:
                 with contextlib.nullcontext() if is_last else accelerator.no_sync(model):
                     with accelerator.autocast():
                         output = run.loss(model, batch.with_totals(totals), carry)
-                    # accelerate averages gradients over processes; the shares of the loss are to be added up.
+                    # accelerate averages gradients over processes, but the loss shares have to be summed.
                     accelerator.backward(output.loss * accelerator.num_processes)
                 loss_share += output.loss.detach()
                 metrics.append(output.metrics)
@@ -168,7 +169,7 @@ def _train(run: Training, session: Session) -> TrainState:
 
 
 def _evaluate_and_save(run: Training, session: Session, done: float) -> bool:
-    """What is due between two steps, `done` of the run being consumed; gives whether the run has ended."""
+    """Evaluate and save if due, at progress `done`; returns whether the run has ended."""
     state = session.state
     if state.evaluation_due or (done >= 1 and state.evaluated_step != state.step):
         _evaluate(run, session)
@@ -180,59 +181,59 @@ def _evaluate_and_save(run: Training, session: Session, done: float) -> bool:
 
 
 def _count_step(session: Session, metrics: Sequence[Metrics], loss: float) -> None:
-    """Count the metrics of a step that reached the weights."""
-    for each in metrics:
-        session.logger.add(each)
+    """Log the metrics of a step that updated the weights."""
+    for step_metrics in metrics:
+        session.logger.add(step_metrics)
     state = session.state
     state.skipped_in_a_row = 0
     if nonfinite.is_spike(state, loss):
-        log.warning("step %d: the loss jumps to %.4g from a mean of %.4g", state.step + 1, loss, state.loss_mean)
+        log.warning("step %d: loss spike, %.4g with a running mean of %.4g", state.step + 1, loss, state.loss_mean)
         session.logger.note(state, {"spike": loss})
 
 
 def _skip_step(run: Training, session: Session, samples: np.ndarray, loss: float, gradient_norm: float) -> None:
-    """Keep a step with NaN or infinity away from the weights, and record its samples.
+    """Skip the update of a step with NaN or infinity, and record its samples.
 
     Raises:
-        RunError: it is one too many in a row.
+        RunError: too many steps in a row were skipped.
     """
     state = session.state
     state.skipped, state.skipped_in_a_row = state.skipped + 1, state.skipped_in_a_row + 1
     log.warning(
-        "step %d: skipped, loss %g, gradient norm %g; metrics.jsonl has its samples",
+        "step %d: skipped, loss %g, gradient norm %g; its samples are in metrics.jsonl",
         state.step + 1,
         loss,
         gradient_norm,
     )
     if run.accelerator.scaler is not None:
-        # What `optimizer.step` would have ended with; without it, the next step's gradients cannot be unscaled.
+        # `optimizer.step` would have done this; without it, the next step's gradients cannot be unscaled.
         run.accelerator.scaler.update()
-    # As text: JSON knows no NaN.
+    # As text: JSON has no NaN.
     skipped = {"loss": f"{loss:g}", "gradient_norm": f"{gradient_norm:g}"}
     session.logger.note(state, {"skipped": skipped | {"epoch_number": state.epoch, "samples": samples.tolist()}})
     if state.skipped_in_a_row >= run.config.maximum_skipped_steps:
         raise RunError(
-            f"{state.skipped_in_a_row} steps in a row, up to step {state.step + 1}, had no finite loss or "
-            f"gradient (training.maximum_skipped_steps); the last checkpoint stays. Try a lower optimizer.learning_rate"
+            f"{state.skipped_in_a_row} steps in a row, up to step {state.step + 1}, had a NaN or infinite loss "
+            "or gradient (training.maximum_skipped_steps); the last checkpoint is kept; lower optimizer.learning_rate"
         )
 
 
 def _use_smaller_micro_batches(run: Training, session: Session, samples: int, error: BaseException) -> None:
-    """Repeat this step in twice as many micro-batches, after it ran out of memory.
+    """Retry a step that ran out of memory, with twice as many micro-batches.
 
     Raises:
-        BaseException: the error itself, where it is another one, or the batches cannot become smaller.
+        BaseException: the error itself, if it is not about memory, or the micro-batches cannot be smaller.
     """
     state = session.state
-    now = state.accumulation or run.config.gradient_accumulation_steps
-    # With several processes, the others wait in a reduction for the one that failed.
-    if not nonfinite.is_out_of_memory(error) or run.accelerator.num_processes > 1 or now >= samples:
+    current = state.accumulation or run.config.gradient_accumulation_steps
+    # With several processes, the others wait in a reduction for the failed one.
+    if not nonfinite.is_out_of_memory(error) or run.accelerator.num_processes > 1 or current >= samples:
         raise error
     run.optimizer.zero_grad()
-    state.accumulation = min(samples, 2 * now)
+    state.accumulation = min(samples, 2 * current)
     log.warning(
-        "step %d: out of memory; from here on %d micro-batches a step instead of %d, the same global batch",
-        state.step + 1, state.accumulation, now,
+        "step %d: out of memory; continuing with %d micro-batches per step instead of %d, the same global batch",
+        state.step + 1, state.accumulation, current,
     )  # fmt: skip
     _restart_loader(run, session)
 
@@ -242,7 +243,7 @@ def _progress(duration: Duration, state: TrainState) -> float:
 
 
 def _shared_clock(seconds: float, duration: Duration, accelerator: Accelerator) -> float:
-    """The main process's clock, where the run's length depends on it: all have to stop at the same step."""
+    """The main process's seconds, if the duration is in seconds: all processes have to stop at the same step."""
     if duration.unit != "seconds" or accelerator.num_processes == 1:
         return seconds
     return broadcast(torch.tensor(seconds, dtype=torch.float64, device=accelerator.device)).item()
@@ -252,14 +253,14 @@ def leave_process_group(accelerator: Accelerator) -> None:
     """Wait for every process, then leave the process group."""
     accelerator.wait_for_everyone()
     if accelerator.num_processes > 1:
-        # gloo's thread needs Python's lock to let go of the last reduction, and whoever deletes the group holds that
-        # lock while it waits for the thread: without time in between, now and then both wait for ever.
-        time.sleep(PARTING_SECONDS)
+        # gloo's thread needs the GIL to finish the last reduction, and deleting the group holds the GIL while it waits
+        # for that thread: without a pause, they sometimes deadlock.
+        time.sleep(SHUTDOWN_SECONDS)
     accelerator.state.destroy_process_group()
 
 
 def step_totals(accelerator: Accelerator, micro_batches: list[Batch]) -> dict[str, int]:
-    """The number of targets of each kind in a step, over its micro-batches and all processes."""
+    """The counts of a step by name, such as tokens and targets, over its micro-batches and all processes."""
     names = sorted(micro_batches[0].counts)
     counts = [sum(batch.counts[name] for batch in micro_batches) for name in names]
     if accelerator.num_processes > 1:
@@ -268,13 +269,13 @@ def step_totals(accelerator: Accelerator, micro_batches: list[Batch]) -> dict[st
 
 
 def _restart_loader(run: Training, session: Session) -> None:
-    """Load steps from the present state on; workers that prepared others end."""
+    """Load steps from the current state on, and stop the previous workers."""
     session.steps.close()
     session.steps = _steps_from(run, session.state)
 
 
 def _steps_from(run: Training, state: TrainState) -> Generator[Step]:
-    """The data of every step from a state on, epoch after epoch; the state is not changed."""
+    """The data of every step from a state on, epoch after epoch; the state is not modified."""
     accelerator, source = run.accelerator, run.phases[state.phase][1]
     settings = LoaderSettings(
         rank=accelerator.process_index,
@@ -294,10 +295,10 @@ def _steps_from(run: Training, state: TrainState) -> Generator[Step]:
 
 
 def _begin(run: Training, description: str) -> Session:
-    """The session to start with: at the newest checkpoint, or at the beginning.
+    """The initial session, from the newest checkpoint if there is one.
 
     Raises:
-        InputError: the checkpoint was made with another precision, or from something else.
+        InputError: the checkpoint was saved with another precision, config, tokenizer or data.
     """
     accelerator = run.accelerator
     checkpoint = checkpoints.newest(run.folder.checkpoints)
@@ -306,17 +307,17 @@ def _begin(run: Training, description: str) -> Session:
     if checkpoint is not None:
         model = accelerator.unwrap_model(run.model)
         state = TrainState(**checkpoints.load(checkpoint, model, run.optimizer.optimizer))
-        carry = checkpoints.carry_of(checkpoint, accelerator.device)
+        carry = checkpoints.load_carry(checkpoint, accelerator.device)
         log.info("%s: resuming from %s", description, checkpoint)
         checkpoints.check_fingerprints(checkpoint, state.fingerprints, run.fingerprints, run.config.accept_changes)
         state.fingerprints = run.fingerprints
     if state.precision != accelerator.mixed_precision:
         raise InputError(
-            f"{checkpoint} was made with mixed_precision {state.precision!r}, this run has "
+            f"{checkpoint} was saved with mixed_precision {state.precision!r}, this run has "
             f"{accelerator.mixed_precision!r}; give accelerate the same precision, or delete the run folder"
         )
     if state.paths and state.paths != str(run.fast_paths):
-        log.info("%s: begun with %s; equal from here on but for rounding and dropout's draws", description, state.paths)
+        log.info("%s: started with %s; rounding and dropout masks differ from here on", description, state.paths)
     state.paths = str(run.fast_paths)
     logger = MetricLogger(run.folder.metrics, accelerator, description, state if checkpoint else None)
     return Session(state, logger, carry, saved_step=state.step if checkpoint else None)
@@ -327,7 +328,7 @@ def _out_of_patience(run: Training, state: TrainState) -> bool:
 
 
 def _evaluate(run: Training, session: Session) -> None:
-    """Evaluate on held-out data, and note whether the chosen metric is at its best so far."""
+    """Evaluate on held-out data, and record whether the chosen metric is the best so far."""
     state = session.state
     metrics = run.evaluate(run.model, state.phase)
     session.logger.write(state, {f"eval_{name}": value for name, value in metrics.items()})
@@ -342,7 +343,7 @@ def _evaluate(run: Training, session: Session) -> None:
 
 
 def _save(run: Training, session: Session) -> None:
-    """Write a checkpoint, unless there is one of this step, then delete those that are no longer kept.
+    """Save a checkpoint unless this step has one, then delete those that are no longer kept.
 
     Raises:
         RunError: a weight is NaN or infinite, or the disk is full.
@@ -356,11 +357,11 @@ def _save(run: Training, session: Session) -> None:
     optimizer = checkpoints.optimizer_tensors(run.optimizer.optimizer)
     carry = sharded.whole_carry(run.accelerator, session.carry)
     if name := nonfinite.first_nonfinite(weights | optimizer):
-        raise RunError(f"step {state.step}: {name} holds NaN or infinity; no checkpoint was written of it")
+        raise RunError(f"step {state.step}: {name} holds NaN or infinity; no checkpoint was saved")
     if run.accelerator.is_main_process:
         state.window = session.logger.window.state()
         checkpoints.save(run.folder.checkpoints, state.step, weights, optimizer, dataclasses.asdict(state), carry)
-        checkpoints.prune(run.folder.checkpoints, run.config.keep_checkpoints, also=state.best_step)
+        checkpoints.prune(run.folder.checkpoints, run.config.keep_checkpoints, best_step=state.best_step)
     session.saved_step = state.step
     run.accelerator.wait_for_everyone()
     watchdog.beat()

@@ -1,4 +1,4 @@
-"""Evaluation on held-out data, and what a model reaches there that knows nothing."""
+"""Evaluation on held-out data, and trivial baselines there."""
 
 import numpy as np
 import torch
@@ -15,13 +15,13 @@ from pretrain.training.metric_logger import MetricAccumulator
 def evaluate(
     accelerator: Accelerator, model: torch.nn.Module, held_out: Epoch, objective: Objective
 ) -> dict[str, float]:
-    """Losses and accuracies on held-out data, whose masks are always the same."""
+    """Losses and accuracies on held-out data, with the same masks every time."""
     model.eval()
     metrics, carry = MetricAccumulator(), None
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
     settings = LoaderSettings(accelerator.process_index, accelerator.num_processes)
     with torch.inference_mode(), torch.random.fork_rng(devices=devices):
-        # A generator's replacements for masked tokens are always the same, too.
+        # An ELECTRA generator samples the same tokens every time, too.
         torch.manual_seed(key("held-out", accelerator.process_index))
         for batches in load_steps(held_out, settings):
             for batch in batches:
@@ -37,7 +37,7 @@ def evaluate(
 
 
 def held_out_baselines(held_out: Epoch, objective: Objective, measured: dict[str, float]) -> dict[str, float]:
-    """What a model reaches on the held-out data that knows nothing.
+    """Trivial baselines on the held-out data.
 
     Args:
         held_out: the data.
@@ -45,8 +45,8 @@ def held_out_baselines(held_out: Epoch, objective: Objective, measured: dict[str
         measured: the trained model's held-out metrics, with the prefix `eval_`.
 
     Returns:
-        `eval_unigram_entropy`, the cross-entropy in nats of the tokens to predict under their own frequencies;
-        `eval_sequences`; and of a second task the share of the more frequent label, such as `eval_nsp_majority`.
+        `eval_unigram_entropy`, the entropy in nats of the unigram distribution of the target tokens; `eval_sequences`;
+        and for a second task the share of the majority label, such as `eval_nsp_majority`.
     """
     labels = np.concatenate(list(targets_of(held_out)))
     shares = np.bincount(labels) / len(labels)

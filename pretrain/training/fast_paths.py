@@ -1,7 +1,7 @@
-"""Which fast paths a run takes: chosen from the machine, told in a line, each with its off switch.
+"""The fast paths of a run: chosen for the hardware, logged in one line, each with a switch.
 
-`choose` is a pure function of what is asked for, what the machine has and what the run holds; `apply` puts the choice
-into a model. None of the paths changes what is computed but for rounding (and, of dropout, which elements drop).
+`choose` is a pure function of config, hardware and workload; `apply` installs the choice in a model. The paths change
+only rounding and, for dropout, the random draws.
 """
 
 import importlib.util
@@ -20,61 +20,61 @@ from pretrain.training.config import SpeedConfig, TrainingConfig
 from pretrain.training.schedule import Duration
 from pretrain.training.throughput import FORWARD_AND_BACKWARD, FlopCount
 
-# Compilation takes a minute or so; a run on a GPU earns that back within some ten minutes of work.
+# Compilation takes about a minute, which a run on a GPU regains within about ten minutes.
 WORTH_COMPILING = 3e16
 SECONDS_WORTH_COMPILING = 600
-# Graphs of fixed shapes: of each length bucket, in training and evaluation, and of the last, smaller batches.
-GRAPHS = 32
-# Of a layer's activations, bytes a token and unit of width in 16 bits (Korthikanti et al. 2022, section 4.1, without
-# the scores that fused attention does not keep).
-BYTES_KEPT = 34
+# Graphs of static shapes: one per length bucket, in training and evaluation, and for the last, smaller batches.
+MAXIMUM_GRAPHS = 32
+# Bytes of a layer's activations per token and unit of width, in 16 bits (Korthikanti et al. 2022, section 4.1, without
+# the scores, which fused attention does not store).
+ACTIVATION_BYTES = 34
 MEMORY_FOR_ACTIVATIONS = 0.6
 PRECISIONS = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """What the choice depends on."""
+    """The hardware facts that the choice depends on."""
 
     device: str
     bf16: bool
-    """Whether it has instructions for bfloat16."""
+    """Whether it has bfloat16 instructions."""
     flash_attention: bool = False
-    """Whether the package `flash_attn` is here, which attends without padding."""
+    """Whether the package `flash_attn` is installed, whose attention skips padding."""
     compiler: bool = True
-    """Whether something can compile what torch.compile writes."""
+    """Whether the compiler that torch.compile needs is installed."""
     memory: float = float("inf")
-    """Bytes of the device."""
+    """Memory of the device, in bytes."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What a run asks of the machine."""
+    """The facts of a run that the choice depends on."""
 
     padding_mask_only: bool = False
-    """Whether attention in every encoder depends on the padding mask alone."""
+    """Whether attention in every encoder depends only on the padding mask."""
     operations: float = 0.0
-    """Floating-point operations of the whole run, as far as its duration tells."""
+    """Floating-point operations of the whole run on one device, estimated from its duration."""
     tokens: int = 0
-    """Of a micro-batch on one device."""
+    """Tokens of a micro-batch on one device."""
     layers: int = 0
     width: int = 0
     launched_precision: str = "no"
-    """What `accelerate launch --mixed_precision` says."""
+    """The precision of `accelerate launch --mixed_precision`."""
 
 
 def workload_of(
     model: torch.nn.Module,
-    arithmetic: FlopCount,
+    flops: FlopCount,
     config: TrainingConfig,
     tokens_per_step: int,
     tokens_per_epoch: int,
     processes: int,
 ) -> Workload:
-    """What a run asks of each of its devices."""
+    """The workload of a run on each of its devices."""
     duration = Duration.parse(config.duration)
     tokens = duration.amount * {"steps": tokens_per_step, "tokens": 1, "epochs": tokens_per_epoch}.get(duration.unit, 0)
-    operations = FORWARD_AND_BACKWARD * arithmetic.token * tokens / processes
+    operations = FORWARD_AND_BACKWARD * flops.token * tokens / processes
     if duration.unit == "seconds":
         operations = WORTH_COMPILING * duration.amount / SECONDS_WORTH_COMPILING
     encoders: list[Any] = encoders_of(model)
@@ -90,20 +90,20 @@ def workload_of(
 
 
 def attends_by_padding_alone(model: torch.nn.Module) -> bool:
-    """Whether every encoder in a model lets another implementation of attention take its place."""
+    """Whether the attention of every encoder in a model can be replaced by a faster implementation."""
     encoders = encoders_of(model)
     return bool(encoders) and all(architecture_of(encoder.config).padding_mask_only for encoder in encoders)
 
 
 def launched_precision() -> str:
-    """What `accelerate launch` was told."""
+    """The precision of `accelerate launch --mixed_precision`, or `no`."""
     return os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
 
 
 def worker_count(configured: int | None, device: str) -> int:
-    """Processes that prepare batches.
+    """Number of processes that prepare batches.
 
-    On a CPU they would take the cores that training needs; a GPU is not to wait for its batches.
+    On a CPU they would compete with training for cores; a GPU should not wait for batches.
     """
     if configured is not None:
         return configured
@@ -112,13 +112,13 @@ def worker_count(configured: int | None, device: str) -> int:
 
 @dataclass(frozen=True)
 class FastPaths:
-    """The choice."""
+    """The chosen fast paths."""
 
     device: str
     precision: str
     """`no` (fp32), `bf16` or `fp16`, as accelerate calls it."""
     attention: str
-    """`kept` (pretrain/models/cpu_kernels.py), `sdpa` or `flash_attention_2`."""
+    """`cpu_kernel` (pretrain/models/cpu_kernels.py), `sdpa` or `flash_attention_2`."""
     fast_dropout: bool
     compiled: bool
     tf32: bool
@@ -126,80 +126,82 @@ class FastPaths:
     device_masks: bool
 
     def __str__(self) -> str:
-        """For a person, in a line."""
+        """One line for the log."""
         names = {
-            "kept": "attention with kept scores",
+            "cpu_kernel": "attention with kept scores",
             "sdpa": "torch's fused attention",
             "flash_attention_2": "flash attention without padding",
         }
-        said = [self.device, {"no": "fp32"}.get(self.precision, self.precision), names[self.attention]]
-        said += ["cheap dropout"] * self.fast_dropout + ["compiled"] * self.compiled + ["TF32"] * self.tf32
-        said += ["activations computed again"] * self.activation_checkpointing
-        return ", ".join(said + ["masks drawn on the device"] * self.device_masks)
+        parts = [self.device, {"no": "fp32"}.get(self.precision, self.precision), names[self.attention]]
+        parts += ["cheap dropout"] * self.fast_dropout + ["compiled"] * self.compiled + ["TF32"] * self.tf32
+        parts += ["activations computed again"] * self.activation_checkpointing
+        return ", ".join(parts + ["masks drawn on the device"] * self.device_masks)
 
 
-def choose(asked: SpeedConfig, machine: Hardware, work: Workload) -> FastPaths:
-    """The fastest paths that this machine has for this work, but for those that are switched off.
+def choose(config: SpeedConfig, hardware: Hardware, work: Workload) -> FastPaths:
+    """The fastest paths of the hardware for a workload, without those that are switched off.
 
     Raises:
-        InputError: a path is asked for that the machine does not have.
+        InputError: the config requests a path that the hardware does not support.
     """
-    on_gpu = machine.device == "cuda"
-    chosen = precision(asked, machine, work.launched_precision)
+    on_gpu = hardware.device == "cuda"
+    chosen = precision(config, hardware, work.launched_precision)
     replaceable = work.padding_mask_only
     attention = "sdpa"
-    if asked.attention == "auto" and replaceable:
-        if on_gpu and machine.flash_attention and chosen != "no":
+    if config.attention == "auto" and replaceable:
+        if on_gpu and hardware.flash_attention and chosen != "no":
             attention = "flash_attention_2"
-        if machine.device == "cpu" and chosen == "no":
-            attention = "kept"
-    pays = on_gpu and machine.compiler and work.operations >= WORTH_COMPILING and attention == "sdpa" and replaceable
-    if asked.compile and not machine.compiler:
-        raise InputError("training.speed.compile: torch.compile needs a C++ compiler, and there is none on the path")
-    recomputed = asked.activation_checkpointing
-    if recomputed is None:
-        kept = work.tokens * work.layers * work.width * BYTES_KEPT * (1 if chosen != "no" else 2)
-        recomputed = on_gpu and kept > MEMORY_FOR_ACTIVATIONS * machine.memory
+        if hardware.device == "cpu" and chosen == "no":
+            attention = "cpu_kernel"
+    worth_compiling = (
+        on_gpu and hardware.compiler and work.operations >= WORTH_COMPILING and attention == "sdpa" and replaceable
+    )
+    if config.compile and not hardware.compiler:
+        raise InputError("training.speed.compile: torch.compile needs a C++ compiler, and none is on the PATH")
+    recompute = config.activation_checkpointing
+    if recompute is None:
+        activations = work.tokens * work.layers * work.width * ACTIVATION_BYTES * (1 if chosen != "no" else 2)
+        recompute = on_gpu and activations > MEMORY_FOR_ACTIVATIONS * hardware.memory
     return FastPaths(
-        device=machine.device,
+        device=hardware.device,
         precision=chosen,
         attention=attention,
-        fast_dropout=machine.device == "cpu" and asked.dropout == "auto",
-        compiled=pays if asked.compile is None else asked.compile,
-        tf32=on_gpu and asked.tf32,
-        activation_checkpointing=recomputed,
-        device_masks=on_gpu if asked.device_masks is None else asked.device_masks,
+        fast_dropout=hardware.device == "cpu" and config.dropout == "auto",
+        compiled=worth_compiling if config.compile is None else config.compile,
+        tf32=on_gpu and config.tf32,
+        activation_checkpointing=recompute,
+        device_masks=on_gpu if config.device_masks is None else config.device_masks,
     )
 
 
-def precision(asked: SpeedConfig, machine: Hardware, launched: str) -> str:
-    """`no` (fp32), `bf16` or `fp16`: what is asked for, else accelerate's, else the best of the machine.
+def precision(config: SpeedConfig, hardware: Hardware, launched: str) -> str:
+    """`no` (fp32), `bf16` or `fp16`: that of the config, else accelerate's, else the hardware's fastest.
 
     Raises:
-        InputError: a precision that the device does not have, or would be slower with.
+        InputError: the device does not support the precision, or would be slower with it.
     """
-    if asked.precision == "auto":
-        wanted = launched
-        if wanted == "no" and machine.device == "cuda" and machine.bf16:
+    if config.precision == "auto":
+        requested = launched
+        if requested == "no" and hardware.device == "cuda" and hardware.bf16:
             return "bf16"
     else:
-        wanted = {"fp32": "no"}.get(asked.precision, asked.precision)
-    if wanted == "bf16" and not machine.bf16:
-        reason = "AVX512-BF16 or AMX on a CPU; without them it is some seventy times slower than fp32"
+        requested = {"fp32": "no"}.get(config.precision, config.precision)
+    if requested == "bf16" and not hardware.bf16:
+        reason = "AVX512-BF16 or AMX on a CPU; without them it is about 70 times slower than fp32"
         raise InputError(
-            f"training.speed.precision: this {machine.device} has no instructions for bf16 ({reason}); use fp32"
+            f"training.speed.precision: this {hardware.device} has no bf16 instructions ({reason}); use fp32"
         )
-    if wanted == "fp16" and machine.device == "cpu":
+    if requested == "fp16" and hardware.device == "cpu":
         raise InputError("training.speed.precision: fp16 needs a GPU; use fp32")
-    return wanted
+    return requested
 
 
 def this_hardware() -> Hardware:
-    """What there is: CUDA or MPS if torch finds it and accelerate is not told otherwise, else the CPU."""
-    cpu_alone = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true")
-    if torch.backends.mps.is_available() and not cpu_alone:
+    """CUDA or MPS if available, unless accelerate is set to use the CPU; else the CPU."""
+    cpu_only = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true")
+    if torch.backends.mps.is_available() and not cpu_only:
         return Hardware(device="mps", bf16=False, compiler=False)
-    if torch.cuda.is_available() and not cpu_alone:
+    if torch.cuda.is_available() and not cpu_only:
         return Hardware(
             device="cuda",
             bf16=torch.cuda.is_bf16_supported(),
@@ -212,18 +214,18 @@ def this_hardware() -> Hardware:
     return Hardware(device="cpu", bf16=bf16, compiler=compiler)
 
 
-def set_threads(given: int | None) -> None:
-    """Give torch as many threads as asked for, else one for every physical core of this process's share."""
-    threads = default_threads(os.environ, physical_cores()) if given is None else given
+def set_threads(configured: int | None) -> None:
+    """Set torch's number of threads; None: one per physical core of this process's share."""
+    threads = default_threads(os.environ, physical_cores()) if configured is None else configured
     if threads is not None:
         torch.set_num_threads(threads)
 
 
 def apply(paths: FastPaths, model: torch.nn.Module) -> None:
-    """Put the chosen paths into a model, in place; its weights, and how it is saved, stay as they are."""
+    """Install the chosen paths in a model, in place; its weights and its saved format do not change."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = paths.tf32
     for encoder in encoders_of(model):
-        if paths.attention == "kept":
+        if paths.attention == "cpu_kernel":
             install_attention(encoder)
         elif paths.attention == "flash_attention_2":
             encoder.set_attn_implementation(paths.attention)
@@ -233,6 +235,6 @@ def apply(paths: FastPaths, model: torch.nn.Module) -> None:
         install_dropout(model)
     if paths.compiled:
         dynamo: Any = torch._dynamo.config
-        dynamo.recompile_limit = GRAPHS
-        # In place, so that the names of the weights stay as they are.
+        dynamo.recompile_limit = MAXIMUM_GRAPHS
+        # In place, which keeps the names of the weights.
         model.compile(dynamic=False)

@@ -1,4 +1,4 @@
-"""Metrics of a run: `metrics.jsonl`, any tracker of accelerate, and a progress bar."""
+"""Metrics of a run: `metrics.jsonl`, trackers of accelerate, and a progress bar."""
 
 import json
 import sys
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class MetricAccumulator:
-    """Running sums and counts of metrics; the sums stay on the device until somebody asks."""
+    """Running sums and counts of metrics; the sums stay on the device until they are read."""
 
     def __init__(self) -> None:
         self.sums: dict[str, torch.Tensor] = {}
         self.counts: dict[str, float] = {}
 
     def add(self, metrics: Metrics) -> None:
-        """Add one micro-batch's (sum, count) pairs."""
+        """Add the (sum, count) pairs of a micro-batch."""
         for name, (total, count) in metrics.items():
             self.sums[name] = self.sums.get(name, 0) + total.double()
             self.counts[name] = self.counts.get(name, 0) + count
@@ -41,24 +41,24 @@ class MetricAccumulator:
         return {name: (total / count).item() for name, (total, count) in zip(names, pairs, strict=True)}
 
     def state(self) -> dict[str, list[float]]:
-        """As JSON, to the last bit."""
+        """The sums and counts as JSON values, exact to the last bit."""
         return {name: [self.sums[name].item(), self.counts[name]] for name in self.sums}
 
     @classmethod
     def restored(cls, state: dict[str, list[float]], device: torch.device) -> "MetricAccumulator":
-        """Undo `state`."""
-        means = cls()
+        """An accumulator with the values of `state`."""
+        accumulator = cls()
         for name, (total, count) in state.items():
-            means.sums[name] = torch.tensor(total, dtype=torch.float64, device=device)
-            means.counts[name] = count
-        return means
+            accumulator.sums[name] = torch.tensor(total, dtype=torch.float64, device=device)
+            accumulator.counts[name] = count
+        return accumulator
 
 
 class MetricLogger:
-    """Collects metrics and writes one JSON object a line; only the main process writes, draws and tracks."""
+    """Collects metrics and writes them as JSON lines, to trackers and to a progress bar, from the main process only."""
 
     def __init__(self, file: Path, accelerator: "Accelerator", description: str, state: "TrainState | None") -> None:
-        """Continue at `state`, the rows behind it dropped; None starts the file afresh."""
+        """Continue from `state` and drop later rows; None: start an empty file."""
         self.accelerator = accelerator
         self.window = MetricAccumulator.restored(state.window if state else {}, accelerator.device)
         quiet = not (accelerator.is_main_process and sys.stderr.isatty())
@@ -69,25 +69,25 @@ class MetricLogger:
             self.stream = file.open("a", encoding="utf-8")
 
     def add(self, metrics: Metrics) -> None:
-        """Count metrics towards the next row."""
+        """Add metrics to the next row."""
         self.window.add(metrics)
 
-    def write_window(self, state: "TrainState", progress: float, others: dict[str, float]) -> None:
-        """Write the means since the last row, beside what else was measured."""
-        measured = self.window.means(self.accelerator) | others
+    def write_window(self, state: "TrainState", progress: float, rates: dict[str, float]) -> None:
+        """Write a row: the means since the last row, and `rates`."""
+        measured = self.window.means(self.accelerator) | rates
         self.write(state, measured)
         self.bar.n = min(1000, int(1000 * progress))
-        shown = ("loss", "mlm_loss", "nsp_accuracy", "accuracy", "tokens_per_second", "model_gflops", "mfu")
-        self.bar.set_postfix({name: f"{measured[name]:,.4g}" for name in shown if name in measured})
+        names = ("loss", "mlm_loss", "nsp_accuracy", "accuracy", "tokens_per_second", "model_gflops", "mfu")
+        self.bar.set_postfix({name: f"{measured[name]:,.4g}" for name in names if name in measured})
         self.window = MetricAccumulator()
 
     def write(self, state: "TrainState", measured: dict[str, float]) -> None:
-        """Append a row: where the run stands and what was measured; hand it to the trackers."""
+        """Append a row with the progress and the measured values, and send it to the trackers."""
         self._append(state, state.step, measured)
         self.accelerator.log(measured, step=state.step)
 
     def note(self, state: "TrainState", facts: dict[str, Any]) -> None:
-        """Append a row about the step that is being done, for people rather than trackers."""
+        """Append a row about the step in progress, to the file only."""
         self._append(state, state.step + 1, facts)
 
     def _append(self, state: "TrainState", step: int, facts: dict[str, Any]) -> None:
@@ -102,11 +102,11 @@ class MetricLogger:
             self.stream.flush()
 
     def close(self) -> None:
-        """Take the bar away and close the file and the trackers."""
+        """Close the progress bar, the file and the trackers."""
         self.bar.close()
         if self.stream is not None:
             self.stream.close()
-        # Not `end_training`, which would also take the processes apart: there is more to do together.
+        # Not `end_training`, which would also destroy the process group, which is still needed.
         for tracker in self.accelerator.trackers:
             tracker.finish()
 
@@ -115,13 +115,13 @@ BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
 def _rewind(file: Path, step: int | None) -> None:
-    """Drop the rows after the step that a run resumes from: they will be written again."""
+    """Drop the rows after the step that a run resumes from; they will be written again."""
     if not file.exists():
         return
-    # A kill in the middle of a write leaves half a line, always the last.
-    whole = [line for line in file.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-    kept = [f"{line}\n" for line in whole if step is not None and json.loads(line)["step"] <= step]
-    file.write_text("".join(kept), encoding="utf-8")
+    # A process killed during a write leaves an incomplete last line.
+    complete = [line for line in file.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    rows = [f"{line}\n" for line in complete if step is not None and json.loads(line)["step"] <= step]
+    file.write_text("".join(rows), encoding="utf-8")
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:

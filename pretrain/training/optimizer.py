@@ -1,4 +1,4 @@
-"""Optimizers by name, the groups that parameters are put in, and the learning rate of each group."""
+"""Optimizers by name, parameter groups, and the learning rate of each group."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -13,12 +13,12 @@ Groups = list[dict[str, Any]]
 
 
 def create_optimizer(model: torch.nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """The optimizer that a config names, over the parameters of a model that are trained."""
+    """The optimizer named by the config, for the trainable parameters of a model."""
     return OPTIMIZERS[config.name](parameter_groups(model, config), config)
 
 
 def adamw(groups: Groups, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019) in one fused kernel; without bias correction, the original's."""
+    """Fused AdamW (Loshchilov and Hutter 2019); without bias correction, `UncorrectedAdamW`."""
     if not config.bias_correction:
         return UncorrectedAdamW(groups, config)
     return torch.optim.AdamW(
@@ -30,7 +30,7 @@ OPTIMIZERS: dict[str, Callable[[Groups, OptimizerConfig], torch.optim.Optimizer]
 
 
 class UncorrectedAdamW(torch.optim.Optimizer):
-    """AdamW whose running means are not corrected for their start at zero.
+    """AdamW without bias correction.
 
     google-research/bert, optimization.py, AdamWeightDecayOptimizer: w -= lr * (m / (sqrt(v) + epsilon) + decay * w).
     """
@@ -57,10 +57,10 @@ class UncorrectedAdamW(torch.optim.Optimizer):
 
 
 def parameter_groups(model: torch.nn.Module, config: OptimizerConfig) -> Groups:
-    """Parameters with weight decay and without; LayerNorm and biases are not decayed, embeddings are.
+    """Parameter groups with and without weight decay; LayerNorm and biases are not decayed, embeddings are.
 
-    The grouping is that of google-research/bert, optimization.py. Where layers have learning rates of their own (Howard
-    and Ruder 2018, section 3.2) or are unfrozen one after another (3.3), each layer has two groups.
+    The grouping is that of google-research/bert, optimization.py. With layer-wise learning rates (Howard and Ruder
+    2018, section 3.2) or gradual unfreezing (3.3), each layer has two groups.
     """
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     no_decay = {id(parameter) for name, parameter in trained if parameter.ndim < 2 or "LayerNorm" in name}
@@ -83,21 +83,21 @@ def parameter_groups(model: torch.nn.Module, config: OptimizerConfig) -> Groups:
 
 
 def layer_depths(names: Sequence[str], pattern: str = r"\blayers?\.(\d+)\.") -> dict[str, int]:
-    """How far below the top each parameter is: classifiers and the highest layer at 0, word vectors the lowest.
+    """The depth of each parameter: 0 for classifiers and the top layer, the highest for word vectors.
 
     >>> layer_depths(["m.embeddings.weight", "m.layers.0.w", "m.layers.1.w", "classifier.weight"])
     {'m.embeddings.weight': 2, 'm.layers.0.w': 1, 'm.layers.1.w': 0, 'classifier.weight': 0}
     """
     numbers = {name: int(match[1]) for name in names if (match := re.search(pattern, name))}
     layers = max(numbers.values(), default=-1) + 1
-    lowest = {name: layers for name in names if "embeddings" in name}
-    return {name: lowest.get(name, layers - 1 - numbers[name] if name in numbers else 0) for name in names}
+    embeddings = {name: layers for name in names if "embeddings" in name}
+    return {name: embeddings.get(name, layers - 1 - numbers[name] if name in numbers else 0) for name in names}
 
 
 def freeze_lower_layers(groups: Iterable[dict[str, Any]], epochs: float, config: OptimizerConfig) -> None:
-    """Drop the gradients of layers that are still frozen: epoch k trains the k highest (Howard and Ruder 2018).
+    """Drop the gradients of frozen layers: epoch k trains the top k layers (Howard and Ruder 2018).
 
-    To be called between the backward pass and the clipping of gradients.
+    Call it between the backward pass and gradient clipping.
     """
     if not config.gradual_unfreezing:
         return
@@ -108,6 +108,6 @@ def freeze_lower_layers(groups: Iterable[dict[str, Any]], epochs: float, config:
 
 
 def set_lr(groups: Iterable[dict[str, Any]], lr: float, config: OptimizerConfig) -> None:
-    """Set the learning rate of each group; each lower layer's is `layer_decay` times that of the one above it."""
+    """Set the learning rate of each group; each layer's is `layer_decay` times that of the layer above."""
     for group in groups:
         group["lr"] = lr * config.layer_decay ** group["depth"]

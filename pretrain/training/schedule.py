@@ -1,4 +1,4 @@
-"""The learning-rate schedule, and durations that carry their unit."""
+"""The learning-rate schedule, durations with units, and phases."""
 
 import dataclasses
 import re
@@ -8,9 +8,9 @@ from pretrain.training.config import OptimizerConfig
 
 
 def learning_rate(progress: float, config: OptimizerConfig) -> float:
-    """Linear warm-up from 0, then linear decay to 0, as a function of how much of the run is done.
+    """Linear warm-up from 0, then linear decay to 0, as a function of progress from 0 to 1.
 
-    The slanted triangle of Howard and Ruder (2018, equation 3) has the same corners, between a 32nd and the peak.
+    The slanted triangular schedule (Howard and Ruder 2018, equation 3) rises from and falls to a 32nd of the peak.
 
     >>> config = OptimizerConfig(learning_rate=1.0, warmup=0.1)
     >>> [round(learning_rate(done, config), 6) for done in (0.05, 0.1, 0.55, 1)]
@@ -36,7 +36,7 @@ def _linear(progress: float, config: OptimizerConfig) -> float:
     return config.learning_rate * (1 - min(1.0, progress)) / max(1e-12, 1 - config.warmup)
 
 
-# Howard and Ruder (2018), section 3.2: how much smaller the lowest rate is than the peak.
+# Howard and Ruder (2018), section 3.2: the ratio of the peak to the lowest rate.
 TRIANGLE = 32
 
 
@@ -45,7 +45,7 @@ SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 
 @dataclasses.dataclass(frozen=True)
 class Duration:
-    """How long a run is: an amount of a unit, and perhaps a least number of steps."""
+    """The length of a run: an amount, its unit, and optionally a minimum number of steps."""
 
     amount: float
     unit: str
@@ -56,7 +56,7 @@ class Duration:
         """Read `2 epochs`, `1000 steps`, `50M tokens`, `30 minutes`, or `4 epochs, at least 300 steps`.
 
         Raises:
-            InputError: not of that form.
+            InputError: the text has another form.
 
         >>> Duration.parse("50M tokens")
         Duration(amount=50000000.0, unit='tokens', minimum_steps=0)
@@ -65,25 +65,25 @@ class Duration:
         >>> Duration.parse("1 epoch, at least 300 steps").minimum_steps
         300
         """
-        found = re.fullmatch(
+        match = re.fullmatch(
             r"\s*([\d._]+)\s*([kMG]?)\s*(epoch|step|token|second|minute|hour)s?(?:\s*,\s*at least\s+(\d+)\s+steps)?\s*",
             text,
         )
         try:
-            amount = float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]] if found else 0.0
+            amount = float(match[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[match[2]] if match else 0.0
         except ValueError:
             amount = 0.0
-        if found is None or amount <= 0:
+        if match is None or amount <= 0:
             raise InputError(
-                f"training.duration: {text!r} is no duration; write `2 epochs`, `1000 steps`, `50M tokens`, "
+                f"training.duration: {text!r} is not a duration; write `2 epochs`, `1000 steps`, `50M tokens`, "
                 "`30 minutes` or `4 epochs, at least 300 steps`"
             )
-        if found[3] in SECONDS:
-            return cls(amount * SECONDS[found[3]], "seconds", int(found[4] or 0))
-        return cls(amount, f"{found[3]}s", int(found[4] or 0))
+        if match[3] in SECONDS:
+            return cls(amount * SECONDS[match[3]], "seconds", int(match[4] or 0))
+        return cls(amount, f"{match[3]}s", int(match[4] or 0))
 
     def progress(self, epochs: float, steps: int, tokens: int, seconds: float) -> float:
-        """The share of the run that is done, given what has been consumed; 1 or more at its end.
+        """The share of the run that is done; at least 1 at its end.
 
         >>> Duration.parse("2 epochs, at least 10 steps").progress(epochs=1.0, steps=2, tokens=0, seconds=9.0)
         0.2
@@ -94,19 +94,18 @@ class Duration:
 
 
 def parse_phases(text: str) -> list[tuple[float, int]]:
-    """Read `90% at 128, then 10% at 512`: where each phase ends, as a share of the run, and its sequence length.
+    """Read `90% at 128, then 10% at 512`: the end of each phase, as a share of the run, and its sequence length.
 
     Raises:
-        InputError: not of that form, or the shares do not add up to 100 %.
+        InputError: the text has another form, or the shares do not add up to 100 %.
 
     >>> parse_phases("90% at 128, then 10% at 512")
     [(0.9, 128), (1.0, 512)]
     """
-    found = [
-        re.fullmatch(r"\s*([\d.]+)\s*%\s*at\s+(\d+)\s*", part) for part in re.split(r",\s*then\b|,|\bthen\b", text)
-    ]
-    phases = [(float(part[1]), int(part[2])) for part in found if part and part[1].count(".") <= 1 and part[1] != "."]
-    if len(phases) < len(found) or abs(sum(share for share, _ in phases) - 100) > 1e-6 or min(phases)[0] <= 0:
+    parts = re.split(r",\s*then\b|,|\bthen\b", text)
+    matches = [re.fullmatch(r"\s*([\d.]+)\s*%\s*at\s+(\d+)\s*", part) for part in parts]
+    phases = [(float(m[1]), int(m[2])) for m in matches if m and m[1].count(".") <= 1 and m[1] != "."]
+    if len(phases) < len(parts) or abs(sum(share for share, _ in phases) - 100) > 1e-6 or min(phases)[0] <= 0:
         raise InputError(
             f"phases: {text!r}; write `90% at 128, then 10% at 512`, with shares above 0 that add up to 100%"
         )

@@ -1,4 +1,4 @@
-"""How a training process is set up: devices, precision, fast paths, trackers."""
+"""Setup of a training process: devices, precision, fast paths, trackers."""
 
 import logging
 import os
@@ -8,8 +8,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 
-from configs.command_line import suggestion
 from configs.errors import InputError
+from configs.key_check import suggestion
 from configs.launch import check_world_size
 from configs.run_folder import RunFolder
 from pretrain.training import fast_paths
@@ -24,11 +24,11 @@ log = logging.getLogger(__name__)
 def new_accelerator(
     trackers: str | list[str] | None, training: TrainingConfig, folder: RunFolder, config: dict[str, Any]
 ) -> Accelerator:
-    """Accelerate's view of the devices, with the trackers started in the run folder.
+    """A new `Accelerator`, with its trackers started in the run folder.
 
     Raises:
-        InputError: a tracker is unknown to accelerate or not installed, the precision is not to be had here, or another
-            number of processes runs than was asked for.
+        InputError: a tracker is unknown to accelerate or not installed, the hardware does not support the precision, or
+            the number of processes differs from `training.processes`.
     """
     fast_paths.set_threads(training.threads)
     names = [trackers] if isinstance(trackers, str) else list(trackers or [])
@@ -43,7 +43,7 @@ def new_accelerator(
         log_with=list(names) or None,
         project_dir=str(folder.path),
         mixed_precision=fast_paths.precision(training.speed, hardware, fast_paths.launched_precision()),
-        # Without it, accelerate takes several processes without a GPU for as many runs of one process each.
+        # Without this, accelerate treats several processes without a GPU as separate runs of one process each.
         cpu=hardware.device == "cpu",
     )
     check_world_size(training.processes, os.environ, accelerator.num_processes)
@@ -68,10 +68,10 @@ def prepare_for_training(
     tokens_per_step: int,
     tokens_per_epoch: int,
 ) -> Prepared:
-    """Model and optimizer on their devices, the chosen fast paths, and the meter.
+    """Model and optimizer on their devices, the chosen fast paths, and the throughput meter.
 
     Args:
-        accelerator: of `new_accelerator`.
+        accelerator: from `new_accelerator`.
         model: with its initial weights; fast paths are installed in place.
         config, optimizer_config: of the run.
         tokens_per_step, tokens_per_epoch: approximately, over all processes.
@@ -89,27 +89,27 @@ def prepare_for_training(
         "speed: %s; %d process(es) of %d thread(s); matrix products at %.0f GFLOP/s (switches: training.speed)",
         paths, accelerator.num_processes, torch.get_num_threads(), float(rates) / 1e9,
     )  # fmt: skip
-    on_devices, optimizer = accelerator.prepare(model, create_optimizer(model, optimizer_config))
-    return Prepared(on_devices, optimizer, ThroughputMeter(flops, float(rates)), paths)
+    prepared, optimizer = accelerator.prepare(model, create_optimizer(model, optimizer_config))
+    return Prepared(prepared, optimizer, ThroughputMeter(flops, float(rates)), paths)
 
 
 def flat(config: dict[str, Any]) -> dict[str, str | int | float | bool]:
-    """Nested keys dotted, and whatever no tracker can show as text.
+    """A config with dotted keys, and as text where trackers do not support a type.
 
     >>> flat({"seed": 1, "model": {"size": "tiny", "layers": None}})
     {'seed': 1, 'model.size': 'tiny', 'model.layers': 'None'}
     """
-    found: dict[str, str | int | float | bool] = {}
+    values: dict[str, str | int | float | bool] = {}
     for name, value in config.items():
         if isinstance(value, dict):
-            found |= {f"{name}.{inner_name}": inner for inner_name, inner in flat(value).items()}
+            values |= {f"{name}.{inner_name}": inner for inner_name, inner in flat(value).items()}
         else:
-            found[name] = value if isinstance(value, str | int | float | bool) else str(value)
-    return found
+            values[name] = value if isinstance(value, str | int | float | bool) else str(value)
+    return values
 
 
 def describe(accelerator: Accelerator) -> dict[str, Any]:
-    """The part of `environment.json` that only a running process knows."""
+    """The fields of `environment.json` that depend on the running process."""
     return {
         "device": accelerator.device.type,
         "threads": torch.get_num_threads(),

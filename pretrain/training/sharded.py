@@ -1,7 +1,7 @@
-"""A model whose weights lie in parts on several devices (FSDP2), read and written as if it were whole.
+"""Gathering and loading weights that are sharded over several devices (FSDP2).
 
-Everything here is called by every process alike, as parts are exchanged on the way; for a model in one piece it is
-plain reading and copying. Checkpoints and `model/` therefore look the same however a run was spread out.
+Every process has to call these functions, because shards are exchanged; for an unsharded model they only read and
+copy. Checkpoints and `model/` are therefore the same however a run is sharded.
 """
 
 from collections.abc import Mapping
@@ -15,66 +15,67 @@ from transformers import PreTrainedModel
 
 
 def gathered(tensor: torch.Tensor) -> torch.Tensor:
-    """The whole tensor, whatever part of it lies here."""
+    """The full tensor, gathered from its shards."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def like(whole: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
-    """`whole` spread out as `part` is, the inverse of `gathered`; each process has all of it."""
-    if not isinstance(part, DTensor) or whole.shape != part.shape:
-        return whole
-    return distribute_tensor(whole.to(part.device), part.device_mesh, part.placements)
+def like(full: torch.Tensor, template: torch.Tensor) -> torch.Tensor:
+    """A full tensor sharded as `template` is, the inverse of `gathered`; every process passes the full tensor."""
+    if not isinstance(template, DTensor) or full.shape != template.shape:
+        return full
+    return distribute_tensor(full.to(template.device), template.device_mesh, template.placements)
 
 
 def weights_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """A model's whole weights and lasting buffers by name; of weights that are tied, the first name alone."""
-    return {name: gathered(tensor.detach()).contiguous() for name, tensor in _lasting(model, every_name=False).items()}
+    """The full weights and persistent buffers of a model by name; tied weights only under their first name."""
+    tensors = _persistent(model, every_name=False)
+    return {name: gathered(tensor.detach()).contiguous() for name, tensor in tensors.items()}
 
 
-def _lasting(model: torch.nn.Module, every_name: bool) -> dict[str, torch.Tensor]:
-    """Parameters and buffers that are saved, as they lie here; of tied ones every name, or the first."""
-    kept = model.state_dict().keys()
-    found: dict[str, torch.Tensor] = dict(model.named_parameters(remove_duplicate=not every_name))
+def _persistent(model: torch.nn.Module, every_name: bool) -> dict[str, torch.Tensor]:
+    """Parameters and persistent buffers, sharded or not; tied ones under every name, or only the first."""
+    saved = model.state_dict().keys()
+    parameters: dict[str, torch.Tensor] = dict(model.named_parameters(remove_duplicate=not every_name))
     buffers = model.named_buffers(remove_duplicate=not every_name)
-    return found | {name: buffer for name, buffer in buffers if name in kept}
+    return parameters | {name: buffer for name, buffer in buffers if name in saved}
 
 
 def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
-    """Copy weights of `weights_of` into a model, in place; of tied weights any of the names will do.
+    """Copy weights of `weights_of` into a model, in place; tied weights may have any of their names.
 
     Raises:
-        ValueError: a weight is missing, there is one too many, or one has another shape.
+        ValueError: a weight is missing, unknown, or has another shape.
     """
-    places = _lasting(model, every_name=True)
-    if unknown := sorted(weights.keys() - places.keys()):
+    targets = _persistent(model, every_name=True)
+    if unknown := sorted(weights.keys() - targets.keys()):
         raise ValueError(f"the model has no weight {unknown[0]!r}")
-    filled = set()
-    for name, whole in weights.items():
-        place = places[name]
-        if place.shape != whole.shape:
-            raise ValueError(f"{name}: {list(whole.shape)} numbers for a weight of {list(place.shape)}")
+    loaded = set()
+    for name, full in weights.items():
+        target = targets[name]
+        if target.shape != full.shape:
+            raise ValueError(f"{name}: the stored shape is {list(full.shape)}, the model's {list(target.shape)}")
         with torch.no_grad():
-            place.copy_(like(whole, place))
-        filled.add(id(place))
-    if missing := [name for name, place in places.items() if id(place) not in filled]:
+            target.copy_(like(full, target))
+        loaded.add(id(target))
+    if missing := [name for name, target in targets.items() if id(target) not in loaded]:
         raise ValueError(f"the weight {missing[0]!r} is missing")
 
 
 def whole_carry(accelerator: Accelerator, carry: dict[str, torch.Tensor] | None) -> dict[str, torch.Tensor] | None:
-    """What all streams carry, [streams, ...]; each process knows those of its own, every W-th."""
+    """The carried state of all streams, [streams, ...]; each of W processes holds every W-th."""
     if carry is None or accelerator.num_processes == 1:
         return carry
-    mine, whole = slice(accelerator.process_index, None, accelerator.num_processes), {}
+    own_rows, gathered_carry = slice(accelerator.process_index, None, accelerator.num_processes), {}
     for name, value in carry.items():
         own = torch.zeros_like(value)
-        own[mine] = value[mine]
-        whole[name] = accelerator.reduce(own, reduction="sum")
-    return whole
+        own[own_rows] = value[own_rows]
+        gathered_carry[name] = accelerator.reduce(own, reduction="sum")
+    return gathered_carry
 
 
 def save_pretrained(accelerator: Accelerator, model: PreTrainedModel, folder: Path) -> None:
-    """Write a model as `transformers` loads it, from the main process."""
-    parts = any(isinstance(parameter, DTensor) for parameter in model.parameters())
-    whole: dict[str, Any] = {"state_dict": weights_of(model)} if parts else {}
+    """Write a model in the format of `transformers`, from the main process."""
+    is_sharded = any(isinstance(parameter, DTensor) for parameter in model.parameters())
+    options: dict[str, Any] = {"state_dict": weights_of(model)} if is_sharded else {}
     if accelerator.is_main_process:
-        model.save_pretrained(folder, **whole)
+        model.save_pretrained(folder, **options)

@@ -1,7 +1,7 @@
-"""How fast a run is: tokens, useful arithmetic, its share of what the device can do, and waiting for data.
+"""Throughput of a run: tokens/s, model FLOP/s, MFU, and the share of time spent waiting for data.
 
-Useful are the matrix products that the mathematics asks for, on real tokens: padding, recomputation, dropout,
-activations and the optimizer count as nothing. A backward pass counts as two forward passes.
+Model FLOPs are those of the matrix products on real tokens: padding, recomputation, dropout, activation functions and
+the optimizer do not count. A backward pass counts as two forward passes.
 """
 
 import functools
@@ -15,11 +15,11 @@ import torch
 from torch import nn
 
 FORWARD_AND_BACKWARD = 3
-# What stands behind the encoder and is computed at masked positions, by the beginnings of its modules' names.
+# Prefixes of the names of modules that are computed at masked positions only.
 PREDICTION_HEADS = (
     "cls.predictions", "lm_head", "generator_lm_head", "generator_predictions", "vocab_", "head.dense", "decoder",
 )  # fmt: skip
-# What share of a matrix makes queries, by the end of its name; one layer has one of these.
+# The share of a matrix that produces queries, by the end of its name; each layer has one of these.
 QUERIES = {"query": 1.0, "q_lin": 1.0, "Wqkv": 1 / 3}
 ONCE_A_SEQUENCE = ("pooler", "seq_relationship", "classifier", "pre_classifier", "score")
 SIDE = {"cpu": 2048, "cuda": 8192}
@@ -28,20 +28,20 @@ PRODUCTS = 5
 
 @dataclass(frozen=True)
 class FlopCount:
-    """Floating-point operations of a forward pass, each a multiplication or an addition."""
+    """Floating-point operations (multiplications and additions) of a forward pass."""
 
     token: float = 0.0
-    """A real token, through the encoder's matrices."""
+    """Per real token, in the encoder's matrices."""
     attended: float = 0.0
-    """A pair of positions that attend to each other, over all layers and heads."""
+    """Per pair of positions that attend to each other, over all layers and heads."""
     prediction: float = 0.0
-    """A token to predict, through the vocabulary head."""
+    """Per target token, in the vocabulary head."""
     sequence: float = 0.0
-    """A sequence: pooler and classifier."""
+    """Per sequence, in pooler and classifier."""
 
     @classmethod
     def of(cls, model: nn.Module) -> "FlopCount":
-        """Count a model's matrices by where they stand.
+        """Count the matrices of a model.
 
         >>> FlopCount.of(nn.ModuleDict({"layer": nn.Linear(4, 8), "classifier": nn.Linear(8, 2)}))
         FlopCount(token=64.0, attended=0.0, prediction=0.0, sequence=32.0)
@@ -49,7 +49,7 @@ class FlopCount:
         token = attended = prediction = sequence = 0.0
         for name, module in model.named_modules():
             if isinstance(module, nn.RNNBase):
-                token += 2 * sum(weight.numel() for part, weight in module.named_parameters() if "weight" in part)
+                token += 2 * sum(weight.numel() for key, weight in module.named_parameters() if "weight" in key)
             if not isinstance(module, nn.Linear):
                 continue
             size = 2.0 * module.weight.numel()
@@ -59,12 +59,12 @@ class FlopCount:
                 sequence += size
             else:
                 token += size
-            # Scores and weighted sums: 2 operations for each number of each pair's two vectors.
+            # Scores and weighted sums: 2 operations per element of the two vectors of each pair.
             attended += 4.0 * module.out_features * QUERIES.get(name.rsplit(".", 1)[-1], 0.0)
         return cls(token, attended, prediction, sequence)
 
     def training(self, totals: Mapping[str, int]) -> float:
-        """Operations of a training step, by the numbers of what it holds."""
+        """Operations of a training step, given its counts."""
         forward = (
             self.token * totals["tokens"]
             + self.attended * totals["attended"]
@@ -76,61 +76,61 @@ class FlopCount:
 
 @functools.cache
 def matmul_rate(device: str, dtype: torch.dtype, threads: int) -> float:
-    """Operations a second of a large square matrix product: the median of some, after one to warm up.
+    """FLOP/s of a large square matrix product: the median of `PRODUCTS` runs after a warm-up.
 
     Args:
         device: `cpu`, `cuda` or `mps`.
-        dtype: of the factors.
-        threads: of a CPU; part of what the answer is remembered by.
+        dtype: of the matrices.
+        threads: of a CPU; only part of the cache key.
     """
     side = SIDE.get(device, 4096)
     left, right = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
     seconds = []
     for _ in range(PRODUCTS + 1):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         torch.mm(left, right)
         if device != "cpu":
             torch.accelerator.synchronize()
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - started)
     return 2 * side**3 / statistics.median(seconds[1:])
 
 
 class ThroughputMeter:
-    """Counts what steps do until somebody asks for rates."""
+    """Adds up the counts of steps until their rates are read."""
 
-    def __init__(self, arithmetic: FlopCount, matmul_rate: float) -> None:
-        """`matmul_rate`: operations a second of all processes together."""
-        self.arithmetic, self.matmul_rate = arithmetic, matmul_rate
+    def __init__(self, flops: FlopCount, matmul_rate: float) -> None:
+        """`matmul_rate`: FLOP/s of all processes together."""
+        self.flops, self.matmul_rate = flops, matmul_rate
         self._clear()
 
     def _clear(self) -> None:
         self.tokens, self.operations, self.seconds, self.waited = 0, 0.0, 0.0, 0.0
 
     def add(self, totals: Mapping[str, int], seconds: float, waited: float) -> None:
-        """Count a step: what it held over all processes, its seconds, and those of them spent waiting for data."""
+        """Add a step: its counts over all processes, its seconds, and the seconds spent waiting for data."""
         self.tokens += totals["tokens"]
-        self.operations += self.arithmetic.training(totals)
+        self.operations += self.flops.training(totals)
         self.seconds, self.waited = self.seconds + seconds, self.waited + waited
 
     def rates(self) -> dict[str, float]:
-        """Since the last call: real tokens and useful GFLOP a second, mfu, and the share of time waiting."""
+        """Since the last call: real tokens/s, model GFLOP/s, MFU, and the share of time spent waiting for data."""
         seconds = max(1e-9, self.seconds)
-        useful = self.operations / seconds
-        found = {
+        flops_per_second = self.operations / seconds
+        rates = {
             "tokens_per_second": self.tokens / seconds,
-            "model_gflops": useful / 1e9,
-            "mfu": useful / self.matmul_rate,
+            "model_gflops": flops_per_second / 1e9,
+            "mfu": flops_per_second / self.matmul_rate,
             "data_wait_share": self.waited / seconds,
         }
         self._clear()
-        return found
+        return rates
 
 
 RATES = ("tokens_per_second", "model_gflops", "mfu", "data_wait_share")
 
 
 def whole_run(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """The rates of a whole run from the rows of its `metrics.jsonl`: means, each row weighted by its seconds."""
+    """The rates of a whole run from the rows of its `metrics.jsonl`: means weighted by the seconds of each row."""
     before, weights, sums = 0.0, 0.0, dict.fromkeys(RATES, 0.0)
     for row in (row for row in rows if "tokens_per_second" in row):
         seconds = max(0.0, row["seconds"] - before)

@@ -7,18 +7,22 @@ import subprocess
 import pytest
 
 from benchmarks import __main__ as every
+from benchmarks import finetune, pretrain
 from benchmarks.finetune import FinetuneBenchmarkConfig
 from benchmarks.inference import InferenceBenchmarkConfig
-from benchmarks.measuring import alone, in_turn, line, measured, metered
+from benchmarks.measuring import mean_rates, measure_stage, print_measurement, time_in_turn, untuned_environment
 from benchmarks.pretrain import PretrainBenchmarkConfig
 from benchmarks.scaling import ScalingBenchmarkConfig
+from configs.command_line import load
 from configs.errors import InputError
+from finetune.config import FinetuneConfig
+from pretrain.config import PretrainConfig
 from tests.helpers.pretraining import small_run
 
 
 def test_a_line_holds_both_sides_and_their_ratio(capsys):
-    line("a", 3.0, 1.5, "s")
-    line("b", 3.0, None, "s")
+    print_measurement("a", 3.0, 1.5, "s")
+    print_measurement("b", 3.0, None, "s")
     assert [json.loads(text) for text in capsys.readouterr().out.splitlines()] == [
         {"name": "a", "ours": 3.0, "peer": 1.5, "ratio": 2.0, "unit": "s"},
         {"name": "b", "ours": 3.0, "peer": None, "ratio": None, "unit": "s"},
@@ -27,23 +31,23 @@ def test_a_line_holds_both_sides_and_their_ratio(capsys):
 
 def test_sides_are_measured_in_turn():
     order = []
-    found = in_turn(2, lambda: order.append("ours"), lambda: order.append("peer"))
+    durations = time_in_turn(2, lambda: order.append("ours"), lambda: order.append("peer"))
     assert order == ["ours", "peer", "ours", "peer"]
-    assert [len(times) for times in found] == [2, 2]
+    assert [len(times) for times in durations] == [2, 2]
 
 
 def test_a_users_shell_has_no_tuned_allocator(monkeypatch):
     monkeypatch.setenv("MALLOC_TOP_PAD_", "1")
     monkeypatch.setenv("BERTLET_STARTED_AGAIN", "1")
     monkeypatch.setenv("KEPT", "1")
-    assert "KEPT" in alone()
-    assert not {"MALLOC_TOP_PAD_", "BERTLET_STARTED_AGAIN"} & alone().keys()
+    assert "KEPT" in untuned_environment()
+    assert not {"MALLOC_TOP_PAD_", "BERTLET_STARTED_AGAIN"} & untuned_environment().keys()
 
 
 def test_the_first_steps_do_not_count():
     slow = [{"step": n, "seconds": 10.0 * n, "tokens_per_second": 1.0} for n in range(1, 6)]
     fast = [{"step": n, "seconds": 50.0 + n - 5, "tokens_per_second": 100.0} for n in range(6, 9)]
-    assert measured([*slow, *fast]) == {"tokens_per_second": 100.0}
+    assert mean_rates([*slow, *fast]) == {"tokens_per_second": 100.0}
 
 
 def test_a_stage_is_started_as_a_user_would_and_its_meter_read(tmp_path):
@@ -54,11 +58,11 @@ def test_a_stage_is_started_as_a_user_would_and_its_meter_read(tmp_path):
     config = small_run(tmp_path, training={"duration": "8 steps", "log_every": 1})
     file = tmp_path / "run.yaml"
     file.write_text(yaml.safe_dump(as_dict(config)), encoding="utf-8")
-    found = metered("pretrain", {"name": "measured", "runs": str(tmp_path / "runs")}, str(file))
-    assert found["tokens_per_second"] > 0
-    assert found["model_gflops"] > 0
+    rates = measure_stage("pretrain", {"name": "measured", "runs": str(tmp_path / "runs")}, str(file))
+    assert rates["tokens_per_second"] > 0
+    assert rates["model_gflops"] > 0
     with pytest.raises(subprocess.CalledProcessError):
-        metered("pretrain", {"name": "measured", "runs": str(tmp_path / "runs"), "seed": "x"}, str(file))
+        measure_stage("pretrain", {"name": "measured", "runs": str(tmp_path / "runs"), "seed": "x"}, str(file))
 
 
 @pytest.mark.parametrize(
@@ -112,5 +116,15 @@ def test_unknown_programs_missing_data_and_pages_without_marks_are_refused(tmp_p
         every.BenchmarksConfig(data_folder=str(tmp_path))
     with pytest.raises(InputError, match="'prtrain' is none of"):
         every.BenchmarksConfig(data_folder=str(tmp_path), only=["prtrain"])
-    with pytest.raises(InputError, match="no marks"):
-        every.with_table("a page", "scaling", "table")
+    with pytest.raises(InputError, match="missing the markers"):
+        every.replace_table("a page", "scaling", "table")
+
+
+@pytest.mark.parametrize("size", ["tiny", "mini", "small"])
+def test_the_keys_of_the_benchmarks_are_keys_of_their_stages(size, tmp_path):
+    pretraining = pretrain.overrides(PretrainBenchmarkConfig(str(tmp_path)), size, "tokenizer", "round-0")
+    assert load(PretrainConfig, pretrain.FILE, pretraining).model.size == size
+    config = FinetuneBenchmarkConfig(str(tmp_path))
+    for model in config.models:
+        keys = finetune.overrides(config, model, "bilstm", "tokenizer", tmp_path)
+        assert load(FinetuneConfig, finetune.FILE, keys).model.name == "bilstm"

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from configs.command_line import known_keys, load, parse
+from configs.command_line import load, parse
 from configs.errors import InputError, run_command
+from configs.key_check import known_keys
 from tokenizer.config import TokenizerConfig
 from tokenizer.corpus.config import CorpusConfig
 
@@ -78,12 +79,12 @@ def test_flags_are_not_abbreviated():
 
 def test_duplicate_key_names_the_second_line(yaml_file):
     file = yaml_file("name: one\nlowercase: true\nname: two\n")
-    assert refusal("--config", str(file)) == f"{file}:3: key `name` is given twice; keep one"
+    assert refusal("--config", str(file)) == f"{file}:3: key `name` is set twice; keep one"
 
 
 def test_duplicate_nested_key_names_the_second_line(yaml_file):
     file = yaml_file("corpus:\n  split: a\n  split: b\n")
-    assert refusal("--config", str(file)) == f"{file}:3: key `corpus.split` is given twice; keep one"
+    assert refusal("--config", str(file)) == f"{file}:3: key `corpus.split` is set twice; keep one"
 
 
 def test_same_key_in_two_groups_is_no_duplicate(yaml_file):
@@ -207,9 +208,9 @@ def test_print_config_shows_every_key_under_its_docstring(capsys):
         assert len(at) == 1, key
         assert lines[at[0] - 1].strip().startswith("#"), key
     text = " ".join(line.strip().lstrip("# ") for line in lines)
-    assert "The column (or JSON key) that holds the text." in text
-    assert "Runs are recognised by what lies there, not by this path." in text
-    assert "Entries at the most, the five special tokens included; unused by `bytes`." in text
+    assert "The column (or JSON key) of the text." in text
+    assert "Runs are identified by its content, not by this path." in text
+    assert "Maximum number of entries, including the five special tokens; unused by `bytes`." in text
 
 
 def test_printed_config_can_be_read_back(capsys, yaml_file):

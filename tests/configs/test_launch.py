@@ -37,7 +37,7 @@ def test_the_command_is_started_once_more_with_its_arguments_and_says_so_in_a_li
     ended = probed(tmp_path, wanted=True)
     assert ended.stdout.split() == ["--an", "argument", *ALLOCATOR]
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("allocator: started again with MALLOC_")
+    assert line.startswith("allocator: restarted with MALLOC_")
     assert "--training.speed.allocator false" in line
 
 
@@ -58,9 +58,9 @@ def test_only_the_main_process_of_several_speaks(tmp_path):
 @pytest.mark.parametrize(
     ("asked", "environment", "running", "message"),
     [
-        (2, {}, 1, "training.processes: 2 asked for, 1 running"),
-        (1, {"WORLD_SIZE": "2"}, 2, "training.processes: 1 asked for, 2 running"),
-        (None, {"WORLD_SIZE": "2"}, 1, "2 processes were started, but 1 found each other"),
+        (2, {}, 1, "training.processes: 2 requested, 1 running"),
+        (1, {"WORLD_SIZE": "2"}, 2, "training.processes: 1 requested, 2 running"),
+        (None, {"WORLD_SIZE": "2"}, 1, "2 processes were started, but 1 are connected"),
         (None, {"ACCELERATE_MIXED_PRECISION": "no", "MASTER_PORT": "29500"}, 1, "it started one"),
     ],
 )

@@ -16,8 +16,9 @@ from typing import Any
 
 import yaml
 
-from configs.command_line import known_keys, load
+from configs.command_line import load
 from configs.errors import InputError
+from configs.key_check import known_keys
 from finetune.comparison.config import CompareConfig
 from finetune.comparison.grid import cell_config
 from finetune.config import FinetuneConfig, check_model_name

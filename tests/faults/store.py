@@ -250,7 +250,7 @@ def disk_full(folder: Path, sizes: int) -> dict[str, int]:
             try:
                 save(store, 20, size=500)
             except RunError as error:
-                os._exit(3 if "make room" in str(error) and "step-00000010 stays" in str(error) else 4)
+                os._exit(3 if "free disk space" in str(error) and "step-00000010 is kept" in str(error) else 4)
             os._exit(0)
 
         code = in_child(work)

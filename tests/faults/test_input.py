@@ -220,9 +220,9 @@ def test_a_word_among_numbers_is_set_aside_with_its_place(tmp_path):
     assert len(list(read_documents(source, labelled=True, quarantine=quarantine))) == 200
     (row,) = quarantine.set_aside
     assert row["place"] == f"{source.source}:201"
-    assert row["reason"] == "column 'label' holds the word 'pos', where the first label is a number"
+    assert row["reason"] == "column 'label' holds the string 'pos', but the first label is a number"
 
 
 def test_labels_of_mixed_kinds_are_named(tmp_path):
-    with pytest.raises(InputError, match="mixes numbers and words as labels"):
+    with pytest.raises(InputError, match="mixes numbers and strings as labels"):
         labels.label_set([0, 1, "pos"], {0: "0", 1: "1", "pos": "pos"}, CorpusConfig())

@@ -148,7 +148,7 @@ def test_too_many_bad_steps_in_a_row_stop_the_run_with_its_last_checkpoint(tmp_p
         return output._replace(loss=output.loss * (float("nan") if model.training and next(calls) >= 7 else 1))
 
     monkeypatch.setitem(registry.OBJECTIVES, "mlm_nsp", dataclasses.replace(original, loss=spoiled))
-    with pytest.raises(RunError, match="3 steps in a row, up to step 10, had no finite loss"):
+    with pytest.raises(RunError, match="3 steps in a row, up to step 10, had a NaN or infinite loss"):
         pretrain.run.run(config)
     assert [place.name for place in checkpoints.list_checkpoints(run_folder(config).checkpoints)][-1] == "step-00000005"
 
@@ -190,7 +190,7 @@ def test_a_carried_state_that_is_no_number_is_not_carried(tmp_path, monkeypatch)
 def test_weights_that_are_no_numbers_are_never_saved(tmp_path, monkeypatch):
     config = small_run(tmp_path, training={"duration": "10 steps", "save_every": 4})
     monkeypatch.setattr(engine, "set_lr", lambda groups, *_: groups[0].update(lr=1e38))
-    with pytest.raises(RunError, match=r"holds NaN or infinity|had no finite loss"):
+    with pytest.raises(RunError, match=r"holds NaN or infinity|had a NaN or infinite loss"):
         pretrain.run.run(config)
     assert not any(
         faults_runs.not_finite(place) for place in checkpoints.list_checkpoints(run_folder(config).checkpoints)
@@ -275,7 +275,7 @@ def test_who_is_behind_is_blamed_for_the_wait(tmp_path):
     found = mine.blamed()
     assert found is not None
     assert found[0] == 2
-    assert "has not moved on for 0 s" in found[1]
+    assert "has made no progress for 0 s" in found[1]
     others[1].leave()
     found = mine.blamed()
     assert found is not None
@@ -290,8 +290,8 @@ def test_a_full_disk_ends_the_command_in_a_line(capsys):
         run_command("python -m pretrain", full)
     assert caught.value.code == 1
     assert capsys.readouterr().err == (
-        "python -m pretrain: stopped: No space left on device (runs/x/metrics.jsonl); what is finished is kept: "
-        "make room and run again\n"
+        "python -m pretrain: stopped: No space left on device (runs/x/metrics.jsonl); finished work is kept: "
+        "free disk space and run again\n"
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from transformers import AutoModelForSequenceClassification
 
 from configs.errors import InputError
-from finetune.classification.predictions import correct
+from finetune.classification.predictions import correctness
 from finetune.run import run
 from tests.helpers.finetuning import finetune_config
 
@@ -22,7 +22,7 @@ def test_every_model_learns_an_easy_task(chain: Path, name: str) -> None:
     assert result["test_accuracy"] >= 0.9
     assert result["labels"] == ["negative", "positive"]
     assert (result["train_texts"], result["validation_texts"], result["test_texts"]) == (120, 24, 40)
-    assert correct(folder).mean() == pytest.approx(result["test_accuracy"])
+    assert correctness(folder).mean() == pytest.approx(result["test_accuracy"])
 
 
 def test_predictions_follow_the_order_of_the_test_file(chain: Path) -> None:
@@ -95,7 +95,7 @@ def tokenizer_of(chain: Path) -> str:
         ({"model__name": "bert", "sequence_length": 100}, "sequence_length: 100 exceeds the 64 positions"),
         ({"model__name": "./nowhere"}, "no such file or folder"),
         ({"model__name": "bert", "model__reinitialized_layers": 9}, "reinitialized_layers: 9"),
-        ({"training__duration": "3 moons"}, "is no duration"),
+        ({"training__duration": "3 moons"}, "is not a duration"),
         ({"test": "./nowhere/test.jsonl"}, "test: no such file or folder"),
         ({"label_budget": 4000}, "label_budget: 4000 exceeds the 120 labels"),
     ],

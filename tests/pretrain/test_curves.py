@@ -49,7 +49,7 @@ def test_the_command_refuses_what_is_no_run_no_measure_or_no_picture(tmp_path, m
     for arguments, message in (
         ([str(tmp_path)], "holds no metrics.jsonl"),
         ([str(folder), "--measure", "eval_acuracy"], "did you mean `eval_accuracy`"),
-        ([str(folder), "--to", "a.doc"], "ends in none of"),
+        ([str(folder), "--to", "a.doc"], "must end in one of"),
     ):
         monkeypatch.setattr("sys.argv", ["curves", *arguments])
         with pytest.raises(InputError, match=message):

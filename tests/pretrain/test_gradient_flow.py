@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from configs.errors import InputError
-from pretrain.gradient_flow import GradientFlowConfig, fresh_flows, measured, of_cell, run
+from pretrain.gradient_flow import GradientFlowConfig, fresh_flows, measure, run, unroll_cell
 from tests.helpers.pretraining import small_run
 
 
@@ -24,7 +24,7 @@ def test_a_linear_recurrence_multiplies_gradients_by_its_singular_value(tmp_path
     # Inputs and biases of zero keep tanh where it is the identity.
     torch.nn.init.zeros_(cell.bias_ih)
     torch.nn.init.zeros_(cell.bias_hh)
-    flow = measured("linear", cell, of_cell(cell), config, torch.zeros(4, 40, 16))
+    flow = measure("linear", cell, unroll_cell(cell), config, torch.zeros(4, 40, 16))
     assert flow.norms == pytest.approx([0.9**distance for distance in range(40)], rel=1e-4)
 
 
@@ -32,7 +32,7 @@ def test_a_linear_recurrence_multiplies_gradients_by_its_singular_value(tmp_path
 def test_norms_are_those_of_the_gradient_with_respect_to_a_state(tmp_path, cell):
     torch.manual_seed(0)
     made, inputs = cell(3, 5), torch.randn(2, 6, 3)
-    found = of_cell(made)(inputs)
+    found = unroll_cell(made)(inputs)
     found.last_BH.square().sum().backward()
     # The same with the state of position 2 as what everything behind it is computed from.
     hidden, memory = torch.zeros(2, 5), torch.zeros(2, 5)

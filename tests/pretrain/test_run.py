@@ -186,7 +186,7 @@ def test_a_decoded_pair_shows_what_is_hidden(data, config):
     assert shown.count("[SEP]") == 2
     assert shown.strip().startswith("[CLS]")
     assert head.endswith(("(B is random):", "(B follows A):"))
-    words = hidden.removeprefix("  hidden: ").split()
+    words = hidden.removeprefix("  masked: ").split()
     assert shown.count("[MASK]") <= len(words)
     assert set(words) <= set(tokenizer.get_vocab())
 
@@ -194,7 +194,7 @@ def test_a_decoded_pair_shows_what_is_hidden(data, config):
 def test_a_pair_is_shown_before_training(config, tmp_path, caplog):
     caplog.set_level(logging.INFO, logger="pretrain")
     run(changed(config, training={"duration": "1 step"}, runs=str(tmp_path / "runs")))
-    assert "a sequence as the model sees it" in caplog.text
+    assert "a training sequence" in caplog.text
     assert "[MASK]" in caplog.text
 
 

@@ -206,7 +206,7 @@ def test_audit_counts_a_hand_made_text_right(tmp_path):
         "vocabulary_used": 4 / 8,
         "characters_per_word": 19 / 4,
         "advice": [
-            "20.0% of the tokens are unknown; raise `vocabulary_size` or choose `model: bpe`, which knows every text"
+            "20.0% of the tokens are unknown; raise `vocabulary_size` or use `model: bpe`, which has no unknown tokens"
         ],
     }
 
@@ -219,19 +219,19 @@ def test_audit_compares_texts_longer_than_the_model(tmp_path):
 def test_audit_refuses_a_folder_that_gives_other_ids(tmp_path):
     other = algorithms.train(TokenizerConfig(), lambda: ENGLISH)
     serialization.save(other, TokenizerConfig(), tmp_path)
-    with pytest.raises(InputError, match="gives other ids after loading, for the text 'film'") as caught:
+    with pytest.raises(InputError, match="gives different ids after loading, for the text 'film'") as caught:
         audit.audit(hand_made(), tmp_path, ["film"])
     assert str(tmp_path) in str(caught.value)
 
 
 def test_audit_line_is_for_a_person(tmp_path):
     serialization.save(hand_made(), TokenizerConfig(), tmp_path)
-    line = audit.described(audit.audit(hand_made(), tmp_path, ["good goodness", "film xyz"]))
+    line = audit.summary_line(audit.audit(hand_made(), tmp_path, ["good goodness", "film xyz"]))
     assert line == (
-        "tokenizer: 8 entries, 50% of them seen; 1.25 tokens a word; 20.000% unknown; "
-        "50.0% of 2 texts survive the round trip\n"
-        "tokenizer: 20.0% of the tokens are unknown; raise `vocabulary_size` or choose `model: bpe`, which knows every "
-        "text"
+        "tokenizer: 8 entries, 50% of them used; 1.25 tokens per word; 20.000% unknown; "
+        "50.0% of 2 texts unchanged by a round trip\n"
+        "tokenizer: 20.0% of the tokens are unknown; raise `vocabulary_size` or use `model: bpe`, which has no "
+        "unknown tokens"
     )
 
 

@@ -1,4 +1,4 @@
-"""Every key of a corpus."""
+"""The config of a corpus."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,46 +11,47 @@ Format = Literal["auto", "text", "blocks", "jsonl", "csv", "tsv", "parquet", "hu
 
 @dataclass(frozen=True)
 class CorpusConfig:
-    """Text, and where it lies."""
+    """The source of a corpus, its format, and how its text is cleaned and split."""
 
     source: str = outside_digest("sample")
-    """A file, a folder, a glob pattern, the id of a data set on the Hub, or `sample`: the built-in made-up reviews.
-    Runs are recognised by what lies there, not by this path."""
+    """A file, a folder, a glob pattern, the id of a data set on the Hub, or `sample`: the built-in synthetic reviews.
+    Runs are identified by its content, not by this path."""
     split: str = "unlabelled"
-    """Which part, several joined by `+`: a Hub split, a file stem or a folder under `source`; unused for one file."""
+    """One or more splits joined by `+`: a Hub split, a file stem or a folder in `source`; unused for a single file."""
     subset: str | None = None
-    """The configuration of a Hub data set that has several, such as `sst2` of `nyu-mll/glue`."""
+    """The configuration of a Hub data set with several, such as `sst2` of `nyu-mll/glue`."""
     format: Format = "auto"
-    """`auto` goes by the file endings (a lone `.txt` file holds blocks). `text`: a document a file, labelled by its
-    folder; `blocks`: documents between blank lines; `jsonl`, `csv`, `tsv`, `parquet`: a document a row."""
+    """`auto` uses the file extensions (a single `.txt` file is read as `blocks`). `text`: one document per file,
+    labelled by its folder; `blocks`: documents between blank lines; `jsonl`, `csv`, `tsv`, `parquet`: one document per
+    row."""
     text_column: str = "text"
-    """The column (or JSON key) that holds the text."""
+    """The column (or JSON key) of the text."""
     second_text_column: str | None = None
-    """A second text column, for tasks on pairs of texts."""
+    """A second text column, for text-pair tasks."""
     label_column: str = "label"
-    """The column that holds the label; read for labelled data only."""
+    """The column of the label; read only for labelled data."""
     label_name_column: str | None = None
-    """A second label column with the name of each label, where `label_column` holds numbers."""
+    """A column with the label names, if `label_column` holds numbers."""
     labels: list[str] | None = None
-    """Read only documents with these labels, such as `[neg, pos]` to pass over aclImdb's folder `unsup`."""
+    """Read only documents with these labels, such as `[neg, pos]` to skip the folder `unsup` of aclImdb."""
     encoding: str = "utf-8"
     """Character encoding of text, CSV and JSON files."""
     clean_html: bool = True
-    """Turn HTML line breaks and paragraphs into new lines, and entities such as `&amp;` into characters."""
+    """Convert HTML line breaks and paragraphs to newlines, and entities such as `&amp;` to characters."""
     language: str = "en"
     """ISO 639 code, for sentence splitting."""
     sentence_a_line: bool = False
-    """Take each line of a text for one sentence, and split nothing else."""
+    """Treat each line as one sentence, without further splitting."""
     maximum_sentence_characters: int = 600
-    """A longer sentence is cut at a space below this length (reviews without full stops)."""
+    """Longer sentences, such as reviews without full stops, are split at a space."""
     maximum_set_aside: float = outside_digest(0.01)
-    """Rows that cannot be used are set aside, with their place and the reason, in `quarantine.jsonl`; where they are a
-    larger share than this, the run stops."""
+    """The maximum share of unusable rows; they are listed in `quarantine.jsonl` with file, line and reason, and a
+    larger share stops the run."""
     maximum_documents: int | None = None
-    """Read only so many documents, for trials."""
+    """Read only this many documents, for trials."""
 
     def __post_init__(self) -> None:
-        """Refuse lengths below one."""
+        """Reject values outside their ranges."""
         require_at_least(1, **{"corpus.maximum_sentence_characters": self.maximum_sentence_characters})
         require_between(0, 1, **{"corpus.maximum_set_aside": self.maximum_set_aside})
         if self.maximum_documents is not None:

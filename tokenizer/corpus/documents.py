@@ -1,4 +1,4 @@
-"""Any corpus → a stream of clean documents."""
+"""A corpus → a stream of cleaned documents."""
 
 import difflib
 import html
@@ -16,101 +16,99 @@ from tokenizer.corpus.shards import shards
 
 
 class Document(NamedTuple):
-    """One document, cleaned."""
+    """One cleaned document."""
 
     text: str
     second_text: str | None
     label: str | int | None
     label_name: str | None
-    place: formats.Place | str
+    location: formats.Location | str
 
 
 def read(corpus: CorpusConfig, labelled: bool = False, quarantine: Quarantine | None = None) -> Iterator[Document]:
-    """The documents of a corpus, in file order.
+    """Read the documents of a corpus, in file order.
 
-    Unlabelled documents without a visible character are passed over; rows that cannot be used are set aside.
+    Unlabelled documents without a visible character are skipped; unusable rows go to `quarantine`.
 
     Args:
-        corpus: where the text lies.
+        corpus: the corpus.
         labelled: read labels too.
-        quarantine: receives what is set aside.
+        quarantine: collects the unusable rows.
 
     Raises:
-        InputError: a file or column is missing or cannot be read, too many rows cannot be used, or none is left.
+        InputError: a file or column is missing or unreadable, too many rows are unusable, or no document is left.
     """
-    kept, aside = 0, Quarantine(corpus.maximum_set_aside) if quarantine is None else quarantine
+    count, quarantine = 0, Quarantine(corpus.maximum_set_aside) if quarantine is None else quarantine
     for part in itertools.chain.from_iterable(shards(corpus)):
-        for document in read_part(part, corpus, labelled, aside):
+        for document in read_part(part, corpus, labelled, quarantine):
             yield document
-            kept += 1
-            if kept == corpus.maximum_documents:
+            count += 1
+            if count == corpus.maximum_documents:
                 return
-    aside.check()
-    if kept == 0:
-        raise InputError(f"corpus.source: {_described(corpus)} holds no document with any text")
+    quarantine.check()
+    if count == 0:
+        raise InputError(f"corpus.source: {corpus.source!r} (split {corpus.split!r}) holds no document with any text")
 
 
 def read_part(
     part: formats.Part, corpus: CorpusConfig, labelled: bool = False, quarantine: Quarantine | None = None
 ) -> Iterator[Document]:
-    """The documents of a part of a corpus; rows that cannot be used go to `quarantine`."""
-    aside = Quarantine(corpus.maximum_set_aside) if quarantine is None else quarantine
-    kind: type | None = None
-    for row, place in formats.READERS[part.format](part, corpus.encoding):
-        aside.rows += 1
+    """Read the documents of a part of a corpus; unusable rows go to `quarantine`."""
+    quarantine = Quarantine(corpus.maximum_set_aside) if quarantine is None else quarantine
+    label_type: type | None = None
+    for row, location in formats.READERS[part.format](part, corpus.encoding):
+        quarantine.rows += 1
         try:
             if isinstance(row, RowError):
                 raise row
-            document = _document(row, place, corpus, labelled)
+            document = _document(row, location, corpus, labelled)
             if document is not None and document.label is not None and labelled:
-                kind = kind or type(document.label)
-                _check_kind(document.label, kind, corpus)
+                label_type = label_type or type(document.label)
+                _check_label_type(document.label, label_type, corpus)
         except MissingColumnError as error:
             if part.format != "jsonl":
-                raise InputError(f"{place}: {error}") from None
-            aside.reject(place, str(error))
+                raise InputError(f"{location}: {error}") from None
+            quarantine.reject(location, str(error))
         except RowError as error:
-            aside.reject(place, str(error))
+            quarantine.reject(location, str(error))
         else:
-            aside.empty += document is None
+            quarantine.empty += document is None
             if document is not None:
                 yield document
 
 
-def _check_kind(label: str | int, kind: type, corpus: CorpusConfig) -> None:
-    """Refuse a word among numbers, or a number among words; the first row of a file decides."""
-    if type(label) is not kind:
-        other, first = ("word", "number") if kind is int else ("number", "word")
+def _check_label_type(label: str | int, label_type: type, corpus: CorpusConfig) -> None:
+    """Reject a string among numbers, or a number among strings; the first label of a part decides."""
+    if type(label) is not label_type:
+        actual, expected = ("string", "number") if label_type is int else ("number", "string")
         raise RowError(
-            f"column {corpus.label_column!r} holds the {other} {label!r}, where the first label is a {first}"
+            f"column {corpus.label_column!r} holds the {actual} {label!r}, but the first label is a {expected}"
         )
 
 
-def _described(corpus: CorpusConfig) -> str:
-    return f"{corpus.source!r} (split {corpus.split!r})"
-
-
-def _document(row: dict[str, Any], place: formats.Place | str, corpus: CorpusConfig, labelled: bool) -> Document | None:
+def _document(
+    row: dict[str, Any], location: formats.Location | str, corpus: CorpusConfig, labelled: bool
+) -> Document | None:
     text = _text(row, corpus.text_column, corpus)
-    second = None if corpus.second_text_column is None else _text(row, corpus.second_text_column, corpus)
-    label = name = None
+    second_text = None if corpus.second_text_column is None else _text(row, corpus.second_text_column, corpus)
+    label = label_name = None
     if labelled or corpus.labels is not None:
         label = _label(_column(row, corpus.label_column, "label_column"), corpus)
         if corpus.labels is not None and str(label) not in corpus.labels:
             return None
         if corpus.label_name_column is not None:
-            name = str(_column(row, corpus.label_name_column, "label_name_column"))
+            label_name = str(_column(row, corpus.label_name_column, "label_name_column"))
     if not text.strip():
         if labelled:
             raise RowError(f"the labelled text in column {corpus.text_column!r} is empty; remove the row")
         return None
-    return Document(text, second, label, name, place)
+    return Document(text, second_text, label, label_name, location)
 
 
 def _column(row: dict[str, Any], column: str, key: str) -> Any:
     if column not in row:
-        near = difflib.get_close_matches(column, row, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; the columns are {', '.join(row)}"
+        matches = difflib.get_close_matches(column, row, n=1)
+        hint = f"; did you mean {matches[0]!r}?" if matches else f"; the columns are {', '.join(row)}"
         raise MissingColumnError(f"no column {column!r} (corpus.{key}){hint}")
     return row[column]
 
@@ -132,14 +130,14 @@ def _label(value: Any, corpus: CorpusConfig) -> str | int:
         return value.strip()
     if isinstance(value, int):
         return int(value)
-    raise RowError(f"column {corpus.label_column!r} holds {value!r}, which is no label")
+    raise RowError(f"column {corpus.label_column!r} holds {value!r}, which is not a label")
 
 
 _BREAK = re.compile(r"<\s*/?\s*(?:br|p|div)\b[^<>]{0,100}>", re.IGNORECASE)
 
 
 def clean_html(text: str) -> str:
-    r"""Line breaks and entities of HTML as plain text.
+    r"""Convert HTML line breaks and entities to plain text.
 
     >>> clean_html("Bad.<br /><br />Really&nbsp;bad &amp; long")
     'Bad.\n\nReally\xa0bad & long'

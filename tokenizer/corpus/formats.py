@@ -1,7 +1,7 @@
-"""Files → rows, one reader a format, all of them streams that can begin in the middle of a file.
+"""Files → rows: one reader per format. Readers stream, and can start in the middle of a file.
 
-A row is `(columns, place)`: a dict from column name to value, and the file and line for messages. In place of the
-columns of a row that cannot be read stands the `RowError` that says why.
+A row is `(columns, location)`: a dict from column name to value, or the `RowError` of an unreadable row; and the file
+and line, for messages.
 """
 
 import codecs
@@ -15,49 +15,49 @@ from typing import IO, Any, NamedTuple
 
 from configs.errors import InputError
 from tokenizer.corpus import synthetic_reviews
-from tokenizer.corpus.quarantine import RowError, decoded
+from tokenizer.corpus.quarantine import RowError, check_decoded
 
 
 class Part(NamedTuple):
-    """A stretch of a file, or of what stands in for one, that can be read by itself."""
+    """A range of a file, a Hub data set or the sample, which can be read independently."""
 
     source: str
     """A file, the id of a Hub data set, or `sample`."""
     format: str
     """A key of `READERS`."""
     begin: int = 0
-    """The first byte of a text file, row group of a Parquet file, row of a Hub data set."""
+    """The first byte of a text file, row group of a Parquet file, or row of a Hub data set."""
     end: int | None = None
-    """The one behind the last; None reads to the end."""
+    """Exclusive; None reads to the end."""
     split: str = ""
-    """Of a Hub data set and of the sample."""
+    """For a Hub data set and the sample."""
     subset: str | None = None
-    """Of a Hub data set."""
+    """For a Hub data set."""
 
 
-class Place(NamedTuple):
-    """A line of a file, counted from where a part begins; the lines before are counted when somebody asks."""
+class Location(NamedTuple):
+    """A line of a part; its line number in the file is computed on demand."""
 
     part: Part
-    line: int
+    line_in_part: int
 
     def __str__(self) -> str:
-        return f"{self.part.source}:{self.number}"
+        return f"{self.part.source}:{self.line}"
 
     @property
-    def number(self) -> int:
-        """The line, counted from the beginning of the file."""
-        return self.line + _lines_before(Path(self.part.source), self.part.begin)
+    def line(self) -> int:
+        """The line number in the file."""
+        return self.line_in_part + _lines_before(Path(self.part.source), self.part.begin)
 
 
-Row = tuple[dict[str, Any] | RowError, Place | str]
+Row = tuple[dict[str, Any] | RowError, Location | str]
 Reader = Callable[[Part, str], Iterator[Row]]
 
 
 def read_text(part: Part, encoding: str) -> Iterator[Row]:
-    """One document a file, labelled by the folder it lies in (the layout of aclImdb)."""
+    """One document per file, labelled by its folder (the layout of aclImdb)."""
     columns = {"label": Path(part.source).parent.name}
-    yield _of("".join(_lines(part, encoding)), encoding, lambda text: columns | {"text": text}), part.source
+    yield _parsed("".join(_lines(part, encoding)), encoding, lambda text: columns | {"text": text}), part.source
 
 
 def read_blocks(part: Part, encoding: str) -> Iterator[Row]:
@@ -69,57 +69,57 @@ def read_blocks(part: Part, encoding: str) -> Iterator[Row]:
             start = start if block else number
             block.append(line)
         elif block:
-            yield _of("".join(block), encoding, _as_text), Place(part, start)
+            yield _parsed("".join(block), encoding, _parse_text), Location(part, start)
             block = []
     if block:
-        yield _of("".join(block), encoding, _as_text), Place(part, start)
+        yield _parsed("".join(block), encoding, _parse_text), Location(part, start)
 
 
-def _of(raw: str, encoding: str, columns: Callable[[str], dict[str, Any]]) -> dict[str, Any] | RowError:
-    """The columns that a raw text holds, or why it cannot be read."""
+def _parsed(raw: str, encoding: str, parse: Callable[[str], dict[str, Any]]) -> dict[str, Any] | RowError:
+    """The columns of a raw row, or its error."""
     try:
-        return columns(decoded(raw, encoding))
+        return parse(check_decoded(raw, encoding))
     except RowError as error:
         return error
 
 
-def _as_text(text: str) -> dict[str, Any]:
+def _parse_text(text: str) -> dict[str, Any]:
     return {"text": text}
 
 
 def read_jsonl(part: Part, encoding: str) -> Iterator[Row]:
-    """One JSON object a line."""
+    """One JSON object per line."""
     for number, line in enumerate(_lines(part, encoding), 1):
         if line.strip():
-            yield _of(line, encoding, _as_json), Place(part, number)
+            yield _parsed(line, encoding, _parse_json), Location(part, number)
 
 
-def _as_json(line: str) -> dict[str, Any]:
+def _parse_json(line: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
         reason = getattr(error, "msg", str(error))
-        raise RowError(f"not JSON ({reason}); mend or remove the line") from None
+        raise RowError(f"not JSON ({reason}); fix or remove the line") from None
     if not isinstance(row, dict):
         raise RowError(f"expected a JSON object, found {type(row).__name__}")
     return row
 
 
 def read_csv(part: Part, encoding: str) -> Iterator[Row]:
-    """One row a document, columns named by the first line; a tab separates the columns of a `.tsv` file."""
+    """One document per row; the first line has the column names."""
     yield from _read_table(part, encoding, ",")
 
 
 def read_tsv(part: Part, encoding: str) -> Iterator[Row]:
-    """As `read_csv`, with tabs between the columns."""
+    """As `read_csv`, with tab-separated columns."""
     yield from _read_table(part, encoding, "\t")
 
 
 def _read_table(part: Part, encoding: str, delimiter: str) -> Iterator[Row]:
-    """The rows below a header.
+    """The rows below the header.
 
     Raises:
-        InputError: a quote is opened and not closed, so that rows cannot be told apart any more.
+        InputError: a quote is not closed, so the following rows cannot be separated.
     """
     csv.field_size_limit(sys.maxsize)
     lines = csv.reader(_lines(part, encoding), delimiter=delimiter, strict=True)
@@ -135,7 +135,7 @@ def _read_table(part: Part, encoding: str, delimiter: str) -> Iterator[Row]:
                 continue
             if not cells:
                 continue
-            row = _of("\n".join(cells), encoding, lambda _, cells=cells, header=header: _as_columns(cells, header))
+            row = _parsed("\n".join(cells), encoding, lambda _, cells=cells, header=header: _columns(cells, header))
         except csv.Error as error:
             if "unexpected end" in str(error):
                 raise InputError(f"{part.source}:{lines.line_num}: not readable as CSV ({error})") from None
@@ -143,17 +143,19 @@ def _read_table(part: Part, encoding: str, delimiter: str) -> Iterator[Row]:
         yield row, f"{part.source}:{lines.line_num}"
 
 
-def _as_columns(cells: list[str], header: list[str]) -> dict[str, str]:
+def _columns(cells: list[str], header: list[str]) -> dict[str, str]:
     if len(cells) != len(header):
-        raise RowError(f"{len(cells)} columns where the header has {len(header)}; quote texts that hold the separator")
+        raise RowError(
+            f"{len(cells)} columns, but the header has {len(header)}; quote texts that contain the separator"
+        )
     return dict(zip(header, cells, strict=True))
 
 
 def read_parquet(part: Part, encoding: str) -> Iterator[Row]:
-    """One row a document; `encoding` is Parquet's own.
+    """One document per row; `encoding` is ignored.
 
     Raises:
-        InputError: the file is not Parquet.
+        InputError: the file cannot be read as Parquet.
     """
     import pyarrow
     import pyarrow.parquet
@@ -171,17 +173,17 @@ def read_parquet(part: Part, encoding: str) -> Iterator[Row]:
 
 
 def read_hub(part: Part, encoding: str) -> Iterator[Row]:
-    """A data set of the Hub, through `datasets` and its cache."""
+    """A data set from the Hub, read with `datasets` and its cache."""
     rows = hub_rows(part.source, part.subset, part.split)
     for number in range(part.begin, len(rows) if part.end is None else part.end):
         yield dict(rows[number]), f"{part.source} {part.split}:row {number}"
 
 
 def hub_rows(identifier: str, subset: str | None, split: str) -> Any:
-    """A split of a data set of the Hub, memory-mapped.
+    """A split of a data set from the Hub, memory-mapped.
 
     Raises:
-        InputError: the data set, subset or split cannot be had.
+        InputError: the data set, subset or split cannot be loaded.
     """
     import datasets
     import datasets.exceptions
@@ -191,33 +193,33 @@ def hub_rows(identifier: str, subset: str | None, split: str) -> Any:
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"corpus.source: {identifier!r} is neither a file or folder here nor to be had from the Hub "
+            f"corpus.source: {identifier!r} is not a local file or folder and cannot be loaded from the Hub "
             f"(split {split!r}): {reason}"
         ) from None
 
 
 def read_sample(part: Part, encoding: str) -> Iterator[Row]:
-    """A split of the built-in made-up reviews."""
+    """A split of the built-in synthetic reviews."""
     yield from synthetic_reviews.rows(part.split)
 
 
 def _lines(part: Part, encoding: str) -> Iterator[str]:
-    """Lines with their ends.
+    """The lines of a part, including line ends.
 
     Raises:
         InputError: the file is missing, or its bytes are not in `encoding`.
     """
     file, number = Path(part.source), 0
     try:
-        with file.open("rb") as stream, _text(stream, part, encoding) as text:
+        with file.open("rb") as stream, _open_text(stream, part, encoding) as text:
             for line in text:
                 number += 1
-                # A byte order mark is no part of the text.
+                # A byte order mark is not part of the text.
                 line = line.removeprefix("\ufeff") if number == 1 else line  # noqa: PLW2901
                 yield line.replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{file}: after line {Place(part, number).number}: byte 0x{error.object[error.start]:02x} is not "
+            f"{file}: after line {Location(part, number).line}: byte 0x{error.object[error.start]:02x} is not "
             f"{encoding} ({error.reason}); set corpus.encoding (latin-1, cp1252, utf-16 …) or convert the file"
         ) from None
     except LookupError:
@@ -226,17 +228,17 @@ def _lines(part: Part, encoding: str) -> Iterator[str]:
         raise InputError(f"{file}: {error.strerror}") from None
 
 
-def _text(stream: IO[bytes], part: Part, encoding: str) -> io.TextIOWrapper:
-    """The bytes of a part as text."""
+def _open_text(stream: IO[bytes], part: Part, encoding: str) -> io.TextIOWrapper:
+    """Open a part as a text stream."""
     stream.seek(part.begin)
     raw = stream if part.end is None else io.BufferedReader(_Bounded(stream, part.end - part.begin))
-    # Where a line end is one byte, what cannot be decoded costs its row alone.
+    # With one-byte line ends, undecodable bytes invalidate only their own row.
     errors = "surrogateescape" if line_end_is_one_byte(encoding) else "strict"
     return io.TextIOWrapper(raw, encoding=encoding, newline="", errors=errors)
 
 
 def line_end_is_one_byte(encoding: str) -> bool:
-    """Whether a file in this encoding can be cut behind the byte of a line end."""
+    """Whether a file in this encoding can be split after a newline byte."""
     try:
         return codecs.encode("\n", encoding) == b"\n" and not encoding.lower().replace("_", "-").startswith("utf-7")
     except LookupError:
@@ -244,23 +246,23 @@ def line_end_is_one_byte(encoding: str) -> bool:
 
 
 class _Bounded(io.RawIOBase):
-    """The next `left` bytes of a stream."""
+    """The next `size` bytes of a stream."""
 
-    def __init__(self, stream: IO[bytes], left: int) -> None:
-        self.stream, self.left = stream, left
+    def __init__(self, stream: IO[bytes], size: int) -> None:
+        self.stream, self.remaining = stream, size
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self.stream.read(min(len(buffer), self.left))
+        data = self.stream.read(min(len(buffer), self.remaining))
         buffer[: len(data)] = data
-        self.left -= len(data)
+        self.remaining -= len(data)
         return len(data)
 
 
 def _lines_before(file: Path, position: int) -> int:
-    """The number of line ends in the first bytes of a file."""
+    """The number of newlines in the first `position` bytes of a file."""
     count = 0
     with file.open("rb") as stream:
         while position > 0 and (data := stream.read(min(position, 1 << 20))):

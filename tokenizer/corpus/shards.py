@@ -1,8 +1,7 @@
-"""A corpus → shards that can be read side by side; which ones depends on the corpus alone.
+"""A corpus → shards that can be read in parallel; they depend only on the corpus.
 
-Text and JSON lines are cut between documents, Parquet between row groups, Hub data sets between rows. A CSV file is
-one part (a quoted line end cannot be told from the end of a row without reading from the start), as is a text file in
-an encoding where a line end has more than one byte.
+Text and JSON lines are split between documents, Parquet between row groups, Hub data sets between rows. A CSV file is
+not split, because a newline may be inside quotes, nor is a text file in an encoding with newlines of several bytes.
 """
 
 import hashlib
@@ -20,46 +19,46 @@ SHARD_BYTES = 8 << 20
 MAXIMUM_SHARDS = 1024
 
 Shard = tuple[Part, ...]
-Sized = tuple[Part, int]
+SizedPart = tuple[Part, int]
 
 
 def shards(corpus: CorpusConfig) -> list[Shard]:
-    """The parts of a corpus in order, grouped so that a shard has 8 MiB or a 1,024th of the whole.
+    """The parts of a corpus in order, grouped into shards of at least 8 MiB and 1/1024 of the corpus.
 
     With `maximum_documents` there is one shard.
 
     Raises:
-        InputError: the source cannot be found or its format cannot be told.
+        InputError: the source cannot be found, or its format is unknown.
     """
-    sized = list(_parts(corpus))
+    parts = list(_parts(corpus))
     if corpus.maximum_documents is not None:
-        return [tuple(part for part, _ in sized)]
-    return grouped(sized, max(SHARD_BYTES, sum(size for _, size in sized) // MAXIMUM_SHARDS))
+        return [tuple(part for part, _ in parts)]
+    return group_parts(parts, max(SHARD_BYTES, sum(size for _, size in parts) // MAXIMUM_SHARDS))
 
 
-def grouped(sized: Iterable[Sized], enough: int) -> list[Shard]:
-    """Neighbouring parts, together until they have `enough` bytes.
+def group_parts(parts: Iterable[SizedPart], minimum_size: int) -> list[Shard]:
+    """Group consecutive parts into shards of at least `minimum_size` bytes; the last one may be smaller.
 
-    >>> grouped([(Part("a", "csv"), 3), (Part("b", "csv"), 2), (Part("c", "csv"), 9)], 5) == [
+    >>> group_parts([(Part("a", "csv"), 3), (Part("b", "csv"), 2), (Part("c", "csv"), 9)], 5) == [
     ...     (Part("a", "csv"), Part("b", "csv")),
     ...     (Part("c", "csv"),),
     ... ]
     True
     """
-    found: list[Shard] = []
-    group: list[Part] = []
-    bytes_of_group = 0
-    for part, size in sized:
-        group.append(part)
-        bytes_of_group += size
-        if bytes_of_group >= enough:
-            found.append(tuple(group))
-            group, bytes_of_group = [], 0
-    return [*found, tuple(group)] if group else found
+    complete: list[Shard] = []
+    shard: list[Part] = []
+    shard_size = 0
+    for part, size in parts:
+        shard.append(part)
+        shard_size += size
+        if shard_size >= minimum_size:
+            complete.append(tuple(shard))
+            shard, shard_size = [], 0
+    return [*complete, tuple(shard)] if shard else complete
 
 
-def _parts(corpus: CorpusConfig) -> Iterator[Sized]:
-    """The smallest parts of a corpus with their sizes in bytes."""
+def _parts(corpus: CorpusConfig) -> Iterator[SizedPart]:
+    """The smallest parts of a corpus, with their sizes in bytes."""
     splits = corpus.split.split("+")
     if corpus.source == "sample" or corpus.format == "sample":
         yield from ((Part("sample", "sample", split=split), SHARD_BYTES) for split in splits)
@@ -71,34 +70,34 @@ def _parts(corpus: CorpusConfig) -> Iterator[Sized]:
         return
     total = sum(file.stat().st_size for file in files)
     for file in files:
-        kind = format_of(file, corpus, len(files))
-        yield from _file_parts(file, kind, corpus.encoding, max(SHARD_BYTES, total // MAXIMUM_SHARDS))
+        file_format = format_of(file, corpus, len(files))
+        yield from _file_parts(file, file_format, corpus.encoding, max(SHARD_BYTES, total // MAXIMUM_SHARDS))
 
 
-def _hub_parts(corpus: CorpusConfig, split: str) -> Iterator[Sized]:
+def _hub_parts(corpus: CorpusConfig, split: str) -> Iterator[SizedPart]:
     rows = formats.hub_rows(corpus.source, corpus.subset, split)
-    size_of_row = max(1, rows.data.nbytes // max(1, len(rows)))
-    step = max(1, SHARD_BYTES // size_of_row, len(rows) // MAXIMUM_SHARDS)
+    row_size = max(1, rows.data.nbytes // max(1, len(rows)))
+    step = max(1, SHARD_BYTES // row_size, len(rows) // MAXIMUM_SHARDS)
     for begin in range(0, len(rows), step):
         end = min(begin + step, len(rows))
-        yield Part(corpus.source, "hub", begin, end, split, corpus.subset), size_of_row * (end - begin)
+        yield Part(corpus.source, "hub", begin, end, split, corpus.subset), row_size * (end - begin)
 
 
-def _file_parts(file: Path, kind: str, encoding: str, step: int) -> Iterator[Sized]:
+def _file_parts(file: Path, file_format: str, encoding: str, step: int) -> Iterator[SizedPart]:
     size = file.stat().st_size
-    if kind == "parquet":
+    if file_format == "parquet":
         yield from _row_groups(file)
-    elif kind in BOUNDARIES and size > step and formats.line_end_is_one_byte(encoding):
+    elif file_format in BOUNDARIES and size > step and formats.line_end_is_one_byte(encoding):
         begin = 0
         while begin < size:
-            end = boundary(file, begin + step, BOUNDARIES[kind])
-            yield Part(str(file), kind, begin, end), end - begin
+            end = boundary(file, begin + step, BOUNDARIES[file_format])
+            yield Part(str(file), file_format, begin, end), end - begin
             begin = end
     else:
-        yield Part(str(file), kind), size
+        yield Part(str(file), file_format), size
 
 
-def _row_groups(file: Path) -> Iterator[Sized]:
+def _row_groups(file: Path) -> Iterator[SizedPart]:
     import pyarrow
     import pyarrow.parquet
 
@@ -110,20 +109,20 @@ def _row_groups(file: Path) -> Iterator[Sized]:
         yield Part(str(file), "parquet", group, group + 1), metadata.row_group(group).total_byte_size
 
 
-# What may stand between two documents.
+# Separators between documents.
 BOUNDARIES = {"jsonl": re.compile(rb"\n"), "blocks": re.compile(rb"\n[ \t\r]*\n")}
 
 
-def boundary(file: Path, position: int, mark: re.Pattern[bytes]) -> int:
-    """The first byte behind the next `mark` at or after a position; the file's size where there is none."""
+def boundary(file: Path, position: int, separator: re.Pattern[bytes]) -> int:
+    """The end of the next separator at or after `position`, in bytes; the file size if there is none."""
     size, window = file.stat().st_size, 1 << 16
     with file.open("rb") as stream:
         while position < size:
             stream.seek(position)
             data = stream.read(window)
-            if found := mark.search(data):
-                return position + found.end()
-            # A mark may lie across the end of the window.
+            if match := separator.search(data):
+                return position + match.end()
+            # A separator may cross the end of the window.
             window *= 2
             if position + len(data) >= size:
                 break
@@ -131,22 +130,22 @@ def boundary(file: Path, position: int, mark: re.Pattern[bytes]) -> int:
 
 
 def format_of(file: Path, corpus: CorpusConfig, file_count: int) -> str:
-    """The format that `corpus.format` or the file's ending gives; a lone `.txt` file holds blocks.
+    """The format given by `corpus.format` or the file extension; a single `.txt` file is read as blocks.
 
     Raises:
-        InputError: the file is an archive, or `auto`, and the ending is unknown.
+        InputError: the file is an archive, or `corpus.format` is `auto` and the extension is unknown.
     """
-    refuse_archive(file)
+    reject_archive(file)
     if corpus.format != "auto":
         return corpus.format
-    ending = formats.ENDINGS.get(file.suffix.lower())
-    if ending is None:
+    file_format = formats.ENDINGS.get(file.suffix.lower())
+    if file_format is None:
         known = " ".join(sorted(formats.ENDINGS))
-        raise InputError(f"{file}: unknown ending {file.suffix!r}; set corpus.format, or use one of {known}")
-    return "blocks" if ending == "text" and file_count == 1 else ending
+        raise InputError(f"{file}: unknown extension {file.suffix!r}; set corpus.format, or use one of {known}")
+    return "blocks" if file_format == "text" and file_count == 1 else file_format
 
 
-# What the first bytes of compressed files and archives are; Parquet's own compression is not among them.
+# Offset and magic bytes of compressed files and archives.
 ARCHIVES = {
     "gzip": (0, b"\x1f\x8b"),
     "zip": (0, b"PK\x03\x04"),
@@ -158,31 +157,31 @@ ARCHIVES = {
 }
 
 
-def refuse_archive(file: Path) -> None:
-    """Leave unpacking, and how much may come of it, to the person.
+def reject_archive(file: Path) -> None:
+    """Reject compressed files and archives: unpacking, and checking the unpacked size, is left to the user.
 
     Raises:
         InputError: the file is compressed or an archive.
     """
     with file.open("rb") as stream:
         head = stream.read(512)
-    for name, (place, mark) in ARCHIVES.items():
-        if head[place : place + len(mark)] == mark:
-            raise InputError(f"{file}: a {name} archive; unpack it, and give the folder or file that comes of it")
+    for name, (offset, magic) in ARCHIVES.items():
+        if head[offset : offset + len(magic)] == magic:
+            raise InputError(f"{file}: a {name} archive; unpack it and give the unpacked file or folder")
 
 
 def find_files(corpus: CorpusConfig) -> list[Path] | None:
-    """The files that `source` and `split` name, sorted; None where `source` can only be a Hub id.
+    """The files of `source` and `split`, sorted; None if `source` is a Hub id.
 
     Raises:
-        InputError: `source` looks like a path but nothing lies there, or the folder lacks the split.
+        InputError: `source` does not exist, or the folder lacks the split.
     """
     path = Path(corpus.source)
     if path.is_file():
         return [path]
     if path.is_dir():
         return _files_in(path, corpus)
-    if any(mark in corpus.source for mark in "*?["):
+    if any(wildcard in corpus.source for wildcard in "*?["):
         anchor = Path(path.anchor)
         files = sorted(file for file in anchor.glob(str(path.relative_to(anchor))) if file.is_file())
         if not files:
@@ -195,28 +194,28 @@ def find_files(corpus: CorpusConfig) -> list[Path] | None:
 
 
 def _files_in(folder: Path, corpus: CorpusConfig) -> list[Path]:
-    """The files of each split: `train.csv`, `train-00000-of-00002.parquet`, or all below the folder `train/`."""
+    """The files of each split: `train.csv`, `train-00000-of-00002.parquet`, or all files in the folder `train/`."""
     files: list[Path] = []
     for split in corpus.split.split("+"):
         named = [file for file in sorted(folder.glob(f"{split}*")) if re.match(rf"{re.escape(split)}[.-]", file.name)]
-        below = sorted(file for file in (folder / split).rglob("*") if file.suffix.lower() in formats.ENDINGS)
-        if not named and not below:
-            everything = sorted(file for file in folder.rglob("*") if file.suffix.lower() in formats.ENDINGS)
-            if split != "all" or not everything:
-                there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "nothing"
+        nested = sorted(file for file in (folder / split).rglob("*") if file.suffix.lower() in formats.ENDINGS)
+        if not named and not nested:
+            all_files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in formats.ENDINGS)
+            if split != "all" or not all_files:
+                entries = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "nothing"
                 raise InputError(
-                    f"corpus.split: {split!r} is neither a file nor a folder in {folder} (there: {there}); "
-                    "`all` reads every file below it"
+                    f"corpus.split: {split!r} is neither a file nor a folder in {folder} (it has: {entries}); "
+                    "`all` reads every file in it"
                 )
-            below = everything
-        files += [file for file in named if file.is_file()] + below
+            nested = all_files
+        files += [file for file in named if file.is_file()] + nested
     return files
 
 
 def fingerprint(corpus: CorpusConfig) -> str:
-    """Ten hexadecimal digits of the content that `corpus` points at, whatever the path that leads to it.
+    """Ten hexadecimal digits: a hash of the content of a corpus, independent of its path.
 
-    Of a file larger than 2 MiB, the size and the first and last MiB are taken; of a Hub data set, its id.
+    For a file larger than 2 MiB, the hash covers the size and the first and last MiB; for a Hub data set, its id.
     """
     state = hashlib.sha256()
     if corpus.source == "sample" or corpus.format == "sample":
@@ -226,14 +225,14 @@ def fingerprint(corpus: CorpusConfig) -> str:
     else:
         for file in files:
             size = file.stat().st_size
-            # The folder's name is content only where it is the label.
+            # The folder name counts only if it is the label.
             label = file.parent.name if format_of(file, corpus, len(files)) == "text" else ""
             state.update(f"{label}/{file.name} {size}\n".encode() + head_and_tail(file))
     return state.hexdigest()[:10]
 
 
 def head_and_tail(file: Path) -> bytes:
-    """The first and last MiB of a file; all of it, where it is smaller than both."""
+    """The first and last MiB of a file, or all of a smaller file."""
     with file.open("rb") as stream:
         head = stream.read(HEAD_AND_TAIL)
         stream.seek(max(stream.tell(), file.stat().st_size - HEAD_AND_TAIL))

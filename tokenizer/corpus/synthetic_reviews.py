@@ -1,8 +1,8 @@
 """The built-in sample: synthetic reviews of the films in `synthetic_world.py`.
 
-It proves the machinery, not the method: the text is synthetic. Its sentiment has to be read, not counted:
-praise is often a negated fault ("anything but dull"), the main clause outweighs the conceded one, hearsay is
-confirmed or denied, and two labelled reviews in five are evenly mixed until their verdict.
+The sample tests the code; scores on it say nothing about real text. Word counts are not enough for its sentiment:
+praise is often a negated fault ("anything but dull"), the main clause outweighs the concessive clause, hearsay is
+confirmed or denied, and 30 % of the labelled reviews are evenly mixed before the verdict.
 """
 
 import random
@@ -23,48 +23,50 @@ from tokenizer.corpus.synthetic_world import (
     pick_some,
 )
 
-# In the digest of every run that reads the reviews. A test holds it to a hash of the reviews themselves: where that
-# fails, the generator writes other text, and this needs a new value.
+# Part of the digest of every run that reads the reviews. A test pins it to a hash of the reviews: if that fails, the
+# generated text has changed, and this needs a new value.
 VERSION = "f22f144d84"
 SIZES = {"unlabelled": 24_000, "train": 8_000, "validation": 1_000, "test": 2_000}
 LABELS = ("negative", "positive")
 
 
 def rows(split: str) -> Iterator[tuple[dict[str, Any], str]]:
-    """The documents of `unlabelled` (text alone), or of `train`, `validation` or `test` (text and label).
+    """The documents of `unlabelled` (only text), or of `train`, `validation` or `test` (text and label).
 
-    Each is a function of its split and number alone, so that the splits never share a stream of randomness.
+    Each document is seeded by its split and number, so splits share no random stream.
 
     Raises:
-        InputError: there is no such split.
+        InputError: the split does not exist.
     """
     if split not in SIZES:
         raise InputError(f"corpus.split: the built-in sample has {', '.join(SIZES)}; not {split!r}")
     for number in range(SIZES[split]):
         rng = random.Random(f"bertlet sample {split} {number}")
-        place = f"sample {split}:{number}"
+        location = f"sample {split}:{number}"
         if split == "unlabelled":
-            yield {"text": unlabelled_document(rng)}, place
+            yield {"text": unlabelled_document(rng)}, location
         else:
             text, label = labelled_review(rng)
-            yield {"text": text, "label": label}, place
+            yield {"text": text, "label": label}, location
 
 
 def unlabelled_document(rng: random.Random) -> str:
-    """3 to 12 sentences on one film; the writer's mood colours most of what is judged, and the verdict."""
+    """3 to 12 sentences on one film; the mood sets the polarity of most judgements, and of the verdict."""
     film, mood = pick(films(), rng), pick((-1, 1), rng)
     count = 1 + int(rng.random() * 10)
-    closes = count > 2 and rng.random() < 0.8
-    count -= 2 * closes
-    judged = [(place, mood if rng.random() < 0.95 else -mood) for place in _places(count, rng) if rng.random() < 0.85]
-    facts = [(place, 0) for place in _places(count - len(judged), rng)]
-    return _review(film, judged + facts, mood if closes else 0, rng)
+    has_verdict = count > 2 and rng.random() < 0.8
+    count -= 2 * has_verdict
+    judgements = [
+        (aspect, mood if rng.random() < 0.95 else -mood) for aspect in _aspects(count, rng) if rng.random() < 0.85
+    ]
+    facts = [(aspect, 0) for aspect in _aspects(count - len(judgements), rng)]
+    return _review(film, judgements + facts, mood if has_verdict else 0, rng)
 
 
 def labelled_review(rng: random.Random) -> tuple[str, str]:
-    """A review of 3 to 6 sentences and its label.
+    """A review of 3 to 6 sentences, and its label.
 
-    Seven reviews in ten lean one way throughout; in the others praise and blame balance until the verdict.
+    70 % of the reviews have mostly one polarity; in the others, praise and criticism balance until the verdict.
     """
     film, mood = pick(films(), rng), pick((-1, 1), rng)
     mixed = rng.random() < 0.3
@@ -74,9 +76,9 @@ def labelled_review(rng: random.Random) -> tuple[str, str]:
         polarities = [mood] * (2 + int(rng.random() * 2))
         if len(polarities) > 2 and rng.random() < 0.3:
             polarities[int(rng.random() * len(polarities))] = -mood
-    places = sorted(_places(len(polarities), rng))
+    aspects = sorted(_aspects(len(polarities), rng))
     sentences = [opening(film, rng)]
-    sentences += [judgement(film, place, polarity, rng) for place, polarity in zip(places, polarities, strict=True)]
+    sentences += [judgement(film, aspect, polarity, rng) for aspect, polarity in zip(aspects, polarities, strict=True)]
     if mixed or rng.random() < 0.4:
         sentences.append(verdict(film, mood, rng))
     if rng.random() < 0.3:
@@ -84,27 +86,27 @@ def labelled_review(rng: random.Random) -> tuple[str, str]:
     return " ".join(sentences), LABELS[mood > 0]
 
 
-def _places(count: int, rng: random.Random) -> list[int]:
-    """Which aspects are spoken of: different ones as long as there are any."""
+def _aspects(count: int, rng: random.Random) -> list[int]:
+    """Random indices of aspects; they repeat only after all have been used."""
     order = pick_some(range(len(ASPECTS)), len(ASPECTS), rng)
     return [order[number % len(order)] for number in range(count)]
 
 
 def _review(film: Film, body: list[tuple[int, int]], mood: int, rng: random.Random) -> str:
-    """Opening, body in the order of its places (polarity 0 for a fact), and, where there is a mood, the verdict."""
+    """Opening, body sorted by aspect (polarity 0: a fact), and a verdict unless `mood` is 0."""
     sentences = [opening(film, rng), makers(film, rng)]
-    for place, polarity in sorted(body, key=lambda item: item[0]):
+    for aspect, polarity in sorted(body, key=lambda item: item[0]):
         if polarity:
-            sentences.append(judgement(film, place, polarity, rng))
+            sentences.append(judgement(film, aspect, polarity, rng))
         else:
-            sentences.append(fact(film, place / (len(ASPECTS) - 1), rng))
+            sentences.append(fact(film, aspect / (len(ASPECTS) - 1), rng))
     if mood:
         sentences += [verdict(film, mood, rng), farewell(film, rng)]
     return " ".join(sentences)
 
 
 def opening(film: Film, rng: random.Random) -> str:
-    """A first sentence that names the film."""
+    """The first sentence; it names the film."""
     templates = (
         "{title} is a {kind} by {director}.",
         "Last night we saw {title}, a {kind} with {lead}.",
@@ -112,22 +114,22 @@ def opening(film: Film, rng: random.Random) -> str:
         "{title}, a {kind} set in {place}, came out this year.",
         "I watched {title} because of {lead}.",
     )
-    return _filled(pick(templates, rng), film, rng)
+    return _fill(pick(templates, rng), film, rng)
 
 
 def makers(film: Film, rng: random.Random) -> str:
-    """A second sentence, on who made the film."""
+    """The second sentence, on the cast and crew."""
     templates = (
         "It stars {lead} as a {role} and {other_lead} as a {other_role}.",
         "{writer} wrote it, and {lead} plays the {role}.",
         "The cast is led by {lead} and {other_lead}.",
         "{director} cast {lead} as the {role}.",
     )
-    return _filled(pick(templates, rng), film, rng)
+    return _fill(pick(templates, rng), film, rng)
 
 
 def fact(film: Film, time: float, rng: random.Random) -> str:
-    """A sentence about the film that judges nothing, on its beginning (0), its middle or its end (1)."""
+    """A neutral sentence on the beginning (`time` 0), middle or end (1) of the film."""
     early = (
         "{lead} plays a {role} in {place}.",
         "It begins in {place}, where the {role} finds the {thing}.",
@@ -146,12 +148,12 @@ def fact(film: Film, time: float, rng: random.Random) -> str:
         "At last {lead} leaves {place} with the {thing}.",
         "The last shot shows the {thing} and the {other_thing}.",
     )
-    return _filled(pick((early, middle, late)[min(2, int(3 * time))], rng), film, rng)
+    return _fill(pick((early, middle, late)[min(2, int(3 * time))], rng), film, rng)
 
 
-def judgement(film: Film, place: int, polarity: int, rng: random.Random) -> str:
-    """A sentence that, read to its end, judges an aspect of the film well (+1) or badly (-1)."""
-    aspect, neighbour = ASPECTS[place], ASPECTS[place - 1 if place else 1]
+def judgement(film: Film, index: int, polarity: int, rng: random.Random) -> str:
+    """A sentence with a positive (+1) or negative (-1) judgement of the aspect `ASPECTS[index]`."""
+    aspect, neighbour = ASPECTS[index], ASPECTS[index - 1 if index else 1]
     subject, other = _subject(film, aspect, rng), pick(neighbour.subjects, rng)
     here, there = phrase(aspect, polarity, rng), phrase(aspect, -polarity, rng)
     draw = rng.random()
@@ -179,11 +181,11 @@ def judgement(film: Film, place: int, polarity: int, rng: random.Random) -> str:
             "Friends called {subject} {here}, and I agree.",
             "the critics thought {subject} {here}; I think so too.",
         )
-    return _sentence(pick(templates, rng).format(subject=subject, other=other, here=here, there=there))
+    return _capitalise(pick(templates, rng).format(subject=subject, other=other, here=here, there=there))
 
 
 def verdict(film: Film, polarity: int, rng: random.Random) -> str:
-    """A closing sentence that settles a mixed review."""
+    """A closing sentence with the overall judgement."""
     templates = (
         "All in all, {title} is {here}.",
         "In the end this {kind} is {here}.",
@@ -191,11 +193,11 @@ def verdict(film: Film, polarity: int, rng: random.Random) -> str:
         "My verdict on {title}: {here}.",
     )
     text = pick(templates, rng).replace("{here}", phrase(None, polarity, rng))
-    return _filled(text, film, rng)
+    return _fill(text, film, rng)
 
 
 def farewell(film: Film, rng: random.Random) -> str:
-    """A last sentence that judges nothing."""
+    """A neutral last sentence."""
     templates = (
         "It is still shown in the cinemas of {place}.",
         "{title} runs for two hours.",
@@ -203,14 +205,14 @@ def farewell(film: Film, rng: random.Random) -> str:
         "{director} is already at work on another {kind}.",
         "We took the late bus home.",
     )
-    return _filled(pick(templates, rng), film, rng)
+    return _fill(pick(templates, rng), film, rng)
 
 
 def phrase(aspect: Aspect | None, polarity: int, rng: random.Random) -> str:
     """An adjective phrase of this polarity: plain, intensified, two joined by "and", or the opposite negated.
 
-    Joined adjectives agree, as they do in English (Hatzivassiloglou and McKeown 1997): the one hint at which
-    words praise that can be had without labels and without reading far.
+    Adjectives joined by "and" have the same polarity, as in English (Hatzivassiloglou and McKeown 1997): the only cue
+    to the polarity of a word that needs neither labels nor long context.
     """
     draw = rng.random()
     if draw < 0.12:
@@ -242,19 +244,19 @@ def _subject(film: Film, aspect: Aspect, rng: random.Random) -> str:
     return subject
 
 
-def _filled(template: str, film: Film, rng: random.Random) -> str:
-    things, number = pick_some(film.things, 2, rng), int(rng.random() * 2)
-    return _sentence(
+def _fill(template: str, film: Film, rng: random.Random) -> str:
+    things, index = pick_some(film.things, 2, rng), int(rng.random() * 2)
+    return _capitalise(
         template.format(
             title=film.title,
             kind=film.kind,
             director=film.director,
             writer=film.writer,
             composer=film.composer,
-            lead=film.leads[number],
-            other_lead=film.leads[1 - number],
-            role=film.roles[number],
-            other_role=film.roles[1 - number],
+            lead=film.leads[index],
+            other_lead=film.leads[1 - index],
+            role=film.roles[index],
+            other_role=film.roles[1 - index],
             place=film.place,
             thing=things[0],
             other_thing=things[1],
@@ -262,5 +264,5 @@ def _filled(template: str, film: Film, rng: random.Random) -> str:
     )
 
 
-def _sentence(text: str) -> str:
+def _capitalise(text: str) -> str:
     return text[0].upper() + text[1:]

@@ -1,6 +1,6 @@
-"""The made-up world of the built-in sample: its films, people, places and the words that judge them.
+"""Vocabulary of the synthetic reviews: fictional films, people and places, and words of praise and criticism.
 
-Written for this project; nothing in it refers to a real film or person.
+Written for this project; nothing refers to a real film or person.
 """
 
 import functools
@@ -14,17 +14,17 @@ FILM_COUNT = 160
 
 
 def pick(choices: Sequence[T], rng: random.Random) -> T:
-    """One of `choices`; by `random()` alone, the one method whose sequence Python promises to keep."""
+    """One of `choices`. Only `random()` is used: Python guarantees a stable sequence for no other method."""
     return choices[int(rng.random() * len(choices))]
 
 
 def pick_some(choices: Sequence[T], count: int, rng: random.Random) -> list[T]:
-    """`count` different ones of `choices`, in random order."""
+    """`count` distinct items of `choices`, in random order."""
     return sorted(choices, key=lambda _: rng.random())[:count]
 
 
 class Aspect(NamedTuple):
-    """Something a review judges: subjects in the singular, and the adjectives that suit it alone."""
+    """An aspect that reviews judge: subjects in the singular, and adjectives used only for it."""
 
     subjects: tuple[str, ...]
     good: tuple[str, ...]
@@ -32,7 +32,7 @@ class Aspect(NamedTuple):
 
 
 class Film(NamedTuple):
-    """One made-up film: what its reviews keep coming back to."""
+    """A fictional film, with the people, roles and things that its reviews mention."""
 
     title: str
     kind: str
@@ -45,7 +45,7 @@ class Film(NamedTuple):
     things: tuple[str, ...]
 
 
-# In the order in which reviews of this world come to them.
+# In the order in which reviews mention them.
 ASPECTS = (
     Aspect(
         ("the plot", "the story", "the script", "the central mystery"),
@@ -115,7 +115,7 @@ NEGATIONS = ("not", "never", "hardly", "by no means", "far from", "anything but"
 
 
 class Kind(NamedTuple):
-    """A kind of film, and the words that go with it."""
+    """The words that belong to a kind of film."""
 
     things: tuple[str, ...]
     roles: tuple[str, ...]
@@ -201,22 +201,22 @@ NAME_ENDS = """
 
 @functools.cache
 def films() -> tuple[Film, ...]:
-    """The films of the world, the same at every call."""
+    """All films; deterministic."""
     rng = random.Random("bertlet sample world")
     surnames = pick_some([a + b for a in NAME_STARTS for b in NAME_ENDS], len(NAME_STARTS) * 15, rng)
     kinds = sorted(KINDS)
-    made = []
+    result = []
     for number in range(FILM_COUNT):
         kind = kinds[number % len(kinds)]
         words = KINDS[kind]
-        # 24 first words for each of a kind's six second ones: no title comes twice among its 16 films.
-        round_of_kind = number // len(kinds)
-        first = TITLE_FIRST[(round_of_kind * 7 + number) % len(TITLE_FIRST)]
+        # The 16 films of a kind have distinct titles: 24 first words, and 6 second words per kind.
+        index_in_kind = number // len(kinds)
+        first = TITLE_FIRST[(index_in_kind * 7 + number) % len(TITLE_FIRST)]
         people = [f"{pick(FIRST_NAMES, rng)} {pick(surnames, rng)}" for _ in range(5)]
         roles = pick_some(words.roles, 2, rng)
-        made.append(
+        result.append(
             Film(
-                title=f"The {first} {words.titles[round_of_kind % len(words.titles)]}",
+                title=f"The {first} {words.titles[index_in_kind % len(words.titles)]}",
                 kind=kind,
                 director=people[0],
                 writer=people[1],
@@ -227,4 +227,4 @@ def films() -> tuple[Film, ...]:
                 things=tuple(pick_some(words.things, 4, rng)),
             )
         )
-    return tuple(made)
+    return tuple(result)

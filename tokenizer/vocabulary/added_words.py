@@ -1,4 +1,4 @@
-"""Words of a corpus added to a tokenizer that exists: a domain's own vocabulary beside the one it came with."""
+"""Adding words of a corpus to an existing tokenizer, for domain adaptation."""
 
 import collections
 from collections.abc import Iterable
@@ -10,38 +10,38 @@ MINIMUM_COUNT = 3
 
 
 def extend(tokenizer: Any, texts: Iterable[str], words: int) -> list[str]:
-    """Add the words that save the most tokens, in place: count times pieces beyond the first.
+    """Add the words that save the most tokens, in place; a word saves count · (pieces - 1).
 
     Args:
-        tokenizer: a loaded tokenizer of `transformers`.
+        tokenizer: a tokenizer of `transformers`.
         texts: the corpus.
-        words: how many to add, at the most; each is seen at least three times, and unknown or in pieces so far.
+        words: the maximum number of words to add; each occurs at least three times and is unknown or split.
 
     Returns:
-        The words added, in the order of their numbers, which follow those that exist.
+        The added words in the order of their ids, which follow the existing ids.
 
     Raises:
-        InputError: there is nothing to add.
+        InputError: there is no word to add.
     """
     from tokenizers import AddedToken
 
-    counts = counted_words(tokenizer, texts)
+    counts = count_words(tokenizer, texts)
     ids = {word: tokenizer(word, add_special_tokens=False)["input_ids"] for word in counts}
-    # What is unknown is worth an entry, even if it is one token.
-    pieces = {word: len(found) + (tokenizer.unk_token_id in found) for word, found in ids.items()}
-    saved = sorted((-count * (pieces[word] - 1), word) for word, count in counts.items() if pieces[word] > 1)
-    chosen = [word for _, word in saved[:words]]
+    # An unknown word gets an entry even if it is a single token.
+    pieces = {word: len(tokens) + (tokenizer.unk_token_id in tokens) for word, tokens in ids.items()}
+    ranked = sorted((-count * (pieces[word] - 1), word) for word, count in counts.items() if pieces[word] > 1)
+    chosen = [word for _, word in ranked[:words]]
     if not chosen:
-        raise InputError(f"added_words: every word seen {MINIMUM_COUNT} times has an entry; nothing to add")
-    # Between letters it would be part of another word. Where a space belongs to the word behind it, it is taken in:
-    # else it would be a token of its own (decoded text then lacks it).
+        raise InputError(f"added_words: every word that occurs {MINIMUM_COUNT} times has an entry; nothing to add")
+    # `single_word`: do not match inside other words. `lstrip`: if the tokenizer attaches a space to the next word, the
+    # added word takes it, or it would become a separate token (decoded text then lacks it).
     space = type(tokenizer.backend_tokenizer.decoder).__name__ in ("ByteLevel", "Metaspace")
     tokenizer.add_tokens([AddedToken(word, single_word=True, lstrip=space, normalized=True) for word in chosen])
     return chosen
 
 
-def counted_words(tokenizer: Any, texts: Iterable[str]) -> dict[str, int]:
-    """How often each word of letters alone is seen, after the tokenizer's own normalisation."""
+def count_words(tokenizer: Any, texts: Iterable[str]) -> dict[str, int]:
+    """Counts of the words that consist of letters, after normalisation by the tokenizer; rare words are left out."""
     normaliser = tokenizer.backend_tokenizer.normalizer
     counts: collections.Counter[str] = collections.Counter()
     for text in texts:
@@ -51,7 +51,7 @@ def counted_words(tokenizer: Any, texts: Iterable[str]) -> dict[str, int]:
 
 
 def _words(text: str) -> list[str]:
-    """Stretches of letters.
+    """Runs of letters.
 
     >>> _words("the co-star's naïve cast, 1984")
     ['the', 'co', 'star', 's', 'naïve', 'cast']

@@ -1,4 +1,4 @@
-"""What came of a tokenizer: fertility, unknown rate, and whether it survives the disk."""
+"""Quality of a tokenizer: fertility, unknown rate, round trip, and whether it loads as it was trained."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,90 +10,91 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
-CHARACTERS_OF_A_LONG_WORD = 15
+LONG_WORD_CHARACTERS = 15
 HIGH_UNKNOWN_RATE = 0.01
 LOW_ROUND_TRIP_RATE = 0.9
 
 
-def audit(trained: "Tokenizer", folder: Path, texts: Sequence[str]) -> dict[str, Any]:
-    """Encode `texts` with the trained tokenizer and with what `AutoTokenizer` loads from `folder`.
+def audit(tokenizer: "Tokenizer", folder: Path, texts: Sequence[str]) -> dict[str, Any]:
+    """Encode `texts` with a tokenizer and with the one that `AutoTokenizer` loads from `folder`, and compare.
 
     Returns:
-        `fertility` (tokens a whitespace word), `characters_per_token`, `unknown_rate` (share of tokens),
-        `round_trip_rate` (share of texts whose decoded tokens equal the normalised text but for spaces),
-        `vocabulary_used` (share of entries seen), the counts behind them, and `advice`, a list of sentences.
+        `fertility` (tokens per whitespace word), `characters_per_token`, `unknown_rate` (share of tokens),
+        `round_trip_rate` (share of texts that decode to the normalised text, ignoring spaces),
+        `vocabulary_used` (share of entries that occur), the underlying counts, and `advice`, a list of sentences.
 
     Raises:
-        InputError: the loaded tokenizer gives other ids than the trained one.
+        InputError: the loaded tokenizer gives different ids.
     """
     from transformers import AutoTokenizer
 
-    encodings = trained.encode_batch_fast(list(texts), add_special_tokens=False)
+    encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
     ids = [encoding.ids for encoding in encodings]
-    # The folder carries the truncation length of the model; the audit compares whole texts.
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    loaded = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-    for text, mine, reloaded in zip(texts, ids, loaded, strict=True):
-        if mine != list(reloaded):
-            raise InputError(f"tokenizer: {folder} gives other ids after loading, for the text {text[:80]!r}")
+    # Whole texts are compared, also those longer than `model_max_length`; `verbose=False` silences that warning.
+    loaded: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    loaded_ids = loaded(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    for text, row, loaded_row in zip(texts, ids, loaded_ids, strict=True):
+        if row != list(loaded_row):
+            raise InputError(f"tokenizer: {folder} gives different ids after loading, for the text {text[:80]!r}")
     tokens, words = sum(map(len, ids)), sum(len(text.split()) for text in texts)
-    unknowns = sum(token == tokenizer.unk_token_id for row in ids for token in row)
-    survived = [
-        _squeezed(trained.decode(row, skip_special_tokens=False)) == _squeezed(_normalised(trained, text))
+    unknowns = sum(token == loaded.unk_token_id for row in ids for token in row)
+    round_trips = [
+        _without_spaces(tokenizer.decode(row, skip_special_tokens=False))
+        == _without_spaces(_normalise(tokenizer, text))
         for text, row in zip(texts, ids, strict=True)
     ]
     report = {
-        "vocabulary_size": trained.get_vocab_size(),
+        "vocabulary_size": tokenizer.get_vocab_size(),
         "audited_texts": len(texts),
         "tokens": tokens,
         "fertility": tokens / max(1, words),
         "characters_per_token": sum(map(len, texts)) / max(1, tokens),
         "unknown_rate": unknowns / max(1, tokens),
-        "round_trip_rate": sum(survived) / len(survived),
-        "vocabulary_used": len(set().union(*ids)) / trained.get_vocab_size(),
+        "round_trip_rate": sum(round_trips) / len(round_trips),
+        "vocabulary_used": len(set().union(*ids)) / tokenizer.get_vocab_size(),
         "characters_per_word": sum(len("".join(text.split())) for text in texts) / max(1, words),
     }
     return report | {"advice": advice(report)}
 
 
 def advice(report: dict[str, Any]) -> list[str]:
-    """What a person should do about an audit; nothing where all is well.
+    """Recommendations for an audit report; empty if there is no problem.
 
     >>> advice({"unknown_rate": 0.0, "round_trip_rate": 1.0, "characters_per_word": 5.1, "characters_per_token": 3.2})
     []
     """
-    found = []
-    if report["characters_per_word"] > CHARACTERS_OF_A_LONG_WORD:
-        found.append(
-            "the text has no spaces between words, so that tokens a word say little "
-            f"({report['characters_per_token']:.2f} characters a token); `model: unigram` needs none"
+    sentences = []
+    if report["characters_per_word"] > LONG_WORD_CHARACTERS:
+        sentences.append(
+            "the text has no spaces between words, so tokens per word is not meaningful "
+            f"({report['characters_per_token']:.2f} characters per token); use `model: unigram`"
         )
     if report["unknown_rate"] > HIGH_UNKNOWN_RATE:
-        found.append(
-            f"{report['unknown_rate']:.1%} of the tokens are unknown; raise `vocabulary_size` or choose `model: bpe`, "
-            "which knows every text"
+        sentences.append(
+            f"{report['unknown_rate']:.1%} of the tokens are unknown; raise `vocabulary_size` or use `model: bpe`, "
+            "which has no unknown tokens"
         )
     elif report["round_trip_rate"] < LOW_ROUND_TRIP_RATE:
-        found.append(
-            f"{1 - report['round_trip_rate']:.1%} of the texts do not come back as they were; see `strip_accents` and "
+        sentences.append(
+            f"{1 - report['round_trip_rate']:.1%} of the texts change in a round trip; see `strip_accents` and "
             "`normalisation`"
         )
-    return found
+    return sentences
 
 
-def _normalised(tokenizer: "Tokenizer", text: str) -> str:
+def _normalise(tokenizer: "Tokenizer", text: str) -> str:
     return tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
 
 
-def _squeezed(text: str) -> str:
+def _without_spaces(text: str) -> str:
     return "".join(text.split())
 
 
-def described(report: dict[str, Any]) -> str:
-    """The audit in one line for a person."""
+def summary_line(report: dict[str, Any]) -> str:
+    """A summary of the report in one line, followed by one line per recommendation."""
     return (
-        f"tokenizer: {report['vocabulary_size']:,} entries, {report['vocabulary_used']:.0%} of them seen; "
-        f"{report['fertility']:.2f} tokens a word; {report['unknown_rate']:.3%} unknown; "
-        f"{report['round_trip_rate']:.1%} of {report['audited_texts']:,} texts survive the round trip"
+        f"tokenizer: {report['vocabulary_size']:,} entries, {report['vocabulary_used']:.0%} of them used; "
+        f"{report['fertility']:.2f} tokens per word; {report['unknown_rate']:.3%} unknown; "
+        f"{report['round_trip_rate']:.1%} of {report['audited_texts']:,} texts unchanged by a round trip"
         + "".join(f"\ntokenizer: {sentence}" for sentence in report["advice"])
     )

@@ -1,4 +1,4 @@
-"""Every key of a vocabulary."""
+"""The config of a vocabulary."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,28 +8,28 @@ from configs.bounds import require_at_least
 
 @dataclass(frozen=True)
 class VocabularyConfig:
-    """How text is normalised, and which pieces it is cut into."""
+    """How text is normalised and split into tokens."""
 
     model: Literal["wordpiece", "bpe", "unigram", "characters", "bytes"] = "wordpiece"
-    """`wordpiece`: BERT's; `bpe`: byte-level, as RoBERTa's, where nothing is unknown; `unigram`: as ALBERT's, for
-    languages without spaces, too; `characters`; `bytes`: 256 entries and the special tokens, nothing to learn."""
+    """`wordpiece`: as in BERT; `bpe`: byte-level as in RoBERTa, without unknown tokens; `unigram`: as in ALBERT, also
+    for languages without spaces; `characters`; `bytes`: 256 entries and the special tokens, without training."""
     vocabulary_size: int = 8000
-    """Entries at the most, the five special tokens included; unused by `bytes`."""
+    """Maximum number of entries, including the five special tokens; unused by `bytes`."""
     minimum_frequency: int = 2
-    """A pair of pieces, or a character of `characters`, rarer than this has no entry."""
+    """Minimum count of a pair of pieces, or with `characters` of a character, to get an entry."""
     lowercase: bool = True
     """Uncased (true) or cased (false)."""
     strip_accents: bool | None = None
-    """Take accents off letters; null goes by `lowercase`, as BERT does."""
+    """Strip accents; null follows `lowercase`, as in BERT."""
     normalisation: Literal["by_script", "bert"] = "by_script"
-    """Where accents are stripped: `by_script` takes them off Latin, Greek and Cyrillic letters alone. `bert` does as
-    google-research/bert: it also tears Hangul into jamo, and drops Japanese voicing and Indic vowel marks."""
+    """How accents are stripped: `by_script` only from Latin, Greek and Cyrillic letters; `bert` as
+    google-research/bert, which also splits Hangul into jamo and removes Japanese voicing and Indic vowel marks."""
     split_chinese: bool = True
-    """Of `wordpiece`: every Chinese character is a word, as in BERT."""
+    """For `wordpiece`: treat every Chinese character as a word, as in BERT."""
     maximum_length: int = 512
-    """What `AutoTokenizer` reports as `model_max_length`, in tokens."""
+    """`model_max_length` of the saved tokenizer, in tokens."""
 
     def __post_init__(self) -> None:
-        """Refuse sizes that cannot hold the special tokens."""
+        """Reject sizes that are too small."""
         require_at_least(16, vocabulary_size=self.vocabulary_size, maximum_length=self.maximum_length)
         require_at_least(1, minimum_frequency=self.minimum_frequency)

@@ -1,4 +1,4 @@
-"""Tokenizers as `transformers` saves and loads them."""
+"""Saving and loading tokenizers with `transformers`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-# What a tokenizer may be saved as; older checkpoints have a vocabulary alone.
+# The files of a tokenizer; older checkpoints have only a vocabulary.
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "vocab.json")
 
 
 def save(tokenizer: "Tokenizer", config: VocabularyConfig, folder: Path) -> None:
-    """Write `tokenizer.json` and `tokenizer_config.json` so that `AutoTokenizer` gives the same ids."""
+    """Write `tokenizer.json` and `tokenizer_config.json` so that `AutoTokenizer` loads an identical tokenizer."""
     from transformers import BertTokenizer, PreTrainedTokenizerFast
 
     if config.model == "wordpiece" and config.normalisation == "bert":
         options: dict[str, Any] = {"do_lower_case": config.lowercase, "strip_accents": config.strip_accents}
-        wrapped: Any = BertTokenizer(tokenizer_object=tokenizer, model_max_length=config.maximum_length, **options)
+        saved: Any = BertTokenizer(tokenizer_object=tokenizer, model_max_length=config.maximum_length, **options)
     else:
-        # BERT's own class would put BERT's normalisation in the place of ours when it is loaded.
-        wrapped = PreTrainedTokenizerFast(
+        # On loading, `BertTokenizer` would replace our normaliser by BERT's.
+        saved = PreTrainedTokenizerFast(
             tokenizer_object=tokenizer,
             model_max_length=config.maximum_length,
             model_input_names=["input_ids", "token_type_ids", "attention_mask"],
@@ -34,14 +34,14 @@ def save(tokenizer: "Tokenizer", config: VocabularyConfig, folder: Path) -> None
             sep_token="[SEP]",
             mask_token="[MASK]",
         )
-    wrapped.save_pretrained(folder)
+    saved.save_pretrained(folder)
 
 
 def load(folder: str | Path) -> "PreTrainedTokenizerBase":
-    """A tokenizer from a local folder or the Hub, as BERT needs it.
+    """Load a tokenizer for BERT from a local folder or the Hub.
 
     Raises:
-        InputError: there is none, or it lacks the special tokens that BERT needs.
+        InputError: it cannot be loaded, or lacks special tokens that BERT needs.
     """
     tokenizer = load_any(folder)
     missing = [
@@ -53,10 +53,10 @@ def load(folder: str | Path) -> "PreTrainedTokenizerBase":
 
 
 def load_any(folder: str | Path) -> Any:
-    """A tokenizer from a local folder or the Hub, whatever special tokens it has.
+    """Load a tokenizer from a local folder or the Hub; no special tokens are required.
 
     Raises:
-        InputError: there is none.
+        InputError: it cannot be loaded.
     """
     from transformers import AutoTokenizer
 
@@ -66,7 +66,7 @@ def load_any(folder: str | Path) -> Any:
         raise InputError(f"tokenizer: {str(folder)!r} cannot be loaded: {' '.join(str(error).split())}") from None
 
 
-def extends(folder: str, known: str) -> bool:
-    """Whether a tokenizer has every entry of a known one, under the same number."""
-    entries, base = load(folder).get_vocab(), load(known).get_vocab()
-    return all(entries.get(token) == number for token, number in base.items())
+def extends(folder: str, base: str) -> bool:
+    """Whether a tokenizer has every entry of a base tokenizer, with the same id."""
+    vocabulary, base_vocabulary = load(folder).get_vocab(), load(base).get_vocab()
+    return all(vocabulary.get(token) == token_id for token, token_id in base_vocabulary.items())

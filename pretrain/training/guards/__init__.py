@@ -1,8 +1,8 @@
-"""What could spoil a run: bad numbers, signals, and processes that die or hang.
+"""Protection against NaN, signals, and processes that die or hang.
 
-In: each training step. Out: a step that is skipped, or a run that ends in one line with a checkpoint behind it.
+In: each training step. Out: a skipped step, or a run that ends with one line of explanation and a checkpoint.
 
-- `nonfinite.py`: NaN and infinity, loss spikes, lack of memory
+- `nonfinite.py`: NaN and infinity, loss spikes, running out of memory
 - `signals.py`: SIGINT and SIGTERM
-- `watchdog.py`: processes that watch each other
+- `watchdog.py`: training processes that monitor each other
 """

@@ -1,4 +1,4 @@
-"""NaN and infinity in losses and gradients, loss spikes, and lack of memory."""
+"""NaN and infinity in losses and gradients, loss spikes, and running out of memory."""
 
 import math
 from collections.abc import Mapping
@@ -8,21 +8,21 @@ from accelerate import Accelerator
 
 from pretrain.training.train_state import TrainState
 
-# The running mean and variance of the loss forget by half in some 34 steps.
+# The running mean and variance of the loss have a half-life of about 34 steps.
 DECAY = 0.98
 FIRST_STEPS = 50
 DEVIATIONS = 6.0
 
 
 def step_loss_and_norm(accelerator: Accelerator, loss: torch.Tensor, norm: torch.Tensor) -> tuple[float, float]:
-    """The loss of a step and the norm of its gradient, the same numbers in all processes.
+    """The loss and gradient norm of a step, the same in all processes.
 
-    Where the loss of one process is NaN, it is in all of them, so that all skip the step.
+    If the loss of one process is NaN, the result is NaN in all, so that all skip the step.
 
     Args:
         accelerator: of the run.
-        loss: this process's share.
-        norm: of the gradient, whole.
+        loss: this process's share of the loss.
+        norm: the norm of the full gradient.
     """
     pair = torch.stack([loss.detach().double(), norm.detach().double()])
     if accelerator.num_processes > 1:
@@ -33,7 +33,7 @@ def step_loss_and_norm(accelerator: Accelerator, loss: torch.Tensor, norm: torch
 
 
 def is_finite_step(loss: float, norm: float, scaled: bool) -> bool:
-    """Whether a step may reach the weights; where gradients are scaled (fp16), the scaler judges the norm.
+    """Whether a step may update the weights; with a gradient scaler (fp16), the scaler checks the norm.
 
     >>> is_finite_step(1.0, 2.0, scaled=False), is_finite_step(float("nan"), 1.0, scaled=False)
     (True, False)
@@ -46,7 +46,7 @@ def is_finite_step(loss: float, norm: float, scaled: bool) -> bool:
 
 
 def is_spike(state: TrainState, loss: float) -> bool:
-    """Whether a loss lies six standard deviations above its running mean; the mean and variance take it in."""
+    """Whether a loss is six standard deviations above its running mean; updates mean and variance in `state`."""
     above = loss - state.loss_mean
     spike = state.step > FIRST_STEPS and above > DEVIATIONS * math.sqrt(state.loss_variance)
     if state.step == 0:
@@ -58,17 +58,23 @@ def is_spike(state: TrainState, loss: float) -> bool:
 
 
 def first_nonfinite(tensors: Mapping[str, torch.Tensor]) -> str | None:
-    """The name of the first tensor that holds NaN or infinity, or None."""
+    """The name of the first tensor with NaN or infinity, or None."""
     return next((name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())), None)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory did not suffice.
+    """Whether an error means out of memory, on CPU or GPU.
 
     >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
     True
     >>> is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     False
     """
-    words = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc", "could not create a primitive")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)
+    messages = (
+        "can't allocate memory",
+        "not enough memory",
+        "out of memory",
+        "bad_alloc",
+        "could not create a primitive",
+    )
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(message in str(error) for message in messages)

@@ -1,6 +1,6 @@
-"""SIGINT and SIGTERM: training ends at its next safe point, after the step or inside an evaluation.
+"""SIGINT and SIGTERM: training stops at the next safe point, after a step or during an evaluation.
 
-The first signal asks for a checkpoint and the end; a second one ends the process at once.
+The first signal requests a checkpoint and a stop; a second one ends the process immediately.
 """
 
 import contextlib
@@ -18,23 +18,23 @@ from configs.errors import Interrupted
 from pretrain.training.guards import watchdog
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# A launcher hands on a signal that its whole group has received already.
+# A launcher forwards a signal that its whole process group has already received.
 ECHO_SECONDS = 2.0
 
 
 class StopRequest:
-    """Whether a signal has asked this process to stop, and which."""
+    """The signal that asked this process to stop, if any."""
 
     def __init__(self) -> None:
         self.number: int | None = None
         self.since = 0.0
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """The handler of the signals."""
+        """Signal handler."""
         now = time.monotonic()
         if self.number is None:
             self.number, self.since = number, now
-            os.write(2, b"\nsaving a checkpoint, then ending; once more to end at once\n")
+            os.write(2, b"\nsaving a checkpoint, then ending; signal again to end immediately\n")
         elif "LOCAL_RANK" not in os.environ or now - self.since > ECHO_SECONDS:
             os._exit(128 + number)
 
@@ -44,27 +44,27 @@ _request = StopRequest()
 
 @contextlib.contextmanager
 def handled() -> Generator[None]:
-    """Inside, a signal is a request to stop that `safe_point` answers; the former handlers come back afterwards.
+    """A context in which signals only request a stop at the next `safe_point`; previous handlers are restored after it.
 
-    Only the main thread can hear signals; in another one nothing changes.
+    Only the main thread can handle signals; in other threads this does nothing.
     """
     _request.number = None
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _request) for number in SIGNALS}
+    previous = {number: signal.signal(number, _request) for number in SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 def safe_point(accelerator: Accelerator) -> None:
-    """To be called by all processes alike where nothing would be lost: between steps, between batches of an evaluation.
+    """Stop here if requested; all processes call it between steps and between the batches of an evaluation.
 
     Raises:
-        Interrupted: a signal has asked one of the processes to end.
+        Interrupted: a signal has asked one of the processes to stop.
     """
     watchdog.beat()
     asked = _request.number is not None
@@ -72,11 +72,11 @@ def safe_point(accelerator: Accelerator) -> None:
         flag = torch.tensor(float(asked), device=accelerator.device)
         asked = bool(accelerator.reduce(flag, reduction="sum"))
     if asked:
-        # Where another process was asked, this one ends as if it had been.
+        # If only another process received the signal, this one stops as if it had, too.
         raise Interrupted(_request.number or signal.SIGTERM)
 
 
 def ignore_signals(number: int) -> None:
-    """Of a process that prepares batches: it ends when the training process does, not by a signal to the group."""
-    for each in SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
+    """Make a data worker ignore signals to the process group; it ends with the training process."""
+    for signal_number in SIGNALS:
+        signal.signal(signal_number, signal.SIG_IGN)

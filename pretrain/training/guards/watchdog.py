@@ -1,7 +1,7 @@
-"""Training processes that watch each other: when one dies or hangs, all end, and say which one it was.
+"""Training processes that monitor each other: when one dies or hangs, all end and report which one it was.
 
-Without it, the others wait for it in a reduction until the process group's own time limit, which names nobody. The
-processes of one machine share a small file in the run folder; across machines that time limit stays.
+Otherwise the others would wait in a reduction until the timeout of the process group, which does not name the cause.
+The processes of one machine share a small file in the run folder; across machines only that timeout applies.
 """
 
 import contextlib
@@ -19,13 +19,13 @@ from accelerate import Accelerator
 
 FILE = ".heartbeat"
 INTERVAL = 0.25
-# What a process that dies orderly may take to be gone.
+# Seconds that a process may take to exit normally.
 GRACE = 1.0
 PROCESS, ALIVE, MOVED, COUNT = range(4)
 
 
 class Heartbeat:
-    """A row a process: its number, when it last lived, when it last moved on, and how often. Clocks are monotonic."""
+    """The shared file, one row per process: process id, time last alive, time of last progress, and progress count."""
 
     def __init__(self, file: Path, rank: int, world_size: int, timeout: float) -> None:
         self.rows_W4 = np.memmap(file, np.float64, "r+", shape=(world_size, 4))
@@ -36,17 +36,17 @@ class Heartbeat:
         self.rows_W4[rank] = (os.getpid(), now, now, 0)
 
     def beat(self) -> None:
-        """Say that this process moves on."""
+        """Record progress of this process."""
         self.rows_W4[self.rank, MOVED] = time.monotonic()
         self.rows_W4[self.rank, COUNT] += 1
 
     def leave(self) -> None:
-        """Say that this process ends as it should."""
+        """Record that this process ends normally."""
         self.over.set()
         self.rows_W4[self.rank, PROCESS] = 0
 
     def blamed(self) -> tuple[int, str] | None:
-        """The process because of which the others wait, and what is wrong with it."""
+        """The rank of the process that the others wait for, and the reason, or None."""
         now, rows = time.monotonic(), np.array(self.rows_W4)
         for rank, row in enumerate(rows):
             if row[PROCESS] and rank != self.rank and _dead(int(row[PROCESS])):
@@ -54,28 +54,28 @@ class Heartbeat:
                     return rank, "has died"
             elif row[PROCESS] and now - row[ALIVE] > self.timeout:
                 return rank, f"has been stopped for {now - row[ALIVE]:.0f} s"
-        here = rows[:, PROCESS] > 0
-        if here.any() and (now - rows[here, MOVED]).max() > self.timeout:
-            # Who waits for another has come further than the one that is waited for.
-            behind = int(np.where(here, rows[:, COUNT], np.inf).argmin())
-            return behind, f"has not moved on for {now - rows[behind, MOVED]:.0f} s (training.timeout)"
+        active = rows[:, PROCESS] > 0
+        if active.any() and (now - rows[active, MOVED]).max() > self.timeout:
+            # The process that the others wait for has the lowest count.
+            behind = int(np.where(active, rows[:, COUNT], np.inf).argmin())
+            return behind, f"has made no progress for {now - rows[behind, MOVED]:.0f} s (training.timeout)"
         return None
 
     def watch(self) -> None:
-        """What a thread of every process does until the end."""
+        """Body of the monitoring thread of each process."""
         while not self.over.wait(INTERVAL):
             self.rows_W4[self.rank, ALIVE] = time.monotonic()
-            found = self.blamed()
-            if found is not None:
-                self.end(*found)
+            blamed = self.blamed()
+            if blamed is not None:
+                self.end(*blamed)
 
     def end(self, rank: int, reason: str) -> None:
-        """End this process, and the one that is to blame."""
+        """End this process and the blamed one."""
         process = int(self.rows_W4[rank, PROCESS])
-        advice = "all end, the same command goes on from the last checkpoint"
+        advice = "all processes end; rerun the command to resume from the last checkpoint"
         print(f"stopped: rank {rank} (process {process}) {reason}; {advice}", file=sys.stderr, flush=True)
         if rank != self.rank:
-            # A stopped process takes no other signal.
+            # A stopped process handles no other signal.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(process, signal.SIGKILL)
         os._exit(1)
@@ -92,17 +92,17 @@ _current: Heartbeat | None = None
 
 
 def beat() -> None:
-    """Tell the others, if there are any, that this process moves on."""
+    """Record progress of this process, if processes are being monitored."""
     if _current is not None:
         _current.beat()
 
 
 @contextlib.contextmanager
 def watched(accelerator: Accelerator, folder: Path, timeout: float) -> Generator[None]:
-    """Inside, the processes of this machine watch each other; nothing happens where there is but one."""
+    """A context in which the processes of this machine monitor each other; no effect with a single process."""
     global _current  # noqa: PLW0603
-    alone = accelerator.num_processes == 1
-    if alone or int(os.environ.get("LOCAL_WORLD_SIZE", "1")) != accelerator.num_processes:
+    single = accelerator.num_processes == 1
+    if single or int(os.environ.get("LOCAL_WORLD_SIZE", "1")) != accelerator.num_processes:
         yield
         return
     file = folder / FILE
@@ -117,7 +117,7 @@ def watched(accelerator: Accelerator, folder: Path, timeout: float) -> Generator
         yield
         accelerator.wait_for_everyone()
     except RuntimeError:
-        # If another process is the cause, this one is ended meanwhile, with a line that names it.
+        # If another process is the cause, the monitoring thread ends this one meanwhile and reports it.
         time.sleep(2 * GRACE)
         raise
     finally:

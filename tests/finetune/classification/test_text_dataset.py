@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from configs.errors import InputError
-from finetune.classification.labels import check, draw_texts, draw_validation_texts, label_set, stratified_order
-from finetune.classification.text_dataset import head_and_tail, share_budget
+from finetune.classification.labels import check_labels, label_set
+from finetune.classification.splits import draw_texts, draw_validation_texts, stratified_order
+from finetune.classification.truncation import head_and_tail, share_budget
 from finetune.config import FinetuneConfig
 from tokenizer.corpus.config import CorpusConfig
 
@@ -72,7 +73,7 @@ def test_integer_labels_are_numbered_by_value_and_named_by_the_second_column() -
     [
         ([("a", "x"), ("b", "y")], [("c", "z")], "label 'z', which the training texts lack"),
         ([("a", "x"), ("b", "x")], [("c", "x")], "one label only"),
-        ([("a", 1), ("b", "y")], [("c", 1)], "holds the word .y., where the first label is a number"),
+        ([("a", 1), ("b", "y")], [("c", 1)], "holds the string .y., but the first label is a number"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(
@@ -80,14 +81,14 @@ def test_labels_that_do_not_fit_are_refused(
 ) -> None:
     source = labelled(tmp_path, train=train, test=test)
     with pytest.raises(InputError, match=message):
-        check(FinetuneConfig(corpus=source, validation_share=0.5))
+        check_labels(FinetuneConfig(corpus=source, validation_share=0.5))
 
 
 def test_an_absent_label_column_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text('{"text": "a", "lable": 1}\n', encoding="utf-8")
     source = CorpusConfig(source=str(tmp_path / "train.jsonl"))
     with pytest.raises(InputError, match=r"no column 'label'.*did you mean 'lable'"):
-        check(FinetuneConfig(corpus=source, test=str(tmp_path / "train.jsonl")))
+        check_labels(FinetuneConfig(corpus=source, test=str(tmp_path / "train.jsonl")))
 
 
 def test_a_long_text_keeps_its_beginning_and_its_end() -> None:

@@ -15,7 +15,7 @@ from configs.errors import InputError
 from finetune import compare
 from finetune.comparison import subprocesses
 from finetune.comparison.config import CompareConfig
-from finetune.comparison.grid import as_command, cell_config, with_local_source
+from finetune.comparison.grid import cell_config, shell_command, with_local_source
 from finetune.config import check_model_name
 from tests.helpers.finetuning import content, write_chain, write_yaml
 from tokenizer.corpus.config import CorpusConfig
@@ -94,7 +94,7 @@ def test_a_second_run_finds_everything_finished(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("something was run again")
 
-    monkeypatch.setattr(subprocesses, "ended_as", refuse)
+    monkeypatch.setattr(subprocesses, "run_process", refuse)
     monkeypatch.setattr(compare, "in_processes", refuse)
     monkeypatch.setattr(compare, "check_tasks", refuse)
     before = (report_of(compared) / "report.html").stat().st_mtime_ns
@@ -123,16 +123,16 @@ def test_changing_a_key_runs_again_only_what_depends_on_it(
     assert "$ " not in capsys.readouterr().out
 
 
-def test_a_cell_can_be_as_command(compared: Path) -> None:
+def test_the_command_of_a_cell_parses_to_its_config(compared: Path) -> None:
     config = config_in(compared)
-    made, overrides = cell_config(config, "lstm", 20, 1, {}, {})
-    command = as_command("finetune", config.finetune, overrides, config)
+    cell, overrides = cell_config(config, "lstm", 20, 1, {}, {})
+    command = shell_command("finetune", config.finetune, overrides, config)
     from configs.command_line import parse
     from finetune.config import FinetuneConfig
 
     words = command.split()
     assert words[:3] == ["python", "-m", "finetune"]
-    assert parse(FinetuneConfig, "finetune", words[3:]) == made
+    assert parse(FinetuneConfig, "finetune", words[3:]) == cell
 
 
 def test_a_local_copy_stands_in_for_a_data_set_of_the_hub(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_corpus_of_one_document_is_refused_before_training(tmp_path: Path) -> 
 
 def test_after_a_failed_run_no_other_is_started(compared: Path, tmp_path: Path) -> None:
     config = config_in(compared, models={"lstm": {"training.batch_size": 4}}, seeds=[0, 1, 2])
-    found = compare.cells(config, {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))}, {})
+    found = compare.grid_cells(config, {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))}, {})
     # A file in the place of the first run's folder makes it fail, whatever the order of the others.
     found[0].folder.path.write_text("in the way", encoding="utf-8")
     with pytest.raises(OSError, match=found[0].folder.path.name):
@@ -232,7 +232,7 @@ def test_each_process_of_a_comparison_takes_a_gpu_in_turn(compared, monkeypatch,
     monkeypatch.setattr(compare, "gpus", lambda: ["0", "1"])
     monkeypatch.setattr(compare, "in_processes", in_processes)
     config = config_in(compared, models={"lstm": {}}, seeds=[0, 1, 2])
-    found = compare.cells(config, {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))}, {})
+    found = compare.grid_cells(config, {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))}, {})
     compare.run_cells(found, config_in(compared, processes=None))
     assert asked == [(2, [["0", "1"]] * len(found))]
     assert f"{len(found)} runs, 2 at a time" in capsys.readouterr().out

@@ -40,14 +40,14 @@ def test_what_ends_a_comparison_ends_its_stage_first_and_waits_for_its_checkpoin
     threading.Thread(target=ask).start()
     try:
         with pytest.raises(Interrupted):
-            subprocesses.ended_as([sys.executable, "-c", LATE, str(file)])
+            subprocesses.run_process([sys.executable, "-c", LATE, str(file)])
     finally:
         signal.signal(signal.SIGTERM, before)
     assert file.read_text() == "saved"
 
 
 def test_a_stage_that_was_interrupted_interrupts_the_comparison(tmp_path, monkeypatch):
-    monkeypatch.setattr(subprocesses, "ended_as", lambda words: 75)
+    monkeypatch.setattr(subprocesses, "run_process", lambda arguments: 75)
     with pytest.raises(Interrupted) as caught:
         subprocesses.run_stage("python -m pretrain", RunFolder(tmp_path))
     assert caught.value.code == 75

@@ -144,7 +144,7 @@ def test_what_cannot_be_exported_is_refused(chain: Path, tmp_path: Path) -> None
 def test_labels_of_any_text_stay_labels_in_the_card(chain: Path, tmp_path: Path) -> None:
     folder = run(finetune_config(chain, model__name="lstm", name="hostile"))
     result = folder.result() | {"labels": ["<script>alert(1)</script>", "`\n# Heading | x"]}
-    text = export_module.card(folder, result)
+    text = export_module.model_card(folder, result)
     assert "<script" not in text
     assert "\n# Heading" not in text
     assert "`&lt;script&gt;alert(1)&lt;/script&gt;`, `' # Heading ¦ x`" in text

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from configs.errors import InputError
 from configs.run_folder import RunFolder
 from pretrain.audits import corpus_audit, pair_health
-from pretrain.audits.duplicates import duplicates, leaked, shingles
+from pretrain.audits.duplicates import duplicates, leaked_documents, shingles
 from pretrain.data.config import MaskingConfig
 from pretrain.data.masked_lm_dataset import MaskedLMSource, PairPlan, TokenLayout
 from pretrain.run import run
@@ -80,11 +80,11 @@ def test_test_texts_in_the_corpus_are_found_exactly_and_nearly(tmp_path):
     place, test_place = RunFolder(tmp_path / "corpus-1"), RunFolder(tmp_path / "tests-2")
     place.path.mkdir()
     store, test_store = store_of_documents(documents), store_of_documents(tests)
-    found = leaked(store, place, test_store, test_place)
+    found = leaked_documents(store, place, test_store, test_place)
     assert found == {
         "test_texts": 20, "exact": [7, 9], "near": [7, 9, 30], "exact_test_texts": 1, "near_test_texts": 2,
     }  # fmt: skip
-    assert leaked(None, place, None, test_place) == found, "kept beside the store"  # ty: ignore[invalid-argument-type]
+    assert leaked_documents(None, place, None, test_place) == found, "kept beside the store"  # ty: ignore[invalid-argument-type]
 
 
 def with_leak(folder, **leakage):
@@ -108,7 +108,7 @@ def test_leaks_are_reported_by_default_and_dropped_on_request(shared, caplog):
     dropped = run(with_leak(shared, drop=True))
     assert dropped.path != kept.path
     assert json.loads((dropped.path / "audits.json").read_text())["leakage"]["dropped"]
-    assert "these documents are left out" in caplog.text
+    assert "these documents are dropped" in caplog.text
     config = with_leak(shared, drop=True)
     assert run_folder(changed(config, leakage={"split": None})).path != run_folder(config).path
 
@@ -189,7 +189,7 @@ def test_documents_of_one_sentence_turn_the_task_off():
 
 @pytest.mark.parametrize(
     ("accuracy", "expected"),
-    [(0.59, "hardly more than who does not read"), (0.65, "shared words alone tell better"), (0.8, "")],
+    [(0.59, "hardly more than without reading"), (0.65, "shared words alone are right for more"), (0.8, "")],
 )
 def test_the_model_is_judged_beside_the_probes(accuracy, expected):
     found = {"one_sentence_share": 0.0, "majority": 0.58, "length_probe": 0.58, "overlap_probe": 0.7}

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pretrain.data import pairs
-from pretrain.data.pairs import SPECIAL_TOKENS_PER_PAIR, PairRule, Span, epoch_plan, truncated
+from pretrain.data.pairs import SPECIAL_TOKENS_PER_PAIR, PairRule, Span, epoch_plan, truncate_pair
 from tests.helpers.pretraining import store_of
 
 SENTENCES = st.lists(st.integers(1, 30), min_size=1, max_size=12)
@@ -25,9 +25,9 @@ def planned(lengths, sequence_length, short_probability, seed, epoch=0, document
 
     def recorded(a, b, budget, rng):
         before.append((a, b))
-        return truncated(a, b, budget, rng)
+        return truncate_pair(a, b, budget, rng)
 
-    with mock.patch.object(pairs, "truncated", recorded):
+    with mock.patch.object(pairs, "truncate_pair", recorded):
         plan = epoch_plan(store, documents, PairRule("bert", sequence_length, short_probability), seed, epoch)
     assert len(plan) == len(before)
     return store, plan, before
@@ -94,13 +94,13 @@ def test_truncation_drops_from_the_longer_side_one_token_at_a_time(length_a, len
             expected_a -= 1
         else:
             expected_b -= 1
-    a, b = truncated(Span(10, 10 + length_a), Span(200, 200 + length_b), budget, random.Random(seed))
+    a, b = truncate_pair(Span(10, 10 + length_a), Span(200, 200 + length_b), budget, random.Random(seed))
     assert (a.end - a.begin, b.end - b.begin) == (expected_a, expected_b)
 
 
 def test_truncation_takes_from_either_end_with_equal_chance():
     rng = random.Random(0)
-    from_front = [truncated(Span(0, 40), Span(50, 60), 30, rng)[0].begin for _ in range(2000)]
+    from_front = [truncate_pair(Span(0, 40), Span(50, 60), 30, rng)[0].begin for _ in range(2000)]
     assert np.mean(from_front) == pytest.approx(10, abs=0.2)
     assert np.var(from_front) == pytest.approx(5, rel=0.15), "twenty fair coins"
 

@@ -176,7 +176,7 @@ def test_fresh_layers_replaces_the_top_layers_and_the_pooler_and_nothing_else(to
 
 
 def test_more_fresh_layers_than_there_are_is_refused(tokenizer, checkpoint):
-    with pytest.raises(InputError, match=r"model\.reinitialized_layers: 4 top layers"):
+    with pytest.raises(InputError, match=r"model\.reinitialized_layers: 4 is more than"):
         classifier(ClassifierConfig(reinitialized_layers=4), checkpoint, tokenizer, CLASSES, 0)
 
 

@@ -8,12 +8,12 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import BertConfig, BertForSequenceClassification
 
 from pretrain.models.cpu_kernels import (
-    LONGEST_KEPT,
+    LONGEST_STORED,
     FastDropout,
     attention,
     install_attention,
     install_dropout,
-    kept,
+    keep_mask,
     random_bits,
 )
 
@@ -28,7 +28,7 @@ def mask_of(lengths, length):
 
 
 @pytest.mark.parametrize("lengths", [None, [12, 5, 1]])
-@pytest.mark.parametrize("length", [12, LONGEST_KEPT + 4])
+@pytest.mark.parametrize("length", [12, LONGEST_STORED + 4])
 def test_attention_is_torchs_forwards_and_backwards(lengths, length):
     mask = None if lengths is None else mask_of(lengths, length)
     query, key, value = inputs(length)
@@ -93,7 +93,7 @@ def test_all_sixteen_bits_of_every_element_are_random():
     for lane in range(4):
         for bit in range(16):
             assert ((bits[:, lane] >> bit) & 1).double().mean().item() == pytest.approx(0.5, abs=0.02)
-    assert kept(bits, 0.25).mean().item() == pytest.approx(0.75, abs=5e-3)
+    assert keep_mask(bits, 0.25).mean().item() == pytest.approx(0.75, abs=5e-3)
 
 
 def small_bert():

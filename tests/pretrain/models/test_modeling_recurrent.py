@@ -131,7 +131,7 @@ def test_a_loss_is_given_with_labels_and_a_tuple_on_demand():
 
 @pytest.mark.parametrize(("key", "value"), [("cell", "elman"), ("pooling", "first")])
 def test_an_unknown_cell_or_pooling_is_refused(key, value):
-    with pytest.raises(ValueError, match=f"{key}: '{value}' is none of"):
+    with pytest.raises(ValueError, match=f"{key}: '{value}' is not one of"):
         RecurrentConfig(**{key: value})
 
 
@@ -239,7 +239,7 @@ def test_dropout_of_states_is_the_same_at_every_position():
 def test_dropout_of_word_vectors_drops_all_of_a_word_wherever_it_stands():
     model = recurrent(dropout=0.0, embedding_dropout=0.5).train().recurrent
     torch.manual_seed(0)
-    vectors = model.embedded(torch.arange(1, 40).repeat(2, 1)).detach()
+    vectors = model.embed(torch.arange(1, 40).repeat(2, 1)).detach()
     assert torch.equal(vectors[0], vectors[1])
     dropped = (vectors[0] == 0).all(1)
     assert 10 < dropped.sum() < 30

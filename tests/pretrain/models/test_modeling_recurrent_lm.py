@@ -192,7 +192,7 @@ def test_a_language_model_resumes_exactly_with_its_carried_state(tmp_path, bidir
         with pytest.raises(KeyboardInterrupt):
             run(broken)
     place = checkpoints.path_of(run_folder(broken).checkpoints, 9)
-    carry = checkpoints.carry_of(place, torch.device("cpu"))
+    carry = checkpoints.load_carry(place, torch.device("cpu"))
     assert carry is not None
     assert carry.keys() == {"hidden", "cell"} | ({"backward_hidden", "backward_cell"} if bidirectional else set())
     assert all(value.any() for value in carry.values())
@@ -245,7 +245,7 @@ def test_two_processes_carry_the_states_of_their_streams(tmp_path):
     saved: list[Any] = []
     for place in map(checkpoints.newest, (alone.checkpoints, folder.checkpoints)):
         assert place is not None
-        saved.append(checkpoints.carry_of(place, torch.device("cpu")))
+        saved.append(checkpoints.load_carry(place, torch.device("cpu")))
     for name in ("hidden", "cell"):
         torch.testing.assert_close(saved[1][name], saved[0][name], rtol=1e-4, atol=1e-5)
 
@@ -331,7 +331,7 @@ def test_what_cannot_be_drawn_from_is_refused(options):
 
 def test_a_model_that_does_not_write_is_refused(tmp_path):
     folder = run(small_run(tmp_path, training={"duration": "1 steps"}))
-    with pytest.raises(InputError, match="BertForPreTraining, which does not write"):
+    with pytest.raises(InputError, match="BertForPreTraining, which cannot generate text"):
         sample(str(folder.path), "", 5, Sampling())
 
 

@@ -155,9 +155,15 @@ def test_the_command_prints_a_table_and_writes_the_numbers(models, tmp_path):
     ("content", "message"),
     [
         ("", "no minimal pairs"),
-        ('{"sentence_good": "a", "UID": "x"}', r"1: `sentence_bad` is missing or no text"),
-        ('{"sentence_good": "a", "sentence_bad": "", "UID": "x"}', r"1: `sentence_bad` is missing or no text"),
-        ('\n{"sentence_good": 3, "sentence_bad": "b", "UID": "x"}', r"2: `sentence_good` is missing or no text"),
+        ('{"sentence_good": "a", "UID": "x"}', r"1: `sentence_bad` is missing, empty or not a string"),
+        (
+            '{"sentence_good": "a", "sentence_bad": "", "UID": "x"}',
+            r"1: `sentence_bad` is missing, empty or not a string",
+        ),
+        (
+            '\n{"sentence_good": 3, "sentence_bad": "b", "UID": "x"}',
+            r"2: `sentence_good` is missing, empty or not a string",
+        ),
         ("[1]", r"1: expected a JSON object"),
     ],
 )
@@ -206,8 +212,8 @@ def test_the_order_of_sentences_is_asked_where_it_was_learned(shared):
     [
         ("masked", "no gap here", None, r"the text has no \[MASK\]"),
         ("masked", "one", "two", "has no trained next-sentence head"),
-        ("causal", "the [MASK]", None, "a causal language model fills no masks"),
-        ("causal", "one", "two", "is a gpt2 model, which knows no pairs"),
+        ("causal", "the [MASK]", None, "a causal language model cannot fill masks"),
+        ("causal", "one", "two", "is a gpt2 model, which has no head for sentence pairs"),
     ],
 )
 def test_what_a_model_cannot_say_is_told(models, which, text, second, message):

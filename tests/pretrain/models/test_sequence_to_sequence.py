@@ -162,7 +162,7 @@ def test_a_model_without_attention_is_told_so(tmp_path):
         attention(str(folder.path), "the old boat")
     with pytest.raises(InputError, match="TEXT: is empty"):
         attention(str(folder.path), " ")
-    with pytest.raises(InputError, match="writes what it reads"):
+    with pytest.raises(InputError, match="reconstructs its input"):
         sample(str(folder.path), "", 5, Sampling())
 
 

@@ -118,7 +118,9 @@ def test_a_flipped_bit_sends_back_to_the_checkpoint_before(tmp_path, name, caplo
     assert f"{name} does not match its SHA-256 sum" in caplog.text
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"model.safetensors": 1}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", '{"model.safetensors": 1}', pytest.param("[" * 100_000, id="nested too deeply")]
+)
 def test_a_manifest_that_says_nothing_sends_back_to_the_checkpoint_before(tmp_path, content):
     _, before, last = three_checkpoints(tmp_path)
     (last / "manifest.json").write_text(content)
@@ -161,7 +163,7 @@ def test_all_damaged_is_refused_and_none_at_all_is_not(tmp_path):
     assert checkpoints.newest(tmp_path / "nowhere") is None
     for place in three_checkpoints(tmp_path):
         flip_a_bit(place / "model.safetensors")
-    with pytest.raises(InputError, match="no checkpoint is whole; delete the folder to start afresh"):
+    with pytest.raises(InputError, match="all checkpoints are damaged; delete the folder to start over"):
         checkpoints.newest(tmp_path)
 
 

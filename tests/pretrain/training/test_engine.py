@@ -233,7 +233,7 @@ def test_evaluations_are_spread_evenly_and_the_last_is_at_the_end(unbroken):
 def test_a_second_process_in_the_same_run_folder_is_told_who_holds_it(shared, tmp_path):
     config = changed(small_run(shared), runs=str(tmp_path))
     folder = run_folder(config)
-    with folder.owned(), pytest.raises(InputError, match=rf"process {os.getpid()} on .* is at work here"):
+    with folder.owned(), pytest.raises(InputError, match=rf"in use by process {os.getpid()} on "):
         run(config)
     assert not folder.finished
     assert run(config).finished

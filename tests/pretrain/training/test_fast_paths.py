@@ -40,7 +40,7 @@ BERT = Workload(padding_mask_only=True, operations=1e18, tokens=32_768, layers=1
 
 def test_a_cpu_gets_its_kernels_in_fp32_and_is_not_compiled_for():
     paths = choose(SpeedConfig(), CPU, BERT)
-    assert paths == FastPaths("cpu", "no", "kept", True, False, False, False, False)
+    assert paths == FastPaths("cpu", "no", "cpu_kernel", True, False, False, False, False)
     assert str(paths) == "cpu, fp32, attention with kept scores, cheap dropout"
 
 
@@ -93,7 +93,7 @@ def test_what_accelerate_was_launched_with_counts_unless_a_key_says_otherwise():
 
 
 def test_bf16_is_refused_on_a_cpu_without_its_instructions():
-    with pytest.raises(InputError, match=r"this cpu has no instructions for bf16 \(AVX512-BF16 or AMX"):
+    with pytest.raises(InputError, match=r"this cpu has no bf16 instructions \(AVX512-BF16 or AMX"):
         choose(SpeedConfig(precision="bf16"), CPU, BERT)
     assert choose(SpeedConfig(precision="bf16"), Hardware("cpu", bf16=True), BERT).attention == "sdpa"
 
@@ -104,7 +104,7 @@ def test_fp16_is_refused_without_a_gpu():
 
 
 def test_compiling_without_a_compiler_is_refused():
-    with pytest.raises(InputError, match="there is none on the path"):
+    with pytest.raises(InputError, match="none is on the PATH"):
         choose(SpeedConfig(compile=True), Hardware("cpu", bf16=False, compiler=False), BERT)
 
 

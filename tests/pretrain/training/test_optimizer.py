@@ -122,7 +122,7 @@ def test_durations_are_read_with_their_unit(text, expected):
     ],
 )
 def test_what_is_no_duration_is_refused_with_examples(text):
-    with pytest.raises(InputError, match=r"training\.duration: .* is no duration; write `2 epochs`"):
+    with pytest.raises(InputError, match=r"training\.duration: .* is not a duration; write `2 epochs`"):
         Duration.parse(text)
 
 

@@ -142,8 +142,8 @@ def test_a_run_of_one_process_goes_on_in_two(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "processes", "message"),
     [
-        (["--num_processes", "2", "--cpu"], None, "several processes were asked for, but it started one"),
-        (["--config_file", str(CONFIGS / "cpu.yaml")], 2, "training.processes: 2 asked for, 1 running"),
+        (["--num_processes", "2", "--cpu"], None, "several processes were requested, but it started one"),
+        (["--config_file", str(CONFIGS / "cpu.yaml")], 2, "training.processes: 2 requested, 1 running"),
     ],
 )
 def test_another_number_of_processes_than_asked_for_is_refused(tmp_path, flags, processes, message):

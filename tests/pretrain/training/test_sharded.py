@@ -110,7 +110,7 @@ def test_a_run_in_one_piece_goes_on_from_there(tmp_path):
     [
         (lambda weights: weights.pop("2.bias"), "'2.bias' is missing"),
         (lambda weights: weights.update(extra=torch.zeros(1)), "no weight 'extra'"),
-        (lambda weights: weights.update({"2.bias": torch.zeros(1)}), r"2.bias: \[1\] numbers for a weight of \[3\]"),
+        (lambda weights: weights.update({"2.bias": torch.zeros(1)}), r"2.bias: the stored shape is \[1\], .* \[3\]"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(change, message):

@@ -53,7 +53,7 @@ def test_lone_text_file_holds_blocks(tmp_path):
     file.write_text("\n\n" + "\n\n \n".join(row["text"] for row in ROWS) + "\n\n", encoding="utf-8")
     documents = list(read(CorpusConfig(source=str(file))))
     assert [document.text.strip() for document in documents] == [row["text"] for row in ROWS]
-    assert [str(document.place) for document in documents] == [f"{file}:{line}" for line in (3, 7, 10)]
+    assert [str(document.location) for document in documents] == [f"{file}:{line}" for line in (3, 7, 10)]
 
 
 def test_windows_line_ends_make_blocks_too(tmp_path):
@@ -239,7 +239,7 @@ def test_hub_data_set_is_read_by_its_splits(monkeypatch):
     corpus = CorpusConfig(source="nyu-mll/glue", subset="sst2", split="train+test", text_column="sentence")
     documents = list(read(corpus, labelled=True))
     assert [(document.text, document.label) for document in documents] == [("From train.", 1), ("From test.", 1)]
-    assert documents[1].place == "nyu-mll/glue test:row 0"
+    assert documents[1].location == "nyu-mll/glue test:row 0"
     assert set(asked) == {("nyu-mll/glue", "sst2", "train"), ("nyu-mll/glue", "sst2", "test")}
 
 
@@ -265,7 +265,9 @@ def test_error_of_the_hub_becomes_one_line(monkeypatch, error):
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     message = refusal(source="no/such", split="trian")
-    assert message.startswith("corpus.source: 'no/such' is neither a file or folder here nor to be had from the Hub")
+    assert message.startswith(
+        "corpus.source: 'no/such' is not a local file or folder and cannot be loaded from the Hub"
+    )
     assert "(split 'trian')" in message
     assert " ".join(str(error).split()) in message
 

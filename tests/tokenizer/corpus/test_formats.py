@@ -95,7 +95,7 @@ def test_broken_json_names_its_line(tmp_path):
     file.write_text('{"text": "one"}\n\n{"text": "two"\n')
     message = refusal(source=str(file))
     assert message.startswith(f"{file}:3: not JSON (")
-    assert "mend or remove the line (1 of 2 rows cannot be used, and corpus.maximum_set_aside is 0.01)" in message
+    assert "fix or remove the line (1 of 2 rows cannot be used; corpus.maximum_set_aside is 0.01)" in message
 
 
 def test_json_that_is_no_object_names_its_line(tmp_path):
@@ -109,7 +109,7 @@ def test_ragged_csv_names_line_and_cause(tmp_path, row, count):
     file = tmp_path / "a.csv"
     file.write_text(f"text,label\nGood,pos\n{row}\n")
     message = refusal(source=str(file))
-    assert message.startswith(f"{file}:3: {count} columns where the header has 2; ")
+    assert message.startswith(f"{file}:3: {count} columns, but the header has 2; ")
     assert "quote" in message
 
 
@@ -145,11 +145,11 @@ def test_empty_unlabelled_text_is_passed_over(tmp_path):
 def test_what_is_no_label_is_refused_with_its_line(tmp_path, label):
     file = write_jsonl(tmp_path / "a.jsonl", [ROWS[0], {"text": "x", "label": label}])
     message = refusal(labelled=True, source=str(file))
-    assert message.startswith(f"{file}:2: column 'label' holds {label!r}, which is no label (1 of 2 rows ")
+    assert message.startswith(f"{file}:2: column 'label' holds {label!r}, which is not a label (1 of 2 rows ")
 
 
 @pytest.mark.parametrize("label", [float("nan"), None])
 def test_missing_label_in_parquet_is_refused_with_its_row(tmp_path, label):
     file = write_parquet(tmp_path / "a.parquet", [{"text": "x", "label": 1.0}, {"text": "y", "label": label}])
     message = refusal(labelled=True, source=str(file))
-    assert message.startswith(f"{file}:row 1: column 'label' holds {label!r}, which is no label (1 of 2 rows ")
+    assert message.startswith(f"{file}:row 1: column 'label' holds {label!r}, which is not a label (1 of 2 rows ")

@@ -83,7 +83,7 @@ def test_parquet_is_cut_at_row_groups_and_rows_keep_their_number(tmp_path, fine)
     found = shards(corpus)
     assert [(part.begin, part.end) for (part,) in found] == [(0, 1), (1, 2), (2, 3), (3, 4)]
     assert texts_of(corpus) == [f"row {number}" for number in range(20) if number != 17]
-    assert next(iter(read_part(found[3][0], corpus))).place == f"{tmp_path / 'a.parquet'}:row 18"
+    assert next(iter(read_part(found[3][0], corpus))).location == f"{tmp_path / 'a.parquet'}:row 18"
 
 
 def test_a_table_and_an_encoding_of_two_bytes_a_line_end_stay_whole(tmp_path, fine):

@@ -110,8 +110,8 @@ def test_the_version_belongs_to_these_reviews():
     """Runs are found again by the version. If this fails, the generator writes other text: change both."""
     reviews = hashlib.sha256()
     for split in synthetic_reviews.SIZES:
-        for row, place in synthetic_reviews.rows(split):
-            reviews.update(repr((row, place)).encode())
+        for row, location in synthetic_reviews.rows(split):
+            reviews.update(repr((row, location)).encode())
     versions = {"f22f144d84": "6f682463a5faca83e4207d3d1b627126c73f511a59ee9099b7577316c99ed299"}
     assert reviews.hexdigest() == versions[synthetic_reviews.VERSION]
 
@@ -124,7 +124,7 @@ def test_language_codes_are_accepted(code):
 
 @pytest.mark.parametrize("code", ["", "e", "EN", "english", "en-US", "한국", "e1"])
 def test_what_is_no_language_code_is_refused(code):
-    with pytest.raises(InputError, match=r"corpus\.language: .* is no ISO 639 code"):
+    with pytest.raises(InputError, match=r"corpus\.language: .* is not an ISO 639 code"):
         sentences.check_language(code)
 
 

@@ -147,7 +147,7 @@ def test_nothing_to_train_on_is_refused(model, texts):
 
 
 def test_a_vocabulary_too_small_for_all_bytes_is_refused():
-    with pytest.raises(InputError, match=r"vocabulary_size: 100 is too small for bpe; it has 261"):
+    with pytest.raises(InputError, match=r"vocabulary_size: 100 is too small for bpe; give at least 261"):
         trained("bpe", ["x"], vocabulary_size=100)
 
 

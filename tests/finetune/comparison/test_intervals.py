@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from finetune.comparison.intervals import Interval, mean_interval
 from finetune.comparison.scores import Score
-from finetune.comparison.statistics import Interval, mean_interval
 from finetune.comparison.verdict import caution, verdict
 
 
