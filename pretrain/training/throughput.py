@@ -132,7 +132,8 @@ RATES = ("tokens_per_second", "model_gflops", "mfu", "data_wait_share")
 def whole_run(rows: list[dict[str, Any]]) -> dict[str, float]:
     """The rates of a whole run from the rows of its `metrics.jsonl`: means weighted by the seconds of each row."""
     before, weights, sums = 0.0, 0.0, dict.fromkeys(RATES, 0.0)
-    for row in (row for row in rows if "tokens_per_second" in row):
+    # Rows of a run that began with an earlier version have other names.
+    for row in (row for row in rows if row.keys() >= set(RATES)):
         seconds = max(0.0, row["seconds"] - before)
         before, weights = row["seconds"], weights + seconds
         for name in RATES:

@@ -101,6 +101,8 @@ def test_rates_of_a_run_are_weighted_by_seconds():
     ]
     assert whole_run(rows) == dict.fromkeys(RATES, 4.0)
     assert whole_run([]) == {}
+    former = {"step": 1, "seconds": 1.0, "tokens_per_second": 9.0, "useful_gflops": 9.0}
+    assert whole_run([former, *rows]) == whole_run([{"step": 1, "seconds": 1.0}, *rows]), "named otherwise: left out"
 
 
 def test_a_run_tells_how_fast_it_was(tmp_path):
