@@ -152,7 +152,7 @@ def load_task(config: FinetuneConfig, tokenizer: Any, tokenizer_folder: str) -> 
         )
         for name, store in stores.items()
     }
-    train_indices, validation_indices = draw_texts(config, texts["train"].classes_N)
+    train_indices, validation_indices = draw_texts(config, texts["train"].classes_N, classes.names)
     if "validation" in stores:
         validation_indices = draw_validation_texts(config, texts["validation"].classes_N)
     validation_texts = texts.get("validation", texts["train"])

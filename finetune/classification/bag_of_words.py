@@ -32,7 +32,7 @@ def train_and_test(config: TaskConfig, folder: RunFolder) -> None:
     """
     started = time.monotonic()
     texts, labels, classes = read(config)
-    train_indices, validation_indices = draw_texts(config, labels["train"])
+    train_indices, validation_indices = draw_texts(config, labels["train"], classes.names)
     train_texts = [texts["train"][index] for index in train_indices]
     held_out = "validation" if "validation" in texts else "train"
     if held_out == "validation":

@@ -81,5 +81,5 @@ def check_labels(config: TaskConfig) -> LabelSet:
         if name != "train":
             texts = read_documents(corpus, labelled=True)
             classes.encode((text.label for text in texts if text.label is not None), corpus)
-    draw_texts(config, classes.encode(labels, corpora["train"]))
+    draw_texts(config, classes.encode(labels, corpora["train"]), classes.names)
     return classes

@@ -1,7 +1,9 @@
-"""Which labelled texts a run trains and validates on.
+"""Which labelled texts a run trains and validates on: stratified, at least one text a class in each part.
 
-Shapes: N texts.
+Shapes: N texts, C classes.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,43 +12,103 @@ from finetune.classification.config import TaskConfig
 from pretrain.data.randomness import permutation
 
 
-def draw_texts(config: TaskConfig, classes_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Indices in [0, N) of the training texts and, if `validation` is null, of the validation texts of a run.
+def draw_texts(config: TaskConfig, classes_N: np.ndarray, names: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
+    """The training texts of a run and, where no validation texts are given, its validation texts.
 
-    Classes keep their proportions, and a larger budget contains the texts of a smaller one.
+    A smaller budget's texts are among those of a larger one with the same seed.
+
+    Args:
+        config: budget, validation share and seed.
+        classes_N: the class of each text.
+        names: of the classes, for error messages.
+
+    Returns:
+        Numbers of texts in [0, N).
 
     Raises:
-        InputError: the budget exceeds the number of labels, or leaves no training text.
+        InputError: the budget exceeds the labels there are, or a class would be missing from a part.
     """
     budget = len(classes_N) if config.label_budget is None else config.label_budget
     if budget > len(classes_N):
         raise InputError(f"label_budget: {budget} exceeds the {len(classes_N)} labels of {config.corpus.source!r}")
-    order = stratified_order(classes_N, config.seed)[:budget]
+    parts = 1 if config.validation is not None else 2
+    _require_every_class(classes_N, budget, parts, names)
+    texts = stratified_order(classes_N, config.seed, minimum=parts)[:budget]
     if config.validation is not None:
-        return order, order[:0]
+        return texts, texts[:0]
+    counts_C = np.bincount(classes_N[texts])
     count = min(config.maximum_validation_texts, max(1, round(config.validation_share * budget)))
-    if count >= budget:
-        raise InputError(f"validation_share: leaves no training text of {budget}")
-    # Evenly spaced, so that the validation texts keep the proportions too.
-    validation = np.linspace(0, budget - 1, count).round().astype(np.int64)
-    return np.delete(order, validation), order[validation]
+    shares_C = proportional_counts(counts_C, min(max(count, len(counts_C)), budget - len(counts_C)), counts_C - 1)
+    # Every class gives the validation set its last texts, in the order of the draw.
+    is_validation = _ranks(classes_N[texts][::-1])[::-1] < shares_C[classes_N[texts]]
+    return texts[~is_validation], texts[is_validation]
+
+
+def _require_every_class(classes_N: np.ndarray, budget: int, parts: int, names: Sequence[str]) -> None:
+    """Refuse data or a budget that leaves a class without a text in training or validation.
+
+    Raises:
+        InputError: says what would do.
+    """
+    counts_C = np.bincount(classes_N)
+    needed = "training and validation need one each" if parts == 2 else "training needs one"
+    rare = int(counts_C.argmin())
+    if counts_C[rare] < parts:
+        name = names[rare] if names else rare
+        raise InputError(
+            f"corpus: class {name!r} has {counts_C[rare]} text(s), and {needed}; add texts of this class or leave it "
+            "out (`corpus.labels`)" + (", or give validation texts (`validation`)" if parts == 2 else "")
+        )
+    if budget < parts * len(counts_C):
+        raise InputError(
+            f"label_budget: {budget} labels are too few for {len(counts_C)} classes, of which {needed}; give at least "
+            f"{parts * len(counts_C)}"
+        )
 
 
 def draw_validation_texts(config: TaskConfig, classes_N: np.ndarray) -> np.ndarray:
-    """Indices of the validation texts used, out of N given: the same for every seed and budget."""
+    """Which of the N texts given for validation are used: the same for every seed and budget."""
     return np.sort(stratified_order(classes_N, seed=0)[: config.maximum_validation_texts])
 
 
-def stratified_order(classes_N: np.ndarray, seed: int) -> np.ndarray:
-    """A random order of N texts in which every prefix holds the classes in about their proportions.
+def stratified_order(classes_N: np.ndarray, seed: int, minimum: int = 1) -> np.ndarray:
+    """A random order of N texts of which every beginning holds the classes in proportion.
 
-    >>> order = stratified_order(np.array([0] * 6 + [1] * 3), seed=0)
-    >>> np.bincount(np.array([0] * 6 + [1] * 3)[order[:3]]).tolist()
+    The k-th text of a class of n comes at (k - 1/2) / n (the divisor method of Webster), but for the first `minimum`
+    texts of each class, which come before all others.
+
+    >>> classes = np.array([0] * 6 + [1] * 3)
+    >>> np.bincount(classes[stratified_order(classes, seed=0)[:3]]).tolist()
     [2, 1]
     """
     shuffled = permutation(len(classes_N), "labels", seed)
-    position_N = np.empty(len(classes_N))
+    ranks = _ranks(classes_N[shuffled])
+    keys = (ranks + 0.5) / np.bincount(classes_N)[classes_N[shuffled]]
+    keys[ranks < minimum] -= 1
+    return shuffled[np.argsort(keys, kind="stable")]
+
+
+def proportional_counts(counts_C: np.ndarray, total: int, most_C: np.ndarray) -> np.ndarray:
+    """`total` seats shared out among classes in proportion to their counts, at least one and at most `most_C` each.
+
+    >>> proportional_counts(np.array([90, 9, 1]), 20, np.array([89, 8, 1])).tolist()
+    [17, 2, 1]
+    """
+    seats_C = np.minimum(1, most_C)
+    while seats_C.sum() < total:
+        priority_C = np.where(seats_C < most_C, counts_C / (seats_C + 0.5), -1.0)
+        seats_C[int(priority_C.argmax())] += 1
+    return seats_C
+
+
+def _ranks(classes_N: np.ndarray) -> np.ndarray:
+    """How many texts of the same class come before each text.
+
+    >>> _ranks(np.array([0, 1, 0, 0, 1])).tolist()
+    [0, 0, 1, 2, 1]
+    """
+    ranks_N = np.empty(len(classes_N), dtype=np.int64)
     for label in np.unique(classes_N):
-        members = shuffled[classes_N[shuffled] == label]
-        position_N[members] = (np.arange(len(members)) + 0.5) / len(members)
-    return shuffled[np.argsort(position_N[shuffled], kind="stable")]
+        members = classes_N == label
+        ranks_N[members] = np.arange(members.sum())
+    return ranks_N

@@ -1,0 +1,114 @@
+"""Training and validation texts: stratified, disjoint, at least one a class in each."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from configs.errors import InputError
+from finetune.classification.splits import draw_texts, draw_validation_texts, proportional_counts, stratified_order
+from finetune.config import FinetuneConfig
+
+MIXES = st.lists(st.integers(2, 60), min_size=2, max_size=5)
+
+
+def mixed(counts, seed=0):
+    classes_N = np.repeat(np.arange(len(counts)), counts)
+    return np.random.default_rng(seed).permutation(classes_N)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(MIXES, st.floats(0.0, 1.0), st.floats(0.05, 0.6), st.integers(0, 3))
+def test_both_parts_are_stratified_whatever_the_mix(counts, fraction, share, seed):
+    classes_N, least = mixed(counts), 2 * len(counts)
+    budget = least + round(fraction * (len(classes_N) - least))
+    config = FinetuneConfig(label_budget=budget, validation_share=share, seed=seed)
+    train, validation = draw_texts(config, classes_N)
+    assert len(train) + len(validation) == budget == len({*train.tolist(), *validation.tolist()})
+    wanted = min(max(round(share * budget), 1, len(counts)), budget - len(counts))
+    assert len(validation) == wanted
+    for part in (train, validation):
+        held = np.bincount(classes_N[part], minlength=len(counts))
+        assert held.min() >= 1
+        exact = np.array(counts) / sum(counts) * len(part)
+        # A class with less than a text of its own takes one from the others.
+        slack = 1 + np.maximum(0, 2 - exact).sum()
+        assert (np.abs(held - exact) <= np.maximum(slack, 1.5)).all()
+
+
+@pytest.mark.parametrize("budget", [250, 500, 2500, 5000, 25000])
+def test_two_even_classes_are_even_in_training_and_validation(budget):
+    classes_N = np.array([0] * 12500 + [1] * 12500)
+    for seed in range(10):
+        for part in draw_texts(FinetuneConfig(label_budget=budget, seed=seed), classes_N):
+            assert abs(2 * int(classes_N[part].sum()) - len(part)) <= 1
+
+
+def test_validation_texts_are_of_every_length_of_the_draw_not_its_first():
+    classes_N = mixed([200, 200])
+    train, validation = draw_texts(FinetuneConfig(label_budget=400, seed=1), classes_N)
+    assert abs(np.mean(validation) - np.mean(train)) < 40, "not by position in the file"
+
+
+def test_a_larger_budget_holds_the_texts_of_a_smaller_one():
+    classes_N = mixed([50, 50, 9])
+    for validation in (None, "validation"):
+        drawn = [
+            draw_texts(FinetuneConfig(label_budget=budget, validation=validation), classes_N) for budget in (10, 40)
+        ]
+        small, large = ({*train.tolist(), *held_out.tolist()} for train, held_out in drawn)
+        assert small < large
+        assert (len(small), len(large)) == (10, 40)
+
+
+def test_each_seed_draws_its_own_labels():
+    classes_N = mixed([50, 50])
+    draws = [draw_texts(FinetuneConfig(label_budget=20, validation="v", seed=seed), classes_N)[0] for seed in (0, 1)]
+    assert set(draws[0]) != set(draws[1])
+
+
+def test_a_rare_class_is_in_every_part():
+    classes_N = mixed([990, 10])
+    for budget in (20, 100, 1000):
+        for part in draw_texts(FinetuneConfig(label_budget=budget), classes_N):
+            assert set(classes_N[part].tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("counts", "changes", "message"),
+    [
+        ([30, 1], {}, r"class 'rare' has 1 text\(s\), and training and validation need one each; add .*`validation`"),
+        (
+            [30, 30],
+            {"label_budget": 3},
+            "3 labels are too few for 2 classes, .*; give at least 4",
+        ),
+        ([9, 9, 9], {"label_budget": 2, "validation": "v"}, "2 labels are too few for 3 classes, .*give at least 3"),
+        ([10, 10], {"label_budget": 30}, "label_budget: 30 exceeds the 20 labels"),
+    ],
+)
+def test_what_would_leave_a_class_out_is_refused_with_what_would_do(counts, changes, message):
+    with pytest.raises(InputError, match=message):
+        draw_texts(FinetuneConfig(**changes), mixed(counts), ["common", "rare", "third"])
+
+
+def test_given_validation_texts_are_capped_without_following_the_file_order():
+    classes_N = np.array([0] * 100 + [1] * 100)
+    chosen = draw_validation_texts(FinetuneConfig(maximum_validation_texts=20), classes_N)
+    assert np.bincount(classes_N[chosen]).tolist() == [10, 10]
+    assert len(set((chosen // 25).tolist())) > 2
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(MIXES, st.integers(0, 3), st.integers(1, 2))
+def test_every_beginning_of_the_order_is_stratified(counts, seed, minimum):
+    classes_N = mixed(counts)
+    order = stratified_order(classes_N, seed, minimum)
+    assert sorted(order.tolist()) == list(range(len(classes_N)))
+    first = np.bincount(classes_N[order[: minimum * len(counts)]], minlength=len(counts))
+    assert first.tolist() == [minimum] * len(counts)
+
+
+def test_counts_follow_the_proportions_within_their_bounds():
+    assert proportional_counts(np.array([50, 50]), 11, np.array([49, 49])).sum() == 11
+    assert proportional_counts(np.array([98, 1, 1]), 10, np.array([97, 1, 1])).tolist() == [8, 1, 1]
