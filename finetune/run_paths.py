@@ -1,8 +1,5 @@
 """Run folders of fine-tuning, and the checkpoint a run starts from; without heavy imports."""
 
-from pathlib import Path
-
-from configs.errors import InputError
 from configs.run_folder import RunFolder
 from finetune.classification.corpora import corpora_of
 from finetune.config import BAG_OF_WORDS, FinetuneConfig, check_model_name
@@ -38,8 +35,5 @@ def run_folder(config: FinetuneConfig) -> RunFolder:
     Raises:
         InputError: a file, folder or finished run that the config names is missing.
     """
-    for key, path in {"validation": config.validation, "test": config.test}.items():
-        if path is not None and "/" in path and not Path(path).exists():
-            raise InputError(f"{key}: no such file or folder: {path!r}")
     corpora = [shards.fingerprint(corpus) for _, corpus in sorted(corpora_of(config).items())]
     return RunFolder.of("finetune", config, [upstream(config)[2], *corpora])

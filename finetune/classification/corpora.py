@@ -1,20 +1,71 @@
 """The labelled corpora of a run: the files or splits of its training, validation and test texts."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
+from configs.errors import InputError
 from finetune.classification.config import TaskConfig
 from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.formats import ENDINGS
+from tokenizer.corpus.shards import find_files, has_split
 
 
-def corpus_of(config: TaskConfig, reference: str) -> CorpusConfig:
-    """The corpus that `validation` or `test` refers to: an existing file or folder, else another split."""
-    if Path(reference).exists():
+def corpus_of(config: TaskConfig, key: str, reference: str) -> CorpusConfig:
+    """The corpus that `validation` or `test` refers to: another split of the source, or a file or folder.
+
+    A name with a slash or with the ending of a data file is a path. A plain name is a split of the source if there is
+    one, else a file or folder.
+
+    Args:
+        config: of the task.
+        key: `validation` or `test`, for error messages.
+        reference: its value.
+
+    Raises:
+        InputError: there is no such file or folder, or the source has no splits.
+    """
+    source = Path(config.corpus.source)
+    is_path = "/" in reference or "\\" in reference or Path(reference).suffix.lower() in ENDINGS
+    if not is_path and source.is_dir() and not has_split(source, reference):
+        is_path = Path(reference).exists()
+    if is_path or (source.is_file() and Path(reference).exists()):
+        if not Path(reference).exists():
+            raise InputError(f"{key}: no such file or folder: {reference!r}")
         return dataclasses.replace(config.corpus, source=reference)
+    if source.is_file() or any(wildcard in config.corpus.source for wildcard in "*?["):
+        raise InputError(
+            f"{key}: {reference!r} is no file, and corpus.source {config.corpus.source!r} has no splits, so these "
+            f"would be the training texts; give {key} texts as a file or folder (`{key}: FILE`)"
+        )
     return dataclasses.replace(config.corpus, split=reference)
 
 
 def corpora_of(config: TaskConfig) -> dict[str, CorpusConfig]:
-    """The labelled corpora of a run: `train`, `test`, and `validation` if it is set."""
-    corpora = {"train": config.corpus, "test": corpus_of(config, config.test)}
-    return corpora if config.validation is None else corpora | {"validation": corpus_of(config, config.validation)}
+    """The labelled corpora of a run: `train`, `test`, and `validation` if it is set.
+
+    Raises:
+        InputError: one of them does not exist, or two of them read the same rows.
+    """
+    corpora = {"train": config.corpus, "test": corpus_of(config, "test", config.test)}
+    if config.validation is not None:
+        corpora["validation"] = corpus_of(config, "validation", config.validation)
+    for (one, first), (other, second) in itertools.combinations(corpora.items(), 2):
+        if (shared := shared_rows(first, second)) is not None:
+            raise InputError(
+                f"{other}: reads {shared}, as {one} does; a score on texts that a model was trained on or chosen by "
+                "says nothing; give other texts"
+            )
+    return corpora
+
+
+def shared_rows(first: CorpusConfig, second: CorpusConfig) -> str | None:
+    """A file or split that two corpora both read; None if there is none."""
+    files, others = (None if corpus.source == "sample" else find_files(corpus) for corpus in (first, second))
+    if files is not None and others is not None:
+        both = {file.resolve() for file in files} & {file.resolve() for file in others}
+        return str(min(both)) if both else None
+    if (first.source, first.subset) == (second.source, second.subset):
+        splits = {*first.split.split("+")} & {*second.split.split("+")}
+        return f"split {min(splits)!r} of {first.source!r}" if splits else None
+    return None

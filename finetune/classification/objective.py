@@ -22,6 +22,5 @@ def classification_loss(model: Any, batch: Batch, carry: Any = None) -> LossOutp
     logits_BC = model(**batch.inputs).logits.float()
     loss = cross_entropy(logits_BC, batch["labels"], reduction="sum")
     correct = (logits_BC.detach().argmax(-1) == batch["labels"]).sum()
-    count = batch.counts["labels"]
-    metrics: Metrics = {"loss": (loss.detach(), count), "accuracy": (correct, count)}
+    metrics: Metrics = {"accuracy": (correct, batch.counts["labels"])}
     return LossOutput(loss / batch.totals["labels"], metrics)

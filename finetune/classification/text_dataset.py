@@ -74,7 +74,8 @@ class TextSource:
 
     def epoch(self, number: int) -> TextEpoch:
         """The batches of an epoch, shuffled and grouped by length."""
-        lengths = lengths_of(self.texts.store, self.indices)
+        # As they are read: many long texts are cut to one length.
+        lengths = np.minimum(lengths_of(self.texts.store, self.indices), self.texts.sequence_length)
         batches = length_grouped(lengths, self.batch_size, self.seed, number)
         return dataclasses.replace(self.texts, batches=[self.indices[batch] for batch in batches])
 

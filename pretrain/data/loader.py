@@ -12,7 +12,7 @@ import torch
 
 from pretrain.data.randomness import permutation
 
-BATCHES_PER_WINDOW = 64
+MAXIMUM_WINDOW_BATCHES = 50
 IGNORED = -100
 BUCKETS = 4
 
@@ -98,15 +98,18 @@ class Source(Protocol):
 
 
 def length_grouped(lengths: np.ndarray, batch_size: int, *purpose: str | int) -> list[np.ndarray]:
-    """Shuffle samples into batches of similar lengths; the last batch may be smaller, no sample is dropped.
+    """Shuffle samples into batches of similar lengths; at most one batch is smaller, no sample is dropped.
 
-    Samples are shuffled, sorted by length within windows of 64 batches, cut, and the batches shuffled.
+    Samples are shuffled; those of the smaller batch are set aside, whatever their lengths; the others are sorted by
+    length within windows, cut, and the batches shuffled. A window has at most 50 batches and at most a quarter of the
+    epoch, as in `get_length_grouped_indices` of transformers, so that small data sets are batched anew each epoch.
     """
     order = permutation(len(lengths), "order", *purpose)
-    window = BATCHES_PER_WINDOW * batch_size
-    batches = []
-    for start in range(0, len(order), window):
-        samples = order[start : start + window]
+    full = len(order) // batch_size * batch_size
+    window = batch_size * max(1, min(full // (4 * batch_size), MAXIMUM_WINDOW_BATCHES))
+    batches = [order[full:]] if full < len(order) else []
+    for start in range(0, full, window):
+        samples = order[start : min(start + window, full)]
         samples = samples[np.argsort(lengths[samples], kind="stable")]
         batches += [samples[first : first + batch_size] for first in range(0, len(samples), batch_size)]
     return [batches[index] for index in permutation(len(batches), "batches", *purpose)]

@@ -70,6 +70,8 @@ class Step(NamedTuple):
     steps_in_epoch: int
     samples: np.ndarray
     """Sample numbers of the global batch."""
+    weight: float
+    """Number of samples relative to the epoch's largest batch: a smaller batch makes a smaller step."""
     micro_batches: list[Batch]
     """Those of this process."""
 
@@ -137,7 +139,7 @@ def _train(run: Training, session: Session) -> TrainState:
                     with accelerator.autocast():
                         output = run.loss(model, batch.with_totals(totals), carry)
                     # accelerate averages gradients over processes, but the loss shares have to be summed.
-                    accelerator.backward(output.loss * accelerator.num_processes)
+                    accelerator.backward(output.loss * step.weight * accelerator.num_processes)
                 loss_share += output.loss.detach()
                 metrics.append(output.metrics)
                 carry = output.carry
@@ -287,10 +289,11 @@ def _steps_from(run: Training, state: TrainState) -> Generator[Step]:
     number, first = state.epoch, state.step_in_epoch
     while True:
         epoch = source.epoch(number)
+        largest = max(map(len, epoch.batches), default=1)
         loaded = load_steps(epoch, settings, first)
         for samples, micro_batches in zip(epoch.batches[first:], loaded, strict=True):
             on_device = [batch.to(accelerator.device) for batch in micro_batches]
-            yield Step(number, len(epoch.batches), samples, on_device)
+            yield Step(number, len(epoch.batches), samples, len(samples) / largest, on_device)
         number, first = number + 1, 0
 
 

@@ -61,7 +61,7 @@ def test_early_stopping_ends_a_run_without_gains(chain: Path) -> None:
     config = finetune_config(
         chain,
         model__name="lstm",
-        optimizer__learning_rate=0.3,
+        optimizer__learning_rate=3.0,
         patience=1,
         training__evaluations=15,
         training__duration="90 steps",

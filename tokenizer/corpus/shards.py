@@ -197,8 +197,7 @@ def _files_in(folder: Path, corpus: CorpusConfig) -> list[Path]:
     """The files of each split: `train.csv`, `train-00000-of-00002.parquet`, or all files in the folder `train/`."""
     files: list[Path] = []
     for split in corpus.split.split("+"):
-        named = [file for file in sorted(folder.glob(f"{split}*")) if re.match(rf"{re.escape(split)}[.-]", file.name)]
-        nested = sorted(file for file in (folder / split).rglob("*") if file.suffix.lower() in formats.ENDINGS)
+        named, nested = _split_files(folder, split)
         if not named and not nested:
             all_files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in formats.ENDINGS)
             if split != "all" or not all_files:
@@ -208,8 +207,21 @@ def _files_in(folder: Path, corpus: CorpusConfig) -> list[Path]:
                     "`all` reads every file in it"
                 )
             nested = all_files
-        files += [file for file in named if file.is_file()] + nested
+        files += named + nested
     return files
+
+
+def _split_files(folder: Path, split: str) -> tuple[list[Path], list[Path]]:
+    """Files named after a split (`train.csv`, `train-00000-of-00002.parquet`), and files in the folder of its name."""
+    name = re.compile(rf"{re.escape(split)}(-\d[\w-]*)?\..+")
+    named = [file for file in sorted(folder.glob("*")) if name.fullmatch(file.name) and file.is_file()]
+    nested = sorted(file for file in (folder / split).rglob("*") if file.suffix.lower() in formats.ENDINGS)
+    return named, nested
+
+
+def has_split(folder: Path, split: str) -> bool:
+    """Whether a folder holds files of every one of the splits joined by `+`, or `all` is asked for."""
+    return split == "all" or all(any(_split_files(folder, part)) for part in split.split("+"))
 
 
 def fingerprint(corpus: CorpusConfig) -> str:

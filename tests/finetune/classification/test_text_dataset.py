@@ -44,9 +44,10 @@ def test_labels_that_do_not_fit_are_refused(
 
 def test_an_absent_label_column_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
     (tmp_path / "train.jsonl").write_text('{"text": "a", "lable": 1}\n', encoding="utf-8")
+    (tmp_path / "other.jsonl").write_text('{"text": "b", "label": 1}\n', encoding="utf-8")
     source = CorpusConfig(source=str(tmp_path / "train.jsonl"))
     with pytest.raises(InputError, match=r"no column 'label'.*did you mean 'lable'"):
-        check_labels(FinetuneConfig(corpus=source, test=str(tmp_path / "train.jsonl")))
+        check_labels(FinetuneConfig(corpus=source, test=str(tmp_path / "other.jsonl")))
 
 
 def test_a_long_text_keeps_its_beginning_and_its_end() -> None:

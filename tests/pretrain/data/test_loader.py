@@ -80,7 +80,7 @@ def rows_of(batch):
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.integers(1, 700), st.integers(1, 9), st.integers(0, 3))
-def test_bucketed_batches_hold_every_sample_once(count, batch_size, seed):
+def test_length_grouped_batches_hold_every_sample_once(count, batch_size, seed):
     lengths = np.random.default_rng(seed).integers(3, 128, count)
     batches = length_grouped(lengths, batch_size, seed, 0)
     assert sorted(np.concatenate(batches).tolist()) == list(range(count))
@@ -89,15 +89,45 @@ def test_bucketed_batches_hold_every_sample_once(count, batch_size, seed):
     assert max(sizes) <= batch_size
 
 
-def test_bucketed_batches_hold_like_lengths_in_another_order_each_epoch():
+def test_length_grouped_batches_hold_like_lengths_in_another_order_each_epoch():
     lengths = np.random.default_rng(0).integers(3, 129, 1000)
     batches = length_grouped(lengths, 10, 0, 0)
-    assert np.mean([np.ptp(lengths[batch]) for batch in batches]) < 15
+    assert np.mean([np.ptp(lengths[batch]) for batch in batches]) < 20
     means = [lengths[batch].mean() for batch in batches]
     assert means != sorted(means)
     again, other = length_grouped(lengths, 10, 0, 0), length_grouped(lengths, 10, 0, 1)
     assert all(np.array_equal(left, right) for left, right in zip(batches, again, strict=True))
     assert {frozenset(batch.tolist()) for batch in batches} != {frozenset(batch.tolist()) for batch in other}
+
+
+def batch_mates(lengths, batch_size, epoch):
+    """Which samples share a batch, [N, N] booleans."""
+    together = np.zeros((len(lengths), len(lengths)), dtype=bool)
+    for batch in length_grouped(lengths, batch_size, 0, epoch):
+        together[np.ix_(batch, batch)] = True
+    np.fill_diagonal(together, val=False)
+    return together
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(200, 32), (250, 32), (2000, 32), (100, 8), (700, 16)])
+@pytest.mark.parametrize("longest", [60, 400])
+def test_batches_are_made_of_other_samples_each_epoch(count, batch_size, longest):
+    lengths = np.minimum(np.random.default_rng(0).lognormal(5, 0.8, count).astype(int) + 3, longest)
+    first, second = (batch_mates(lengths, batch_size, epoch) for epoch in (0, 1))
+    kept = (first & second).sum() / first.sum()
+    chance = (batch_size - 1) / (count - 1)
+    assert kept < max(0.2, 1.5 * chance), "almost all stay together where windows are as large as the data"
+
+
+def test_the_smaller_batch_holds_samples_of_any_length():
+    lengths = np.arange(3, 1003)
+    means = []
+    for epoch in range(40):
+        (small,) = (batch for batch in length_grouped(lengths, 48, 0, epoch) if len(batch) < 48)
+        assert len(small) == 1000 % 48
+        means.append(lengths[small].mean())
+    assert abs(np.mean(means) - lengths.mean()) < 30
+    assert np.ptp(means) > 50
 
 
 def test_batches_for_evaluation_are_sorted_by_length_and_complete():
