@@ -168,7 +168,7 @@ def test_a_model_without_attention_is_told_so(tmp_path):
 
 def test_an_autoencoder_learns_to_write_what_it_read(tmp_path):
     sizes = {"embedding_size": 32, "hidden_size": 48, "dropout": 0.0, "attention": True}
-    training = {"duration": "400 steps", "save_every": 400}
+    training = {"duration": "800 steps", "save_every": 800}
     folder = run(small_run(tmp_path, objective="autoencode", recurrent=sizes, training=training, sequence_length=16))
     result = folder.result()
     assert result["eval_lm_loss"] < 0.7 * result["eval_unigram_entropy"]
