@@ -22,11 +22,13 @@ def predict(accelerator: Accelerator, epoch: TextEpoch, model: torch.nn.Module) 
     with torch.inference_mode():
         for samples, batches in zip(epoch.batches, load_steps(epoch, settings), strict=True):
             rank_samples = samples[settings.rank :: settings.world_size]
-            for batch in batches if len(rank_samples) else []:
+            # A process without texts runs its idle batch, too: DDP's forward waits for all processes.
+            for batch in batches:
                 on_device = batch.to(accelerator.device)
                 with accelerator.autocast():
                     logits_BC = model(**on_device.inputs).logits.float().cpu().numpy()
-                rows += zip(rank_samples.tolist(), logits_BC, batch["labels"].tolist(), strict=True)
+                if len(rank_samples):
+                    rows += zip(rank_samples.tolist(), logits_BC, batch["labels"].tolist(), strict=True)
             safe_point(accelerator)
     rows = sorted(gather_object(rows), key=lambda row: row[0])
     return np.stack([row[1] for row in rows]), np.array([row[2] for row in rows])

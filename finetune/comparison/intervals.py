@@ -21,7 +21,7 @@ class Interval:
     @property
     def excludes_zero(self) -> bool:
         """Whether the interval lies on one side of zero."""
-        return self.low > 0 or self.high < 0
+        return self.low < self.high and (self.low > 0 or self.high < 0)
 
 
 def mean_interval(values_SN: np.ndarray, confidence: float) -> Interval:

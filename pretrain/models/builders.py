@@ -104,6 +104,7 @@ def classifier(
                 checkpoint,
                 config=model_config,
                 ignore_mismatched_sizes=True,
+                dtype=torch.float32,
                 **SAFE_WEIGHTS | load_arguments(config.trust_remote_code),
             )
             if config.reinitialized_layers and not isinstance(model_config, RecurrentConfig):

@@ -170,6 +170,8 @@ class ReplacedTokenModel(torch.nn.Module):
             # The argmax of probabilities divided by exponential noise is a sample of the distribution.
             shares_MV = scores_MV.float().softmax(-1)
             sampled_M = (shares_MV / torch.empty_like(shares_MV).exponential_()).argmax(-1)
+            # A padded slot of the fixed-size index list points at the first [CLS], which stays as it is.
+            sampled_M = torch.where(masked_positions == 0, original_ids.flatten()[0], sampled_M)
             replaced_BT = original_ids.flatten().index_copy(0, masked_positions, sampled_M).view_as(original_ids)
         scores_BT = self.discriminator(input_ids=replaced_BT, **inputs).logits
         return scores_MV, scores_BT, replaced_BT != original_ids

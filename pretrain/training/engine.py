@@ -27,7 +27,7 @@ from pretrain.training.fast_paths import FastPaths, worker_count
 from pretrain.training.guards import nonfinite, signals, watchdog
 from pretrain.training.metric_logger import MetricLogger
 from pretrain.training.optimizer import freeze_lower_layers, set_lr
-from pretrain.training.schedule import Duration, learning_rate
+from pretrain.training.schedule import Duration, evaluations_due, learning_rate
 from pretrain.training.throughput import ThroughputMeter
 from pretrain.training.train_state import TrainState
 
@@ -167,7 +167,7 @@ def _train(run: Training, session: Session) -> TrainState:
         if state.step % config.log_every == 0:
             session.logger.write_window(state, done, {"lr": lr} | run.meter.rates())
         reached = min(1.0, _progress(duration, state))
-        state.evaluation_due = int(reached * config.evaluations) > int(done * config.evaluations)
+        state.evaluation_due = evaluations_due(reached, config.evaluations) > evaluations_due(done, config.evaluations)
 
 
 def _evaluate_and_save(run: Training, session: Session, done: float) -> bool:
@@ -361,8 +361,8 @@ def _save(run: Training, session: Session) -> None:
     carry = sharded.whole_carry(run.accelerator, session.carry)
     if name := nonfinite.first_nonfinite(weights | optimizer):
         raise RunError(f"step {state.step}: {name} holds NaN or infinity; no checkpoint was saved")
+    state.window = session.logger.window.state(run.accelerator)
     if run.accelerator.is_main_process:
-        state.window = session.logger.window.state()
         checkpoints.save(run.folder.checkpoints, state.step, weights, optimizer, dataclasses.asdict(state), carry)
         checkpoints.prune(run.folder.checkpoints, run.config.keep_checkpoints, best_step=state.best_step)
     session.saved_step = state.step

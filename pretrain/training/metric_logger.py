@@ -33,24 +33,26 @@ class MetricAccumulator:
         """The means over all processes."""
         if not self.sums:
             return {}
+        return {name: total / count for name, (total, count) in self.state(accelerator).items()}
+
+    def state(self, accelerator: "Accelerator") -> dict[str, list[float]]:
+        """The sums and counts over all processes, which all have to call it; JSON keeps them to the last bit."""
+        if not self.sums:
+            return {}
         names = sorted(self.sums)
         pairs = torch.stack(
             [torch.stack([self.sums[name], torch.full_like(self.sums[name], self.counts[name])]) for name in names]
         )
         pairs = accelerator.reduce(pairs, reduction="sum")
-        return {name: (total / count).item() for name, (total, count) in zip(names, pairs, strict=True)}
-
-    def state(self) -> dict[str, list[float]]:
-        """The sums and counts as JSON values, exact to the last bit."""
-        return {name: [self.sums[name].item(), self.counts[name]] for name in self.sums}
+        return dict(zip(names, pairs.tolist(), strict=True))
 
     @classmethod
-    def restored(cls, state: dict[str, list[float]], device: torch.device) -> "MetricAccumulator":
-        """An accumulator with the values of `state`."""
-        accumulator = cls()
+    def restored(cls, state: dict[str, list[float]], accelerator: "Accelerator") -> "MetricAccumulator":
+        """An accumulator that goes on from `state`: the main process has the values, the others zeros to add to."""
+        accumulator, share = cls(), float(accelerator.is_main_process)
         for name, (total, count) in state.items():
-            accumulator.sums[name] = torch.tensor(total, dtype=torch.float64, device=device)
-            accumulator.counts[name] = count
+            accumulator.sums[name] = torch.tensor(share * total, dtype=torch.float64, device=accelerator.device)
+            accumulator.counts[name] = share * count
         return accumulator
 
 
@@ -60,7 +62,7 @@ class MetricLogger:
     def __init__(self, file: Path, accelerator: "Accelerator", description: str, state: "TrainState | None") -> None:
         """Continue from `state` and drop later rows; None: start an empty file."""
         self.accelerator = accelerator
-        self.window = MetricAccumulator.restored(state.window if state else {}, accelerator.device)
+        self.window = MetricAccumulator.restored(state.window if state else {}, accelerator)
         quiet = not (accelerator.is_main_process and sys.stderr.isatty())
         self.bar = tqdm(total=1000, desc=description, disable=quiet, bar_format=BAR, leave=False)
         self.stream = None

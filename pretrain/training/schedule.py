@@ -93,6 +93,16 @@ class Duration:
         return min(done, steps / self.minimum_steps) if self.minimum_steps else done
 
 
+def evaluations_due(progress: float, evaluations: int) -> int:
+    """How many of a run's evaluations are due once this share of it is done.
+
+    >>> [evaluations_due(steps / 100, 100) for steps in (28, 29, 57, 58)]
+    [28, 29, 57, 58]
+    """
+    # 0.29 * 100 is a little less than 29.
+    return int(progress * evaluations + 1e-9)
+
+
 def parse_phases(text: str) -> list[tuple[float, int]]:
     """Read `90% at 128, then 10% at 512`: the end of each phase, as a share of the run, and its sequence length.
 

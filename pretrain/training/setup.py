@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
+from accelerate.utils import GradientAccumulationPlugin
 
 from configs.errors import InputError
 from configs.key_check import suggestion
@@ -45,6 +46,8 @@ def new_accelerator(
         mixed_precision=fast_paths.precision(training.speed, hardware, fast_paths.launched_precision()),
         # Without this, accelerate treats several processes without a GPU as separate runs of one process each.
         cpu=hardware.device == "cpu",
+        # The engine weights micro-batches itself; ACCELERATE_GRADIENT_ACCUMULATION_STEPS would divide gradients again.
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
     )
     check_world_size(training.processes, os.environ, accelerator.num_processes)
     accelerator.init_trackers("bertlet", config=flat(config))

@@ -82,6 +82,11 @@ def score(model: str, difference: Interval | None) -> Score:
             "No difference shown at 1,000 labels: pretraining's +3.1 [-1.2, +7.0] points over the best recurrent "
             "baseline (lstm).",
         ),
+        (
+            Interval(0.031, 0.031, 0.031),
+            "No difference shown at 1,000 labels: pretraining's +3.1 [+3.1, +3.1] points over the best recurrent "
+            "baseline (lstm).",
+        ),
     ],
 )
 def test_the_verdict_follows_from_the_interval(difference: Interval, expected: str) -> None:

@@ -138,6 +138,13 @@ def test_bert_starts_from_the_pretrained_encoder_with_its_dropout_set(tokenizer,
     assert rates == {0.25}
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_checkpoint_in_half_precision_is_fine_tuned_in_full(tokenizer, checkpoint, dtype, tmp_path):
+    BertForSequenceClassification.from_pretrained(checkpoint, dtype=dtype).save_pretrained(tmp_path)
+    model = classifier(ClassifierConfig(name="bert"), str(tmp_path), tokenizer, CLASSES, 0)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
 def test_bert_from_scratch_has_the_same_shape_and_none_of_the_weights(tokenizer, checkpoint):
     bert = classifier(ClassifierConfig(name="bert"), checkpoint, tokenizer, CLASSES, 0)
     scratch = classifier(ClassifierConfig(name="bert-scratch"), checkpoint, tokenizer, CLASSES, 0)

@@ -306,3 +306,18 @@ def test_a_tokenizer_with_new_words_is_taken_and_trained(objective, shared, toke
     described_model = transformers.AutoConfig.from_pretrained(folder.model)
     assert described_model.vocab_size == len(tokenizer) + 1
     assert "gullgull" in load_tokenizer(folder.model).tokenize("a gullgull")
+
+
+def test_the_empty_slots_of_a_list_of_masks_leave_cls_alone():
+    # Where masks are drawn on the device, the list of their places has a fixed size and ends in zeros.
+    torch.manual_seed(0)
+    model = ReplacedTokenModel(
+        ElectraForPreTraining(described("electra", 50)), ElectraForMaskedLM(described("electra", 50))
+    )
+    original = torch.randint(5, 50, (2, 8))
+    original[:, 0] = 2
+    ones = torch.ones_like(original)
+    positions = torch.tensor([3, 9, 0, 0, 0])
+    for _ in range(20):
+        _, _, replaced_BT = model(original, original, torch.zeros_like(ones), ones, positions)
+        assert not replaced_BT[0, 0]

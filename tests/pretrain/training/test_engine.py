@@ -21,6 +21,7 @@ from pretrain.run import run, sources
 from pretrain.run_paths import run_folder, tokenizer_of
 from pretrain.training import checkpoints
 from pretrain.training.metric_logger import read_metrics
+from pretrain.training.schedule import evaluations_due
 from pretrain.training.throughput import RATES
 from tests.helpers.paths import ROOT
 from tests.helpers.pretraining import changed, rewrite_state, small_run
@@ -251,3 +252,9 @@ def test_an_error_in_the_middle_leaves_no_file_open(shared, tmp_path, monkeypatc
         run(config)
     gc.collect()
     assert (run_folder(config).metrics).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("evaluations", [1, 7, 29, 100, 1000])
+def test_every_evaluation_falls_due_in_its_step(evaluations):
+    due = [evaluations_due(step / evaluations, evaluations) for step in range(evaluations + 1)]
+    assert due == list(range(evaluations + 1))

@@ -139,6 +139,17 @@ def test_a_run_of_one_process_goes_on_in_two(tmp_path, monkeypatch):
     assert pretrain_folder(broken).result()["steps"] == 9
 
 
+def test_two_processes_predict_fewer_texts_than_they_are_and_resume_a_metric_at_its_mean():
+    # Once, evaluation of one text waited for ever, and a resume counted the main process's sums twice.
+    ended = subprocess.run(
+        [sys.executable, "-m", *TORCHRUN, "-m", "tests.helpers.two_ranks"],
+        cwd=ROOT, env=environment(), capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    found = json.loads(ended.stdout.strip().splitlines()[-1])
+    assert found == {"processes": 2, "one text": [0], "odd": [0, 1, 2, 3], "unbroken": 4.0, "resumed": 4.0}
+
+
 @pytest.mark.parametrize(
     ("flags", "processes", "message"),
     [
