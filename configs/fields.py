@@ -31,6 +31,11 @@ def added_later(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"added_later": True})
 
 
+def digested_as(default: Any, former_default: Any) -> Any:
+    """A config field whose default was `former_default` and meant the same: digests still use that value."""
+    return dataclasses.field(default=default, metadata={"digested_values": {default: former_default}})
+
+
 def digested(config: Any) -> dict[str, Any]:
     """The fields of a config that count in the digest, with nested dataclasses as dictionaries.
 
@@ -39,9 +44,10 @@ def digested(config: Any) -> dict[str, Any]:
     ...     seed: int = 0
     ...     plan: str = renamed("bert", "pairs", {"bert": "faithful"})
     ...     optimizer: str = added_later("adamw")
+    ...     test: str | None = digested_as(None, "test")
     ...     runs: str = outside_digest("runs")
     >>> digested(Config())
-    {'seed': 0, 'pairs': 'faithful'}
+    {'seed': 0, 'pairs': 'faithful', 'test': 'test'}
     """
     values = {}
     for field in dataclasses.fields(config):
@@ -52,8 +58,10 @@ def digested(config: Any) -> dict[str, Any]:
             continue
         name = field.metadata.get("former_name") or field.name
         if dataclasses.is_dataclass(value):
-            values[name] = digested(value)
+            nested = digested(value)
+            if nested or not field.metadata.get("added_later"):
+                values[name] = nested
         else:
-            former_values = field.metadata.get("former_values", {})
+            former_values = field.metadata.get("former_values") or field.metadata.get("digested_values")
             values[name] = former_values.get(value, value) if former_values else value
     return values

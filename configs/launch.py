@@ -27,6 +27,16 @@ OTHER_ALLOCATORS = ("tcmalloc", "jemalloc", "mimalloc")
 RESTARTED = "BERTLET_STARTED_AGAIN"
 
 
+def launched_precision(configured: str) -> list[str]:
+    """The precision of `accelerate launch --mixed_precision`, for digests; empty for fp32 or if the config decides.
+
+    Args:
+        configured: `training.speed.precision`.
+    """
+    launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    return [launched] if configured == "auto" and launched != "no" else []
+
+
 def allocator_settings(environment: Mapping[str, str], system: str, libc: str) -> dict[str, str]:
     """The environment variables to restart the process with; empty if a restart would not help.
 

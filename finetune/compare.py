@@ -60,7 +60,10 @@ def run(config: CompareConfig) -> RunFolder:
         overrides = getattr(config.set, name) | tokenizer_override
         run_stage(stage_command("pretrain", getattr(config, name), overrides, config, stage.corpus), pretrained[name])
     cells = cells or grid_cells(config, tokenizer_override, pretrained)
-    run_cells([cell for cell in cells if not cell.folder.finished], config)
+    unfinished = [cell for cell in cells if not cell.folder.finished]
+    if len(unfinished) < len(cells):
+        print(f"{len(cells) - len(unfinished)} of {len(cells)} runs were finished before", flush=True)
+    run_cells(unfinished, config)
     return write_comparison(config, cells, pretrained)
 
 

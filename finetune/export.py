@@ -57,7 +57,7 @@ def main() -> None:
     parser = CommandLine(PROGRAM, description=(ExportConfig.__doc__ or "").strip())
     parser.add_argument("run", type=str, metavar="RUN", help="A finished run's folder.")
     parser.add_argument("--to", type=str, required=True, help="A new folder, or hub:owner/name (token: HF_TOKEN).")
-    parser.add_argument("--private", type=bool, default=False, help="Create the Hub repository as private.")
+    parser.add_argument("--private", action="store_true", help="Create the Hub repository as private.")
     options: Namespace = parser.parse_args()
     show_progress_lines()
     print(f"export: {run(ExportConfig(options.run, options.to, options.private))}")

@@ -17,14 +17,17 @@ from finetune.classification.evaluation import evaluate, predict
 from finetune.classification.labels import LabelSet, label_set
 from finetune.classification.objective import classification_loss
 from finetune.classification.predictions import write_result
-from finetune.classification.splits import draw_texts, draw_validation_texts
+from finetune.classification.splits import draw_splits, draw_validation_texts, text_key
 from finetune.classification.text_dataset import TextEpoch, TextSource, evaluation_epoch, lengths_of
+from finetune.classification.tokenization_head_tail import with_truncation
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
 from finetune.run_paths import run_folder, upstream
 from pretrain.data.loader import length_buckets
 from pretrain.data.masked_lm_dataset import TokenLayout
 from pretrain.data.store import TokenStore, prepare, store_folder
+from pretrain.models.architectures import longest_input
 from pretrain.models.builders import classifier
+from pretrain.models.pretraining_models import takes_token_types
 from pretrain.models.safe_loading import quiet_transformers
 from pretrain.run_paths import fingerprints
 from pretrain.training import checkpoints, sharded
@@ -53,8 +56,16 @@ class Task:
     validation: TextEpoch
     validation_indices: np.ndarray
     test: TextEpoch
+    test_indices: np.ndarray
     store_runs: dict[str, RunFolder]
     """The run folders of the token stores, by corpus."""
+
+    def without_token_types(self) -> "Task":
+        """The same task for a model that takes no `token_type_ids`."""
+        names = ("train", "validation", "test")
+        return dataclasses.replace(
+            self, **{name: dataclasses.replace(getattr(self, name), token_types=False) for name in names}
+        )
 
 
 def run(config: FinetuneConfig) -> RunFolder:
@@ -73,11 +84,14 @@ def run(config: FinetuneConfig) -> RunFolder:
 def _run_neural(config: FinetuneConfig, folder: RunFolder) -> None:
     checkpoint, tokenizer_folder, _ = upstream(config)
     accelerator = new_accelerator(config.log_with, config.training, folder, as_dict(config))
-    tokenizer = load_tokenizer(tokenizer_folder)
+    tokenizer = load_tokenizer(tokenizer_folder, config.model.trust_remote_code)
     with accelerator.main_process_first():
         task = load_task(config, tokenizer, tokenizer_folder)
     model = classifier(config.model, checkpoint, tokenizer, task.classes.names, config.seed)
     check_fit(config, model, tokenizer)
+    if not takes_token_types(model):
+        tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+        task = task.without_token_types()
     if accelerator.is_main_process:
         folder.begin(config, **describe(accelerator))
         log.info("finetune: %s", folder.path)
@@ -109,19 +123,20 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> None:
         "finetune",
     )
     if state.best_step is not None:
-        checkpoints.load(checkpoints.path_of(folder.checkpoints, state.best_step), model)
+        checkpoints.load_best(folder.checkpoints, state.best_step, model)
     validation_scores = evaluate(accelerator, held_out, prepared.model)
-    test_indices = np.arange(task.test.store.document_count)
-    test = evaluation_epoch(task.test, test_indices, evaluation_tokens)
+    test = evaluation_epoch(task.test, task.test_indices, evaluation_tokens)
     logits_NC, labels_N = predict(accelerator, test, prepared.model)
     with quiet_transformers():
         sharded.save_pretrained(accelerator, model, folder.model)
     if accelerator.is_main_process:
-        tokenizer.save_pretrained(folder.model)
+        cutting = with_truncation(tokenizer, config.sequence_length, config.truncation_head_share)
+        cutting.save_pretrained(folder.model)
         facts = state.facts() | {"parameters": sum(parameter.numel() for parameter in model.parameters())}
         facts |= text_counts(task) | whole_run(read_metrics(folder.metrics))
         probabilities_NC = scipy.special.softmax(logits_NC, axis=1)
-        write_result(folder, facts, validation_scores, task.classes, probabilities_NC, labels_N)
+        test_rows = task.test.store.texts.take(task.test_indices)
+        write_result(folder, facts, validation_scores, task.classes, probabilities_NC, labels_N, test_rows)
         # The best weights are in `model/`; checkpoints were only needed to resume.
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
     leave_process_group(accelerator)
@@ -134,11 +149,12 @@ def load_task(config: FinetuneConfig, tokenizer: Any, tokenizer_folder: str) -> 
         InputError: a text, column or label is missing, or a label does not occur in the training texts.
     """
     corpora = corpora_of(config)
-    _, digest = find_tokenizer(tokenizer_folder, config.runs)
+    commit = config.model.trust_remote_code
+    _, digest = find_tokenizer(tokenizer_folder, config.runs, commit)
     store_runs = {name: store_folder(corpus, digest, config.runs, labelled=True) for name, corpus in corpora.items()}
     stores: dict[str, TokenStore] = {}
     for name, store_run in store_runs.items():
-        stores[name] = prepare(corpora[name], tokenizer_folder, store_run, labelled=True)
+        stores[name] = prepare(corpora[name], tokenizer_folder, store_run, labelled=True, commit=commit)
     classes = label_set(stores["train"].labels, stores["train"].label_names, corpora["train"])
     layout = TokenLayout.of(tokenizer)
     texts = {
@@ -152,11 +168,27 @@ def load_task(config: FinetuneConfig, tokenizer: Any, tokenizer_folder: str) -> 
         )
         for name, store in stores.items()
     }
-    train_indices, validation_indices = draw_texts(config, texts["train"].classes_N, classes.names)
+    splits = draw_splits(config, texts["train"].classes_N, lambda: text_keys(stores["train"]), classes.names)
+    validation_indices = splits.validation
     if "validation" in stores:
         validation_indices = draw_validation_texts(config, texts["validation"].classes_N)
-    validation_texts = texts.get("validation", texts["train"])
-    return Task(classes, texts["train"], train_indices, validation_texts, validation_indices, texts["test"], store_runs)
+    test_texts = texts.get("test", texts["train"])
+    return Task(
+        classes=classes,
+        train=texts["train"],
+        train_indices=splits.train,
+        validation=texts.get("validation", texts["train"]),
+        validation_indices=validation_indices,
+        test=test_texts,
+        test_indices=np.arange(test_texts.store.document_count) if splits.test is None else splits.test,
+        store_runs=store_runs,
+    )
+
+
+def text_keys(store: TokenStore) -> list[str]:
+    """What copies of a text have in common, for each labelled text of a store."""
+    columns = (store.texts.column(name).to_pylist() for name in ("text", "second_text"))
+    return [text_key(*texts) for texts in zip(*columns, strict=True)]
 
 
 def check_fit(config: FinetuneConfig, model: Any, tokenizer: Any) -> None:
@@ -165,7 +197,7 @@ def check_fit(config: FinetuneConfig, model: Any, tokenizer: Any) -> None:
     Raises:
         InputError: `sequence_length` exceeds the positions, or the tokenizer exceeds the vocabulary.
     """
-    positions = getattr(model.config, "max_position_embeddings", None)
+    positions = longest_input(model.config) if hasattr(model.config, "max_position_embeddings") else None
     if positions is not None and config.sequence_length > positions:
         raise InputError(f"sequence_length: {config.sequence_length} exceeds the {positions} positions of the model")
     if len(tokenizer) > model.config.vocab_size:
@@ -179,5 +211,5 @@ def text_counts(task: Task) -> dict[str, int]:
     return {
         "train_texts": len(task.train_indices),
         "validation_texts": len(task.validation_indices),
-        "test_texts": task.test.store.document_count,
+        "test_texts": len(task.test_indices),
     }

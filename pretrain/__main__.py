@@ -15,7 +15,9 @@ def main() -> None:
     config = parse(PretrainConfig, PROGRAM)
     show_progress_lines()
     folder = run_folder(config)
-    if not folder.finished:
+    if folder.finished:
+        print("pretrain: finished before, nothing is run; delete the folder to run it again")
+    else:
         tune_allocator(config.training.speed.allocator)
         from pretrain.run import run
 

@@ -76,7 +76,7 @@ def _run(config: PretrainConfig, folder: RunFolder, phases: list[tuple[float, in
     objective = objective_named(config.objective)
     tokenizer_folder, tokenizer_digest = tokenizer_of(config)
     accelerator = new_accelerator(config.log_with, config.training, folder, as_dict(config))
-    tokenizer = load_tokenizer(tokenizer_folder)
+    tokenizer = load_tokenizer(tokenizer_folder, config.model.trust_remote_code)
     model = _build_model(config, objective, tokenizer, max(length for _, length in phases))
     data = _prepare_data(config, tokenizer, tokenizer_folder, tokenizer_digest, accelerator)
     from_scratch = config.model.init_from is None and not objective.recurrent
@@ -130,7 +130,8 @@ def _prepare_data(
     store_run = store_folder(config.corpus, tokenizer_digest, config.runs)
     leak = None
     with accelerator.main_process_first():
-        store = prepare(config.corpus, tokenizer_folder, store_run, preparation=config.preparation)
+        commit = config.model.trust_remote_code
+        store = prepare(config.corpus, tokenizer_folder, store_run, preparation=config.preparation, commit=commit)
         if config.leakage.split is not None:
             tests = corpus_audit.TestTexts(
                 leakage_corpus(config), tokenizer_folder, tokenizer_digest, config.runs, config.preparation

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from configs.command_line import load
 from configs.errors import InputError
+from configs.launch import launched_precision
 from configs.model_reference import local_folder
 from configs.run_folder import RunFolder
 from pretrain.config import PretrainConfig
 from tokenizer.corpus import shards
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.run_paths import find as find_tokenizer
-from tokenizer.vocabulary.serialization import extends
+from tokenizer.run_paths import hub_digest
+from tokenizer.vocabulary.serialization import DECIDING_FILES, extends
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +32,8 @@ def run_folder(config: PretrainConfig) -> RunFolder:
     if config.leakage.split is not None:
         upstream.append(shards.fingerprint(leakage_corpus(config)))
     if config.model.init_from is not None:
-        upstream.append(find(config.model.init_from, config.runs)[1])
-    return RunFolder.of("pretrain", config, upstream)
+        upstream.append(find(config.model.init_from, config.runs, config.model.trust_remote_code)[1])
+    return RunFolder.of("pretrain", config, [*upstream, *launched_precision(config.training.speed.precision)])
 
 
 def leakage_corpus(config: PretrainConfig) -> CorpusConfig:
@@ -61,15 +63,16 @@ def tokenizer_of(config: PretrainConfig) -> tuple[str, str]:
         if extends(folder, checkpoint):
             return folder, digest
         log.info("tokenizer: using the checkpoint's; %s does not add words to it", config.tokenizer)
-    return find_tokenizer(checkpoint, config.runs)
+    return find_tokenizer(checkpoint, config.runs, config.model.trust_remote_code)
 
 
-def find(reference: str, runs: str) -> tuple[str, str]:
+def find(reference: str, runs: str, commit: str | None = None) -> tuple[str, str]:
     """The folder of a pretrained model that `transformers` can load, and a digest of its content.
 
     Args:
         reference: a pretraining run's YAML file or folder, any folder with a `config.json`, or a Hub id.
         runs: the folder of runs to search for a YAML file's run.
+        commit: the pinned commit of a Hub id, or None.
 
     Raises:
         InputError: the reference does not exist, or the run is not finished.
@@ -80,7 +83,7 @@ def find(reference: str, runs: str) -> tuple[str, str]:
 
     folder = local_folder(reference, "model", "python -m pretrain", folder_of_config)
     if folder is None:
-        return reference, reference
+        return reference, hub_digest(reference, commit)
     if not (folder / "config.json").is_file():
         raise InputError(f"model: {folder} holds no config.json (an unfinished run?)")
     return str(folder), _content_digest(folder)
@@ -108,7 +111,8 @@ def fingerprints(run: RunFolder, tokenizer_folder: str, stores: Iterable[Path]) 
 @functools.cache
 def _content_digest(folder: Path) -> str:
     digest = hashlib.sha256()
-    for file in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
+    patterns = ("*.json", "*.safetensors", "*.py", *DECIDING_FILES)
+    for file in sorted({file for pattern in patterns for file in folder.glob(pattern)}):
         with file.open("rb") as stream:
             digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:10]

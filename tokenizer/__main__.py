@@ -4,6 +4,7 @@ from configs.command_line import parse
 from configs.errors import run_command
 from configs.terminal import show_progress_lines
 from tokenizer.config import TokenizerConfig
+from tokenizer.run_paths import run_folder
 
 PROGRAM = "python -m tokenizer"
 
@@ -14,6 +15,8 @@ def main() -> None:
     show_progress_lines()
     from tokenizer.run import run
 
+    if run_folder(config).finished:
+        print("tokenizer: finished before, nothing is run; delete the folder to run it again")
     print(f"tokenizer: {run(config).path}")
 
 

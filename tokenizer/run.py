@@ -13,6 +13,7 @@ from tokenizer.corpus.quarantine import Quarantine
 from tokenizer.run_paths import find, run_folder
 from tokenizer.vocabulary.added_words import extend
 from tokenizer.vocabulary.algorithms import train
+from tokenizer.vocabulary.config import VocabularyConfig
 from tokenizer.vocabulary.serialization import load, save
 
 log = logging.getLogger(__name__)
@@ -58,4 +59,21 @@ def _run(config: TokenizerConfig, folder: RunFolder) -> None:
     report = audit.audit(tokenizer, folder.model, audit_texts)
     quarantines[0].write_and_log(folder.path / quarantine.FILE)
     folder.finish(report | quarantines[0].counts())
+    if config.base is None and report["vocabulary_size"] != config.vocabulary_size and config.model != "bytes":
+        log.info("tokenizer: %s", size_line(config, report["vocabulary_size"]))
     log.info("%s", audit.summary_line(report))
+
+
+def size_line(config: VocabularyConfig, size: int) -> str:
+    """Why the vocabulary has another size than asked for.
+
+    >>> size_line(VocabularyConfig(vocabulary_size=8000), 3120)
+    '3,120 entries instead of vocabulary_size: 8,000; the corpus is too small for more (minimum_frequency: 2)'
+    >>> size_line(VocabularyConfig(vocabulary_size=60), 93)
+    '93 entries instead of vocabulary_size: 60; the alphabet alone needs them (limit_alphabet: 128)'
+    """
+    if size < config.vocabulary_size:
+        reason = f"the corpus is too small for more (minimum_frequency: {config.minimum_frequency})"
+    else:
+        reason = f"the alphabet alone needs them (limit_alphabet: {config.alphabet_limit})"
+    return f"{size:,} entries instead of vocabulary_size: {config.vocabulary_size:,}; {reason}"

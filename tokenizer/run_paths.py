@@ -9,7 +9,7 @@ from configs.model_reference import local_folder
 from configs.run_folder import RunFolder
 from tokenizer.config import TokenizerConfig
 from tokenizer.corpus import shards
-from tokenizer.vocabulary.serialization import TOKENIZER_FILES
+from tokenizer.vocabulary.serialization import DECIDING_FILES, TOKENIZER_FILES
 
 
 def run_folder(config: TokenizerConfig) -> RunFolder:
@@ -20,12 +20,13 @@ def run_folder(config: TokenizerConfig) -> RunFolder:
     return RunFolder.of("tokenizer", config, upstream)
 
 
-def find(reference: str, runs: str) -> tuple[str, str]:
+def find(reference: str, runs: str, commit: str | None = None) -> tuple[str, str]:
     """A folder or Hub id that `AutoTokenizer` can load, and a digest of its content.
 
     Args:
         reference: a tokenizer run's YAML file or folder, any folder with a `tokenizer.json`, or a Hub id.
         runs: the parent folder of all run folders, used for a YAML file.
+        commit: the pinned commit of a Hub id, or None.
 
     Raises:
         InputError: the reference does not exist, or the run is not finished.
@@ -36,8 +37,28 @@ def find(reference: str, runs: str) -> tuple[str, str]:
 
     folder = local_folder(reference, "tokenizer", "python -m tokenizer", run_folder_of)
     if folder is None:
-        return reference, reference
-    for name in TOKENIZER_FILES:
-        if (folder / name).is_file():
-            return str(folder), hashlib.sha256((folder / name).read_bytes()).hexdigest()[:10]
-    raise InputError(f"tokenizer: {folder} holds no tokenizer.json (or {', '.join(TOKENIZER_FILES[1:])})")
+        return reference, hub_digest(reference, commit)
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise InputError(f"tokenizer: {folder} holds no tokenizer.json (or {', '.join(TOKENIZER_FILES[1:])})")
+    return str(folder), tokenizer_digest(folder)
+
+
+def hub_digest(reference: str, commit: str | None) -> str:
+    """What stands for a Hub id in digests: the id, with its commit if that is pinned.
+
+    >>> hub_digest("owner/name", None), hub_digest("owner/name", "0a1b")
+    ('owner/name', 'owner/name@0a1b')
+    """
+    return reference if commit is None else f"{reference}@{commit}"
+
+
+def tokenizer_digest(folder: Path) -> str:
+    """Ten hexadecimal digits from the content of every file that may decide a text's ids.
+
+    `transformers` reads casing, accents and added tokens from other files than `tokenizer.json`, and the vocabulary
+    from `vocab.txt` if there is one.
+    """
+    digest = hashlib.sha256()
+    for file in sorted({file for pattern in DECIDING_FILES for file in folder.glob(pattern)}):
+        digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:10]

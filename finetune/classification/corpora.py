@@ -10,6 +10,9 @@ from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.formats import ENDINGS
 from tokenizer.corpus.shards import find_files, has_split
 
+# The split that is tested on if none is named.
+DEFAULT_TEST = "test"
+
 
 def corpus_of(config: TaskConfig, key: str, reference: str) -> CorpusConfig:
     """The corpus that `validation` or `test` refers to: another split of the source, or a file or folder.
@@ -41,13 +44,25 @@ def corpus_of(config: TaskConfig, key: str, reference: str) -> CorpusConfig:
     return dataclasses.replace(config.corpus, split=reference)
 
 
+def sets_test_aside(config: TaskConfig) -> bool:
+    """Whether the test texts are a share of the training corpus: no others are named, and it has no split `test`."""
+    source = Path(config.corpus.source)
+    if config.test is not None or config.corpus.source == "sample":
+        return False
+    if source.is_dir():
+        return not has_split(source, DEFAULT_TEST)
+    return find_files(config.corpus) is not None
+
+
 def corpora_of(config: TaskConfig) -> dict[str, CorpusConfig]:
-    """The labelled corpora of a run: `train`, `test`, and `validation` if it is set.
+    """The labelled corpora of a run: `train`; `test`, unless a share is set aside; `validation`, if it is set.
 
     Raises:
         InputError: one of them does not exist, or two of them read the same rows.
     """
-    corpora = {"train": config.corpus, "test": corpus_of(config, "test", config.test)}
+    corpora = {"train": config.corpus}
+    if not sets_test_aside(config):
+        corpora["test"] = corpus_of(config, "test", config.test or DEFAULT_TEST)
     if config.validation is not None:
         corpora["validation"] = corpus_of(config, "validation", config.validation)
     for (one, first), (other, second) in itertools.combinations(corpora.items(), 2):

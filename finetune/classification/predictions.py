@@ -1,5 +1,7 @@
 """The outputs of a fine-tuning run: `result.json` and the prediction for every test text."""
 
+import hashlib
+import json
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ def write_result(
     classes: LabelSet,
     probabilities_NC: np.ndarray,
     labels_N: np.ndarray,
+    texts: pyarrow.Table,
 ) -> None:
     """Write the predictions, then the result, which marks the run as finished.
 
@@ -32,14 +35,19 @@ def write_result(
         classes: the classes of the task.
         probabilities_NC: class probabilities of each test text.
         labels_N: true class indices.
+        texts: the test texts, [N] rows with the columns `text`, `second_text`, `file` and `row`.
     """
-    table = pyarrow.table(
-        {
-            "label": labels_N.astype(np.int32),
-            "prediction": probabilities_NC.argmax(1).astype(np.int32),
-            "probabilities": list(probabilities_NC.astype(np.float32)),
-        }
-    )
+    names, predictions_N = np.array(classes.names, dtype=object), probabilities_NC.argmax(1)
+    columns = {
+        "label": names[labels_N],
+        "prediction": names[predictions_N],
+        "label_id": labels_N.astype(np.int32),
+        "prediction_id": predictions_N.astype(np.int32),
+        "probabilities": list(probabilities_NC.astype(np.float32)),
+    }
+    table = pyarrow.table(columns | {name: texts.column(name) for name in texts.column_names})
+    # The order of the probabilities.
+    table = table.replace_schema_metadata({"classes": json.dumps(classes.names)})
     pyarrow.parquet.write_table(table, folder.path / PREDICTIONS)
     test_scores = scores(probabilities_NC.argmax(1), labels_N)
     folder.finish(
@@ -52,5 +60,18 @@ def write_result(
 
 def correctness(folder: RunFolder) -> np.ndarray:
     """1.0 for each correctly classified test text and 0.0 for every other one, [N]."""
-    table = pyarrow.parquet.read_table(folder.path / PREDICTIONS, columns=["label", "prediction"])
-    return (table["label"].to_numpy() == table["prediction"].to_numpy()).astype(np.float64)
+    file = folder.path / PREDICTIONS
+    # Two classes may have the same name. Runs made before there were names have ids in the columns without suffix.
+    suffix = "_id" if "label_id" in pyarrow.parquet.read_schema(file).names else ""
+    table = pyarrow.parquet.read_table(file, columns=[f"label{suffix}", f"prediction{suffix}"])
+    return (table.column(0).to_numpy() == table.column(1).to_numpy()).astype(np.float64)
+
+
+def digest_of_test_texts(folder: RunFolder) -> str:
+    """A digest of the test texts and their labels, in order; of runs made before it was stored, of the labels."""
+    file = folder.path / PREDICTIONS
+    columns = [name for name in ("label", "text", "second_text") if name in pyarrow.parquet.read_schema(file).names]
+    digest = hashlib.sha256()
+    for values in pyarrow.parquet.read_table(file, columns=columns).to_pydict().values():
+        digest.update(json.dumps(values).encode())
+    return digest.hexdigest()

@@ -3,13 +3,90 @@
 Shapes: N texts, C classes.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from configs.errors import InputError
 from finetune.classification.config import TaskConfig
+from finetune.classification.corpora import sets_test_aside
 from pretrain.data.randomness import permutation
+
+log = logging.getLogger(__name__)
+
+
+class Splits(NamedTuple):
+    """Numbers of texts of the training corpus."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    """Empty if validation texts are given."""
+    test: np.ndarray | None
+    """None if test texts are given."""
+
+
+def draw_splits(
+    config: TaskConfig, classes_N: np.ndarray, keys: Callable[[], Sequence[str]], names: Sequence[str] = ()
+) -> Splits:
+    """The training, validation and test texts that a run takes from its training corpus.
+
+    Args:
+        config: budget, shares and seed.
+        classes_N: the class of each text.
+        keys: the N texts, equal for copies of a text (`text_key`); called only if test texts are set aside.
+        names: of the classes, for messages.
+
+    Raises:
+        InputError: the budget exceeds the labels there are, or a class would be missing from a part.
+    """
+    if not sets_test_aside(config):
+        return Splits(*draw_texts(config, classes_N, names), None)
+    test = set_aside(keys(), classes_N, config.test_share, names)
+    rest = np.setdiff1d(np.arange(len(classes_N)), test)
+    log.info(
+        "test: no test texts are named; %d of the %d texts of %s are set aside for testing (`test_share: %g`)",
+        len(test), len(classes_N), config.corpus.source, config.test_share,
+    )  # fmt: skip
+    train, validation = draw_texts(config, classes_N[rest], names)
+    return Splits(rest[train], rest[validation], test)
+
+
+def text_key(text: str, second_text: str | None = None) -> str:
+    r"""What copies of a text have in common: its words, whatever their case and the spaces between them.
+
+    >>> text_key("A  good\nfilm", None) == text_key("a good film "), text_key("a", "b") == text_key("a b")
+    (True, False)
+    """
+    return "\n".join(" ".join(part.casefold().split()) for part in (text, second_text or ""))
+
+
+def set_aside(keys: Sequence[str], classes_N: np.ndarray, share: float, names: Sequence[str] = ()) -> np.ndarray:
+    """Texts to set aside for testing, ascending: the same at every call, stratified, copies of a text together.
+
+    Raises:
+        InputError: a class has fewer than two different texts.
+    """
+    _, firsts, groups_N = np.unique(np.array(keys, dtype=object), return_index=True, return_inverse=True)
+    sizes_G, classes_G = np.bincount(groups_N), classes_N[firsts]
+    order = permutation(len(sizes_G), "test texts", 0)
+    chosen_G = np.zeros(len(sizes_G), dtype=bool)
+    for label in range(int(classes_N.max()) + 1):
+        members = order[classes_G[order] == label]
+        if len(members) < 2:
+            raise InputError(
+                f"corpus: class {names[label] if names else label!r} has {len(members)} different text(s), and "
+                "training and test need one each; add texts of this class, leave it out (`corpus.labels`), or give "
+                "test texts (`test`)"
+            )
+        remaining = max(1, round(share * int(sizes_G[members].sum())))
+        for group in members[:-1]:
+            if sizes_G[group] <= remaining:
+                chosen_G[group], remaining = True, remaining - sizes_G[group]
+        if not chosen_G[members].any():
+            chosen_G[members[sizes_G[members].argmin()]] = True
+    return np.flatnonzero(chosen_G[groups_N])
 
 
 def draw_texts(config: TaskConfig, classes_N: np.ndarray, names: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 import torch
 
-from finetune.classification.truncation import head_and_tail, share_budget
+from finetune.classification.tokenization_head_tail import head_and_tail, share_budget
 from pretrain.data.loader import Batch, arithmetic_counts, length_grouped, padded_length, token_budget_batches
 from pretrain.data.masked_lm_dataset import TokenLayout
 from pretrain.data.store import TokenStore
@@ -17,7 +17,9 @@ from pretrain.data.store import TokenStore
 
 @dataclasses.dataclass(frozen=True)
 class TextEpoch:
-    """Batches of labelled texts, encoded as [CLS] text [SEP] or [CLS] text [SEP] second text [SEP]."""
+    """Batches of labelled texts, encoded as [CLS] text [SEP] or [CLS] text [SEP] second text [SEP]; between
+    two texts, RoBERTa has two separators.
+    """
 
     store: TokenStore
     classes_N: np.ndarray
@@ -27,9 +29,13 @@ class TextEpoch:
     batches: list[np.ndarray]
     buckets: tuple[int, ...] = ()
     """T is rounded up to one of these; without buckets, T is the longest text of the batch."""
+    token_types: bool = True
+    """Whether the model takes `token_type_ids`; RoBERTa, DistilBERT and ModernBERT do not."""
 
     def collate(self, samples_B: np.ndarray) -> Batch:
-        """Inputs `input_ids`, `token_type_ids`, `attention_mask` [B, T], labels `labels` [B]."""
+        """Inputs `input_ids`, `attention_mask` and, if the model takes them, `token_type_ids`, all [B, T]; labels
+        `labels` [B].
+        """
         rows = [self.encode(int(sample)) for sample in samples_B]
         length = padded_length(max(len(ids) for ids, _ in rows), self.buckets)
         ids_BT = np.full((len(rows), length), self.layout.pad_id, dtype=np.int64)
@@ -38,7 +44,9 @@ class TextEpoch:
             ids_BT[index, : len(ids)] = ids
             types_BT[index, second_start : len(ids)] = 1
             attention_BT[index, : len(ids)] = 1
-        inputs = {"input_ids": ids_BT, "token_type_ids": types_BT, "attention_mask": attention_BT}
+        inputs = {"input_ids": ids_BT, "attention_mask": attention_BT}
+        if self.token_types:
+            inputs["token_type_ids"] = types_BT
         return Batch(
             inputs={name: torch.from_numpy(array) for name, array in inputs.items()},
             labels={"labels": torch.from_numpy(self.classes_N[samples_B])},
@@ -48,12 +56,13 @@ class TextEpoch:
     def encode(self, sample: int) -> tuple[np.ndarray, int]:
         """Token ids with special tokens, and the start of the second text (the length, if there is none)."""
         texts = texts_of(self.store, sample)
-        lengths = share_budget([len(ids) for ids in texts], self.sequence_length - 1 - len(texts))
+        separators = [self.layout.pair_separators] * (len(texts) - 1) + [1]
+        lengths = share_budget([len(ids) for ids in texts], self.sequence_length - 1 - sum(separators))
         pieces: list[np.ndarray] = [np.array([self.layout.cls_id])]
-        for ids, length in zip(texts, lengths, strict=True):
-            pieces += [head_and_tail(ids, length, self.truncation_head_share), np.array([self.layout.sep_id])]
+        for ids, length, count in zip(texts, lengths, separators, strict=True):
+            pieces += [head_and_tail(ids, length, self.truncation_head_share), np.full(count, self.layout.sep_id)]
         joined = np.concatenate(pieces).astype(np.int64)
-        return joined, lengths[0] + 2
+        return joined, lengths[0] + 1 + separators[0]
 
 
 def texts_of(store: TokenStore, document: int) -> list[np.ndarray]:

@@ -56,7 +56,7 @@ class CompareConfig:
     """The models to compare: names in the table, each with overrides of the fine-tuning stage. `model.name` defaults to
     the name in the table."""
     seeds: list[int] = dataclasses.field(default_factory=lambda: [0, 1, 2])
-    """Each seed draws its own labels, initial weights and order; at least two, three or more for useful intervals."""
+    """Each seed draws its own labels, initial weights and order; at least two; the intervals of two are wide."""
     label_budgets: list[int] = dataclasses.field(default_factory=lambda: [200, 1000, 4000])
     """Numbers of training labels."""
     confidence: float = 0.95

@@ -1,7 +1,7 @@
 """The records of a comparison: runs, scores of models, gains from pretraining."""
 
 import dataclasses
-from typing import Protocol
+from typing import Literal, Protocol
 
 from configs.run_folder import RunFolder
 from finetune.comparison.intervals import Interval
@@ -59,7 +59,12 @@ class Score:
     """Mean duration of a run."""
     parameters: int
     difference: Interval | None
-    """Paired difference of accuracy from the best recurrent model; None for that model, or if none is compared."""
+    """Paired difference of accuracy from the recurrent baseline; None for that model, or if none is compared."""
+    family: Literal["encoder", "recurrent", "linear"] = "encoder"
+    pretrained: bool = True
+    """Whether it started from pretrained weights."""
+    validation_texts: int = 0
+    """Validation texts of each run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +85,8 @@ class Comparison:
     seeds: list[int]
     scores: list[Score]
     best_recurrent: dict[int, str]
-    """For each label budget, the recurrent model with the best mean validation accuracy."""
+    """For each label budget, the recurrent baseline: of the recurrent models without pretraining, the one with the best
+    mean validation accuracy."""
     gains: list[Gain]
     """For every model whose `-scratch` variant is compared too."""
     verdicts: list[str]

@@ -1,23 +1,31 @@
 """Finished runs → scores, the best recurrent model, paired differences, verdicts."""
 
+import itertools
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
 from configs.errors import InputError
-from finetune.classification.predictions import correctness
+from finetune.classification.predictions import correctness, digest_of_test_texts
 from finetune.comparison.intervals import Interval, mean_interval
 from finetune.comparison.scores import Comparison, Gain, Run, Score
-from finetune.comparison.verdict import caution, gain_sentence, verdict
+from finetune.comparison.verdict import (
+    caution,
+    gain_sentence,
+    is_pretrained_encoder,
+    is_pretrained_recurrent,
+    verdict,
+)
 from finetune.config import BAG_OF_WORDS
-from pretrain.models.config import SCRATCH, is_recurrent
+from pretrain.models.config import RECURRENT, SCRATCH, is_recurrent, stage_of
 
 
 def compare(runs: Sequence[Run], confidence: float) -> Comparison:
-    """Scores, the best recurrent model, paired differences from it, and the verdicts.
+    """Scores, the recurrent baseline, paired differences from it, and the verdicts.
 
     Raises:
-        InputError: two runs at a budget have different numbers of test texts.
+        InputError: two runs at a budget were tested on different texts.
     """
     budgets = sorted({run.label_budget for run in runs})
     models = list(dict.fromkeys(run.model for run in runs))
@@ -33,8 +41,11 @@ def compare(runs: Sequence[Run], confidence: float) -> Comparison:
             model: np.stack([correctness(run.folder) for run in seed_runs])
             for model, seed_runs in runs_by_model.items()
         }
-        if len({matrix.shape for matrix in correct.values()}) > 1:
-            raise InputError(f"the runs at {budget} labels were tested on different numbers of texts")
+        if len({digest_of_test_texts(run.folder) for seed_runs in runs_by_model.values() for run in seed_runs}) > 1:
+            raise InputError(
+                f"the runs at {budget} labels were tested on different texts, so that they cannot be compared; delete "
+                "the folders of those made with other test texts"
+            )
         for model, seed_runs in runs_by_model.items():
             difference = None
             if best_model is not None and model != best_model:
@@ -42,8 +53,15 @@ def compare(runs: Sequence[Run], confidence: float) -> Comparison:
             scores.append(score(model, budget, seed_runs, mean_interval(correct[model], confidence), difference))
             if (scratch := f"{model}{SCRATCH}") in correct:
                 gains.append(Gain(model, budget, mean_interval(correct[model] - correct[scratch], confidence)))
-        if {"bert", BAG_OF_WORDS} <= set(correct):
-            cautions[budget] = caution(mean_interval(correct[BAG_OF_WORDS] - correct["bert"], confidence))
+        encoders = [score.model for score in scores if score.label_budget == budget and is_pretrained_encoder(score)]
+        rivals = [
+            score.model
+            for score in scores
+            if score.label_budget == budget and (score.family == "linear" or is_pretrained_recurrent(score))
+        ]
+        for encoder, rival in itertools.product(encoders, rivals):
+            lead = mean_interval(correct[rival] - correct[encoder], confidence)
+            cautions[budget] = cautions.get(budget, "") + caution(encoder, rival, lead)
     verdicts = [
         verdict(scores, budget, best.get(budget))
         + cautions.get(budget, "")
@@ -54,18 +72,37 @@ def compare(runs: Sequence[Run], confidence: float) -> Comparison:
 
 
 def best_recurrent(runs_by_model: Mapping[str, Sequence[Run]]) -> str | None:
-    """The recurrent model with the best mean validation accuracy; selection by test accuracy would bias the verdict."""
+    """Of the recurrent models without pretraining, the one with the best mean validation accuracy.
+
+    Selection by test accuracy would bias the verdict; so may validation accuracy on few texts, and the verdict tells
+    how many there were.
+    """
     accuracies = {
         model: float(np.mean([run.folder.result()["eval_accuracy"] for run in runs]))
         for model, runs in runs_by_model.items()
-        if is_recurrent(runs[0].config.model.name)
+        if family_of(runs[0].config.model.name) == ("recurrent", False)
     }
     return max(accuracies, key=lambda model: accuracies[model]) if accuracies else None
+
+
+def family_of(name: str) -> tuple[Literal["encoder", "recurrent", "linear"], bool]:
+    """The family of a model by its `model.name`, and whether it starts from pretrained weights.
+
+    >>> family_of("lm-lstm"), family_of("lm-lstm-scratch"), family_of("gru")
+    (('recurrent', True), ('recurrent', False), ('recurrent', False))
+    >>> family_of("bert"), family_of("bert-scratch"), family_of("owner/roberta"), family_of("bag-of-words")
+    (('encoder', True), ('encoder', False), ('encoder', True), ('linear', False))
+    """
+    if name == BAG_OF_WORDS:
+        return "linear", False
+    pretrained = name not in RECURRENT and not (name.endswith(SCRATCH) and stage_of(name) is not None)
+    return "recurrent" if is_recurrent(name) else "encoder", pretrained
 
 
 def score(model: str, budget: int, runs: Sequence[Run], accuracy: Interval, difference: Interval | None) -> Score:
     """The scores of a model at a budget: a row of the table."""
     results = [run.folder.result() for run in runs]
+    family, pretrained = family_of(runs[0].config.model.name)
     accuracies = [result["test_accuracy"] for result in results]
 
     def mean(name: str) -> float:
@@ -84,4 +121,7 @@ def score(model: str, budget: int, runs: Sequence[Run], accuracy: Interval, diff
         seconds=mean("seconds"),
         parameters=int(results[0]["parameters"]),
         difference=difference,
+        family=family,
+        pretrained=pretrained,
+        validation_texts=int(results[0]["validation_texts"]),
     )

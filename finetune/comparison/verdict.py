@@ -6,19 +6,42 @@ from finetune.comparison.intervals import Interval
 from finetune.comparison.scores import Gain, Score
 
 
-def verdict(scores: Sequence[Score], budget: int, best: str | None) -> str:
-    """One sentence: did pretraining pay at a label budget, judged by the interval alone?"""
+def is_pretrained_encoder(score: Score) -> bool:
+    """Whether a row is a pretrained encoder, whatever it is called."""
+    return score.family == "encoder" and score.pretrained
+
+
+def is_pretrained_recurrent(score: Score) -> bool:
+    """Whether a row is a recurrent model that starts from a language model or an autoencoder."""
+    return score.family == "recurrent" and score.pretrained
+
+
+def verdict(scores: Sequence[Score], budget: int, baseline: str | None) -> str:
+    """A sentence for each pretrained encoder: did its pretraining pay at a label budget, judged by the interval alone?
+
+    Args:
+        scores: of all models and budgets.
+        budget: the label budget.
+        baseline: the recurrent baseline, a model without pretraining.
+    """
     labels = f"{budget:,} labels"
-    pretrained = [score for score in scores if score.label_budget == budget and score.model == "bert"]
-    if not pretrained or best is None:
-        return f"At {labels}: no verdict, which needs `bert` and a recurrent model."
-    difference = pretrained[0].difference
-    assert difference is not None
-    gain = f"{points(difference.estimate)} [{points(difference.low)}, {points(difference.high)}] points"
-    if not difference.excludes_zero:
-        return f"No difference shown at {labels}: pretraining's {gain} over the best recurrent baseline ({best})."
-    outcome = "gains" if difference.estimate > 0 else "loses"
-    return f"Pretraining {outcome} {gain} at {labels} over the best recurrent baseline ({best})."
+    at_budget = {score.model: score for score in scores if score.label_budget == budget}
+    encoders = [score for score in at_budget.values() if is_pretrained_encoder(score)]
+    if not encoders or baseline is None:
+        return f"At {labels}: no verdict, which needs a pretrained encoder and a recurrent model without pretraining."
+    rival = f"the recurrent baseline ({baseline}, chosen on {at_budget[baseline].validation_texts:,} validation texts)"
+    sentences = []
+    for score in encoders:
+        difference = score.difference
+        assert difference is not None
+        gain = f"{points(difference.estimate)} [{points(difference.low)}, {points(difference.high)}] points"
+        if difference.excludes_zero:
+            outcome = "gains" if difference.estimate > 0 else "loses"
+            sentence = f"Pretraining {outcome} {gain} at {labels} over {rival}"
+        else:
+            sentence = f"No difference shown at {labels}: pretraining's {gain} over {rival}"
+        sentences.append(f"{sentence}." if score.model == "bert" else f"{sentence}, as {score.model}.")
+    return " ".join(sentences)
 
 
 def gain_sentence(gain: Gain) -> str:
@@ -36,19 +59,18 @@ def gain_sentence(gain: Gain) -> str:
     return f"{gain.model} {'gains' if difference.estimate > 0 else 'loses'} {amount} over the same model from scratch."
 
 
-def caution(lead: Interval) -> str:
-    """A sentence for the verdict if bag-of-words beats the pretrained model, else an empty string.
+def caution(encoder: str, rival: str, lead: Interval) -> str:
+    """A sentence for the verdict if a rival beats a pretrained encoder, else an empty string.
 
-    >>> caution(Interval(0.02, 0.01, 0.03))
-    ' But bag-of-words is ahead of it by +2.0 [+1.0, +3.0] points.'
-    >>> caution(Interval(0.02, -0.01, 0.05))
+    >>> caution("bert", "bag-of-words", Interval(0.02, 0.01, 0.03))
+    ' But bag-of-words is ahead of bert by +2.0 [+1.0, +3.0] points.'
+    >>> caution("bert", "lm-lstm", Interval(0.02, -0.01, 0.05))
     ''
     """
-    if lead.low <= 0:
+    if lead.estimate <= 0 or not lead.excludes_zero:
         return ""
-    return (
-        f" But bag-of-words is ahead of it by {points(lead.estimate)} [{points(lead.low)}, {points(lead.high)}] points."
-    )
+    amount = f"{points(lead.estimate)} [{points(lead.low)}, {points(lead.high)}] points"
+    return f" But {rival} is ahead of {encoder} by {amount}."
 
 
 def points(share: float) -> str:

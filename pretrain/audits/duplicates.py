@@ -71,7 +71,8 @@ def leaked_documents(store: TokenStore, store_run: RunFolder, tests: TokenStore,
         `test_texts`, `exact` and `near` (indices of documents, ascending), `exact_test_texts`, `near_test_texts`
         (numbers of test texts in the corpus). Exact duplicates also count as near.
     """
-    file = store_run.path / f"leakage-{test_run.digest}.json"
+    thresholds = hashlib.sha256(repr((SHINGLE, HASHES, THRESHOLD, LSH_THRESHOLD)).encode()).hexdigest()[:6]
+    file = store_run.path / f"leakage-{test_run.digest}-{thresholds}.json"
     if file.is_file():
         return json.loads(file.read_text(encoding="utf-8"))
     log.info("leakage: comparing %d documents with %d test texts", store.document_count, tests.document_count)

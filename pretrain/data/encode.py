@@ -1,7 +1,8 @@
 """A shard of text → a file of token ids; the result does not depend on where it runs.
 
-A file is an Arrow stream of record batches. A row is a document: its sentences as lists of ids and, for labelled texts,
-the label and its name. The file is written under a temporary name and renamed, so that it is never incomplete.
+A file is an Arrow stream of record batches. A row is a document: its sentences as lists of ids, its length in
+characters and, for labelled texts, the label, its name, the texts and where they stand. The file is written under a
+temporary name and renamed, so that it is never incomplete.
 """
 
 import functools
@@ -18,6 +19,7 @@ from configs.run_folder import flush
 from tokenizer.corpus import sentences
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import Document, read_part
+from tokenizer.corpus.formats import file_and_row
 from tokenizer.corpus.quarantine import Quarantine
 from tokenizer.corpus.shards import Shard
 
@@ -66,7 +68,7 @@ def encode_shard(task: ShardTask) -> str:
         for batch in batches(documents):
             encoded = _encode_batch(batch, tokenizer, task)
             if encoded:
-                writer.write_batch(_record_batch(encoded, schema))
+                writer.write_batch(_record_batch(encoded, schema, task.labelled))
     flush(staged)
     quarantine.write(quarantine_file(target))
     staged.rename(target)
@@ -98,12 +100,16 @@ def id_type(tokenizer: "Tokenizer") -> type[np.unsignedinteger]:
 
 
 def store_schema(dtype: type[np.unsignedinteger]) -> "pyarrow.Schema":
-    """The columns of a store: sentences as lists of ids and, for labelled texts, the label as JSON and its name."""
+    """The columns of a store: sentences as lists of ids and the document's characters; for labelled texts, the label as
+    JSON, its name, the texts, and the file and row that they come from.
+    """
     import pyarrow
 
     ids = pyarrow.list_(pyarrow.from_numpy_dtype(dtype))
-    label = pyarrow.string()
-    return pyarrow.schema([("sentences", pyarrow.list_(ids)), ("label", label), ("label_name", label)])
+    strings = [(name, pyarrow.string()) for name in ("label", "label_name", "text", "second_text", "file")]
+    return pyarrow.schema(
+        [("sentences", pyarrow.list_(ids)), ("characters", pyarrow.int64()), *strings, ("row", pyarrow.int64())]
+    )
 
 
 def batches(documents: Iterator[Document]) -> Iterator[list[Document]]:
@@ -146,7 +152,7 @@ def _texts(document: Document, task: ShardTask) -> list[str]:
     return sentences.split(document.text, task.corpus)
 
 
-def _record_batch(encoded: list[Encoded], schema: "pyarrow.Schema") -> "pyarrow.RecordBatch":
+def _record_batch(encoded: list[Encoded], schema: "pyarrow.Schema", labelled: bool) -> "pyarrow.RecordBatch":
     import pyarrow
 
     rows = [ids for _, document in encoded for ids in document]
@@ -156,10 +162,20 @@ def _record_batch(encoded: list[Encoded], schema: "pyarrow.Schema") -> "pyarrow.
     inner = pyarrow.ListArray.from_arrays(offsets, pyarrow.array(values))
     outer = pyarrow.ListArray.from_arrays(_offsets([len(document) for _, document in encoded]), inner)
     documents = [document for document, _ in encoded]
-    labels = [None if document.label is None else json.dumps(document.label) for document in documents]
-    names = [document.label_name or str(document.label) for document in documents]
-    columns = [outer.cast(schema.field(0).type), pyarrow.array(labels, "string"), pyarrow.array(names, "string")]
-    return pyarrow.RecordBatch.from_arrays(columns, schema=schema)
+    rows_of_texts = [document_row(document, labelled) for document in documents]
+    texts = [pyarrow.array([row[name] for row in rows_of_texts], schema.field(name).type) for name in schema.names[1:]]
+    return pyarrow.RecordBatch.from_arrays([outer.cast(schema.field(0).type), *texts], schema=schema)
+
+
+def document_row(document: Document, labelled: bool) -> dict[str, str | int | None]:
+    """The columns of a document besides its ids."""
+    label = None if document.label is None else json.dumps(document.label)
+    row: dict[str, str | int | None] = dict.fromkeys(("text", "second_text", "file", "row"))
+    row |= {"characters": len(document.text), "label": label, "label_name": document.label_name or str(document.label)}
+    if labelled:
+        file, number = file_and_row(document.location)
+        row |= {"text": document.text, "second_text": document.second_text, "file": file, "row": number}
+    return row
 
 
 def _offsets(lengths: list[int]) -> np.ndarray:

@@ -15,6 +15,8 @@ from pretrain.data.packing import packed_plan
 from pretrain.data.randomness import permutation
 from pretrain.data.store import TokenStore
 
+EVALUATION_STREAMS = 16
+
 
 @dataclasses.dataclass(frozen=True)
 class StreamEpoch:
@@ -28,6 +30,8 @@ class StreamEpoch:
     bptt: int
     backward: bool
     """Whether each stream is also read backwards."""
+    characters_per_token: float
+    """Characters of the documents per token, a document's end counting as one of each."""
 
     @cached_property
     def batches(self) -> list[np.ndarray]:
@@ -72,18 +76,23 @@ class StreamSource:
     backward: bool
     seed: int
 
-    def epoch(self, number: int | str) -> StreamEpoch:
-        """The streams of a training epoch or, with a name instead of a number, of an evaluation."""
+    def epoch(self, number: int) -> StreamEpoch:
+        """The streams of a training epoch."""
+        return self._epoch(number, self.streams)
+
+    def held_out(self) -> StreamEpoch:
+        """The same streams on every call, and for every batch size: more streams would mean more cold starts."""
+        return self._epoch("held-out", EVALUATION_STREAMS)
+
+    def _epoch(self, number: int | str, streams: int) -> StreamEpoch:
         order = self.documents[permutation(len(self.documents), "streams", self.seed, number)]
         flat = concatenated(self.store, order, self.layout.sep_id)
         # A stream needs at least two tokens: an input and its label.
-        count = max(1, min(self.streams, len(flat) // 2))
+        count = max(1, min(streams, len(flat) // 2))
         length = len(flat) // count
-        return StreamEpoch(flat[: count * length].reshape(count, length), self.bptt, self.backward)
-
-    def held_out(self) -> StreamEpoch:
-        """The same streams on every call."""
-        return self.epoch("held-out")
+        characters = int(self.store.characters[order].sum()) + len(order)
+        rows_SL = flat[: count * length].reshape(count, length)
+        return StreamEpoch(rows_SL, self.bptt, self.backward, characters / len(flat))
 
 
 def concatenated(store: TokenStore, documents: np.ndarray, sep_id: int) -> np.ndarray:

@@ -30,6 +30,8 @@ class TokenLayout:
     vocabulary_size: int
     continues_V: np.ndarray
     """Which vocabulary entries continue a word."""
+    pair_separators: int = 1
+    """How many [SEP] stand between two texts to classify: one in BERT's format, two in RoBERTa's."""
 
     @classmethod
     def of(cls, tokenizer: Any) -> "TokenLayout":
@@ -41,6 +43,8 @@ class TokenLayout:
             tokenizer.mask_token_id,
             len(tokenizer),
             continues_word(tokenizer.backend_tokenizer),
+            # One [CLS] and one [SEP] at the end.
+            max(1, tokenizer.num_special_tokens_to_add(pair=True) - 2),
         )
 
 

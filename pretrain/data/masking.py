@@ -179,10 +179,11 @@ def whole_words(words: list[list[int]], order: list[int], count: int) -> list[in
 def word_spans(words: list[list[int]], order: list[int], lengths: np.ndarray, count: int) -> list[list[int]]:
     """Spans that start at the words in `order`, with `lengths[first token]` words each and `count` tokens in total.
 
-    A masked word does not start a span, a span skips tokens that are already masked, and the last span is cut.
+    A masked word does not start a span, a span skips tokens that are already masked and ends before a special token,
+    and the last span is cut.
 
     >>> word_spans([[1, 2], [3], [5]], [1, 0], np.array([0, 2, 2, 3, 1, 1]), 3)
-    [[3, 5], [1]]
+    [[3], [1, 2]]
     """
     spans: list[list[int]] = []
     masked: set[int] = set()
@@ -190,7 +191,11 @@ def word_spans(words: list[list[int]], order: list[int], lengths: np.ndarray, co
         first = words[number][0]
         if first in masked:
             continue
-        neighbours = words[number : number + lengths[first]]
+        neighbours = [words[number]]
+        for word in words[number + 1 : number + lengths[first]]:
+            if word[0] != neighbours[-1][-1] + 1:
+                break
+            neighbours.append(word)
         span = [position for word in neighbours for position in word if position not in masked]
         span = span[: count - len(masked)]
         spans.append(span)

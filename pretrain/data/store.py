@@ -1,9 +1,9 @@
 """The corpus as token ids on disk: tokenized once, memory-mapped, shared by all runs that need it.
 
 A folder of Arrow IPC streams, one file per shard. A row is a document: a list of sentences of token ids (uint16 if they
-fit). Arrow keeps the ids of many documents in one flat buffer with offsets, so that a span of tokens is a view into the
-mapped file. Labelled texts have two more columns for their labels, and their "sentences" are the text and, for pairs,
-the second text.
+fit), and its length in characters. Arrow keeps the ids of many documents in one flat buffer with offsets, so that a
+span of tokens is a view into the mapped file. Labelled texts have two more columns for their labels, and their
+"sentences" are the text and, for pairs, the second text.
 """
 
 import dataclasses
@@ -32,6 +32,9 @@ from tokenizer.vocabulary.serialization import load as load_tokenizer
 
 log = logging.getLogger(__name__)
 
+# Raised when the columns change: 2 added the documents' characters, and the texts of labelled ones.
+STORE_VERSION = 2
+
 
 @dataclasses.dataclass(frozen=True)
 class StoreConfig:
@@ -40,6 +43,7 @@ class StoreConfig:
     name: str
     corpus: CorpusConfig
     labelled: bool
+    version: int = STORE_VERSION
     runs: str = outside_digest("runs")
 
 
@@ -54,10 +58,14 @@ class TokenStore:
     sentence_offsets: np.ndarray
     buffers: list[np.ndarray]
     buffer_starts: np.ndarray
+    characters: np.ndarray
+    """[D], the characters of each document as it was read, before normalisation."""
     labels: list[str | int]
     """For labelled texts, the labels in document order."""
     label_names: dict[str | int, str]
     """For labelled texts, the name of each label."""
+    texts: Any = None
+    """For labelled texts, a memory-mapped Arrow table with the columns `text`, `second_text`, `file` and `row`."""
 
     @property
     def document_count(self) -> int:
@@ -96,6 +104,8 @@ class TokenStore:
             sentence_offsets=_offsets(np.concatenate(sentence_lengths)),
             buffers=buffers,
             buffer_starts=starts[:-1],
+            characters=table.column("characters").to_numpy(),
+            texts=table.select(["text", "second_text", "file", "row"]),
             labels=labels,
             label_names=dict(zip(labels, table.column("label_name").to_pylist(), strict=False)),
         )
@@ -118,6 +128,7 @@ def prepare(
     folder: RunFolder,
     labelled: bool = False,
     preparation: PreparationConfig | None = None,
+    commit: str | None = None,
 ) -> TokenStore:
     """Open the token store; build it if it does not exist. Shards finished by an earlier attempt are reused.
 
@@ -127,6 +138,7 @@ def prepare(
         folder: the folder of the store, from `store_folder`.
         labelled: whether to store texts and labels instead of sentences.
         preparation: backend and processes; None for this process alone.
+        commit: of a tokenizer on the Hub whose code may run; see `serialization.load`.
 
     Raises:
         InputError: the corpus cannot be read or is empty.
@@ -139,19 +151,18 @@ def prepare(
             sentences.check_language(source.language)
             next(read_documents(source, labelled))
             folder.begin(StoreConfig(name=folder.path.name, corpus=source, labelled=labelled))
-            folder.finish(
-                _build(source, tokenizer_folder, folder, labelled, preparation or PreparationConfig(processes=1))
-            )
+            backend = load_tokenizer(tokenizer_folder, commit).backend_tokenizer.to_str()
+            folder.finish(_build(source, backend, folder, labelled, preparation or PreparationConfig(processes=1)))
     return TokenStore.open(folder.path / "store")
 
 
 def _build(
-    source: CorpusConfig, tokenizer_folder: str, folder: RunFolder, labelled: bool, preparation: PreparationConfig
+    source: CorpusConfig, backend_tokenizer: str, folder: RunFolder, labelled: bool, preparation: PreparationConfig
 ) -> dict[str, Any]:
     """Encode every shard; return the counts."""
     store, tokenizer_file = folder.path / "store", folder.path / "tokenizer.json"
     store.mkdir(exist_ok=True)
-    write_atomically(tokenizer_file, load_tokenizer(tokenizer_folder).backend_tokenizer.to_str())
+    write_atomically(tokenizer_file, backend_tokenizer)
     corpus_shards = shards.shards(source)
     names = [f"data-{number:05d}-of-{len(corpus_shards):05d}.arrow" for number in range(len(corpus_shards))]
     tasks = [

@@ -1,5 +1,6 @@
 """Models by name: pretraining models, recurrent language models, classifiers."""
 
+import logging
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ from pretrain.models.modeling_recurrent import RecurrentForSequenceClassificatio
 from pretrain.models.modeling_recurrent_lm import RecurrentForCausalLM, RecurrentForSequenceToSequence
 from pretrain.models.pretraining_models import HEAD_MODELS
 from pretrain.models.safe_loading import SAFE_WEIGHTS, UNREADABLE, load_arguments, quiet_transformers
+
+log = logging.getLogger(__name__)
 
 AutoConfig.register(RecurrentConfig.model_type, RecurrentConfig)
 AutoModel.register(RecurrentConfig, RecurrentModel)
@@ -94,7 +97,12 @@ def classifier(
         if config.name in RECURRENT:
             return RecurrentForSequenceClassification(recurrent_config(config, tokenizer, labels))
         try:
+            old_config = AutoConfig.from_pretrained(checkpoint, **load_arguments(config.trust_remote_code))
+            if config.keep_classifier:
+                check_kept_classifier(old_config, names, checkpoint)
             model_config = AutoConfig.from_pretrained(checkpoint, **labels, **load_arguments(config.trust_remote_code))
+            # New models are made in the configuration's type, which may be half precision.
+            model_config.dtype = torch.float32
             set_dropout(model_config, config.dropout)
             if isinstance(model_config, RecurrentConfig):
                 model_config.update(_recurrent_options(config))
@@ -107,6 +115,9 @@ def classifier(
                 dtype=torch.float32,
                 **SAFE_WEIGHTS | load_arguments(config.trust_remote_code),
             )
+            if is_classifier(old_config) and not config.keep_classifier:
+                renew_classifier(model, AutoModelForSequenceClassification.from_config(model_config))
+                log.info("model: the classifier of %s is replaced by a new one (`keep_classifier`)", checkpoint)
             if config.reinitialized_layers and not isinstance(model_config, RecurrentConfig):
                 reinitialize(
                     model, AutoModelForSequenceClassification.from_config(model_config), config.reinitialized_layers
@@ -116,6 +127,33 @@ def classifier(
             if isinstance(error, InputError):
                 raise
             raise InputError(f"model: {checkpoint!r} cannot be loaded: {' '.join(str(error).split())}") from None
+
+
+def is_classifier(model_config: Any) -> bool:
+    """Whether a checkpoint's configuration is that of a sequence classifier."""
+    return any(name.endswith("ForSequenceClassification") for name in model_config.architectures or [])
+
+
+def check_kept_classifier(model_config: Any, names: list[str], checkpoint: str) -> None:
+    """Check that a checkpoint has a classifier of the same classes in the same order.
+
+    Raises:
+        InputError: it has none, or its classes differ.
+    """
+    old_names = [str(model_config.id2label[number]) for number in sorted(model_config.id2label)]
+    if not is_classifier(model_config) or old_names != names:
+        reason = f"its classes are {', '.join(old_names)}" if is_classifier(model_config) else "it has none"
+        raise InputError(
+            f"model.keep_classifier: the classifier of {checkpoint!r} cannot be kept for the classes "
+            f"{', '.join(names)}: {reason}"
+        )
+
+
+def renew_classifier(model: Any, fresh: Any) -> None:
+    """Replace everything of a sequence classifier above its encoder by that of `fresh`, in place."""
+    for name, module in fresh.named_children():
+        if name != model.base_model_prefix:
+            setattr(model, name, module)
 
 
 def reinitialize(model: Any, fresh: Any, layers: int) -> None:

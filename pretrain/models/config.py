@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from configs.bounds import require_at_least, require_between
-from configs.fields import outside_digest, renamed
+from configs.fields import added_later, outside_digest, renamed
 from pretrain.models.safe_loading import check_commit
 
 Cell = Literal["rnn", "gru", "lstm"]
@@ -140,6 +140,9 @@ class ClassifierConfig(RecurrentSizes):
     reinitialized_layers: int = renamed(0, "fresh_layers")
     """For `bert` and other checkpoints: reinitialise this many top layers and the pooler (Zhang et al. 2021, section
     4). They specialise in the pretraining task, such as sentence pairs, which can hurt with few labels."""
+    keep_classifier: bool = added_later(False)
+    """For a checkpoint that is a classifier already: keep its classifier, whose classes must be the same. By default a
+    new one is trained."""
     pooling: Pooling = "mean"
     """How a recurrent model's states become one vector: the last state, the mean, the maximum, all three (`concat`), or
     dot-product attention of the last state to all states (`attention`)."""

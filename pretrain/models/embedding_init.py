@@ -13,6 +13,7 @@ import scipy.sparse
 import torch
 from sklearn.utils.extmath import randomized_svd
 
+from pretrain.data.randomness import permutation
 from pretrain.data.store import TokenStore
 
 log = logging.getLogger(__name__)
@@ -33,11 +34,11 @@ def init_from_cooccurrences(model: Any, store: TokenStore, documents: np.ndarray
         model: a new one of `pretraining_models.py`; changed in place.
         store: the corpus.
         documents: [D], numbers of the training documents; held-out ones are not counted.
-        seed: of the randomised SVD.
+        seed: of the randomised SVD and, of a large corpus, of the sample that is counted.
     """
     model_config = model.encoder.config
     vocabulary = model_config.vocab_size
-    counts_VV, frequency_V = cooccurrences(store, documents, vocabulary)
+    counts_VV, frequency_V = cooccurrences(store, documents, vocabulary, seed)
     vectors_VH = ppmi_vectors(counts_VV, model_config.hidden_size, seed)
     target_norm = model_config.initializer_range * model_config.hidden_size**0.5
     norms_V = np.linalg.norm(vectors_VH, axis=1)
@@ -52,28 +53,38 @@ def init_from_cooccurrences(model: Any, store: TokenStore, documents: np.ndarray
 
 
 def cooccurrences(
-    store: TokenStore, documents: np.ndarray, vocabulary: int
+    store: TokenStore, documents: np.ndarray, vocabulary: int, seed: int
 ) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
     """Symmetric co-occurrence counts [V, V] within `WINDOW` tokens, weighted by 1 / distance, and frequencies [V]."""
     total = scipy.sparse.csr_matrix((vocabulary, vocabulary), dtype=np.float64)
     frequency_V = np.zeros(vocabulary, dtype=np.int64)
+    documents = sampled(store, documents, seed)
     block: list[np.ndarray] = []
-    size = counted = 0
+    size = 0
     # A gap of WINDOW invalid ids separates documents.
     gap = np.full(WINDOW, -1, dtype=np.int64)
     for document in documents:
         first, last = store.document_offsets[document], store.document_offsets[document + 1]
         ids = store.tokens(int(store.sentence_offsets[first]), int(store.sentence_offsets[last]))
         block += [ids.astype(np.int64), gap]
-        size, counted = size + len(ids), counted + len(ids)
-        if size >= TOKENS_PER_BLOCK or counted >= MAXIMUM_TOKENS:
+        size += len(ids)
+        if size >= TOKENS_PER_BLOCK:
             total += _block_counts(np.concatenate(block), vocabulary, frequency_V)
             block, size = [], 0
-        if counted >= MAXIMUM_TOKENS:
-            break
     if block:
         total += _block_counts(np.concatenate(block), vocabulary, frequency_V)
     return (total + total.T).tocsr(), frequency_V
+
+
+def sampled(store: TokenStore, documents: np.ndarray, seed: int) -> np.ndarray:
+    """Documents of at most about `MAXIMUM_TOKENS` tokens, drawn at random; all of them, in order, if they are fewer."""
+    bounds = store.sentence_offsets[store.document_offsets]
+    lengths = (bounds[1:] - bounds[:-1])[documents]
+    if lengths.sum() <= MAXIMUM_TOKENS:
+        return documents
+    order = permutation(len(documents), "co-occurrences", seed)
+    count = int(np.searchsorted(np.cumsum(lengths[order]), MAXIMUM_TOKENS)) + 1
+    return documents[np.sort(order[:count])]
 
 
 def _block_counts(ids: np.ndarray, vocabulary: int, frequency_V: np.ndarray) -> scipy.sparse.csr_matrix:

@@ -43,7 +43,7 @@ def continued_model(head: str, config: EncoderConfig, tokenizer: Any, checkpoint
         if isinstance(error, InputError):
             raise
         raise InputError(f"model.init_from: {checkpoint!r} cannot be loaded: {' '.join(str(error).split())}") from None
-    old_tokenizer = load_tokenizer(checkpoint)
+    old_tokenizer = load_tokenizer(checkpoint, config.trust_remote_code)
     if len(tokenizer) > len(old_tokenizer):
         for model in models:
             add_rows(model, tokenizer, old_tokenizer)

@@ -12,7 +12,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, BertForPreTraining
 
 from configs.errors import InputError
+from pretrain.models import builders  # noqa: F401, which makes our recurrent models known to transformers
 from pretrain.models.architectures import longest_input
+from pretrain.models.configuration_recurrent import RecurrentConfig
 from pretrain.models.pretraining_models import MaskedLanguageModel
 from pretrain.models.safe_loading import SAFE, SAFE_WEIGHTS, UNREADABLE, quiet_transformers
 from tokenizer.vocabulary.serialization import load_any
@@ -66,7 +68,8 @@ def sentence_scores(language_model: LanguageModel, sentences: Sequence[str], bat
 
     Pseudo-log-likelihood (Salazar et al. 2020, "Masked language model scoring", equation 1): the sum over tokens of
     log p(token | all other tokens), masking one token at a time. Log-likelihood: the sum over tokens of
-    log p(token | previous tokens), starting from the BOS token if the tokenizer has one.
+    log p(token | previous tokens), starting from the BOS token if the tokenizer has one, and from [SEP] for the
+    language models of this toolkit, which ends the document before.
 
     Raises:
         InputError: a sentence is longer than the model can read.
@@ -79,8 +82,12 @@ def sentence_scores(language_model: LanguageModel, sentences: Sequence[str], bat
 
 def _encode(language_model: LanguageModel, sentences: Sequence[str]) -> list[list[int]]:
     tokenizer = language_model.tokenizer
-    ids = [tokenizer(sentence, verbose=False)["input_ids"] for sentence in sentences]
-    if language_model.causal and tokenizer.bos_token_id is not None:
+    ours = language_model.causal and language_model.model.config.model_type == RecurrentConfig.model_type
+    ids = [tokenizer(sentence, add_special_tokens=not ours, verbose=False)["input_ids"] for sentence in sentences]
+    if ours:
+        # Our language models are trained on documents that are separated by [SEP]; they never see [CLS].
+        ids = [[tokenizer.sep_token_id, *row] for row in ids]
+    elif language_model.causal and tokenizer.bos_token_id is not None:
         ids = [row if row[:1] == [tokenizer.bos_token_id] else [tokenizer.bos_token_id, *row] for row in ids]
     for sentence, row in zip(sentences, ids, strict=True):
         if len(row) > language_model.longest:

@@ -67,7 +67,8 @@ CAUSAL_LM = Objective(
     head="causal_lm",
     source=stream_source,
     loss=causal_lm_loss,
-    held_out_weights={"lm_loss": 1},
+    # The second one only of models that read in both directions.
+    held_out_weights={"lm_loss": 1, "backward_lm_loss": 1},
     evaluation_hook=lm_evaluation_hook,
     recurrent=True,
     carries_state=True,

@@ -6,7 +6,6 @@ Shapes: S streams, L tokens of a stream.
 import json
 import logging
 import math
-from typing import Any
 
 from pretrain.objectives.objective import EvaluationHook, EvaluationSettings
 
@@ -17,7 +16,7 @@ SAMPLES = "samples.jsonl"
 
 def lm_evaluation_hook(settings: EvaluationSettings) -> EvaluationHook:
     """Add `perplexity` and `bits_per_character` to the metrics, and generate a sample if configured."""
-    characters = characters_per_token(settings.held_out, settings.tokenizer)
+    characters = settings.held_out.characters_per_token
 
     def hook(metrics: dict[str, float]) -> dict[str, float]:
         if settings.sample_tokens and settings.samples_file is not None:
@@ -48,16 +47,3 @@ def perplexity(nats: float, characters: float) -> dict[str, float]:
         "perplexity": round(math.exp(min(nats, 700)), 12),
         "bits_per_character": round(nats / math.log(2) / characters, 12),
     }
-
-
-def characters_per_token(held_out: Any, tokenizer: Any) -> float:
-    """Characters of the normalised held-out text per target token; a document's end counts as one character.
-
-    Args:
-        held_out: a `StreamEpoch`.
-        tokenizer: the model's tokenizer.
-    """
-    streams_SL = held_out.streams_SL[:, 1:]
-    texts = tokenizer.batch_decode([row.tolist() for row in streams_SL], skip_special_tokens=True)
-    ends = int((streams_SL == tokenizer.sep_token_id).sum())
-    return (sum(map(len, texts)) + ends) / streams_SL.size

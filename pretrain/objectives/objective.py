@@ -106,7 +106,7 @@ class Objective:
     loss: Callable[..., Any]
     """`loss(model, batch) -> LossOutput` or, with `carries_state`, `loss(model, batch, carry) -> LossOutput`."""
     held_out_weights: Mapping[str, float]
-    """The held-out metrics whose weighted sum is the held-out loss."""
+    """The held-out metrics whose weighted sum is the held-out loss; those that a model does not have are left out."""
     second_task: SecondTask | None = None
     baselines: "Callable[[Epoch, Mapping[str, float]], dict[str, float]]" = no_baselines
     """Trivial baselines on the held-out data, from the epoch and the trained model's metrics."""

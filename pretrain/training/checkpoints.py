@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
 CARRY = "carry.safetensors"
+# The version of a checkpoint's layout; raised when older code could not read it right. Before there were versions: 0.
+SCHEMA, VERSION = "schema_version", 1
 PREVIOUS = ".before-"
 
 
@@ -60,7 +62,7 @@ def save(
         save_file(optimizer, staged / OPTIMIZER)
         if carry is not None:
             save_file({name: value.contiguous() for name, value in carry.items()}, staged / CARRY)
-        (staged / STATE).write_text(json.dumps(state, indent=2), encoding="utf-8")
+        (staged / STATE).write_text(json.dumps(state | {SCHEMA: VERSION}, indent=2), encoding="utf-8")
         manifest = {
             file.name: {"sha256": _sha256(file), "bytes": file.stat().st_size} for file in sorted(staged.iterdir())
         }
@@ -178,12 +180,37 @@ def check_fingerprints(
         )
 
 
+def load_best(folder: Path, step: int, model: torch.nn.Module) -> dict[str, Any]:
+    """Load the checkpoint with the best validation score into a model, in place; returns the state.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    checkpoint = path_of(folder, step)
+    if (damage := find_damage(checkpoint)) is not None:
+        raise InputError(
+            f"{checkpoint}, which has the best validation score, is damaged ({damage}); "
+            f"delete {folder.parent} to start over"
+        )
+    return load(checkpoint, model)
+
+
 def load(checkpoint: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:
-    """Load a checkpoint into a model and optionally its optimizer, in place; returns the state."""
+    """Load an intact checkpoint (see `newest`) into a model and optionally its optimizer, in place; returns the state.
+
+    Raises:
+        InputError: it was saved by a newer version of this toolkit.
+    """
+    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    version = state.pop(SCHEMA, 0)
+    if version > VERSION:
+        raise InputError(
+            f"{checkpoint} has schema version {version}, and this code reads versions up to {VERSION}; update the code"
+        )
     sharded.load_weights(model, load_file(checkpoint / MODEL))
     if optimizer is not None:
         restore_optimizer(optimizer, load_file(checkpoint / OPTIMIZER))
-    return json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    return state
 
 
 def load_carry(checkpoint: Path, device: torch.device) -> dict[str, torch.Tensor] | None:

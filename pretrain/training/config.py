@@ -55,21 +55,21 @@ class OptimizerConfig:
 class SpeedConfig:
     """Fast paths, chosen for the hardware; each can be switched off. docs/performance.md has their measurements."""
 
-    allocator: bool = True
+    allocator: bool = outside_digest(True)
     """Restart the process with settings that make glibc's allocator keep its memory."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = added_later("auto")
     """`auto`: that of `accelerate launch --mixed_precision`, else bf16 on a GPU that supports it, else fp32."""
-    attention: Literal["auto", "torch"] = "auto"
+    attention: Literal["auto", "torch"] = outside_digest("auto")
     """`auto`: on a CPU, attention that stores its scores; on a GPU, padding-free if `flash_attn` is installed."""
-    dropout: Literal["auto", "torch"] = "auto"
+    dropout: Literal["auto", "torch"] = outside_digest("auto")
     """`auto`: on a CPU, dropout with cheaper random numbers."""
-    compile: bool | None = None
+    compile: bool | None = outside_digest(None)
     """torch.compile with static shapes; null: on a GPU, for long enough runs."""
-    tf32: bool = True
+    tf32: bool = outside_digest(True)
     """On a GPU, TF32 for fp32 operations."""
-    activation_checkpointing: bool | None = None
+    activation_checkpointing: bool | None = outside_digest(None)
     """Recompute activations instead of storing them; null: on a GPU, if they would not fit."""
-    device_masks: bool | None = None
+    device_masks: bool | None = outside_digest(None)
     """Draw masks on the device; null: on a GPU. The masks are the same."""
 
 
@@ -105,7 +105,7 @@ class TrainingConfig:
     """Seconds after which a training process of this machine that makes no progress ends the run."""
     accept_changes: bool = outside_digest(False)
     """Resume from a checkpoint although config, tokenizer or data have changed."""
-    speed: SpeedConfig = outside_digest(SpeedConfig())  # noqa: RUF009
+    speed: SpeedConfig = added_later(SpeedConfig())  # noqa: RUF009
 
     def __post_init__(self) -> None:
         """Refuse counts below one."""

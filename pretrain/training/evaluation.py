@@ -32,7 +32,7 @@ def evaluate(
                 metrics.add(output.metrics)
             safe_point(accelerator)
     means = metrics.means(accelerator)
-    loss = sum(weight * means[name] for name, weight in objective.held_out_weights.items())
+    loss = sum(weight * means[name] for name, weight in objective.held_out_weights.items() if name in means)
     return means | {"loss": loss}
 
 

@@ -12,6 +12,7 @@ from configs.fields import added_later, digested, outside_digest, renamed
 from configs.run_folder import digest
 from finetune.config import FinetuneConfig
 from pretrain.config import PretrainConfig
+from pretrain.training.config import SpeedConfig, TrainingConfig
 
 PROGRAM = "python -m pretrain"
 
@@ -61,7 +62,17 @@ def test_digests_know_renamed_keys_by_their_former_names():
     assert "embedding_init" not in values["model"]
     assert "name" not in values["optimizer"]
     assert digested(PretrainConfig(pairs="balanced"))["pairs"] == "balanced"
-    assert digested(FinetuneConfig())["head_share"] == 0.25
+    assert digested(FinetuneConfig(truncation_head_share=0.25))["head_share"] == 0.25
+    assert digested(FinetuneConfig())["test"] == "test"
+
+
+def test_the_precision_of_a_run_is_in_its_digest_and_other_switches_of_speed_are_not():
+    def speed(**keys):
+        return digested(PretrainConfig(training=TrainingConfig(speed=SpeedConfig(**keys))))["training"].get("speed")
+
+    assert speed() is None
+    assert speed(allocator=False, tf32=False, compile=True) is None
+    assert speed(precision="bf16") == {"precision": "bf16"}
 
 
 def test_a_digest_is_of_what_decides_the_result():

@@ -1,6 +1,7 @@
 """Every model by name, from labelled text to scores, predictions and a folder that transformers loads."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from configs.errors import InputError
 from finetune.classification.predictions import correctness
 from finetune.run import run
 from tests.helpers.finetuning import finetune_config
+
+# A digest of the numbers of the test rows, the same for every model and machine.
+ONE_FILE_TEST_ROWS = "3ff67a98"
 
 
 @pytest.mark.parametrize("name", ["bag-of-words", "rnn", "lstm", "bilstm", "bert-scratch", "bert"])
@@ -29,12 +33,61 @@ def test_predictions_follow_the_order_of_the_test_file(chain: Path) -> None:
     folder = run(finetune_config(chain, model__name="lstm"))
     table = pyarrow.parquet.read_table(folder.path / "predictions.parquet")
     lines = (chain / "labelled" / "test.jsonl").read_text(encoding="utf-8").splitlines()
-    assert table["label"].to_pylist() == [json.loads(line)["label"] for line in lines]
+    rows = [json.loads(line) for line in lines]
+    assert table["label"].to_pylist() == [row["label_text"] for row in rows]
+    assert table["label_id"].to_pylist() == [row["label"] for row in rows]
+    assert table["text"].to_pylist() == [row["text"] for row in rows]
+    assert table["row"].to_pylist() == list(range(1, len(rows) + 1))
+    assert set(table["file"].to_pylist()) == {str(chain / "labelled" / "test.jsonl")}
+    assert json.loads(table.schema.metadata[b"classes"]) == ["negative", "positive"]
+    chosen = np.array(table["probabilities"].to_pylist()).argmax(1)
+    assert table["prediction"].to_pylist() == [("negative", "positive")[number] for number in chosen]
     assert np.allclose(np.array(table["probabilities"].to_pylist()).sum(1), 1)
 
 
+def test_class_names_of_numbers_stay_in_order(chain: Path, tmp_path: Path) -> None:
+    # As strings, "10" would come before "2".
+    adjectives = ["awful", "dull", "great"]
+    for split, count in (("train", 60), ("test", 12)):
+        rows = [
+            {"text": f"the film was {adjectives[number % 3]}.", "label": (2, 9, 10)[number % 3]}
+            for number in range(count)
+        ]
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    keys = {
+        "corpus__source": str(tmp_path),
+        "corpus__label_name_column": None,
+        "validation": None,
+    }
+    for name in ("bag-of-words", "lstm"):
+        folder = run(finetune_config(chain, model__name=name, **keys))
+        table = pyarrow.parquet.read_table(folder.path / "predictions.parquet")
+        assert table["label"].to_pylist() == ["2", "9", "10"] * 4
+        assert json.loads(table.schema.metadata[b"classes"]) == ["2", "9", "10"]
+
+
+@pytest.mark.parametrize("name", ["bag-of-words", "lstm", "bert"])
+def test_of_one_file_a_share_is_set_aside_for_testing(
+    chain: Path, tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = (chain / "labelled" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "all.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    keys = {"corpus__source": str(tmp_path / "all.jsonl"), "validation": None}
+    with caplog.at_level("INFO"):
+        folder = run(finetune_config(chain, model__name=name, **keys))
+    assert "no test texts are named; 24 of the 120 texts" in caplog.text
+    result = folder.result()
+    assert result["train_texts"] + result["validation_texts"] + result["test_texts"] == 120
+    table = pyarrow.parquet.read_table(folder.path / "predictions.parquet")
+    texts = [json.loads(line)["text"] for line in rows]
+    assert [texts[row - 1] for row in table["row"].to_pylist()] == table["text"].to_pylist()
+    # The same texts for every model.
+    assert hashlib.sha256(repr(table["row"].to_pylist()).encode()).hexdigest()[:8] == ONE_FILE_TEST_ROWS
+    assert "test_share: 0.2" in (folder.path / "config.yaml").read_text(encoding="utf-8")
+
+
 def test_a_checkpoint_by_folder_is_a_model_name_too(chain: Path) -> None:
-    (encoder,) = (chain / "runs" / "pretrain").iterdir()
+    (encoder,) = (chain / "runs" / "pretrain").glob("small-*")
     named = run(finetune_config(chain, model__name="bert"))
     by_folder = run(finetune_config(chain, model__name=str(encoder / "model")))
     assert by_folder.result()["test_accuracy"] == named.result()["test_accuracy"]

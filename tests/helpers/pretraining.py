@@ -106,7 +106,8 @@ def store_of(documents: list[list[int]], ids: np.ndarray | None = None) -> Token
     document_offsets = np.concatenate([[0], np.cumsum([len(document) for document in documents])])
     sentence_offsets = np.concatenate([[0], np.cumsum(sentences)])
     tokens = np.arange(sum(sentences)) if ids is None else ids
-    return TokenStore(document_offsets, sentence_offsets, [tokens], np.array([0]), [], {})
+    characters = np.array([10 * sum(document) for document in documents])
+    return TokenStore(document_offsets, sentence_offsets, [tokens], np.array([0]), characters, [], {})
 
 
 def rewrite_state(place: Path, **changes: Any) -> None:

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -295,3 +297,58 @@ def test_load_names_the_special_tokens_that_are_missing(tmp_path):
     )
     with pytest.raises(InputError, match="has no cls_token, sep_token, mask_token, which BERT needs"):
         serialization.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("tokenizer_config.json", '{"do_lower_case": false, "tokenizer_class": "BertTokenizer"}'),
+        ("vocab.txt", "[PAD]\n[UNK]\nother\n"),
+        ("added_tokens.json", '{"new": 900}'),
+        ("special_tokens_map.json", '{"sep_token": "</s>"}'),
+        ("merges.txt", "a b"),
+    ],
+)
+def test_any_file_that_may_decide_the_ids_is_in_the_digest(finished, tmp_path, name, content):
+    _, _, folder = finished
+    copy = tmp_path / "copy"
+    shutil.copytree(folder.model, copy)
+    _, before = run_paths.find(str(copy), "runs")
+    assert before == run_paths.find(str(folder.model), "runs")[1]
+    (copy / name).write_text(content)
+    assert run_paths.find(str(copy), "runs")[1] != before
+    (copy / "README.md").write_text("of no account")
+
+
+def test_a_hub_id_pinned_to_a_commit_is_another_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_paths.find("owner/name", "runs", "a" * 40) == ("owner/name", f"owner/name@{'a' * 40}")
+
+
+def test_the_tokenizer_of_pinned_code_comes_from_the_same_commit(monkeypatch):
+    asked = []
+
+    def from_pretrained(folder, **options):
+        asked.append((folder, options))
+        raise OSError("enough")
+
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", from_pretrained)
+    for commit in (None, "b" * 40):
+        with pytest.raises(InputError, match="enough"):
+            serialization.load("owner/name", commit)
+    assert asked == [
+        ("owner/name", {"trust_remote_code": False}),
+        ("owner/name", {"trust_remote_code": True, "revision": "b" * 40}),
+    ]
+
+
+def test_a_run_found_finished_says_so(finished, capsys):
+    from tokenizer import __main__ as command
+
+    file, _, folder = finished
+    sys.argv = ["tokenizer", "--config", str(file), "--runs", str(folder.path.parent.parent)]
+    command.main()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [
+        "tokenizer: finished before, nothing is run; delete the folder to run it again", f"tokenizer: {folder.path}",
+    ]  # fmt: skip

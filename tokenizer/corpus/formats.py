@@ -50,6 +50,17 @@ class Location(NamedTuple):
         return self.line_in_part + _lines_before(Path(self.part.source), self.part.begin)
 
 
+def file_and_row(location: "Location | str") -> tuple[str, int]:
+    """The file of a location, and its line or row there; 1 where the file is one document.
+
+    >>> file_and_row("reviews.csv:12"), file_and_row("a.parquet:row 3"), file_and_row("pos/1.txt")
+    (('reviews.csv', 12), ('a.parquet', 3), ('pos/1.txt', 1))
+    """
+    file, _, number = str(location).rpartition(":")
+    number = number.removeprefix("row ")
+    return (file, int(number)) if file and number.isdecimal() else (str(location), 1)
+
+
 Row = tuple[dict[str, Any] | RowError, Location | str]
 Reader = Callable[[Part, str], Iterator[Row]]
 

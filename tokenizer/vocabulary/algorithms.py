@@ -6,6 +6,8 @@ Each is deterministic: the same texts give the same vocabulary.
 import collections
 import itertools
 import json
+import logging
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +19,17 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
+log = logging.getLogger(__name__)
+
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 UNKNOWN = "[UNK]"
 TEXTS_PER_BATCH = 256
 DECIMALS = 6
 # The score difference between successive rare characters in `UnigramTrainer`.
 RARE_STEP = 1e-4
+WORD = re.compile(r"\w+")
+# The symbol for a unit separator: visible, so that no normaliser removes it, no punctuation, and hardly ever in a text.
+WORD_MARK = "\u241f"
 NO_WORDS = "corpus: no words to train a tokenizer on"
 
 Texts = Callable[[], Iterable[str]]
@@ -59,7 +66,7 @@ def wordpiece(config: VocabularyConfig, texts: Texts) -> "Tokenizer":
     """
     from tokenizers import models, trainers
 
-    def train_vocabulary(size: int, frequency: int, initial_tokens: list[str]) -> dict[str, int]:
+    def train_vocabulary(texts: Texts, size: int, frequency: int, initial_tokens: list[str]) -> dict[str, int]:
         tokenizer = _tokenizer_with(config, models.WordPiece(unk_token=UNKNOWN))
         trainer = trainers.WordPieceTrainer(
             vocab_size=size, min_frequency=frequency, special_tokens=initial_tokens, show_progress=False
@@ -67,9 +74,16 @@ def wordpiece(config: VocabularyConfig, texts: Texts) -> "Tokenizer":
         tokenizer.train_from_iterator(_batches(texts()), trainer)
         return tokenizer.get_vocab()
 
-    letters = train_vocabulary(len(SPECIAL_TOKENS) + 1, 1, list(SPECIAL_TOKENS))
+    def alphabet(texts: Texts) -> list[str]:
+        return list(train_vocabulary(texts, len(SPECIAL_TOKENS) + 1, 1, list(SPECIAL_TOKENS)))
+
+    letters = alphabet(texts)
+    if len({letter.removeprefix(WORDPIECE_PREFIX) for letter in letters}) - len(SPECIAL_TOKENS) > config.alphabet_limit:
+        texts = _with_frequent_characters(config, texts)
+        letters = alphabet(texts)
     continuations = sorted(letter for letter in letters if letter.startswith(WORDPIECE_PREFIX))
-    vocabulary = train_vocabulary(config.vocabulary_size, config.minimum_frequency, [*SPECIAL_TOKENS, *continuations])
+    initial_tokens = [*SPECIAL_TOKENS, *continuations]
+    vocabulary = train_vocabulary(texts, config.vocabulary_size, config.minimum_frequency, initial_tokens)
     return _tokenizer_with(config, models.WordPiece(_require_words(vocabulary), unk_token=UNKNOWN))
 
 
@@ -95,23 +109,37 @@ def unigram(config: VocabularyConfig, texts: Texts) -> "Tokenizer":
     """Unigram language model (Kudo 2018): the pieces that maximise the likelihood; works without spaces between words.
 
     `tokenizers` sums likelihoods in the order of a hash map. Rounding the scores and sorting the pieces makes the
-    result deterministic.
+    result deterministic. It starts from substrings that occur in several distinct words, and so misses words that
+    are in no other word, such as "this"; each frequent word is therefore given once more with a mark at its end.
     """
     from tokenizers import models, trainers
 
+    texts = _with_frequent_characters(config, texts)
     tokenizer = _tokenizer_with(config, models.Unigram())
     trainer = trainers.UnigramTrainer(
-        vocab_size=config.vocabulary_size,
+        # One more entry, for the mark, which is dropped below.
+        vocab_size=config.vocabulary_size + 1,
         special_tokens=list(SPECIAL_TOKENS),
         unk_token=UNKNOWN,
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_batches(_require_text(texts())), trainer)
+    marked = [f"{word}{WORD_MARK}" for word in _frequent_words(config, texts)]
+    try:
+        tokenizer.train_from_iterator(_batches(itertools.chain(_require_text(texts()), marked)), trainer)
+    except Exception as error:
+        if "not large enough" not in str(error):
+            raise
+        raise InputError(
+            f"vocabulary_size: {config.vocabulary_size} is too small for every character of the texts; raise it, or "
+            f"keep fewer than {config.alphabet_limit} of them (limit_alphabet)"
+        ) from None
     scores = json.loads(tokenizer.to_str())["model"]["vocab"]
     pieces = [(piece, round(score, DECIMALS)) for piece, score in scores if piece not in SPECIAL_TOKENS]
     _require_words(dict(scores))
     special = [(token, 0.0) for token in SPECIAL_TOKENS]
     ordered = _sort_rare_characters(sorted(pieces, key=_by_score))
+    # Dropped after sorting: the rare characters' scores are one unbroken sequence only with the mark.
+    ordered = [entry for entry in ordered if WORD_MARK not in entry[0]]
     return _tokenizer_with(config, models.Unigram([*special, *ordered], SPECIAL_TOKENS.index(UNKNOWN)))
 
 
@@ -119,18 +147,23 @@ def _sort_rare_characters(pieces: list[tuple[str, float]]) -> list[tuple[str, fl
     """Pieces by descending score, with the rare characters at the end in alphabetical order.
 
     `tokenizers` appends the characters that are too rare for a piece in the order of a hash map, each scored one step
-    below the previous one.
+    below the previous one; other pieces may have scores between them.
 
-    >>> _sort_rare_characters([("a", -1.0), ("d", -2.0001), ("b", -2.0002), ("c", -2.0003)])
-    [('a', -1.0), ('b', -2.0001), ('c', -2.0002), ('d', -2.0003)]
+    >>> _sort_rare_characters([("a", -1.0), ("d", -2.0001), ("e", -2.00013), ("b", -2.0002), ("c", -2.0003)])
+    [('a', -1.0), ('b', -2.0001), ('e', -2.00013), ('c', -2.0002), ('d', -2.0003)]
     """
     single = [index for index, (piece, _) in enumerate(pieces) if len(piece) == 1]
-    first = len(single) - 1
-    while first > 0 and _is_rare_step(pieces[single[first - 1]][1] - pieces[single[first]][1]):
-        first -= 1
-    rare = sorted(pieces[index][0] for index in single[first:])
+    rare: list[int] = []
+    while single and len(rare) < 2:
+        rare = [single.pop()]
+        for index in reversed(single):
+            distance = pieces[index][1] - pieces[rare[-1]][1]
+            if distance > RARE_STEP + 2 * 10**-DECIMALS:
+                break
+            if abs(distance - RARE_STEP) < 2 * 10**-DECIMALS:
+                rare.append(index)
     ordered = list(pieces)
-    for index, piece in zip(single[first:], rare, strict=True):
+    for index, piece in zip(sorted(rare), sorted(pieces[index][0] for index in rare), strict=True):
         ordered[index] = (piece, pieces[index][1])
     return sorted(ordered, key=_by_score)
 
@@ -139,19 +172,11 @@ def _by_score(piece: tuple[str, float]) -> tuple[float, str]:
     return -piece[1], piece[0]
 
 
-def _is_rare_step(difference: float) -> bool:
-    return abs(difference - RARE_STEP) < 2 * 10**-DECIMALS
-
-
 def characters(config: VocabularyConfig, texts: Texts) -> "Tokenizer":
     """The most frequent characters, including the space."""
     from tokenizers import models
 
-    text_normaliser: Any = _tokenizer_with(config, models.BPE()).normalizer
-    counts: collections.Counter[str] = collections.Counter()
-    for text in texts():
-        counts.update(text_normaliser.normalize_str(text))
-    counts.pop(" ", None)
+    counts = _character_counts(config, texts)
     frequent = [(-count, character) for character, count in counts.items() if count >= config.minimum_frequency]
     chosen = [character for _, character in sorted(frequent)[: config.vocabulary_size - len(SPECIAL_TOKENS) - 1]]
     entries = dict.fromkeys([*SPECIAL_TOKENS, METASPACE, *chosen])
@@ -220,6 +245,42 @@ def normaliser(config: VocabularyConfig) -> Any:
         return normalizers.Sequence([bert(False), normalizers.NFC()])
     accents = normalizers.Replace(Regex(r"(?<=[\p{Latin}\p{Greek}\p{Cyrillic}])\p{Mn}+"), "")
     return normalizers.Sequence([bert(False), normalizers.NFD(), accents, normalizers.NFC()])
+
+
+def _character_counts(config: VocabularyConfig, texts: Texts) -> collections.Counter[str]:
+    """How often each character but the space occurs in the normalised texts."""
+    text_normaliser = normaliser(config)
+    counts: collections.Counter[str] = collections.Counter()
+    for text in texts():
+        counts.update(text_normaliser.normalize_str(text))
+    counts.pop(" ", None)
+    return counts
+
+
+def _with_frequent_characters(config: VocabularyConfig, texts: Texts) -> Texts:
+    """The texts, normalised, with a space for each character beyond the `alphabet_limit` most frequent ones."""
+    counts = _character_counts(config, texts)
+    by_frequency = sorted(counts, key=lambda character: (-counts[character], character))
+    rare = dict.fromkeys(map(ord, by_frequency[config.alphabet_limit :]), " ")
+    if not rare:
+        return texts
+    text_normaliser = normaliser(config)
+    log.info(
+        "tokenizer: the alphabet is cut to the %d most frequent of %d characters (`limit_alphabet`); the others are "
+        "unknown tokens",
+        config.alphabet_limit, len(counts),
+    )  # fmt: skip
+    return lambda: (text_normaliser.normalize_str(text).translate(rare) for text in texts())
+
+
+def _frequent_words(config: VocabularyConfig, texts: Texts) -> list[str]:
+    """The words that occur at least twice, the most frequent first, at most as many as the vocabulary has entries."""
+    text_normaliser = normaliser(config)
+    counts: collections.Counter[str] = collections.Counter()
+    for text in texts():
+        counts.update(WORD.findall(text_normaliser.normalize_str(text)))
+    frequent = sorted((-count, word) for word, count in counts.items() if count > 1)
+    return [word for _, word in frequent[: config.vocabulary_size]]
 
 
 def _require_words(vocabulary: dict[str, int]) -> dict[str, int]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from configs.bounds import require_at_least
+from configs.fields import added_later
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,10 @@ class VocabularyConfig:
     """Maximum number of entries, including the five special tokens; unused by `bytes`."""
     minimum_frequency: int = 2
     """Minimum count of a pair of pieces, or with `characters` of a character, to get an entry."""
+    limit_alphabet: int | None = added_later(None)
+    """For `wordpiece` and `unigram`: keep this many characters, the most frequent ones; the others are unknown tokens.
+    null: a quarter of `vocabulary_size`, at least 128, so that an alphabet as large as the Korean or Chinese one leaves
+    room for words."""
     lowercase: bool = True
     """Uncased (true) or cased (false)."""
     strip_accents: bool | None = None
@@ -33,3 +38,9 @@ class VocabularyConfig:
         """Reject sizes that are too small."""
         require_at_least(16, vocabulary_size=self.vocabulary_size, maximum_length=self.maximum_length)
         require_at_least(1, minimum_frequency=self.minimum_frequency)
+        require_at_least(1, limit_alphabet=1 if self.limit_alphabet is None else self.limit_alphabet)
+
+    @property
+    def alphabet_limit(self) -> int:
+        """The maximum number of characters."""
+        return max(128, self.vocabulary_size // 4) if self.limit_alphabet is None else self.limit_alphabet

@@ -6,7 +6,7 @@ import pytest
 
 from configs.errors import InputError
 from finetune.classification.config import TaskConfig
-from finetune.classification.corpora import corpora_of
+from finetune.classification.corpora import corpora_of, sets_test_aside
 from tokenizer.corpus.config import CorpusConfig
 
 
@@ -55,8 +55,9 @@ def test_a_file_may_be_tested_with_another(folder):
 @pytest.mark.parametrize(
     ("source", "changes", "message"),
     [
-        ("reviews.csv", {}, "test: 'test' is no file, and corpus.source 'reviews.csv' has no splits"),
-        ("*.csv", {}, "test: 'test' is no file, and corpus.source '\\*.csv' has no splits"),
+        ("reviews.csv", {"test": "test"}, "test: 'test' is no file, and corpus.source 'reviews.csv' has no splits"),
+        ("*.csv", {"test": "test"}, "test: 'test' is no file, and corpus.source '\\*.csv' has no splits"),
+        ("reviews.csv", {"validation": "validation"}, "validation: 'validation' is no file"),
         ("reviews.csv", {"test": "heldot.csv"}, "test: no such file or folder: 'heldot.csv'"),
         ("data", {"test": "heldot.csv"}, "test: no such file or folder: 'heldot.csv'"),
         ("sample", {"test": "heldot.csv"}, "test: no such file or folder: 'heldot.csv'"),
@@ -73,6 +74,29 @@ def test_a_file_may_be_tested_with_another(folder):
 def test_texts_for_two_purposes_are_refused(folder, source, changes, message):
     with pytest.raises(InputError, match=message):
         corpora_of(task(source, **changes))
+
+
+@pytest.mark.parametrize(
+    ("source", "changes", "expected"),
+    [
+        ("reviews.csv", {}, True),
+        ("*.csv", {}, True),
+        ("reviews.csv", {"test": "heldout.csv"}, False),
+        ("data", {}, False),
+        ("sample", {}, False),
+        ("stanfordnlp/imdb", {}, False),
+    ],
+)
+def test_a_share_is_set_aside_where_there_is_no_other_test(folder, source, changes, expected):
+    config = task(source, **changes)
+    assert sets_test_aside(config) == expected
+    assert ("test" in corpora_of(config)) != expected
+
+
+def test_a_folder_without_a_test_split_is_like_one_file(folder):
+    (folder / "data" / "test.jsonl").unlink()
+    (folder / "data" / "test-hard.jsonl").unlink()
+    assert sets_test_aside(task("data"))
 
 
 def test_links_to_the_same_file_are_the_same_file(folder):

@@ -1,13 +1,24 @@
 """Training and validation texts: stratified, disjoint, at least one a class in each."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.errors import InputError
-from finetune.classification.splits import draw_texts, draw_validation_texts, proportional_counts, stratified_order
+from finetune.classification.splits import (
+    draw_splits,
+    draw_texts,
+    draw_validation_texts,
+    proportional_counts,
+    set_aside,
+    stratified_order,
+    text_key,
+)
 from finetune.config import FinetuneConfig
+from tokenizer.corpus.config import CorpusConfig
 
 MIXES = st.lists(st.integers(2, 60), min_size=2, max_size=5)
 
@@ -34,6 +45,49 @@ def test_both_parts_are_stratified_whatever_the_mix(counts, fraction, share, see
         # A class with less than a text of its own takes one from the others.
         slack = 1 + np.maximum(0, 2 - exact).sum()
         assert (np.abs(held - exact) <= np.maximum(slack, 1.5)).all()
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(MIXES, st.floats(0.05, 0.6), st.integers(1, 4))
+def test_texts_set_aside_are_stratified_and_copies_stay_together(counts, share, copies):
+    classes_N = mixed(counts)
+    ranks = np.zeros(len(classes_N), dtype=int)
+    for label in range(len(counts)):
+        ranks[classes_N == label] = np.arange(counts[label])
+    # Up to `copies` copies of each text, and at least two different texts a class.
+    keys = [f"{label} {min(rank // copies, max(1, counts[label] // copies))}" if rank else f"{label} first"
+            for label, rank in zip(classes_N.tolist(), ranks.tolist(), strict=True)]  # fmt: skip
+    test = set_aside(keys, classes_N, share)
+    assert test.tolist() == sorted(set(test.tolist())) == set_aside(keys, classes_N, share).tolist()
+    inside = {keys[index] for index in test}
+    outside = {key for index, key in enumerate(keys) if index not in set(test.tolist())}
+    assert not inside & outside
+    held = np.bincount(classes_N[test], minlength=len(counts))
+    assert held.min() >= 1
+    assert (np.bincount(classes_N, minlength=len(counts)) - held).min() >= 1
+    assert (np.abs(held - share * np.array(counts)) <= copies + 1).all()
+
+
+def test_a_class_of_one_text_cannot_be_tested():
+    with pytest.raises(InputError, match="class 'rare' has 1 different text"):
+        set_aside(list(map(text_key, ["a", "b", "c", "C", "c "])), np.array([0, 0, 1, 1, 1]), 0.2, ["common", "rare"])
+
+
+def test_set_aside_texts_are_neither_trained_on_nor_validated_on():
+    classes_N = mixed([60, 40])
+    config = FinetuneConfig(corpus=CorpusConfig(source=__file__), label_budget=50)
+    splits = [
+        draw_splits(dataclasses.replace(config, seed=seed), classes_N, lambda: [str(n) for n in range(100)])
+        for seed in (0, 1)
+    ]
+    first = splits[0].test
+    assert first is not None
+    for part in splits:
+        assert part.test is not None
+        assert part.test.tolist() == first.tolist()
+        assert np.bincount(classes_N[part.test]).tolist() == [12, 8]
+        assert len({*part.train.tolist(), *part.validation.tolist(), *part.test.tolist()}) == 70
+    assert splits[0].train.tolist() != splits[1].train.tolist()
 
 
 @pytest.mark.parametrize("budget", [250, 500, 2500, 5000, 25000])

@@ -8,7 +8,7 @@ import pytest
 
 from configs.errors import InputError
 from finetune.classification.labels import check_labels, label_set
-from finetune.classification.truncation import head_and_tail, share_budget
+from finetune.classification.tokenization_head_tail import head_and_tail, share_budget
 from finetune.config import FinetuneConfig
 from tokenizer.corpus.config import CorpusConfig
 

@@ -7,13 +7,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 import yaml
 
 from configs.command_line import load
 from configs.errors import InputError
+from configs.run_folder import RunFolder
 from finetune import compare
-from finetune.comparison import subprocesses
+from finetune.classification.predictions import digest_of_test_texts
+from finetune.comparison import subprocesses, summary
 from finetune.comparison.config import CompareConfig
 from finetune.comparison.grid import cell_config, shell_command, with_local_source
 from finetune.config import check_model_name
@@ -288,3 +291,20 @@ def test_a_name_that_is_a_script_is_text_in_the_report(compared: Path) -> None:
     page = (folder.path / "report.html").read_text(encoding="utf-8")
     assert "<script" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_runs_on_other_test_texts_are_not_compared(
+    compared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [RunFolder(file.parent) for file in (compared / "runs" / "finetune").glob("*/predictions.parquet")]
+    digests = {digest_of_test_texts(folder) for folder in folders}
+    assert len(digests) == 1, "the same for every model, seed and budget"
+    table = pyarrow.parquet.read_table(folders[0].path / "predictions.parquet")
+    texts = ["another", *table["text"].to_pylist()[1:]]
+    other = table.set_column(table.schema.get_field_index("text"), "text", [texts])
+    pyarrow.parquet.write_table(other, tmp_path / "predictions.parquet")
+    assert digest_of_test_texts(RunFolder(tmp_path)) not in digests
+    monkeypatch.setattr(summary, "digest_of_test_texts", lambda folder: str(folder.path))
+    shutil.rmtree(compared / "runs" / "compare")
+    with pytest.raises(InputError, match="the runs at 20 labels were tested on different texts"):
+        compare.run(config_in(compared))

@@ -8,6 +8,7 @@ import scipy.stats
 
 from finetune.comparison.intervals import Interval, mean_interval
 from finetune.comparison.scores import Score
+from finetune.comparison.summary import family_of
 from finetune.comparison.verdict import caution, verdict
 
 
@@ -63,7 +64,9 @@ def test_equal_answers_give_an_interval_of_no_width() -> None:
 
 
 def score(model: str, difference: Interval | None) -> Score:
-    return Score(model, 1000, [0.8, 0.8], Interval(0.8, 0.7, 0.9), 0.0, 0.8, 0.6, 0.8, 1.0, 10, difference)
+    family, pretrained = family_of(model)
+    accuracy = Interval(0.8, 0.7, 0.9)
+    return Score(model, 1000, [0.8, 0.8], accuracy, 0.0, 0.8, 0.6, 0.8, 1.0, 10, difference, family, pretrained, 50)
 
 
 @pytest.mark.parametrize(
@@ -71,21 +74,23 @@ def score(model: str, difference: Interval | None) -> Score:
     [
         (
             Interval(0.031, 0.012, 0.05),
-            "Pretraining gains +3.1 [+1.2, +5.0] points at 1,000 labels over the best recurrent baseline (lstm).",
+            "Pretraining gains +3.1 [+1.2, +5.0] points at 1,000 labels over the recurrent baseline (lstm, "
+            "chosen on 50 validation texts).",
         ),
         (
             Interval(-0.031, -0.05, -0.012),
-            "Pretraining loses -3.1 [-5.0, -1.2] points at 1,000 labels over the best recurrent baseline (lstm).",
+            "Pretraining loses -3.1 [-5.0, -1.2] points at 1,000 labels over the recurrent baseline (lstm, "
+            "chosen on 50 validation texts).",
         ),
         (
             Interval(0.031, -0.012, 0.07),
-            "No difference shown at 1,000 labels: pretraining's +3.1 [-1.2, +7.0] points over the best recurrent "
-            "baseline (lstm).",
+            "No difference shown at 1,000 labels: pretraining's +3.1 [-1.2, +7.0] points over the recurrent "
+            "baseline (lstm, chosen on 50 validation texts).",
         ),
         (
             Interval(0.031, 0.031, 0.031),
-            "No difference shown at 1,000 labels: pretraining's +3.1 [+3.1, +3.1] points over the best recurrent "
-            "baseline (lstm).",
+            "No difference shown at 1,000 labels: pretraining's +3.1 [+3.1, +3.1] points over the recurrent "
+            "baseline (lstm, chosen on 50 validation texts).",
         ),
     ],
 )
@@ -98,6 +103,26 @@ def test_without_bert_there_is_no_verdict() -> None:
 
 
 def test_a_verdict_does_not_hide_that_counting_words_does_better() -> None:
-    assert caution(Interval(0.05, 0.02, 0.08)) == " But bag-of-words is ahead of it by +5.0 [+2.0, +8.0] points."
-    assert caution(Interval(0.05, -0.02, 0.12)) == ""
-    assert caution(Interval(-0.05, -0.08, -0.02)) == ""
+    sentence = " But bag-of-words is ahead of bert by +5.0 [+2.0, +8.0] points."
+    assert caution("bert", "bag-of-words", Interval(0.05, 0.02, 0.08)) == sentence
+    assert caution("bert", "bag-of-words", Interval(0.05, -0.02, 0.12)) == ""
+    assert caution("bert", "bag-of-words", Interval(-0.05, -0.08, -0.02)) == ""
+
+
+def test_every_pretrained_encoder_gets_a_verdict_whatever_it_is_called() -> None:
+    gain = Interval(0.031, 0.012, 0.05)
+    rows = [score("lstm", None), score("runs/pretrain/mine", gain), score("bert-scratch", gain), score("lm-lstm", gain)]
+    assert verdict(rows, 1000, "lstm") == (
+        "Pretraining gains +3.1 [+1.2, +5.0] points at 1,000 labels over the recurrent baseline (lstm, chosen on 50 "
+        "validation texts), as runs/pretrain/mine."
+    )
+
+
+def test_two_seeds_do_not_claim_more_than_they_know() -> None:
+    rng = np.random.default_rng(3)
+    covered = []
+    for _ in range(400):
+        seeds_S, texts_N = rng.normal(0, 0.1, 2), rng.normal(0, 0.3, 200)
+        found = mean_interval(0.1 + seeds_S[:, None] + texts_N[None] + rng.normal(0, 0.3, (2, 200)), 0.95)
+        covered.append(found.low <= 0.1 <= found.high)
+    assert np.mean(covered) >= 0.93, "0.87 with the estimated degrees of freedom"

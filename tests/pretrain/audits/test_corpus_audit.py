@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from configs.errors import InputError
 from configs.run_folder import RunFolder
 from pretrain.audits import corpus_audit, pair_health
+from pretrain.audits import duplicates as duplicates_module
 from pretrain.audits.duplicates import duplicates, leaked_documents, shingles
 from pretrain.data.config import MaskingConfig
 from pretrain.data.masked_lm_dataset import MaskedLMSource, PairPlan, TokenLayout
@@ -71,7 +72,7 @@ def test_shingles_are_as_many_as_there_are_different_runs_of_five(ids):
 # ------------------------------------------------------------------------------------------------ leakage
 
 
-def test_test_texts_in_the_corpus_are_found_exactly_and_nearly(tmp_path):
+def test_test_texts_in_the_corpus_are_found_exactly_and_nearly(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     documents, tests = texts(50, rng), texts(20, rng)
     near = tests[5].copy()
@@ -85,6 +86,8 @@ def test_test_texts_in_the_corpus_are_found_exactly_and_nearly(tmp_path):
         "test_texts": 20, "exact": [7, 9], "near": [7, 9, 30], "exact_test_texts": 1, "near_test_texts": 2,
     }  # fmt: skip
     assert leaked_documents(None, place, None, test_place) == found, "kept beside the store"  # ty: ignore[invalid-argument-type]
+    monkeypatch.setattr(duplicates_module, "THRESHOLD", 0.99)
+    assert leaked_documents(store, place, test_store, test_place)["near"] == [7, 9], "not what another threshold found"
 
 
 def with_leak(folder, **leakage):

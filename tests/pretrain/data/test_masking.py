@@ -210,6 +210,8 @@ def test_span_lengths_are_geometric_and_cut_off_at_ten():
 def test_spans_are_made_of_neighbouring_words():
     spans = word_spans([[1, 2], [3], [4, 5], [8]], [1, 3, 0], np.array([0, 1, 0, 2, 0, 0, 0, 0, 4]), 6)
     assert spans == [[3, 4, 5], [8], [1, 2]]
+    # Position 3 is a [SEP]: a span does not go on in the next document.
+    assert word_spans([[1], [2], [4], [5]], [1, 2, 0], np.array([0, 1, 4, 0, 4, 0]), 4) == [[2], [4, 5], [1]]
     assert word_spans([[1, 2], [3], [4, 5]], [0], np.array([0, 9]), 4) == [[1, 2, 3, 4]], "the last is cut"
 
 

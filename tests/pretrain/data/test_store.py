@@ -303,3 +303,16 @@ def test_an_error_in_another_process_is_told_as_in_this_one(tokenizer_folder, tm
         stream.write('\n{"text": 3}\n')
     with pytest.raises(InputError, match=r"many\.jsonl:61: column 'text' holds int"):
         made(source, tokenizer_folder, tmp_path, processes=2)
+
+
+def test_a_store_knows_the_characters_of_each_document_and_the_texts_of_labelled_ones(tmp_path, tokenizer_folder):
+    rows: list[dict] = [{"text": "The old boat.  It   leaves!", "label": 1}, {"text": "Café", "label": 0}]
+    source = write_rows(tmp_path / "rows.jsonl", rows)
+    _, plain = build(tmp_path, source, tokenizer_folder)
+    assert plain.characters.tolist() == [len(row["text"]) for row in rows]
+    assert plain.texts.column("text").to_pylist() == [None, None]
+    _, labelled = build(tmp_path, source, tokenizer_folder, labelled=True)
+    assert labelled.texts.to_pylist() == [
+        {"text": row["text"], "second_text": None, "file": source.source, "row": number}
+        for number, row in enumerate(rows, 1)
+    ]

@@ -1,5 +1,7 @@
 """The models: standard BERTs, and recurrent classifiers that padding cannot touch."""
 
+from typing import Any
+
 import pytest
 import torch
 from transformers import BertForSequenceClassification
@@ -141,8 +143,40 @@ def test_bert_starts_from_the_pretrained_encoder_with_its_dropout_set(tokenizer,
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_a_checkpoint_in_half_precision_is_fine_tuned_in_full(tokenizer, checkpoint, dtype, tmp_path):
     BertForSequenceClassification.from_pretrained(checkpoint, dtype=dtype).save_pretrained(tmp_path)
-    model = classifier(ClassifierConfig(name="bert"), str(tmp_path), tokenizer, CLASSES, 0)
-    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    for name in ("bert", "bert-scratch"):
+        model = classifier(ClassifierConfig(name=name, reinitialized_layers=1), str(tmp_path), tokenizer, CLASSES, 0)
+        assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def fine_tuned(tokenizer, checkpoint, folder):
+    """A classifier saved with its classes."""
+    model = classifier(ClassifierConfig(name="bert"), checkpoint, tokenizer, CLASSES, 7)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return model
+
+
+def test_the_classifier_of_a_checkpoint_is_new_unless_it_is_to_be_kept(tokenizer, checkpoint, tmp_path, caplog):
+    old: Any = fine_tuned(tokenizer, checkpoint, tmp_path)
+    with caplog.at_level("INFO"):
+        new: Any = classifier(ClassifierConfig(name=str(tmp_path)), str(tmp_path), tokenizer, CLASSES, 0)
+    assert "the classifier of" in caplog.text
+    assert not torch.equal(new.classifier.weight, old.classifier.weight)
+    weights = encoder_weights(old)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in encoder_weights(new).items())
+    kept: Any = classifier(
+        ClassifierConfig(name=str(tmp_path), keep_classifier=True), str(tmp_path), tokenizer, CLASSES, 0
+    )
+    assert torch.equal(kept.classifier.weight, old.classifier.weight)
+
+
+def test_a_classifier_is_kept_for_its_own_classes_only(tokenizer, checkpoint, tmp_path):
+    fine_tuned(tokenizer, checkpoint, tmp_path)
+    config = ClassifierConfig(name=str(tmp_path), keep_classifier=True)
+    with pytest.raises(InputError, match="cannot be kept for the classes x, y, z: its classes are"):
+        classifier(config, str(tmp_path), tokenizer, ["x", "y", "z"], 0)
+    with pytest.raises(InputError, match="it has none"):
+        classifier(config, checkpoint, tokenizer, CLASSES, 0)
 
 
 def test_bert_from_scratch_has_the_same_shape_and_none_of_the_weights(tokenizer, checkpoint):

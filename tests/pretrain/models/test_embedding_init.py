@@ -42,23 +42,31 @@ def counted_by_hand(store, documents):
 @pytest.mark.parametrize("documents", [list(range(9)), [1, 4, 5]])
 def test_counts_equal_those_of_a_plain_loop_that_stays_within_documents(store, monkeypatch, tokens_a_block, documents):
     monkeypatch.setattr(embedding_init, "TOKENS_PER_BLOCK", tokens_a_block)
-    found, frequency = cooccurrences(store, np.array(documents), VOCABULARY)
+    found, frequency = cooccurrences(store, np.array(documents), VOCABULARY, seed=0)
     expected, expected_frequency = counted_by_hand(store, documents)
     np.testing.assert_allclose(found.toarray(), expected, rtol=1e-12)
     assert frequency.tolist() == expected_frequency.tolist()
 
 
 def test_neighbouring_documents_do_not_count_as_neighbours():
-    counts, frequency = cooccurrences(store_of([[1], [1], [2]], np.array([5, 6, 7, 8])), np.arange(3), VOCABULARY)
+    counts, frequency = cooccurrences(
+        store_of([[1], [1], [2]], np.array([5, 6, 7, 8])), np.arange(3), VOCABULARY, seed=0
+    )
     assert counts.toarray().nonzero()[0].tolist() == [7, 8]
     assert (counts[7, 8], counts[8, 7]) == (1.0, 1.0)
     assert frequency[5:9].tolist() == [1, 1, 1, 1]
 
 
-def test_only_so_many_tokens_are_counted(store, monkeypatch):
+def test_of_a_large_corpus_a_sample_is_counted_and_not_its_beginning(store, monkeypatch):
     monkeypatch.setattr(embedding_init, "MAXIMUM_TOKENS", 1)
-    _, frequency = cooccurrences(store, np.arange(9), VOCABULARY)
-    assert frequency.sum() == len(document_ids(store, 0))
+    counted = {int(cooccurrences(store, np.arange(9), VOCABULARY, seed)[1].sum()) for seed in range(20)}
+    lengths = {len(document_ids(store, document)) for document in range(9)}
+    assert len(counted) > 2
+    assert counted <= lengths, "one document each"
+    monkeypatch.setattr(embedding_init, "MAXIMUM_TOKENS", 40)
+    documents = embedding_init.sampled(store, np.arange(9), seed=0)
+    assert documents.tolist() == sorted(set(documents.tolist()))
+    assert sum(len(document_ids(store, document)) for document in documents[:-1]) <= 40
 
 
 def toy_store():
@@ -72,7 +80,7 @@ def toy_store():
 
 
 def test_words_with_the_same_neighbours_come_close_together():
-    counts, _ = cooccurrences(toy_store(), np.arange(400), VOCABULARY)
+    counts, _ = cooccurrences(toy_store(), np.arange(400), VOCABULARY, seed=0)
     vectors = ppmi_vectors(counts, 6, seed=0)
     length = np.linalg.norm(vectors, axis=1)
     assert vectors.shape == (VOCABULARY, 6)

@@ -348,3 +348,30 @@ def test_writing_leaves_the_model_as_it_was_and_goes_on_from_the_prompt(tmp_path
             ids.append(int(model.eval()(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
     said: Any = tokenizer.decode([i for i in ids if i != tokenizer.sep_token_id])
     assert text.split() == said.split()
+
+
+def evaluated(folder, **changes):
+    """The held-out metrics of a run of one step."""
+    return run(writing_run(folder, training={"duration": "1 steps"} | changes.pop("training", {}), **changes)).result()
+
+
+def test_perplexity_does_not_depend_on_the_batch_size(tmp_path):
+    frozen = {"optimizer": {"learning_rate": 1e-9}}
+    losses = [
+        evaluated(tmp_path, training={"duration": "1 steps", "batch_size": size}, **frozen)["eval_lm_loss"]
+        for size in (2, 8, 32)
+    ]
+    assert losses == pytest.approx([losses[0]] * 3, abs=1e-5)
+
+
+def test_the_held_out_loss_of_two_directions_counts_both(tmp_path):
+    result = evaluated(tmp_path, recurrent={"bidirectional": True})
+    assert result["eval_loss"] == pytest.approx(result["eval_lm_loss"] + result["eval_backward_lm_loss"])
+    one = evaluated(tmp_path)
+    assert one["eval_loss"] == one["eval_lm_loss"]
+    assert "eval_backward_lm_loss" not in one
+
+
+def test_bits_per_character_count_the_characters_of_the_corpus():
+    # 15 tokens of ten characters each, and the ends of three documents.
+    assert source().held_out().characters_per_token == pytest.approx(153 / 18)

@@ -230,3 +230,23 @@ def test_the_probability_of_following_is_that_of_class_0(models, tokenizer, tmp_
     with torch.inference_mode():
         expected = model(**inputs).seq_relationship_logits[0].softmax(-1)[0].item()
     assert scoring.relation(str(tmp_path), "the rose", "the boat") == ("next-sentence", pytest.approx(expected))
+
+
+def test_our_language_models_are_scored_from_the_end_of_a_document_which_they_have_seen(shared, tmp_path):
+    folder = run(small_run(tmp_path, objective="causal_lm", training={"duration": "1 steps"}))
+    language_model = scoring.load(str(folder.model))
+    tokenizer = language_model.tokenizer
+    found = scoring.sentence_scores(language_model, SENTENCES, 2)
+    for sentence, score in zip(SENTENCES, found, strict=True):
+        ids = [tokenizer.sep_token_id, *tokenizer(sentence, add_special_tokens=False)["input_ids"]]
+        with torch.inference_mode():
+            logits = language_model.model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
+        expected = sum(float(logits[position, token]) for position, token in enumerate(ids[1:]))
+        assert score == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_fresh_process_scores_our_language_models(tmp_path):
+    folder = run(small_run(tmp_path, objective="causal_lm", training={"duration": "1 steps"}))
+    program = f"from pretrain.models import scoring; print(type(scoring.load({str(folder.model)!r}).model).__name__)"
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "RecurrentForCausalLM"

@@ -174,3 +174,26 @@ def test_pruning_keeps_the_newest_and_the_one_asked_for(tmp_path, keep, also, le
     three_checkpoints(tmp_path)
     checkpoints.prune(tmp_path, keep, also)
     assert checkpoints.list_checkpoints(tmp_path) == [checkpoints.path_of(tmp_path, step) for step in left]
+
+
+def test_the_best_checkpoint_is_checked_before_it_is_loaded(tmp_path):
+    _, best, _ = three_checkpoints(tmp_path)
+    model, _ = trained(0)
+    assert checkpoints.load_best(tmp_path, 20, model) == {"step": 20}
+    flip_a_bit(best / "model.safetensors")
+    before = [parameter.clone() for parameter in model.parameters()]
+    with pytest.raises(InputError, match=r"step-00000020, which has the best validation score, is damaged \(model"):
+        checkpoints.load_best(tmp_path, 20, model)
+    assert all(torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+
+
+def test_a_checkpoint_of_a_newer_layout_is_refused_and_one_of_an_older_is_read(tmp_path, monkeypatch):
+    place = saved(tmp_path, 10, *trained(1), {"step": 10})
+    state = json.loads((place / "state.json").read_text())
+    assert state == {"step": 10, "schema_version": checkpoints.VERSION}
+    monkeypatch.setattr(checkpoints, "VERSION", checkpoints.VERSION - 1)
+    with pytest.raises(InputError, match="schema version 1, and this code reads versions up to 0"):
+        checkpoints.load(place, trained(2)[0])
+    monkeypatch.undo()
+    (place / "state.json").write_text(json.dumps({"step": 10}))
+    assert checkpoints.load(place, trained(2)[0]) == {"step": 10}

@@ -1,16 +1,21 @@
 """Every kind of tokenizer on every kind of text: the same again, and the same after loading."""
 
+import collections
+import itertools
 import json
+import re
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, BertConfig, BertForPreTraining
 
 from configs.errors import InputError
 from tests.helpers.paths import ROOT
 from tokenizer.config import TokenizerConfig
+from tokenizer.corpus import synthetic_reviews
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.run import run as run_tokenizer
 from tokenizer.vocabulary import algorithms, serialization
@@ -225,3 +230,66 @@ def test_a_run_adds_words_to_a_tokenizer_that_exists_and_is_found_again(tmp_path
     assert "catheters" in serialization.load(folder.model).tokenize("The catheters")
     assert run_tokenizer(config).path == folder.path
     assert folder.result()["audited_texts"] == 4
+
+
+def test_unigram_cuts_no_more_frequent_words_than_the_library_alone():
+    texts = [row["text"] for row, _ in itertools.islice(synthetic_reviews.rows("unlabelled"), 400)]
+    frequent = collections.Counter(re.findall("[a-z]+", " ".join(texts).lower())).most_common(200)
+
+    def cut(tokenizer):
+        return [word for word, _ in frequent if len(tokenizer.encode(word, add_special_tokens=False).ids) > 1]
+
+    config = TokenizerConfig(model="unigram", vocabulary_size=400)
+    bare = Tokenizer(models.Unigram())
+    bare.normalizer = normaliser(config)
+    bare.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    trainer = trainers.UnigramTrainer(vocab_size=400, unk_token="[UNK]", special_tokens=["[UNK]"], show_progress=False)
+    bare.train_from_iterator(texts, trainer)
+    ours = algorithms.train(config, lambda: iter(texts))
+    assert len(cut(ours)) <= len(cut(bare))
+    assert ours.encode("this", add_special_tokens=False).tokens == ["\u2581this"]
+    assert algorithms.WORD_MARK not in "".join(ours.get_vocab())
+
+
+def korean_texts(syllables, count):
+    """Made-up texts of frequent words, and each of many syllables once."""
+    words = ["영화", "정말", "좋은", "배우", "음악"]
+    rare = [chr(0xAC00 + number) for number in range(syllables)]
+    return [" ".join(words * 3 + rare[number::count]) for number in range(count)]
+
+
+@pytest.mark.parametrize("model", ["wordpiece", "unigram"])
+def test_a_large_alphabet_leaves_room_for_words(model, caplog):
+    texts = korean_texts(1500, 20)
+    config = TokenizerConfig(model=model, vocabulary_size=400)
+    with caplog.at_level("INFO"):
+        tokenizer = algorithms.train(config, lambda: iter(texts))
+    assert "the alphabet is cut to the 128 most frequent of" in caplog.text
+    assert tokenizer.get_vocab_size() <= 400
+    tokens = tokenizer.encode("영화 정말", add_special_tokens=False).tokens
+    assert len(tokens) == 2, tokens
+    wide = TokenizerConfig(model=model, vocabulary_size=400, limit_alphabet=2000)
+    if model == "wordpiece":
+        assert algorithms.train(wide, lambda: iter(texts)).get_vocab_size() > 1500
+    else:
+        with pytest.raises(InputError, match="too small for every character of the texts; raise it, or keep fewer"):
+            algorithms.train(wide, lambda: iter(texts))
+
+
+@pytest.mark.parametrize(
+    ("size", "text", "expected"),
+    [
+        (300, "a b a b", "entries instead of vocabulary_size: 300; the corpus is too small for more"),
+        (
+            16,
+            "the quick brown fox jumps over the lazy dog",
+            "entries instead of vocabulary_size: 16; the alphabet alone",
+        ),
+    ],
+)
+def test_a_vocabulary_of_another_size_than_asked_for_says_so(tmp_path, caplog, size, text, expected):
+    (tmp_path / "texts.txt").write_text(text)
+    corpus = CorpusConfig(source=str(tmp_path / "texts.txt"))
+    with caplog.at_level("INFO"):
+        run_tokenizer(TokenizerConfig(corpus=corpus, vocabulary_size=size, runs=str(tmp_path / "runs")))
+    assert expected in caplog.text
