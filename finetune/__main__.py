@@ -24,6 +24,9 @@ def main() -> None:
         folder = run(config)
     result = folder.result()
     print(f"finetune: {folder.path}")
+    if not result.get("beats_majority", True):
+        majority = result["test_majority"]
+        print(f"finetune: FAILED: no better than always saying the majority label ({majority:.4f} of the test texts)")
     print(f"finetune: test accuracy {result['test_accuracy']:.4f}, macro-F1 {result['test_macro_f1']:.4f}")
 
 

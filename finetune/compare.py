@@ -189,7 +189,9 @@ def print_table(scores: Sequence[Mapping[str, Any]]) -> None:
     for model in dict.fromkeys(score["model"] for score in scores):
         accuracies = {score["label_budget"]: score["accuracy"] for score in scores if score["model"] == model}
         percents = ({name: f"{100 * share:.1f}" for name, share in accuracies[budget].items()} for budget in budgets)
-        table.add_row(model, *(f"{cell['estimate']} \\[{cell['low']}, {cell['high']}]" for cell in percents))
+        failed = sum(score["failed_runs"] for score in scores if score["model"] == model)
+        name = f"{model} ({failed} failed)" if failed else model
+        table.add_row(name, *(f"{cell['estimate']} \\[{cell['low']}, {cell['high']}]" for cell in percents))
     rich.print(table)
 
 

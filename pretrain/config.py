@@ -5,7 +5,7 @@ from typing import Literal
 
 from configs.bounds import require_at_least, require_between
 from configs.errors import InputError
-from configs.fields import outside_digest, renamed
+from configs.fields import added_later, outside_digest, renamed
 from pretrain.audits.config import LeakageConfig
 from pretrain.data.config import MaskingConfig, PreparationConfig
 from pretrain.models.config import EncoderConfig, RecurrentLMConfig
@@ -33,6 +33,8 @@ class PretrainConfig:
     pairs: Literal["bert", "balanced"] = renamed("bert", former_values={"bert": "faithful"})
     """For `mlm_nsp`: `bert` draws pairs as google-research/bert does, where more than half are random; `balanced`
     makes exactly half random, with the same lengths in both halves."""
+    pair_weight: float = added_later(1.0)
+    """For `mlm_nsp` and `mlm_sop`: the weight of the second task's loss beside that of masked-LM; BERT's is 1."""
     preparation: PreparationConfig = outside_digest(PreparationConfig())  # noqa: RUF009
     audited_documents: int = outside_digest(100_000)
     """Maximum number of documents to compare for near duplicates, sampled at random; 0 disables the audit."""
@@ -61,6 +63,7 @@ class PretrainConfig:
         """Reject values outside their bounds, and keys that do not go together."""
         require_at_least(8, sequence_length=self.sequence_length)
         require_at_least(0, audited_documents=self.audited_documents)
+        require_between(0, 100, pair_weight=self.pair_weight)
         require_between(0, 1, short_sequence_probability=self.short_sequence_probability)
         require_between(0.0001, 0.5, held_out_share=self.held_out_share)
         recurrent = objective_named(self.objective).recurrent

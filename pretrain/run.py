@@ -73,7 +73,7 @@ def run(config: PretrainConfig) -> RunFolder:
 
 
 def _run(config: PretrainConfig, folder: RunFolder, phases: list[tuple[float, int]]) -> None:
-    objective = objective_named(config.objective)
+    objective = objective_named(config.objective).weighted(config.pair_weight)
     tokenizer_folder, tokenizer_digest = tokenizer_of(config)
     accelerator = new_accelerator(config.log_with, config.training, folder, as_dict(config))
     tokenizer = load_tokenizer(tokenizer_folder, config.model.trust_remote_code)

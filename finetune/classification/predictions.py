@@ -13,6 +13,7 @@ from finetune.classification.labels import LabelSet
 from finetune.classification.metrics import scores
 
 PREDICTIONS = "predictions.parquet"
+SIGNIFICANCE = 0.05
 
 
 def write_result(
@@ -55,7 +56,23 @@ def write_result(
         | {"labels": classes.names}
         | {f"eval_{name}": value for name, value in validation_scores.items()}
         | {f"test_{name}": value for name, value in test_scores.items()}
+        | against_majority(probabilities_NC.argmax(1), labels_N)
     )
+
+
+def against_majority(predictions_N: np.ndarray, labels_N: np.ndarray) -> dict[str, float | bool]:
+    """The share of the most frequent class, and whether the accuracy is above it (one-sided binomial test, 5 %).
+
+    >>> labels = np.array([0] * 60 + [1] * 40)
+    >>> against_majority(labels, labels), against_majority(np.zeros(100), labels)
+    ({'test_majority': 0.6, 'beats_majority': True}, {'test_majority': 0.6, 'beats_majority': False})
+    """
+    import scipy.stats
+
+    majority = float(np.bincount(labels_N).max() / len(labels_N))
+    correct = int((predictions_N == labels_N).sum())
+    chance = scipy.stats.binomtest(correct, len(labels_N), majority, alternative="greater").pvalue
+    return {"test_majority": majority, "beats_majority": bool(chance < SIGNIFICANCE)}
 
 
 def correctness(folder: RunFolder) -> np.ndarray:

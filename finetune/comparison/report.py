@@ -109,6 +109,7 @@ def columns(comparison: Comparison, tokens_per_second: Mapping[str, float]) -> l
             f"{100 * comparison.confidence:g} % interval",
             lambda score: f"[{percent(score.accuracy.low)}, {percent(score.accuracy.high)}]",
         ),
+        Column("failed", lambda score: f"{score.failed_runs} of {len(score.accuracies)}" if score.failed_runs else "–"),
         Column("spread", lambda score: percent(score.spread)),
         Column("macro-F1, %", lambda score: percent(score.macro_f1)),
         Column("Matthews", lambda score: f"{score.matthews:.3f}"),

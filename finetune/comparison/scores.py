@@ -65,6 +65,8 @@ class Score:
     """Whether it started from pretrained weights."""
     validation_texts: int = 0
     """Validation texts of each run."""
+    failed_runs: int = 0
+    """Runs that ended no better than the majority label."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from finetune.comparison.intervals import Interval, mean_interval
 from finetune.comparison.scores import Comparison, Gain, Run, Score
 from finetune.comparison.verdict import (
     caution,
+    failures,
     gain_sentence,
     is_pretrained_encoder,
     is_pretrained_recurrent,
@@ -64,6 +65,7 @@ def compare(runs: Sequence[Run], confidence: float) -> Comparison:
             cautions[budget] = cautions.get(budget, "") + caution(encoder, rival, lead)
     verdicts = [
         verdict(scores, budget, best.get(budget))
+        + failures(scores, budget)
         + cautions.get(budget, "")
         + "".join(f" {gain_sentence(gain)}" for gain in gains if gain.label_budget == budget)
         for budget in budgets
@@ -124,4 +126,6 @@ def score(model: str, budget: int, runs: Sequence[Run], accuracy: Interval, diff
         family=family,
         pretrained=pretrained,
         validation_texts=int(results[0]["validation_texts"]),
+        # Runs made before this was recorded count as successes.
+        failed_runs=sum(not result.get("beats_majority", True) for result in results),
     )

@@ -44,6 +44,15 @@ def verdict(scores: Sequence[Score], budget: int, baseline: str | None) -> str:
     return " ".join(sentences)
 
 
+def failures(scores: Sequence[Score], budget: int) -> str:
+    """A sentence for the verdict if runs ended no better than the majority label, else an empty string."""
+    failed = [score for score in scores if score.label_budget == budget and score.failed_runs]
+    if not failed:
+        return ""
+    runs = ", ".join(f"{score.failed_runs} of {len(score.accuracies)} of {score.model}" for score in failed)
+    return f" Runs no better than the majority label: {runs}."
+
+
 def gain_sentence(gain: Gain) -> str:
     """One sentence: did a model gain from its pretraining, judged by the interval alone?
 

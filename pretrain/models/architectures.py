@@ -19,17 +19,23 @@ from transformers import (
     ElectraConfig,
     ElectraForMaskedLM,
     ElectraForPreTraining,
+    ModernBertConfig,
+    ModernBertForMaskedLM,
     PreTrainedModel,
 )
 
 from configs.errors import InputError
 from pretrain.models.config import EncoderConfig
+from pretrain.models.modeling_modernbert import ModernBertForPreTraining
 
 # Layers and hidden sizes of google-research/bert's released models (README, "Smaller BERT Models").
 SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "medium": (8, 512), "base": (12, 768)}
 SIZE_PER_HEAD = 64
+# Matrices of this multiple fill the vector registers of CPUs and GPUs.
+WIDTH_MULTIPLE = 16
 
 ConfigBuilder = Callable[[EncoderConfig, Any], Any]
+RelationHead = Callable[[Any, Any, torch.Tensor, torch.Tensor], torch.Tensor]
 VocabularyHead = Callable[[Any, torch.Tensor], torch.Tensor]
 
 
@@ -53,8 +59,10 @@ class Architecture:
     """The number of position embeddings that are reserved and never used, given the configuration."""
     layer_pattern: str = r"\blayers?\.(\d+)\."
     """Regular expression that extracts the layer number from a parameter name."""
-    padding_mask_only: bool = False
+    padding_mask_only: Callable[[Any], bool] = lambda config: False
     """Whether attention depends only on the padding mask, so that a faster implementation can replace it."""
+    relation_head: RelationHead | None = None
+    """Logits [B, 2] of the relation of two segments, from the encoder's output, the ids and attention mask [B, T]."""
 
 
 def architecture_of(config: Any) -> Architecture:
@@ -68,10 +76,24 @@ def with_head(head: str) -> list[Architecture]:
 
 
 def fresh_config(head: str, config: EncoderConfig, tokenizer: Any) -> tuple[Architecture, Any]:
-    """Architecture and configuration of a new encoder: the first architecture that has this head."""
-    architecture = next(candidate for candidate in with_head(head) if candidate.build_config is not None)
+    """Architecture and configuration of a new encoder.
+
+    Raises:
+        InputError: the architecture has no such head.
+    """
+    candidates = [candidate for candidate in with_head(head) if candidate.build_config is not None]
+    if config.architecture != "bert":
+        candidates = [candidate for candidate in candidates if candidate.model_type == config.architecture]
+    if not candidates:
+        raise InputError(f"model.architecture: {config.architecture} has no {head.replace('_', ' ')} head; use bert")
+    architecture = candidates[0]
     assert architecture.build_config is not None
     return architecture, architecture.build_config(config, tokenizer)
+
+
+def always(config: Any) -> bool:
+    """Whatever the configuration."""
+    return True
 
 
 def set_dropout(config: Any, dropout: float) -> None:
@@ -98,6 +120,34 @@ def bert_config(config: EncoderConfig, tokenizer: Any) -> BertConfig:
         InputError: the hidden size is not a multiple of the number of heads.
     """
     return BertConfig(**_encoder_arguments(config, tokenizer))
+
+
+def modernbert_config(config: EncoderConfig, tokenizer: Any) -> ModernBertConfig:
+    """The configuration of a ModernBERT encoder (Warner et al. 2024) with global attention in every layer.
+
+    Its gated MLP has three matrices: two thirds of BERT's inner width keep the number of parameters.
+
+    Raises:
+        InputError: the hidden size is not a multiple of the number of heads.
+    """
+    arguments = _encoder_arguments(config, tokenizer)
+    inner = round(2 / 3 * arguments["intermediate_size"] / WIDTH_MULTIPLE) * WIDTH_MULTIPLE
+    shared = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings")
+    options: dict[str, Any] = {name: arguments[name] for name in (*shared, "initializer_range", "pad_token_id")}
+    options |= {
+        "intermediate_size": inner,
+        "hidden_activation": arguments["hidden_act"],
+        "global_attn_every_n_layers": 1,
+        "classifier_pooling": "mean",
+        "embedding_dropout": config.dropout,
+        "attention_dropout": config.dropout,
+        "mlp_dropout": config.dropout,
+        "bos_token_id": tokenizer.cls_token_id,
+        "cls_token_id": tokenizer.cls_token_id,
+        "eos_token_id": tokenizer.sep_token_id,
+        "sep_token_id": tokenizer.sep_token_id,
+    }
+    return ModernBertConfig(**options)
 
 
 def electra_config(config: EncoderConfig, tokenizer: Any) -> ElectraConfig:
@@ -152,7 +202,7 @@ def _roberta(model_type: str) -> Architecture:
         model_type,
         vocabulary_head=lambda model, hidden_MH: model.lm_head(hidden_MH),
         first_position=lambda config: config.pad_token_id + 1,
-        padding_mask_only=True,
+        padding_mask_only=always,
     )
 
 
@@ -163,20 +213,30 @@ ARCHITECTURES = {
             "bert",
             build_config=bert_config,
             heads={"masked_lm": BertForMaskedLM, "pair": BertForPreTraining},
-            vocabulary_head=lambda model, hidden_MH: model.cls(hidden_MH),
-            padding_mask_only=True,
+            vocabulary_head=lambda model, hidden_MH: model.cls.predictions(hidden_MH),
+            relation_head=lambda model, encoded, ids_BT, mask_BT: model.cls.seq_relationship(encoded.pooler_output),
+            padding_mask_only=always,
         ),
         Architecture(
             "electra",
             build_config=electra_config,
             heads={"replaced_token": ElectraForPreTraining, "generator": ElectraForMaskedLM},
             vocabulary_head=lambda model, hidden_MH: model.generator_lm_head(model.generator_predictions(hidden_MH)),
-            padding_mask_only=True,
+            padding_mask_only=always,
         ),
         _roberta("roberta"),
         _roberta("xlm-roberta"),
         _roberta("camembert"),
-        Architecture("distilbert", padding_mask_only=True),
-        Architecture("modernbert", vocabulary_head=lambda model, hidden_MH: model.decoder(model.head(hidden_MH))),
+        Architecture("distilbert", padding_mask_only=always),
+        Architecture(
+            "modernbert",
+            build_config=modernbert_config,
+            heads={"masked_lm": ModernBertForMaskedLM, "pair": ModernBertForPreTraining},
+            vocabulary_head=lambda model, hidden_MH: model.decoder(model.head(hidden_MH)),
+            relation_head=lambda model, encoded, ids_BT, mask_BT: model.relation(
+                encoded.last_hidden_state, ids_BT, mask_BT
+            ),
+            padding_mask_only=lambda config: set(config.layer_types) == {"full_attention"},
+        ),
     )
 }

@@ -162,15 +162,20 @@ def reinitialize(model: Any, fresh: Any, layers: int) -> None:
     Raises:
         InputError: the model has no encoder layers, or fewer than `layers`.
     """
-    old: Any = getattr(model.base_model, "encoder", None)
-    new: Any = getattr(fresh.base_model, "encoder", None)
-    if not hasattr(old, "layer") or layers > len(old.layer):
+    old, new = encoder_layers(model), encoder_layers(fresh)
+    if layers > len(old):
         raise InputError(f"model.reinitialized_layers: {layers} is more than the encoder layers of this checkpoint")
-    for number in range(len(old.layer) - layers, len(old.layer)):
-        old.layer[number] = new.layer[number]
+    for number in range(len(old) - layers, len(old)):
+        old[number] = new[number]
     # ELECTRA has no pooler, and its classification head is new anyway.
     if getattr(model.base_model, "pooler", None) is not None:
         model.base_model.pooler = fresh.base_model.pooler
+
+
+def encoder_layers(model: Any) -> Any:
+    """The list of an encoder's layers; empty if there is none."""
+    encoder = getattr(model.base_model, "encoder", model.base_model)
+    return getattr(encoder, "layer", getattr(encoder, "layers", ()))
 
 
 def recurrent_config(config: ClassifierConfig, tokenizer: Any, labels: dict[str, Any]) -> RecurrentConfig:

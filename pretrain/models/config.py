@@ -62,6 +62,9 @@ Size = Literal["tiny", "mini", "small", "medium", "base"]
 class EncoderConfig:
     """The BERT encoder: a named size, and overrides of it."""
 
+    architecture: Literal["bert", "modernbert"] = added_later("bert")
+    """`bert`: Devlin et al. 2019, faithful; for objective `rtd`, ELECTRA. `modernbert`: Warner et al. 2024, with
+    pre-norm, rotary positions and a gated MLP, which learns more from the same tokens; all layers attend globally."""
     size: Size = "mini"
     """Layers x width: tiny 2 x 128, mini 4 x 256, small 4 x 512, medium 8 x 512, base 12 x 768."""
     layers: int | None = None

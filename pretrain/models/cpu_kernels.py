@@ -28,7 +28,7 @@ LONGEST_STORED = 256
 
 def install_attention(model: Any) -> bool:
     """Make a `transformers` model use `attention`, in place; returns whether its architecture allows that."""
-    if not architecture_of(model.config).padding_mask_only:
+    if not architecture_of(model.config).padding_mask_only(model.config):
         return False
     model.set_attn_implementation(NAME)
     return True

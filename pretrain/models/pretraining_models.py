@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import BertForPreTraining, ElectraForMaskedLM, ElectraForPreTraining, PreTrainedModel
+from transformers import ElectraForMaskedLM, ElectraForPreTraining, PreTrainedModel
 
 from pretrain.models.architectures import architecture_of
 
@@ -20,14 +20,16 @@ GENERATOR = "generator"
 
 
 class PairModel(torch.nn.Module):
-    """`BertForPreTraining` with its vocabulary head computed at masked positions only.
+    """A model with a vocabulary head and a classifier of sentence pairs, such as `BertForPreTraining`.
 
-    transformers runs the head at every position; with 15 % masked, that is most of a small model's FLOPs.
+    Its vocabulary head is computed at masked positions only: transformers runs it at every position, and with 15 %
+    masked, that is most of a small model's FLOPs.
     """
 
-    def __init__(self, bert: BertForPreTraining) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
-        self.bert = bert
+        self.model = model
+        self.takes_types = takes_token_types(model)
 
     def forward(
         self,
@@ -45,23 +47,33 @@ class PairModel(torch.nn.Module):
         Returns:
             Logits over the vocabulary [M, V] and over the two relations [B, 2].
         """
-        encoded = self.bert.bert(input_ids=input_ids, token_type_ids=token_type_ids, attention_mask=attention_mask)
+        model, architecture = self.model, architecture_of(self.model.config)
+        assert architecture.vocabulary_head is not None
+        assert architecture.relation_head is not None
+        inputs: dict[str, torch.Tensor] = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if self.takes_types:
+            inputs["token_type_ids"] = token_type_ids
+        encoded: Any = model.base_model(**inputs)
         hidden_MH = encoded.last_hidden_state.flatten(0, 1)[masked_positions]
-        return self.bert.cls.predictions(hidden_MH), self.bert.cls.seq_relationship(encoded.pooler_output)
+        return (
+            architecture.vocabulary_head(model, hidden_MH),
+            architecture.relation_head(model, encoded, input_ids, attention_mask),
+        )
 
     @property
     def encoder(self) -> PreTrainedModel:
         """The model that fine-tuning starts from."""
-        return self.bert
+        return self.model
 
     @property
     def vocabulary_bias(self) -> torch.Tensor:
         """[V], the bias of the vocabulary head."""
-        return self.bert.cls.predictions.bias
+        model: Any = self.model
+        return model.get_output_embeddings().bias
 
     def save(self, folder: Path, save_model: SaveFunction = PreTrainedModel.save_pretrained) -> None:
         """Write the model in the format of `transformers`, using `save_model`."""
-        save_model(self.bert, folder)
+        save_model(self.model, folder)
 
 
 class MaskedLanguageModel(torch.nn.Module):

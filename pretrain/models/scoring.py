@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, BertForPreTraining
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
 from configs.errors import InputError
 from pretrain.models import builders  # noqa: F401, which makes our recurrent models known to transformers
-from pretrain.models.architectures import longest_input
+from pretrain.models.architectures import architecture_of, longest_input
 from pretrain.models.configuration_recurrent import RecurrentConfig
 from pretrain.models.pretraining_models import MaskedLanguageModel
 from pretrain.models.safe_loading import SAFE, SAFE_WEIGHTS, UNREADABLE, quiet_transformers
@@ -189,17 +189,17 @@ def relation(folder: str, first: str, second: str) -> tuple[str, float]:
     with quiet_transformers():
         try:
             model_config = AutoConfig.from_pretrained(folder, **SAFE)
-            if model_config.model_type != "bert":
+            model_class: Any = architecture_of(model_config).heads.get("pair")
+            if model_class is None:
                 raise InputError(
                     f"model: {folder!r} is a {model_config.model_type} model, which has no head for sentence pairs"
                 )
-            model_class: Any = BertForPreTraining
             model, info = model_class.from_pretrained(folder, output_loading_info=True, **SAFE_WEIGHTS)
         except UNREADABLE as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"model: {folder!r} cannot be loaded: {' '.join(str(error).split())}") from None
-    if any(name.startswith("cls.seq_relationship") for name in info["missing_keys"]):
+    if any("seq_relationship" in name for name in info["missing_keys"]):
         raise InputError(f"model: {folder!r} has no trained next-sentence head")
     inputs = load_any(folder)(
         first, second, return_tensors="pt", truncation=True, max_length=longest_input(model_config)

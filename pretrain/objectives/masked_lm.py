@@ -33,17 +33,17 @@ def mlm_loss(model: Any, batch: "Batch") -> LossOutput:
     return LossOutput(*masked_lm_loss(scores_MV, batch))
 
 
-def mlm_nsp_loss(model: Any, batch: "Batch") -> LossOutput:
-    """Masked-LM plus next-sentence loss, 1 : 1 (Devlin et al. 2018, section 3.1 and appendix A.2)."""
-    return _masked_lm_and_pair_loss("nsp", model, batch)
+def mlm_nsp_loss(model: Any, batch: "Batch", pair_weight: float = 1.0) -> LossOutput:
+    """Masked-LM plus next-sentence loss, by default 1 : 1 (Devlin et al. 2018, section 3.1 and appendix A.2)."""
+    return _masked_lm_and_pair_loss("nsp", model, batch, pair_weight)
 
 
-def mlm_sop_loss(model: Any, batch: "Batch") -> LossOutput:
-    """Masked-LM plus sentence-order loss, 1 : 1 (Lan et al. 2019, section 3.1)."""
-    return _masked_lm_and_pair_loss("sop", model, batch)
+def mlm_sop_loss(model: Any, batch: "Batch", pair_weight: float = 1.0) -> LossOutput:
+    """Masked-LM plus sentence-order loss, by default 1 : 1 (Lan et al. 2019, section 3.1)."""
+    return _masked_lm_and_pair_loss("sop", model, batch, pair_weight)
 
 
-def _masked_lm_and_pair_loss(prefix: str, model: Any, batch: "Batch") -> LossOutput:
+def _masked_lm_and_pair_loss(prefix: str, model: Any, batch: "Batch", pair_weight: float) -> LossOutput:
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -56,7 +56,7 @@ def _masked_lm_and_pair_loss(prefix: str, model: Any, batch: "Batch") -> LossOut
         correct = (relation_B2.argmax(-1) == batch["relation"]).sum()
     count = batch.counts["relation"]
     metrics |= {f"{prefix}_loss": (pair_loss.detach(), count), f"{prefix}_accuracy": (correct, count)}
-    return LossOutput(loss + pair_loss / batch.totals["relation"], metrics)
+    return LossOutput(loss + pair_weight * pair_loss / batch.totals["relation"], metrics)
 
 
 def masked_lm_source(settings: DataSettings, arrangement: str) -> "MaskedLMSource":

@@ -3,8 +3,9 @@
 Shapes: D documents.
 """
 
+import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pretrain.data.config import MaskingConfig
@@ -118,6 +119,13 @@ class Objective:
     """Whether the model is recurrent."""
     carries_state: bool = False
     """Whether a step continues from the state of the previous step."""
+
+    def weighted(self, pair_weight: float) -> "Objective":
+        """The same objective with another weight of its second task's loss, in training and held out."""
+        if self.second_task is None or pair_weight == 1:
+            return self
+        weights = dict(self.held_out_weights) | {f"{self.second_task.prefix}_loss": pair_weight}
+        return replace(self, loss=functools.partial(self.loss, pair_weight=pair_weight), held_out_weights=weights)
 
     def compute(self, model: Any, batch: "Batch", carry: Any = None) -> LossOutput:
         """The loss of a micro-batch."""

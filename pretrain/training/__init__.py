@@ -10,6 +10,7 @@ a run resumes exactly. Read in this order:
 - `evaluation.py`: held-out metrics and baselines
 - `checkpoints.py`: the checkpoint store and its manifest; `sharded.py`: weights sharded over several devices
 - `metric_logger.py`: `metrics.jsonl`, trackers, the progress bar
-- `fast_paths.py`: optimizations for the hardware; `throughput.py`: tokens/s, FLOPs and MFU
+- `fast_paths.py`: optimizations for the hardware; `products.py`: the library for fp32 matrix products on a CPU;
+  `throughput.py`: tokens/s, FLOPs and MFU
 - `guards/`: protection against NaN, signals, and lost processes
 """

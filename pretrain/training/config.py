@@ -12,8 +12,13 @@ from configs.fields import added_later, outside_digest
 class OptimizerConfig:
     """Optimizer with decoupled weight decay, warm-up, and linear learning-rate decay."""
 
-    name: Literal["adamw"] = added_later("adamw")
-    """The update rule; `adamw`: Loshchilov and Hutter 2019."""
+    name: Literal["adamw", "muon"] = added_later("adamw")
+    """The update rule; `adamw`: Loshchilov and Hutter 2019; `muon`: Jordan et al. 2024, for the matrices of the layers,
+    and AdamW for embeddings, heads, norms and biases."""
+    muon_learning_rate: float = added_later(0.02)
+    """For `muon`: the peak learning rate of the matrices; it follows the same schedule as `learning_rate`."""
+    muon_momentum: float = added_later(0.95)
+    """For `muon`: decay of the momentum of the matrices' gradients, with Nesterov's look-ahead."""
     learning_rate: float = 1e-3
     """Peak learning rate, at the end of the warm-up."""
     warmup: float = 0.1
@@ -45,7 +50,8 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        require_between(1e-9, 10, learning_rate=self.learning_rate)
+        require_between(1e-9, 10, learning_rate=self.learning_rate, muon_learning_rate=self.muon_learning_rate)
+        require_between(0, 0.999, muon_momentum=self.muon_momentum)
         require_between(0, 1, warmup=self.warmup, weight_decay=self.weight_decay)
         require_between(1e-6, 1e6, clip_norm=self.clip_norm)
         require_between(0.01, 1, layer_decay=self.layer_decay)
@@ -65,6 +71,9 @@ class SpeedConfig:
     """`auto`: on a CPU, dropout with cheaper random numbers."""
     compile: bool | None = outside_digest(None)
     """torch.compile with static shapes; null: on a GPU, for long enough runs."""
+    products: Literal["auto", "torch", "onednn"] = outside_digest("auto")
+    """Who computes fp32 matrix products on a CPU. `auto`: oneDNN where it is clearly faster than torch's default and as
+    exact; on CPUs with AMX, `onednn` computes in bf16."""
     tf32: bool = outside_digest(True)
     """On a GPU, TF32 for fp32 operations."""
     activation_checkpointing: bool | None = outside_digest(None)

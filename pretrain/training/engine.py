@@ -305,15 +305,16 @@ def _begin(run: Training, description: str) -> Session:
     """
     accelerator = run.accelerator
     checkpoint = checkpoints.newest(run.folder.checkpoints)
-    state = TrainState(precision=accelerator.mixed_precision, fingerprints=run.fingerprints)
+    fingerprints = run.fingerprints | {"products": run.fast_paths.products}
+    state = TrainState(precision=accelerator.mixed_precision, fingerprints=fingerprints)
     carry = None
     if checkpoint is not None:
         model = accelerator.unwrap_model(run.model)
         state = TrainState(**checkpoints.load(checkpoint, model, run.optimizer.optimizer))
         carry = checkpoints.load_carry(checkpoint, accelerator.device)
         log.info("%s: resuming from %s", description, checkpoint)
-        checkpoints.check_fingerprints(checkpoint, state.fingerprints, run.fingerprints, run.config.accept_changes)
-        state.fingerprints = run.fingerprints
+        checkpoints.check_fingerprints(checkpoint, state.fingerprints, fingerprints, run.config.accept_changes)
+        state.fingerprints = fingerprints
     if state.precision != accelerator.mixed_precision:
         raise InputError(
             f"{checkpoint} was saved with mixed_precision {state.precision!r}, this run has "

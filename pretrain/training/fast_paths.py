@@ -16,6 +16,7 @@ from configs.errors import InputError
 from configs.launch import default_threads, physical_cores
 from pretrain.models.architectures import architecture_of, encoders_of
 from pretrain.models.cpu_kernels import install_attention, install_dropout
+from pretrain.training import products
 from pretrain.training.config import SpeedConfig, TrainingConfig
 from pretrain.training.schedule import Duration
 from pretrain.training.throughput import FORWARD_AND_BACKWARD, FlopCount
@@ -45,6 +46,8 @@ class Hardware:
     """Whether the compiler that torch.compile needs is installed."""
     memory: float = float("inf")
     """Memory of the device, in bytes."""
+    products: str = "torch"
+    """The library that is fastest at fp32 matrix products; see `products.py`."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,9 @@ def workload_of(
 def attends_by_padding_alone(model: torch.nn.Module) -> bool:
     """Whether the attention of every encoder in a model can be replaced by a faster implementation."""
     encoders = encoders_of(model)
-    return bool(encoders) and all(architecture_of(encoder.config).padding_mask_only for encoder in encoders)
+    return bool(encoders) and all(
+        architecture_of(encoder.config).padding_mask_only(encoder.config) for encoder in encoders
+    )
 
 
 def launched_precision() -> str:
@@ -124,6 +129,8 @@ class FastPaths:
     tf32: bool
     activation_checkpointing: bool
     device_masks: bool
+    products: str = "torch"
+    """`onednn`, or `torch` for its default library."""
 
     def __str__(self) -> str:
         """One line for the log."""
@@ -133,6 +140,7 @@ class FastPaths:
             "flash_attention_2": "flash attention without padding",
         }
         parts = [self.device, {"no": "fp32"}.get(self.precision, self.precision), names[self.attention]]
+        parts += ["products by oneDNN"] * (self.products == "onednn")
         parts += ["cheap dropout"] * self.fast_dropout + ["compiled"] * self.compiled + ["TF32"] * self.tf32
         parts += ["activations computed again"] * self.activation_checkpointing
         return ", ".join(parts + ["masks drawn on the device"] * self.device_masks)
@@ -171,6 +179,7 @@ def choose(config: SpeedConfig, hardware: Hardware, work: Workload) -> FastPaths
         tf32=on_gpu and config.tf32,
         activation_checkpointing=recompute,
         device_masks=on_gpu if config.device_masks is None else config.device_masks,
+        products=hardware.products if config.products == "auto" else config.products,
     )
 
 
@@ -211,7 +220,8 @@ def this_hardware() -> Hardware:
         )
     bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     compiler = any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++"))
-    return Hardware(device="cpu", bf16=bf16, compiler=compiler)
+    fastest = products.fastest_library(torch.get_num_threads())
+    return Hardware(device="cpu", bf16=bf16, compiler=compiler, products=fastest)
 
 
 def set_threads(configured: int | None) -> None:
@@ -223,6 +233,7 @@ def set_threads(configured: int | None) -> None:
 
 def apply(paths: FastPaths, model: torch.nn.Module) -> None:
     """Install the chosen paths in a model, in place; its weights and its saved format do not change."""
+    products.use(paths.products)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = paths.tf32
     for encoder in encoders_of(model):
         if paths.attention == "cpu_kernel":

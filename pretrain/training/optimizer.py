@@ -10,6 +10,7 @@ from pretrain.models.architectures import architecture_of, encoders_of
 from pretrain.training.config import OptimizerConfig
 
 Groups = list[dict[str, Any]]
+LAYER_PATTERN = r"\blayers?\.(\d+)\."
 
 
 def create_optimizer(model: torch.nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
@@ -26,7 +27,58 @@ def adamw(groups: Groups, config: OptimizerConfig) -> torch.optim.Optimizer:
     )
 
 
-OPTIMIZERS: dict[str, Callable[[Groups, OptimizerConfig], torch.optim.Optimizer]] = {"adamw": adamw}
+def muon(groups: Groups, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """Muon for the groups of matrices, AdamW for the others."""
+    return MuonAndAdamW(groups, config)
+
+
+OPTIMIZERS: dict[str, Callable[[Groups, OptimizerConfig], torch.optim.Optimizer]] = {"adamw": adamw, "muon": muon}
+
+
+class MuonAndAdamW(torch.optim.Optimizer):
+    """`torch.optim.Muon` for the groups with `muon: True`, fused AdamW for the others, as one optimizer.
+
+    The two share this optimizer's groups and state, so that learning rates, checkpoints and gradient clipping need to
+    know only one. Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks": the update of a matrix
+    is its momentum, made orthogonal by a Newton-Schulz iteration, times sqrt(max(1, rows / columns)).
+    """
+
+    def __init__(self, groups: Groups, config: OptimizerConfig) -> None:
+        super().__init__(groups, {"lr": config.learning_rate, "weight_decay": 0.0})
+        matrices = [group for group in self.param_groups if group["muon"]]
+        others = [group for group in self.param_groups if not group["muon"]]
+        betas = (config.beta1, config.beta2)
+        self.parts: dict[bool, torch.optim.Optimizer] = {}
+        if matrices:
+            self.parts[True] = torch.optim.Muon(
+                matrices, lr=config.muon_learning_rate, momentum=config.muon_momentum, adjust_lr_fn="original"
+            )
+        if others:
+            self.parts[False] = torch.optim.AdamW(
+                others, lr=config.learning_rate, betas=betas, eps=config.epsilon, fused=True
+            )
+        self._share()
+
+    def _share(self) -> None:
+        """Let both parts work on this optimizer's groups and state."""
+        for is_muon, part in self.parts.items():
+            defaults = part.param_groups[0]
+            part.param_groups = [group for group in self.param_groups if group["muon"] == is_muon]
+            for group in part.param_groups:
+                for name, value in defaults.items():
+                    group.setdefault(name, value)
+            part.state = self.state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state; groups and state are new objects afterwards."""
+        super().load_state_dict(state_dict)
+        self._share()
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # ty: ignore[incompatible-method-override]
+        """Update every parameter that has a gradient."""
+        for part in self.parts.values():
+            part.step()
 
 
 class UncorrectedAdamW(torch.optim.Optimizer):
@@ -70,19 +122,36 @@ def parameter_groups(model: torch.nn.Module, config: OptimizerConfig) -> Groups:
         depths = layer_depths([name for name, _ in trained], *patterns)
     else:
         depths = dict.fromkeys((name for name, _ in trained), 0)
+    matrices = layer_matrices(trained, model) if config.name == "muon" else set()
     groups = [
         {
-            "params": [p for name, p in trained if depths[name] == depth and (id(p) not in no_decay) == decayed],
+            "params": [
+                p
+                for name, p in trained
+                if depths[name] == depth and (id(p) not in no_decay) == decayed and (id(p) in matrices) == is_muon
+            ],
             "weight_decay": config.weight_decay if decayed else 0.0,
             "depth": depth,
+            "muon": is_muon,
         }
         for depth in sorted(set(depths.values()))
+        for is_muon in (True, False)
         for decayed in (True, False)
+        if decayed or not is_muon
     ]
-    return [group for group in groups if group["params"] or not by_layer]
+    if config.name != "muon":
+        groups = [group for group in groups if not group.pop("muon")]
+    return [group for group in groups if group["params"] or (config.name != "muon" and not by_layer)]
 
 
-def layer_depths(names: Sequence[str], pattern: str = r"\blayers?\.(\d+)\.") -> dict[str, int]:
+def layer_matrices(trained: Sequence[tuple[str, torch.nn.Parameter]], model: torch.nn.Module) -> set[int]:
+    """The ids of the two-dimensional weights within an encoder's layers: those that Muon is made for."""
+    patterns = [architecture_of(encoder.config).layer_pattern for encoder in encoders_of(model)[:1]]
+    pattern = patterns[0] if patterns else LAYER_PATTERN
+    return {id(parameter) for name, parameter in trained if parameter.ndim == 2 and re.search(pattern, name)}
+
+
+def layer_depths(names: Sequence[str], pattern: str = LAYER_PATTERN) -> dict[str, int]:
     """The depth of each parameter: 0 for classifiers and the top layer, the highest for word vectors.
 
     >>> layer_depths(["m.embeddings.weight", "m.layers.0.w", "m.layers.1.w", "classifier.weight"])
@@ -110,4 +179,5 @@ def freeze_lower_layers(groups: Iterable[dict[str, Any]], epochs: float, config:
 def set_lr(groups: Iterable[dict[str, Any]], lr: float, config: OptimizerConfig) -> None:
     """Set the learning rate of each group; each layer's is `layer_decay` times that of the layer above."""
     for group in groups:
-        group["lr"] = lr * config.layer_decay ** group["depth"]
+        share = config.muon_learning_rate / config.learning_rate if group.get("muon") else 1.0
+        group["lr"] = lr * share * config.layer_decay ** group["depth"]

@@ -1,5 +1,6 @@
 """Setup of a training process: devices, precision, fast paths, trackers."""
 
+import dataclasses
 import logging
 import os
 from typing import Any, NamedTuple
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
-from accelerate.utils import GradientAccumulationPlugin
+from accelerate.utils import DistributedType, GradientAccumulationPlugin
 
 from configs.errors import InputError
 from configs.key_check import suggestion
@@ -85,6 +86,7 @@ def prepare_for_training(
         model, flops, config, tokens_per_step, tokens_per_epoch, accelerator.num_processes
     )
     paths = fast_paths.choose(config.speed, hardware, workload)
+    paths = dataclasses.replace(paths, products=agreed_products(accelerator, paths.products))
     fast_paths.apply(paths, model)
     rate = matmul_rate(hardware.device, fast_paths.PRECISIONS[paths.precision], torch.get_num_threads())
     rates = accelerator.reduce(torch.tensor(rate, dtype=torch.float32, device=accelerator.device), reduction="sum")
@@ -92,8 +94,19 @@ def prepare_for_training(
         "speed: %s; %d process(es) of %d thread(s); matrix products at %.0f GFLOP/s (switches: training.speed)",
         paths, accelerator.num_processes, torch.get_num_threads(), float(rates) / 1e9,
     )  # fmt: skip
+    if accelerator.distributed_type == DistributedType.FSDP and optimizer_config.name == "muon":
+        raise InputError(
+            "optimizer.name: muon makes whole matrices orthogonal, and FSDP shards them; use adamw, or replicate the "
+            "model (DDP)"
+        )
     prepared, optimizer = accelerator.prepare(model, create_optimizer(model, optimizer_config))
     return Prepared(prepared, optimizer, ThroughputMeter(flops, float(rates)), paths)
+
+
+def agreed_products(accelerator: Accelerator, library: str) -> str:
+    """`onednn` if every process chose it: replicas that round differently would drift apart."""
+    votes = torch.tensor(float(library == "onednn"), device=accelerator.device)
+    return "onednn" if float(accelerator.reduce(votes, reduction="sum")) == accelerator.num_processes else "torch"
 
 
 def flat(config: dict[str, Any]) -> dict[str, str | int | float | bool]:

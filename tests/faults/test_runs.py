@@ -241,7 +241,7 @@ def test_another_fingerprint_is_refused_with_both_values_or_accepted_by_a_flag(t
     place = checkpoints.newest(folder.checkpoints)
     assert place is not None
     state = faults_runs.json.loads((place / "state.json").read_text())
-    assert sorted(state["fingerprints"]) == ["config", "data", "tokenizer"]
+    assert sorted(state["fingerprints"]) == ["config", "data", "products", "tokenizer"]
     now = state["fingerprints"][name]
     rewrite_state(place, fingerprints=state["fingerprints"] | {name: "0123456789"})
     with pytest.raises(InputError, match=rf"another {name}: 0123456789 then, {now} now; .*accept_changes"):

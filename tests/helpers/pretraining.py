@@ -92,7 +92,7 @@ def changed(config: PretrainConfig, **changes: Any) -> PretrainConfig:
 
 def new_encoder(config: EncoderConfig, tokenizer: Any, seed: int) -> Any:
     """A fresh `BertForPreTraining`."""
-    return pretraining_model("pair", config, tokenizer, None, seed).bert
+    return pretraining_model("pair", config, tokenizer, None, seed).model
 
 
 def store_of(documents: list[list[int]], ids: np.ndarray | None = None) -> TokenStore:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from finetune.classification.metrics import Accuracy, scores
+from finetune.classification.predictions import against_majority
 
 
 def test_scores_of_a_small_confusion_matrix() -> None:
@@ -30,3 +31,11 @@ def test_metrics_are_objects_of_evaluate_and_combine() -> None:
 
     found = evaluate.combine([Accuracy(keep_in_memory=True)]).compute(predictions=[1, 1], references=[1, 0])
     assert found == {"accuracy": 0.5}
+
+
+@pytest.mark.parametrize(("correct", "expected"), [(500, False), (515, False), (560, True), (0, False)])
+def test_a_run_has_learned_something_if_it_beats_the_majority_by_more_than_chance(correct, expected) -> None:
+    labels = np.array([0, 1] * 500)
+    predictions = np.where(np.arange(1000) < correct, labels, 1 - labels)
+    found = against_majority(predictions, labels)
+    assert found == {"test_majority": 0.5, "beats_majority": expected}

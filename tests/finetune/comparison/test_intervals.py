@@ -1,5 +1,6 @@
 """Intervals against known values and by simulation; verdicts read off the interval alone."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ import scipy.stats
 from finetune.comparison.intervals import Interval, mean_interval
 from finetune.comparison.scores import Score
 from finetune.comparison.summary import family_of
-from finetune.comparison.verdict import caution, verdict
+from finetune.comparison.verdict import caution, failures, verdict
 
 
 def test_without_differences_between_seeds_the_interval_is_that_of_the_texts() -> None:
@@ -126,3 +127,11 @@ def test_two_seeds_do_not_claim_more_than_they_know() -> None:
         found = mean_interval(0.1 + seeds_S[:, None] + texts_N[None] + rng.normal(0, 0.3, (2, 200)), 0.95)
         covered.append(found.low <= 0.1 <= found.high)
     assert np.mean(covered) >= 0.93, "0.87 with the estimated degrees of freedom"
+
+
+def test_runs_that_learned_nothing_are_counted_in_the_verdict() -> None:
+    rows = [score("lstm", None), score("bert", Interval(0.1, -0.2, 0.4))]
+    assert failures(rows, 1000) == ""
+    rows[1] = dataclasses.replace(rows[1], failed_runs=1)
+    assert failures(rows, 1000) == " Runs no better than the majority label: 1 of 2 of bert."
+    assert failures(rows, 250) == ""

@@ -121,6 +121,7 @@ def test_a_bert_gives_the_same_scores_with_both_and_is_saved_as_before(tmp_path)
 def test_a_model_with_masks_of_its_own_is_left_alone():
     model = small_bert()
     model.config.model_type = "modernbert"
+    model.config.layer_types = ["full_attention", "sliding_attention"]
     before = model.config._attn_implementation
     assert not install_attention(model)
     assert model.config._attn_implementation == before

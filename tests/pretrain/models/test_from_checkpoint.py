@@ -186,7 +186,7 @@ def test_pairs_continue_a_bert_without_pair_heads_and_say_what_starts_afresh(sha
     checkpoint = saved(source, tokenizer, tmp_path)
     model = pretraining_model("pair", SMALL, tokenizer, checkpoint, 0)
     torch.testing.assert_close(
-        model.bert.bert.embeddings.word_embeddings.weight, source.bert.embeddings.word_embeddings.weight
+        model.model.bert.embeddings.word_embeddings.weight, source.bert.embeddings.word_embeddings.weight
     )
     assert "bert.pooler.dense, cls.seq_relationship" in caplog.text
     assert "are newly initialised" in caplog.text
@@ -211,8 +211,8 @@ def test_replaced_token_detection_continues_its_own_checkpoint_with_the_generato
 @pytest.mark.parametrize(
     ("objective", "kind", "message"),
     [
-        ("mlm_nsp", "roberta", "is a roberta model; this objective continues bert models"),
-        ("mlm_sop", "modernbert", "is a modernbert model; this objective continues bert models"),
+        ("mlm_nsp", "roberta", "is a roberta model; this objective continues bert or modernbert models"),
+        ("rtd", "modernbert", "is a modernbert model; this objective continues electra models"),
         ("rtd", "bert", "is a bert model; this objective continues electra models"),
     ],
 )

@@ -1,5 +1,6 @@
 """Every objective: learns, resumes to the last bit, and leaves what `transformers` loads."""
 
+import dataclasses
 import json
 import shutil
 from typing import Any
@@ -262,3 +263,30 @@ def test_progress_by_the_clock_is_a_function_of_the_position_alone():
     position = TrainState(step=7, seconds=30.0)
     duration = Duration.parse("1 minute")
     assert duration.progress(position.epochs, position.step, position.tokens, position.seconds) == 0.5
+
+
+def test_the_weight_of_the_second_task_is_in_the_loss_and_held_out():
+    calls = []
+
+    def loss(model, batch, pair_weight=1.0):
+        calls.append(pair_weight)
+
+    objective = dataclasses.replace(OBJECTIVES["mlm_nsp"], loss=loss)
+    batch: Any = None
+    objective.weighted(0.25).compute(None, batch)
+    objective.weighted(1).compute(None, batch)
+    assert calls == [0.25, 1.0]
+    assert objective.weighted(0.25).held_out_weights == {"mlm_loss": 1, "nsp_loss": 0.25}
+    assert OBJECTIVES["mlm"].weighted(0.25) is OBJECTIVES["mlm"], "it has no second task"
+
+
+def test_a_weight_of_nothing_trains_the_masked_lm_alone(shared):
+    losses = {}
+    for weight in (0.0, 0.5):
+        config = small_run(shared, name="weighted", pair_weight=weight, training={"duration": "2 steps"})
+        rows = read_metrics(run(config).metrics)
+        first = next(row for row in rows if "mlm_loss" in row)
+        losses[weight] = (first["loss"], first["mlm_loss"], first["nsp_loss"])
+    for weight, (loss, mlm_loss, nsp_loss) in losses.items():
+        assert loss == pytest.approx(mlm_loss + weight * nsp_loss, rel=1e-5)
+    assert losses[0.0][1:] == losses[0.5][1:], "the first step starts from the same weights"

@@ -1,5 +1,6 @@
 """Fast paths: which are chosen on which machine, and that each changes nothing but rounding."""
 
+import re
 from typing import Any
 
 import pytest
@@ -110,7 +111,10 @@ def test_compiling_without_a_compiler_is_refused():
 
 def test_models_with_masks_of_their_own_keep_torchs_attention():
     assert choose(SpeedConfig(), CPU, Workload(padding_mask_only=False)).attention == "sdpa"
-    modern = AutoModel.from_config(ModernBertConfig(**TINY, pad_token_id=0))
+    local = ModernBertConfig(**TINY, pad_token_id=0, layer_types=["sliding_attention"] * TINY["num_hidden_layers"])
+    everywhere = ModernBertConfig(**TINY, pad_token_id=0, layer_types=["full_attention"] * TINY["num_hidden_layers"])
+    modern = AutoModel.from_config(local)
+    assert attends_by_padding_alone(AutoModel.from_config(everywhere))
     bert = AutoModel.from_config(BertConfig(**TINY))
     recurrent = RecurrentForSequenceClassification(RecurrentConfig(vocab_size=9))
     assert [attends_by_padding_alone(model) for model in (modern, bert, recurrent)] == [False, True, False]
@@ -180,7 +184,8 @@ def test_a_run_tells_its_paths_in_a_line(plain, tmp_path, caplog):
     caplog.set_level("INFO", logger="pretrain")
     run(changed(plain, runs=str(tmp_path), training={"speed": SpeedConfig()}))
     (line,) = [record.getMessage() for record in caplog.records if record.getMessage().startswith("speed: ")]
-    assert "cpu, fp32, attention with kept scores, cheap dropout; 1 process(es) of 1 thread(s)" in line
+    assert re.search(r"cpu, fp32, attention with kept scores, (products by oneDNN, )?cheap dropout; 1 process", line)
+    assert "1 process(es) of 1 thread(s)" in line
     assert "training.speed" in line
 
 

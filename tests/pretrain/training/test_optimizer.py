@@ -1,13 +1,16 @@
 """AdamW's groups, the learning-rate schedule, and durations."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from configs.errors import InputError
-from pretrain.models.builders import classifier
+from pretrain.models.builders import classifier, pretraining_model
 from pretrain.models.config import ClassifierConfig, EncoderConfig
 from pretrain.models.pretraining_models import PairModel
+from pretrain.training import checkpoints, sharded
 from pretrain.training.config import OptimizerConfig
 from pretrain.training.optimizer import create_optimizer, freeze_lower_layers, set_lr
 from pretrain.training.schedule import Duration, learning_rate, parse_phases
@@ -38,7 +41,7 @@ def test_layer_norm_and_biases_are_not_decayed_and_embeddings_are(model):
     assert all("LayerNorm" in name or name.endswith("bias") for name in decay[0.0])
     assert not any("LayerNorm" in name or name.endswith("bias") for name in decay[0.01])
     assert {name for name in decay[0.01] if "embeddings" in name} == {
-        f"bert.bert.embeddings.{kind}_embeddings.weight" for kind in ("word", "position", "token_type")
+        f"model.bert.embeddings.{kind}_embeddings.weight" for kind in ("word", "position", "token_type")
     }
     assert decay[0.0] | decay[0.01] == {name for name, _ in model.named_parameters()}
 
@@ -287,3 +290,80 @@ def test_nothing_is_frozen_unless_asked_for(stacked):
     stacked(torch.arange(1, 7).view(1, 6), labels=torch.tensor([0])).loss.backward()
     freeze_lower_layers(optimizer.param_groups, 0.0, OptimizerConfig())
     assert all(parameter.grad is not None for parameter in stacked.parameters())
+
+
+def muon_model(tokenizer):
+    config = EncoderConfig(architecture="modernbert", layers=2, hidden_size=16, heads=1)
+    model = pretraining_model("pair", config, tokenizer, None, 0)
+    for number, parameter in enumerate(model.parameters()):
+        parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number))
+    return model
+
+
+MUON = OptimizerConfig(name="muon", learning_rate=1e-3, muon_learning_rate=0.02, weight_decay=0.1, beta2=0.98)
+
+
+def test_muon_has_the_matrices_of_the_layers_and_adamw_the_rest(tokenizer):
+    model = muon_model(tokenizer)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    held = {
+        is_muon: {
+            names[id(parameter)]
+            for group in create_optimizer(model, MUON).param_groups
+            if group["muon"] == is_muon
+            for parameter in group["params"]
+        }
+        for is_muon in (True, False)
+    }
+    layers = {name for name in names.values() if ".layers." in name and "norm" not in name}
+    assert held[True] == layers
+    assert held[False] == set(names.values()) - layers
+    assert len(held[True]) == 2 * 4
+
+
+def test_steps_of_muon_are_those_of_torch(tokenizer):
+    model, other = muon_model(tokenizer), muon_model(tokenizer)
+    optimizer = create_optimizer(model, MUON)
+    matrices = [p for name, p in other.named_parameters() if ".layers." in name and p.ndim == 2]
+    ids = {id(parameter) for parameter in matrices}
+    rest = [p for p in other.parameters() if id(p) not in ids]
+    muon = torch.optim.Muon(matrices, lr=0.01, weight_decay=0.1, momentum=0.95, adjust_lr_fn="original")
+    decayed = [
+        {"params": [p for p in rest if p.ndim > 1]},
+        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    adamw = torch.optim.AdamW(decayed, lr=5e-4, weight_decay=0.1, betas=(0.9, 0.98), eps=MUON.epsilon, fused=True)
+    for _ in range(3):
+        set_lr(optimizer.param_groups, 5e-4, MUON)
+        optimizer.step()
+        muon.step()
+        adamw.step()
+    for (name, one), two in zip(model.named_parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two), name
+
+
+def test_layer_rates_go_for_both_parts_of_muon(tokenizer):
+    config = dataclasses.replace(MUON, layer_decay=0.5)
+    groups = create_optimizer(muon_model(tokenizer), config).param_groups
+    set_lr(groups, 1e-3, config)
+    rates = {(group["depth"], group["muon"]): group["lr"] for group in groups}
+    assert rates[0, True] == pytest.approx(0.02)
+    assert rates[1, True] == pytest.approx(0.01)
+    assert rates[0, False] == pytest.approx(1e-3)
+    assert rates[2, False] == pytest.approx(0.25e-3), "the word vectors"
+
+
+def test_the_state_of_muon_comes_back_to_the_last_bit(tokenizer, tmp_path):
+    model = muon_model(tokenizer)
+    optimizer = create_optimizer(model, MUON)
+    optimizer.step()
+    place = checkpoints.save(
+        tmp_path, 1, sharded.weights_of(model), checkpoints.optimizer_tensors(optimizer), {"step": 1}
+    )
+    other = muon_model(tokenizer)
+    other_optimizer = create_optimizer(other, MUON)
+    checkpoints.load(place, other, other_optimizer)
+    for one in (optimizer, other_optimizer):
+        one.step()
+    for (name, one), two in zip(model.named_parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two), name

@@ -55,7 +55,7 @@ def two_processes(folder):
     mesh = init_device_mesh("cpu", (accelerator.num_processes,))
 
     def spread(model):
-        for layer in model.bert.bert.encoder.layer:
+        for layer in model.model.bert.encoder.layer:
             fully_shard(layer, mesh=mesh)
         fully_shard(model, mesh=mesh)
         return model, create_optimizer(model, OptimizerConfig())
@@ -88,7 +88,7 @@ def test_a_model_in_parts_trains_saves_and_goes_on_like_one_in_one_piece(tmp_pat
     model, _, norms = in_one_piece()
     assert torch.allclose(load_file(tmp_path / "norms.safetensors")["norms"], torch.stack(norms), rtol=1e-5)
     loaded = AutoModelForMaskedLM.from_pretrained(tmp_path / "model").state_dict()
-    expected = model.bert.state_dict()
+    expected = model.model.state_dict()
     assert {name for name in expected if not name.startswith("cls.seq") and "pooler" not in name} <= loaded.keys()
     for name in expected.keys() & loaded.keys():
         assert torch.allclose(loaded[name], expected[name], atol=1e-5), name

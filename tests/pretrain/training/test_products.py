@@ -1,0 +1,66 @@
+"""Which library computes fp32 products: the faster one, if it is as exact."""
+
+import pytest
+import torch
+
+from pretrain.training import products
+from pretrain.training.config import SpeedConfig
+from pretrain.training.fast_paths import Hardware, Workload, choose
+
+
+@pytest.fixture(autouse=True)
+def unchanged():
+    before = products.MATMUL.fp32_precision
+    products.fastest_library.cache_clear()
+    yield
+    products.MATMUL.fp32_precision = before
+    products.fastest_library.cache_clear()
+
+
+def seconds(torch_seconds, onednn_seconds):
+    return lambda library, *_: {"torch": torch_seconds, "onednn": onednn_seconds}[library]
+
+
+@pytest.mark.parametrize(("onednn_seconds", "expected"), [(0.5, "onednn"), (0.95, "torch"), (2.0, "torch")])
+def test_the_faster_library_is_taken_if_it_is_clearly_faster(monkeypatch, onednn_seconds, expected):
+    monkeypatch.setattr(products, "TOLERANCE", float("inf"))
+    monkeypatch.setattr(products, "_seconds", seconds(1.0, onednn_seconds))
+    before = products.MATMUL.fp32_precision
+    assert products.fastest_library(1) == expected
+    assert products.MATMUL.fp32_precision == before, "a measurement changes nothing"
+
+
+def test_a_library_that_computes_in_another_precision_is_not_taken(monkeypatch):
+    monkeypatch.setattr(products, "_seconds", seconds(1.0, 0.1))
+    linear = torch.nn.functional.linear
+
+    def in_bf16(inputs, weights):
+        return linear(inputs.bfloat16(), weights.bfloat16()).float()
+
+    monkeypatch.setattr(torch.nn.functional, "linear", in_bf16)
+    assert products.fastest_library(1) == "torch"
+
+
+def test_what_is_chosen_here_is_exact():
+    library = products.fastest_library(torch.get_num_threads())
+    products.use(library)
+    generator = torch.Generator().manual_seed(1)
+    left, right = (torch.rand(300, 300, generator=generator) - 0.5 for _ in range(2))
+    exact = left.double() @ right.double()
+    assert float(((left @ right).double() - exact).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("switch", "fastest", "expected"),
+    [
+        ("auto", "onednn", "onednn"),
+        ("auto", "torch", "torch"),
+        ("torch", "onednn", "torch"),
+        ("onednn", "torch", "onednn"),
+    ],
+)
+def test_a_switch_decides_and_the_line_tells(switch, fastest, expected):
+    hardware = Hardware(device="cpu", bf16=False, products=fastest)
+    paths = choose(SpeedConfig(products=switch), hardware, Workload())
+    assert paths.products == expected
+    assert ("products by oneDNN" in str(paths)) == (expected == "onednn")
