@@ -11,6 +11,7 @@ import hashlib
 import importlib.metadata
 import json
 import logging
+import math
 import os
 import platform
 import re
@@ -133,7 +134,7 @@ class RunFolder:
         for file in sorted(self.path.rglob("*")):
             if not file.is_relative_to(self.checkpoints) and not file.is_symlink():
                 flush(file)
-        write_atomically(self.path / "result.json", json.dumps(result, indent=2) + "\n")
+        write_atomically(self.path / "result.json", json_text(result, indent=2) + "\n")
 
 
 def run_unless_finished(folder: RunFolder, stage: str, work: Callable[[], None]) -> RunFolder:
@@ -159,6 +160,23 @@ def _describe_owner(file: Path) -> str:
         return f"process {owner['process']} on {owner['machine']} (since {owner['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON as every reader takes it: NaN and infinities become null.
+
+    >>> json_text({"loss": float("nan"), "row": [1.5, float("inf")]})
+    '{"loss": null, "row": [1.5, null]}'
+    """
+
+    def finite(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {name: finite(inner) for name, inner in part.items()}
+        if isinstance(part, list | tuple):
+            return [finite(inner) for inner in part]
+        return None if isinstance(part, float) and not math.isfinite(part) else part
+
+    return json.dumps(finite(value), indent=indent, allow_nan=False)
 
 
 def write_atomically(file: Path, content: str) -> None:

@@ -11,6 +11,7 @@ from accelerate.utils import gather_object
 from finetune.classification.metrics import scores
 from finetune.classification.text_dataset import TextEpoch
 from pretrain.data.loader import LoaderSettings, load_steps
+from pretrain.training.fast_paths import uncompiled
 from pretrain.training.guards.signals import safe_point
 
 
@@ -19,7 +20,7 @@ def predict(accelerator: Accelerator, epoch: TextEpoch, model: torch.nn.Module) 
     model.eval()
     rows: list[tuple[int, np.ndarray, int]] = []
     settings = LoaderSettings(accelerator.process_index, accelerator.num_processes)
-    with torch.inference_mode():
+    with torch.inference_mode(), uncompiled(model):
         for samples, batches in zip(epoch.batches, load_steps(epoch, settings), strict=True):
             rank_samples = samples[settings.rank :: settings.world_size]
             # A process without texts runs its idle batch, too: DDP's forward waits for all processes.

@@ -8,6 +8,7 @@ from pretrain.data.loader import Epoch, LoaderSettings, load_steps
 from pretrain.data.masked_lm_dataset import targets_of
 from pretrain.data.randomness import key
 from pretrain.objectives.objective import Objective
+from pretrain.training.fast_paths import uncompiled
 from pretrain.training.guards.signals import safe_point
 from pretrain.training.metric_logger import MetricAccumulator
 
@@ -20,7 +21,7 @@ def evaluate(
     metrics, carry = MetricAccumulator(), None
     devices = [accelerator.device] if accelerator.device.type == "cuda" else []
     settings = LoaderSettings(accelerator.process_index, accelerator.num_processes)
-    with torch.inference_mode(), torch.random.fork_rng(devices=devices):
+    with torch.inference_mode(), uncompiled(model), torch.random.fork_rng(devices=devices):
         # An ELECTRA generator samples the same tokens every time, too.
         torch.manual_seed(key("held-out", accelerator.process_index))
         for batches in load_steps(held_out, settings):

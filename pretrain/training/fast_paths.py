@@ -4,6 +4,7 @@
 only rounding and, for dropout, the random draws.
 """
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -103,6 +104,15 @@ def attends_by_padding_alone(model: torch.nn.Module) -> bool:
 def launched_precision() -> str:
     """The precision of `accelerate launch --mixed_precision`, or `no`."""
     return os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+
+
+def uncompiled(model: torch.nn.Module) -> contextlib.AbstractContextManager[None]:
+    """A context in which a compiled model runs eagerly.
+
+    Evaluation has batches of many shapes, each run once: compiling a graph for each takes far longer than it saves.
+    """
+    compiled = any(getattr(module, "_compiled_call_impl", None) is not None for module in model.modules())
+    return torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext()
 
 
 def worker_count(configured: int | None, device: str) -> int:

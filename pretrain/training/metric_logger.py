@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm import tqdm
 
+from configs.run_folder import json_text
 from pretrain.objectives.objective import Metrics
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class MetricLogger:
             "seconds": round(state.seconds, 3),
         } | facts
         if self.stream is not None:
-            self.stream.write(json.dumps(row) + "\n")
+            self.stream.write(json_text(row) + "\n")
             self.stream.flush()
 
     def close(self) -> None:
@@ -127,5 +128,6 @@ def _rewind(file: Path, step: int | None) -> None:
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:
-    """The rows of a `metrics.jsonl`."""
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    """The rows of a `metrics.jsonl`; null, for what was not finite, is NaN."""
+    rows = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines())
+    return [{name: float("nan") if value is None else value for name, value in row.items()} for row in rows]

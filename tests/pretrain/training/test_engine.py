@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import math
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import time
 
 import pytest
 import yaml
+from accelerate import Accelerator
 
 import pretrain.run
 from configs.command_line import as_dict
@@ -20,9 +22,10 @@ from pretrain.data.store import prepare, store_folder
 from pretrain.run import run, sources
 from pretrain.run_paths import run_folder, tokenizer_of
 from pretrain.training import checkpoints
-from pretrain.training.metric_logger import read_metrics
+from pretrain.training.metric_logger import MetricLogger, read_metrics
 from pretrain.training.schedule import evaluations_due
 from pretrain.training.throughput import RATES
+from pretrain.training.train_state import TrainState
 from tests.helpers.paths import ROOT
 from tests.helpers.pretraining import changed, rewrite_state, small_run
 from tokenizer.vocabulary.serialization import load as load_tokenizer
@@ -258,3 +261,15 @@ def test_an_error_in_the_middle_leaves_no_file_open(shared, tmp_path, monkeypatc
 def test_every_evaluation_falls_due_in_its_step(evaluations):
     due = [evaluations_due(step / evaluations, evaluations) for step in range(evaluations + 1)]
     assert due == list(range(evaluations + 1))
+
+
+def test_what_is_not_finite_is_valid_json_and_read_as_nan(tmp_path):
+    logger = MetricLogger(tmp_path / "metrics.jsonl", Accelerator(cpu=True), "test", None)
+    logger.write(TrainState(precision="no"), {"gradient_norm": float("inf"), "loss": 2.5})
+    logger.close()
+    line = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8")
+    assert '"gradient_norm": null' in line
+    assert "Infinity" not in line
+    (row,) = read_metrics(tmp_path / "metrics.jsonl")
+    assert math.isnan(row["gradient_norm"])
+    assert row["loss"] == 2.5

@@ -20,6 +20,8 @@ from pretrain.training.fast_paths import (
     apply,
     attends_by_padding_alone,
     choose,
+    this_hardware,
+    uncompiled,
     worker_count,
     workload_of,
 )
@@ -166,7 +168,7 @@ def test_a_path_changes_no_result_beyond_rounding(plain, plain_losses, tmp_path,
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 def test_compilation_changes_no_result_beyond_rounding(plain, plain_losses, tmp_path):
-    if not choose(SpeedConfig(), CPU, BERT) or not __import__("shutil").which("g++"):
+    if not this_hardware().compiler:
         pytest.skip("no C++ compiler")
     folder = run(changed(plain, runs=str(tmp_path), training={"speed": SpeedConfig(compile=True)}))
     assert losses(folder) == pytest.approx(plain_losses, abs=1e-4)
@@ -193,3 +195,31 @@ def test_dropout_of_recurrent_models_is_fast_too():
     model = RecurrentForSequenceClassification(RecurrentConfig(vocab_size=9))
     apply(choose(SpeedConfig(), CPU, Workload()), model)
     assert isinstance(model.dropout, FastDropout)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+def test_an_evaluation_of_many_lengths_compiles_nothing():
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = torch.nn.Linear(3, 4)
+
+        def forward(self, inputs):
+            return torch.tanh(self.linear(inputs))
+
+    model = Model()
+    with torch.inference_mode(), uncompiled(model):
+        expected = [model(torch.ones(length, 3)) for length in range(1, 9)]
+    model.compile(dynamic=False, backend=backend)
+    with torch.inference_mode(), uncompiled(model):
+        found = [model(torch.ones(length, 3)) for length in range(1, 9)]
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert not graphs
+    model(torch.ones(2, 3))
+    assert len(graphs) == 1, "training is compiled"

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet
 import pytest
 import yaml
 
@@ -63,7 +65,8 @@ def test_two_pretraining_processes_give_the_curve_of_one_and_end_well(objective,
     folder = pretrain_folder(together)
     assert folder.finished
     # What ELECTRA's generator puts into masks is drawn by each process for itself.
-    assert losses(folder) == pytest.approx(losses(alone), abs=1e-4 if objective == "mlm_nsp" else 3)
+    tolerance = {"abs": 1e-4} if objective == "mlm_nsp" else {"rel": 0.02}
+    assert losses(folder) == pytest.approx(losses(alone), **tolerance)
     assert folder.result()["tokens"] == alone.result()["tokens"]
 
 
@@ -79,7 +82,11 @@ def test_two_fine_tuning_processes_end_well_and_answer_every_test_text(chain, tm
     launched("finetune", two, tmp_path)
     folder = finetune_folder(two)
     assert folder.result()["test_texts"] == alone.result()["test_texts"]
-    assert folder.result()["test_accuracy"] == pytest.approx(alone.result()["test_accuracy"], abs=0.1)
+    shares = [
+        np.array(pyarrow.parquet.read_table(run_folder.path / "predictions.parquet")["probabilities"].to_pylist())
+        for run_folder in (folder, alone)
+    ]
+    assert np.allclose(*shares, atol=1e-3), "the same model, up to rounding"
 
 
 def accelerate(name: str, *flags: str) -> list[str]:
