@@ -149,7 +149,7 @@ class ClassifierConfig(RecurrentSizes):
     pooling: Pooling = "mean"
     """How a recurrent model's states become one vector: the last state, the mean, the maximum, all three (`concat`), or
     dot-product attention of the last state to all states (`attention`)."""
-    longest_word_sequence: int = 1
+    longest_word_sequence: int = 2
     """For `bag-of-words`: maximum n-gram length, in words."""
     trust_remote_code: str | None = None
     """For a Hub id, run the Python code in the repository at this commit (40 hexadecimal digits); null runs none."""

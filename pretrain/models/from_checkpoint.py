@@ -36,6 +36,9 @@ def continued_model(head: str, config: EncoderConfig, tokenizer: Any, checkpoint
         else:
             model_class = _class_with_head(head, model_config.model_type, checkpoint)
         set_dropout(model_config, config.dropout)
+        if head == "pair" and getattr(model_config, "sep_token_id", None) is not None:
+            # ModernBERT's pair head finds the segments by it; configurations may have a default of another vocabulary.
+            model_config.sep_token_id = tokenizer.sep_token_id
         models: list[Any] = [_load(model_class, checkpoint, model_config, config)]
         if head == "replaced_token":
             models.append(_load_generator(checkpoint, model_config, config))
