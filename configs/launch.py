@@ -27,13 +27,18 @@ OTHER_ALLOCATORS = ("tcmalloc", "jemalloc", "mimalloc")
 RESTARTED = "BERTLET_STARTED_AGAIN"
 
 
-def launched_precision(configured: str) -> list[str]:
-    """The precision of `accelerate launch --mixed_precision`, for digests; empty for fp32 or if the config decides.
+def launched_precision() -> str:
+    """The precision of `accelerate launch --mixed_precision`, or `no`."""
+    return os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+
+
+def digested_precision(configured: str) -> list[str]:
+    """The launched precision, for digests; empty for fp32 or if the config decides.
 
     Args:
         configured: `training.speed.precision`.
     """
-    launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    launched = launched_precision()
     return [launched] if configured == "auto" and launched != "no" else []
 
 

@@ -35,6 +35,7 @@ PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "ev
 # A valid folder name on every system; no path separators and no leading dot.
 FOLDER_NAME = re.compile(r"[\w+-][\w .+-]{0,99}")
 OWNER = ".owner.json"
+FINISHED_BEFORE = "finished before, nothing is run; delete the folder to run it again"
 
 
 def digest(config: Any, upstream: Iterable[str]) -> str:

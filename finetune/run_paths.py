@@ -1,6 +1,6 @@
 """Run folders of fine-tuning, and the checkpoint a run starts from; without heavy imports."""
 
-from configs.launch import launched_precision
+from configs.launch import digested_precision
 from configs.run_folder import RunFolder
 from finetune.classification.corpora import corpora_of
 from finetune.config import BAG_OF_WORDS, FinetuneConfig, check_model_name
@@ -37,5 +37,5 @@ def run_folder(config: FinetuneConfig) -> RunFolder:
         InputError: a file, folder or finished run that the config names is missing.
     """
     corpora = [shards.fingerprint(corpus) for _, corpus in sorted(corpora_of(config).items())]
-    precision = [] if config.model.name == BAG_OF_WORDS else launched_precision(config.training.speed.precision)
+    precision = [] if config.model.name == BAG_OF_WORDS else digested_precision(config.training.speed.precision)
     return RunFolder.of("finetune", config, [upstream(config)[2], *corpora, *precision])

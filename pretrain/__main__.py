@@ -3,6 +3,7 @@
 from configs.command_line import parse
 from configs.errors import run_command
 from configs.launch import tune_allocator
+from configs.run_folder import FINISHED_BEFORE
 from configs.terminal import show_progress_lines
 from pretrain.config import PretrainConfig
 from pretrain.run_paths import run_folder
@@ -16,7 +17,7 @@ def main() -> None:
     show_progress_lines()
     folder = run_folder(config)
     if folder.finished:
-        print("pretrain: finished before, nothing is run; delete the folder to run it again")
+        print(f"pretrain: {FINISHED_BEFORE}")
     else:
         tune_allocator(config.training.speed.allocator)
         from pretrain.run import run

@@ -24,7 +24,8 @@ def run(config: PretrainConfig) -> RunFolder:
 
     tokenizer_folder, digest = tokenizer_of(config)
     folder = store_folder(config.corpus, digest, config.runs)
-    prepare(config.corpus, tokenizer_folder, folder, preparation=config.preparation)
+    commit = config.model.trust_remote_code
+    prepare(config.corpus, tokenizer_folder, folder, preparation=config.preparation, commit=commit)
     return folder
 
 

@@ -134,7 +134,7 @@ def _prepare_data(
         store = prepare(config.corpus, tokenizer_folder, store_run, preparation=config.preparation, commit=commit)
         if config.leakage.split is not None:
             tests = corpus_audit.TestTexts(
-                leakage_corpus(config), tokenizer_folder, tokenizer_digest, config.runs, config.preparation
+                leakage_corpus(config), tokenizer_folder, tokenizer_digest, config.runs, config.preparation, commit
             )
             leak = corpus_audit.find_leakage(store, store_run, tests)
     dropped = leak["near"] if leak is not None and config.leakage.drop else []

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from configs.command_line import load
 from configs.errors import InputError
-from configs.launch import launched_precision
+from configs.launch import digested_precision
 from configs.model_reference import local_folder
 from configs.run_folder import RunFolder
 from pretrain.config import PretrainConfig
 from tokenizer.corpus import shards
 from tokenizer.corpus.config import CorpusConfig
+from tokenizer.run_paths import content_digest, hub_digest
 from tokenizer.run_paths import find as find_tokenizer
-from tokenizer.run_paths import hub_digest
 from tokenizer.vocabulary.serialization import DECIDING_FILES, extends
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def run_folder(config: PretrainConfig) -> RunFolder:
         upstream.append(shards.fingerprint(leakage_corpus(config)))
     if config.model.init_from is not None:
         upstream.append(find(config.model.init_from, config.runs, config.model.trust_remote_code)[1])
-    return RunFolder.of("pretrain", config, [*upstream, *launched_precision(config.training.speed.precision)])
+    return RunFolder.of("pretrain", config, [*upstream, *digested_precision(config.training.speed.precision)])
 
 
 def leakage_corpus(config: PretrainConfig) -> CorpusConfig:
@@ -110,9 +110,4 @@ def fingerprints(run: RunFolder, tokenizer_folder: str, stores: Iterable[Path]) 
 
 @functools.cache
 def _content_digest(folder: Path) -> str:
-    digest = hashlib.sha256()
-    patterns = ("*.json", "*.safetensors", "*.py", *DECIDING_FILES)
-    for file in sorted({file for pattern in patterns for file in folder.glob(pattern)}):
-        with file.open("rb") as stream:
-            digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:10]
+    return content_digest(folder, ("*.json", "*.safetensors", "*.py", *DECIDING_FILES))

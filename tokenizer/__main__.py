@@ -2,6 +2,7 @@
 
 from configs.command_line import parse
 from configs.errors import run_command
+from configs.run_folder import FINISHED_BEFORE
 from configs.terminal import show_progress_lines
 from tokenizer.config import TokenizerConfig
 from tokenizer.run_paths import run_folder
@@ -13,11 +14,14 @@ def main() -> None:
     """Parse the command line, then train."""
     config = parse(TokenizerConfig, PROGRAM)
     show_progress_lines()
-    from tokenizer.run import run
+    folder = run_folder(config)
+    if folder.finished:
+        print(f"tokenizer: {FINISHED_BEFORE}")
+    else:
+        from tokenizer.run import run
 
-    if run_folder(config).finished:
-        print("tokenizer: finished before, nothing is run; delete the folder to run it again")
-    print(f"tokenizer: {run(config).path}")
+        folder = run(config)
+    print(f"tokenizer: {folder.path}")
 
 
 if __name__ == "__main__":

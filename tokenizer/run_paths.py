@@ -1,6 +1,7 @@
 """Run folders of tokenizers, and how tokenizer references are resolved."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from configs.command_line import load
@@ -40,7 +41,9 @@ def find(reference: str, runs: str, commit: str | None = None) -> tuple[str, str
         return reference, hub_digest(reference, commit)
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         raise InputError(f"tokenizer: {folder} holds no tokenizer.json (or {', '.join(TOKENIZER_FILES[1:])})")
-    return str(folder), tokenizer_digest(folder)
+    # `transformers` reads casing, accents and added tokens from other files than `tokenizer.json`, and the vocabulary
+    # from `vocab.txt` if there is one.
+    return str(folder), content_digest(folder, DECIDING_FILES)
 
 
 def hub_digest(reference: str, commit: str | None) -> str:
@@ -52,13 +55,10 @@ def hub_digest(reference: str, commit: str | None) -> str:
     return reference if commit is None else f"{reference}@{commit}"
 
 
-def tokenizer_digest(folder: Path) -> str:
-    """Ten hexadecimal digits from the content of every file that may decide a text's ids.
-
-    `transformers` reads casing, accents and added tokens from other files than `tokenizer.json`, and the vocabulary
-    from `vocab.txt` if there is one.
-    """
+def content_digest(folder: Path, patterns: Iterable[str]) -> str:
+    """Ten hexadecimal digits from the names and contents of a folder's files that match a pattern."""
     digest = hashlib.sha256()
-    for file in sorted({file for pattern in DECIDING_FILES for file in folder.glob(pattern)}):
-        digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+    for file in sorted({file for pattern in patterns for file in folder.glob(pattern)}):
+        with file.open("rb") as stream:
+            digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:10]

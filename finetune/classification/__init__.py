@@ -7,5 +7,5 @@ In: labelled corpora. Out: batches, a loss, predictions and metrics. Read in thi
 - `text_dataset.py`: texts → batches; `tokenization_head_tail.py`: long texts cut to head and tail
 - `objective.py`: the loss; `evaluation.py`: class scores over all processes
 - `metrics.py`: accuracy, macro-F1, Matthews; `predictions.py`: `result.json` and the prediction for every test text
-- `bag_of_words.py`: logistic regression on TF-IDF
+- `bag_of_words.py`: logistic regression on words and pairs of words
 """

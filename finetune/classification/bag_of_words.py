@@ -19,9 +19,8 @@ from finetune.classification.corpora import corpora_of
 from finetune.classification.labels import LabelSet, label_set
 from finetune.classification.metrics import scores
 from finetune.classification.predictions import write_result
-from finetune.classification.splits import draw_splits, draw_validation_texts, text_key
+from finetune.classification.splits import document_keys, draw_splits, draw_validation_texts
 from pretrain.data.encode import document_row
-from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import Document
 from tokenizer.corpus.documents import read as read_documents
 
@@ -37,11 +36,14 @@ def train_and_test(config: TaskConfig, folder: RunFolder) -> None:
         InputError: a text, column or label is missing, or a label does not occur in the training texts.
     """
     started = time.monotonic()
-    documents, classes = read(config)
-    train_documents, held_out_documents, test_documents = draw_documents(config, documents, classes)
-    train_texts, train_labels = texts_and_labels(train_documents, classes, config.corpus)
-    held_out_texts, held_out_labels = texts_and_labels(held_out_documents, classes, config.corpus)
-    test_texts, test_labels = texts_and_labels(test_documents, classes, config.corpus)
+    documents, labels, classes = read(config)
+    parts = draw(config, documents, labels, classes)
+    train_documents, held_out_documents, test_documents = (
+        [documents[name][index] for index in indices] for name, indices in parts
+    )
+    train_labels, held_out_labels, test_labels = (labels[name][indices] for name, indices in parts)
+    train_texts, held_out_texts = joined_texts(train_documents), joined_texts(held_out_documents)
+    test_texts = joined_texts(test_documents)
     folder.begin(config)
 
     best: tuple[float, float] | None = None
@@ -57,10 +59,10 @@ def train_and_test(config: TaskConfig, folder: RunFolder) -> None:
                 validation_scores = values | {"loss": loss}
     kind, inverse_penalty, vectorizer, model = chosen
     test_probabilities_NC = model.predict_proba(vectorizer.transform(test_texts))
+    weight_vectors = 1 if len(classes.names) == 2 else len(classes.names)
     facts = {
         "seconds": time.monotonic() - started,
-        "parameters": (len(vectorizer.get_feature_names_out()) + 1)
-        * (1 if len(classes.names) == 2 else len(classes.names)),
+        "parameters": weight_vectors * (len(vectorizer.vocabulary_) + 1),
         "features": kind,
         "inverse_penalty": inverse_penalty,
         "train_texts": len(train_texts),
@@ -72,46 +74,39 @@ def train_and_test(config: TaskConfig, folder: RunFolder) -> None:
     write_result(folder, facts, validation_scores, classes, test_probabilities_NC, test_labels, pyarrow.table(columns))
 
 
-def read(config: TaskConfig) -> tuple[dict[str, list[Document]], LabelSet]:
-    """The documents of each corpus, and the classes.
+def read(config: TaskConfig) -> tuple[dict[str, list[Document]], dict[str, np.ndarray], LabelSet]:
+    """The documents and class indices of each corpus, and the classes.
 
     Raises:
-        InputError: a text, column or label is missing.
+        InputError: a text, column or label is missing, or a label does not occur in the training texts.
     """
     corpora = corpora_of(config)
     documents = {name: list(read_documents(corpus, labelled=True)) for name, corpus in corpora.items()}
-    labels = [text.label for text in documents["train"] if text.label is not None]
+    labels = {name: [text.label for text in rows if text.label is not None] for name, rows in documents.items()}
     names = {text.label: text.label_name or str(text.label) for text in documents["train"] if text.label is not None}
-    return documents, label_set(labels, names, corpora["train"])
+    classes = label_set(labels["train"], names, corpora["train"])
+    return documents, {name: classes.encode(labels[name], corpora[name]) for name in corpora}, classes
 
 
-def draw_documents(
-    config: TaskConfig, documents: dict[str, list[Document]], classes: LabelSet
-) -> tuple[list[Document], list[Document], list[Document]]:
-    """The training, validation and test texts: the same as of the other models.
+def draw(
+    config: TaskConfig, documents: dict[str, list[Document]], labels: dict[str, np.ndarray], classes: LabelSet
+) -> list[tuple[str, np.ndarray]]:
+    """The corpus and the numbers of the training, validation and test texts: the same as of the other models.
 
     Raises:
-        InputError: a label does not occur in the training texts, or a class would be missing from a part.
+        InputError: a class would be missing from a part.
     """
-    train = documents["train"]
-    _, train_classes_N = texts_and_labels(train, classes, config.corpus)
-    splits = draw_splits(
-        config, train_classes_N, lambda: [text_key(text.text, text.second_text) for text in train], classes.names
-    )
-    validation, held_out = splits.validation, train
+    splits = draw_splits(config, labels["train"], lambda: document_keys(documents["train"]), classes.names)
+    validation = ("train", splits.validation)
     if "validation" in documents:
-        held_out = documents["validation"]
-        validation = draw_validation_texts(config, texts_and_labels(held_out, classes, config.corpus)[1])
-    test = documents["test"] if splits.test is None else [train[index] for index in splits.test]
-    return [train[index] for index in splits.train], [held_out[index] for index in validation], test
+        validation = ("validation", draw_validation_texts(config, labels["validation"]))
+    test = ("test", np.arange(len(documents["test"]))) if splits.test is None else ("train", splits.test)
+    return [("train", splits.train), validation, test]
 
 
-def texts_and_labels(
-    documents: list[Document], classes: LabelSet, corpus: CorpusConfig
-) -> tuple[list[str], np.ndarray]:
-    """The texts, a second one appended to the first, and their class indices."""
-    labels = [text.label for text in documents if text.label is not None]
-    return [f"{text.text}\n{text.second_text or ''}" for text in documents], classes.encode(labels, corpus)
+def joined_texts(documents: list[Document]) -> list[str]:
+    """The texts; a second one is appended to the first."""
+    return [f"{text.text}\n{text.second_text or ''}" for text in documents]
 
 
 def vectorizers(longest: int) -> dict[str, Any]:
@@ -121,6 +116,11 @@ def vectorizers(longest: int) -> dict[str, Any]:
         "tf-idf": TfidfVectorizer(sublinear_tf=True, **options),
         "naive-bayes": CountVectorizer(binary=True, dtype=np.float64, **options),
     }
+
+
+def logistic_regression(inverse_penalty: float, seed: int) -> LogisticRegression:
+    """An untrained logistic regression with an L2 penalty."""
+    return LogisticRegression(C=inverse_penalty, max_iter=1000, random_state=seed)
 
 
 class NaiveBayesLogisticRegression:
@@ -141,7 +141,7 @@ class NaiveBayesLogisticRegression:
         for label in [1] if self.classes == 2 else range(self.classes):
             is_label_N = labels_N == label
             ratios_F = log_count_ratios(features_NF, is_label_N)
-            model = LogisticRegression(C=self.inverse_penalty, max_iter=1000, random_state=self.seed)
+            model = logistic_regression(self.inverse_penalty, self.seed)
             self.models.append((ratios_F, model.fit(features_NF.multiply(ratios_F).tocsr(), is_label_N)))
         return self
 
@@ -165,11 +165,7 @@ def log_count_ratios(features_NF: Any, is_label_N: np.ndarray) -> np.ndarray:
     return np.log((p_F / p_F.sum()) / (q_F / q_F.sum()))
 
 
-def _logistic_regression(inverse_penalty: float, seed: int) -> LogisticRegression:
-    return LogisticRegression(C=inverse_penalty, max_iter=1000, random_state=seed)
-
-
 CLASSIFIERS: dict[str, Callable[[float, int], Any]] = {
-    "tf-idf": _logistic_regression,
+    "tf-idf": logistic_regression,
     "naive-bayes": NaiveBayesLogisticRegression,
 }

@@ -13,7 +13,7 @@ import numpy as np
 from configs.errors import InputError
 from finetune.classification.config import TaskConfig
 from finetune.classification.corpora import corpora_of
-from finetune.classification.splits import draw_splits, text_key
+from finetune.classification.splits import document_keys, draw_splits
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import read as read_documents
 
@@ -73,16 +73,17 @@ def check_labels(config: TaskConfig) -> LabelSet:
         InputError: a text, column or label is missing, or a label does not occur in the training texts.
     """
     corpora = corpora_of(config)
-    train = [
-        (document.label, document.label_name, text_key(document.text, document.second_text))
-        for document in read_documents(corpora["train"], labelled=True)
-    ]
-    labels = [label for label, _, _ in train if label is not None]
-    names = {label: name or str(label) for label, name, _ in train if label is not None}
+    train = [(document.label, document.label_name) for document in read_documents(corpora["train"], labelled=True)]
+    labels = [label for label, _ in train if label is not None]
+    names = {label: name or str(label) for label, name in train if label is not None}
     classes = label_set(labels, names, corpora["train"])
     for name, corpus in corpora.items():
         if name != "train":
             texts = read_documents(corpus, labelled=True)
             classes.encode((text.label for text in texts if text.label is not None), corpus)
-    draw_splits(config, classes.encode(labels, corpora["train"]), lambda: [key for _, _, key in train], classes.names)
+    classes_N = classes.encode(labels, corpora["train"])
+    # Read again only if a share is set aside: the texts themselves are not kept for the labels alone.
+    draw_splits(
+        config, classes_N, lambda: document_keys(read_documents(corpora["train"], labelled=True)), classes.names
+    )
     return classes

@@ -4,7 +4,7 @@ Shapes: N texts, C classes.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from configs.errors import InputError
 from finetune.classification.config import TaskConfig
 from finetune.classification.corpora import sets_test_aside
 from pretrain.data.randomness import permutation
+from tokenizer.corpus.documents import Document
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,11 @@ def text_key(text: str, second_text: str | None = None) -> str:
     (True, False)
     """
     return "\n".join(" ".join(part.casefold().split()) for part in (text, second_text or ""))
+
+
+def document_keys(documents: Iterable[Document]) -> list[str]:
+    """`text_key` of each document."""
+    return [text_key(document.text, document.second_text) for document in documents]
 
 
 def set_aside(keys: Sequence[str], classes_N: np.ndarray, share: float, names: Sequence[str] = ()) -> np.ndarray:

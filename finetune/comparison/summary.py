@@ -35,6 +35,11 @@ def compare(runs: Sequence[Run], confidence: float) -> Comparison:
     scores, gains, best, cautions = [], [], {}, {}
     for budget in budgets:
         runs_by_model = {model: [by_cell[model, budget, seed] for seed in seeds] for model in models}
+        if len({digest_of_test_texts(run.folder) for seed_runs in runs_by_model.values() for run in seed_runs}) > 1:
+            raise InputError(
+                f"the runs at {budget} labels were tested on different texts, so that they cannot be compared; delete "
+                "the folders of those made with other test texts"
+            )
         best_model = best_recurrent(runs_by_model)
         if best_model is not None:
             best[budget] = best_model
@@ -42,11 +47,6 @@ def compare(runs: Sequence[Run], confidence: float) -> Comparison:
             model: np.stack([correctness(run.folder) for run in seed_runs])
             for model, seed_runs in runs_by_model.items()
         }
-        if len({digest_of_test_texts(run.folder) for seed_runs in runs_by_model.values() for run in seed_runs}) > 1:
-            raise InputError(
-                f"the runs at {budget} labels were tested on different texts, so that they cannot be compared; delete "
-                "the folders of those made with other test texts"
-            )
         for model, seed_runs in runs_by_model.items():
             difference = None
             if best_model is not None and model != best_model:

@@ -28,6 +28,8 @@ class TestTexts(NamedTuple):
     tokenizer_digest: str
     runs: str
     preparation: PreparationConfig
+    commit: str | None = None
+    """Of a tokenizer on the Hub whose code may run."""
 
 
 def find_leakage(store: TokenStore, store_run: RunFolder, tests: TestTexts) -> dict[str, Any]:
@@ -38,7 +40,9 @@ def find_leakage(store: TokenStore, store_run: RunFolder, tests: TestTexts) -> d
         tests: the test texts to look for.
     """
     test_run = store_folder(tests.corpus, tests.tokenizer_digest, tests.runs)
-    test_store = prepare(tests.corpus, tests.tokenizer_folder, test_run, preparation=tests.preparation)
+    test_store = prepare(
+        tests.corpus, tests.tokenizer_folder, test_run, preparation=tests.preparation, commit=tests.commit
+    )
     return leaked_documents(store, store_run, test_store, test_run)
 
 

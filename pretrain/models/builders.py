@@ -97,10 +97,10 @@ def classifier(
         if config.name in RECURRENT:
             return RecurrentForSequenceClassification(recurrent_config(config, tokenizer, labels))
         try:
-            old_config = AutoConfig.from_pretrained(checkpoint, **load_arguments(config.trust_remote_code))
+            model_config = AutoConfig.from_pretrained(checkpoint, **load_arguments(config.trust_remote_code))
             if config.keep_classifier:
-                check_kept_classifier(old_config, names, checkpoint)
-            model_config = AutoConfig.from_pretrained(checkpoint, **labels, **load_arguments(config.trust_remote_code))
+                check_kept_classifier(model_config, names, checkpoint)
+            model_config.update(labels)
             # New models are made in the configuration's type, which may be half precision.
             model_config.dtype = torch.float32
             set_dropout(model_config, config.dropout)
@@ -115,7 +115,7 @@ def classifier(
                 dtype=torch.float32,
                 **SAFE_WEIGHTS | load_arguments(config.trust_remote_code),
             )
-            if is_classifier(old_config) and not config.keep_classifier:
+            if is_classifier(model_config) and not config.keep_classifier:
                 renew_classifier(model, AutoModelForSequenceClassification.from_config(model_config))
                 log.info("model: the classifier of %s is replaced by a new one (`keep_classifier`)", checkpoint)
             if config.reinitialized_layers and not isinstance(model_config, RecurrentConfig):

@@ -132,7 +132,8 @@ class ClassifierConfig(RecurrentSizes):
     name: str = "bert"
     """`bert`: the encoder of `pretrained`; `lm-lstm`, `sa-lstm`: an LSTM initialised from a language model or sequence
     autoencoder; with the suffix `-scratch`, the same with random weights; `rnn`, `gru`, `lstm`, `birnn`, `bigru`,
-    `bilstm`, `lstm-attention`, `bilstm-attention`; `bag-of-words`: logistic regression on TF-IDF; otherwise a
+    `bilstm`, `lstm-attention`, `bilstm-attention`; `bag-of-words`: logistic regression on words and pairs of
+    them; otherwise a
     checkpoint's folder or Hub id."""
     pretrained: str = outside_digest("configs/pretrain/demo.yaml")
     """A pretraining run's YAML file or folder, for `bert`, `lm-lstm`, `sa-lstm` and their `-scratch` variants;

@@ -19,63 +19,6 @@ SaveFunction = Callable[[PreTrainedModel, Path], None]
 GENERATOR = "generator"
 
 
-class PairModel(torch.nn.Module):
-    """A model with a vocabulary head and a classifier of sentence pairs, such as `BertForPreTraining`.
-
-    Its vocabulary head is computed at masked positions only: transformers runs it at every position, and with 15 %
-    masked, that is most of a small model's FLOPs.
-    """
-
-    def __init__(self, model: PreTrainedModel) -> None:
-        super().__init__()
-        self.model = model
-        self.takes_types = takes_token_types(model)
-
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        token_type_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        masked_positions: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Predict the masked tokens and the relation of the two segments.
-
-        Args:
-            input_ids, token_type_ids, attention_mask: [B, T].
-            masked_positions: [M], indices into the flattened [B * T].
-
-        Returns:
-            Logits over the vocabulary [M, V] and over the two relations [B, 2].
-        """
-        model, architecture = self.model, architecture_of(self.model.config)
-        assert architecture.vocabulary_head is not None
-        assert architecture.relation_head is not None
-        inputs: dict[str, torch.Tensor] = {"input_ids": input_ids, "attention_mask": attention_mask}
-        if self.takes_types:
-            inputs["token_type_ids"] = token_type_ids
-        encoded: Any = model.base_model(**inputs)
-        hidden_MH = encoded.last_hidden_state.flatten(0, 1)[masked_positions]
-        return (
-            architecture.vocabulary_head(model, hidden_MH),
-            architecture.relation_head(model, encoded, input_ids, attention_mask),
-        )
-
-    @property
-    def encoder(self) -> PreTrainedModel:
-        """The model that fine-tuning starts from."""
-        return self.model
-
-    @property
-    def vocabulary_bias(self) -> torch.Tensor:
-        """[V], the bias of the vocabulary head."""
-        model: Any = self.model
-        return model.get_output_embeddings().bias
-
-    def save(self, folder: Path, save_model: SaveFunction = PreTrainedModel.save_pretrained) -> None:
-        """Write the model in the format of `transformers`, using `save_model`."""
-        save_model(self.model, folder)
-
-
 class MaskedLanguageModel(torch.nn.Module):
     """Any `transformers` masked-LM model; a known vocabulary head is computed at masked positions only."""
 
@@ -83,6 +26,13 @@ class MaskedLanguageModel(torch.nn.Module):
         super().__init__()
         self.model = model
         self.takes_types = takes_token_types(model)
+
+    def inputs(
+        self, input_ids: torch.Tensor, token_type_ids: torch.Tensor, attention_mask: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """What the model takes of these, all [B, T]."""
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        return inputs | {"token_type_ids": token_type_ids} if self.takes_types else inputs
 
     def forward(
         self,
@@ -92,9 +42,7 @@ class MaskedLanguageModel(torch.nn.Module):
         masked_positions: torch.Tensor,
     ) -> torch.Tensor:
         """Predict the masked tokens: logits over the vocabulary [M, V]; arguments as in `PairModel`."""
-        inputs: dict[str, torch.Tensor] = {"input_ids": input_ids, "attention_mask": attention_mask}
-        if self.takes_types:
-            inputs["token_type_ids"] = token_type_ids
+        inputs = self.inputs(input_ids, token_type_ids, attention_mask)
         model: Any = self.model
         head = architecture_of(model.config).vocabulary_head
         if head is None:
@@ -115,6 +63,40 @@ class MaskedLanguageModel(torch.nn.Module):
     def save(self, folder: Path, save_model: SaveFunction = PreTrainedModel.save_pretrained) -> None:
         """Write the model in the format of `transformers`, using `save_model`."""
         save_model(self.model, folder)
+
+
+class PairModel(MaskedLanguageModel):
+    """A model with a vocabulary head and a classifier of sentence pairs, such as `BertForPreTraining`.
+
+    Its vocabulary head is computed at masked positions only: transformers runs it at every position, and with 15 %
+    masked, that is most of a small model's FLOPs.
+    """
+
+    def forward(  # ty: ignore[incompatible-method-override]
+        self,
+        input_ids: torch.Tensor,
+        token_type_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        masked_positions: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Predict the masked tokens and the relation of the two segments.
+
+        Args:
+            input_ids, token_type_ids, attention_mask: [B, T].
+            masked_positions: [M], indices into the flattened [B * T].
+
+        Returns:
+            Logits over the vocabulary [M, V] and over the two relations [B, 2].
+        """
+        model, architecture = self.model, architecture_of(self.model.config)
+        assert architecture.vocabulary_head is not None
+        assert architecture.relation_head is not None
+        encoded: Any = model.base_model(**self.inputs(input_ids, token_type_ids, attention_mask))
+        hidden_MH = encoded.last_hidden_state.flatten(0, 1)[masked_positions]
+        return (
+            architecture.vocabulary_head(model, hidden_MH),
+            architecture.relation_head(model, encoded, input_ids, attention_mask),
+        )
 
 
 def takes_token_types(model: PreTrainedModel) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from configs.errors import InputError
-from configs.launch import default_threads, physical_cores
+from configs.launch import default_threads, launched_precision, physical_cores
 from pretrain.models.architectures import architecture_of, encoders_of
 from pretrain.models.cpu_kernels import install_attention, install_dropout
 from pretrain.training import products
@@ -99,11 +99,6 @@ def attends_by_padding_alone(model: torch.nn.Module) -> bool:
     return bool(encoders) and all(
         architecture_of(encoder.config).padding_mask_only(encoder.config) for encoder in encoders
     )
-
-
-def launched_precision() -> str:
-    """The precision of `accelerate launch --mixed_precision`, or `no`."""
-    return os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
 
 
 def uncompiled(model: torch.nn.Module) -> contextlib.AbstractContextManager[None]:

@@ -62,11 +62,7 @@ class MuonAndAdamW(torch.optim.Optimizer):
     def _share(self) -> None:
         """Let both parts work on this optimizer's groups and state."""
         for is_muon, part in self.parts.items():
-            defaults = part.param_groups[0]
             part.param_groups = [group for group in self.param_groups if group["muon"] == is_muon]
-            for group in part.param_groups:
-                for name, value in defaults.items():
-                    group.setdefault(name, value)
             part.state = self.state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -116,13 +112,20 @@ def parameter_groups(model: torch.nn.Module, config: OptimizerConfig) -> Groups:
     """
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     no_decay = {id(parameter) for name, parameter in trained if parameter.ndim < 2 or "LayerNorm" in name}
+    patterns = [architecture_of(encoder.config).layer_pattern for encoder in encoders_of(model)[:1]]
+    pattern = patterns[0] if patterns else LAYER_PATTERN
     by_layer = config.layer_decay < 1 or config.gradual_unfreezing
     if by_layer:
-        patterns = [architecture_of(encoder.config).layer_pattern for encoder in encoders_of(model)[:1]]
-        depths = layer_depths([name for name, _ in trained], *patterns)
+        depths = layer_depths([name for name, _ in trained], pattern)
     else:
         depths = dict.fromkeys((name for name, _ in trained), 0)
-    matrices = layer_matrices(trained, model) if config.name == "muon" else set()
+    # Whether a group is Muon's, and whether it is decayed.
+    kinds = [(False, True), (False, False)]
+    matrices: set[int] = set()
+    if config.name == "muon":
+        # Those that Muon is made for: the two-dimensional weights within an encoder's layers.
+        matrices = {id(p) for name, p in trained if p.ndim == 2 and re.search(pattern, name)}
+        kinds = [(True, True), *kinds]
     groups = [
         {
             "params": [
@@ -135,20 +138,9 @@ def parameter_groups(model: torch.nn.Module, config: OptimizerConfig) -> Groups:
             "muon": is_muon,
         }
         for depth in sorted(set(depths.values()))
-        for is_muon in (True, False)
-        for decayed in (True, False)
-        if decayed or not is_muon
+        for is_muon, decayed in kinds
     ]
-    if config.name != "muon":
-        groups = [group for group in groups if not group.pop("muon")]
-    return [group for group in groups if group["params"] or (config.name != "muon" and not by_layer)]
-
-
-def layer_matrices(trained: Sequence[tuple[str, torch.nn.Parameter]], model: torch.nn.Module) -> set[int]:
-    """The ids of the two-dimensional weights within an encoder's layers: those that Muon is made for."""
-    patterns = [architecture_of(encoder.config).layer_pattern for encoder in encoders_of(model)[:1]]
-    pattern = patterns[0] if patterns else LAYER_PATTERN
-    return {id(parameter) for name, parameter in trained if parameter.ndim == 2 and re.search(pattern, name)}
+    return [group for group in groups if group["params"] or not by_layer]
 
 
 def layer_depths(names: Sequence[str], pattern: str = LAYER_PATTERN) -> dict[str, int]:
@@ -179,5 +171,5 @@ def freeze_lower_layers(groups: Iterable[dict[str, Any]], epochs: float, config:
 def set_lr(groups: Iterable[dict[str, Any]], lr: float, config: OptimizerConfig) -> None:
     """Set the learning rate of each group; each layer's is `layer_decay` times that of the layer above."""
     for group in groups:
-        share = config.muon_learning_rate / config.learning_rate if group.get("muon") else 1.0
+        share = config.muon_learning_rate / config.learning_rate if group["muon"] else 1.0
         group["lr"] = lr * share * config.layer_decay ** group["depth"]

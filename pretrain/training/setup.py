@@ -12,7 +12,7 @@ from accelerate.utils import DistributedType, GradientAccumulationPlugin
 
 from configs.errors import InputError
 from configs.key_check import suggestion
-from configs.launch import check_world_size
+from configs.launch import check_world_size, launched_precision
 from configs.run_folder import RunFolder
 from pretrain.training import fast_paths
 from pretrain.training.config import OptimizerConfig, TrainingConfig
@@ -44,7 +44,7 @@ def new_accelerator(
     accelerator = Accelerator(
         log_with=list(names) or None,
         project_dir=str(folder.path),
-        mixed_precision=fast_paths.precision(training.speed, hardware, fast_paths.launched_precision()),
+        mixed_precision=fast_paths.precision(training.speed, hardware, launched_precision()),
         # Without this, accelerate treats several processes without a GPU as separate runs of one process each.
         cpu=hardware.device == "cpu",
         # The engine weights micro-batches itself; ACCELERATE_GRADIENT_ACCUMULATION_STEPS would divide gradients again.

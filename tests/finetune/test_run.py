@@ -172,3 +172,11 @@ def test_pairs_of_texts_are_read_with_their_second_column(chain: Path, tmp_path:
     result = run(dataclasses.replace(config, corpus=corpus)).result()
     assert result["labels"] == ["n", "y"]
     assert result["test_accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("name", ["bag-of-words", "lstm"])
+def test_a_label_of_the_test_texts_alone_is_told_with_their_file(chain: Path, tmp_path: Path, name: str) -> None:
+    other = tmp_path / "other.jsonl"
+    other.write_text(json.dumps({"text": "the film.", "label": 7, "label_text": "seven"}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"other\.jsonl'.* has the label '7', which the training texts lack"):
+        run(finetune_config(chain, model__name=name, test=str(other)))

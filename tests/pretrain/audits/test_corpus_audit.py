@@ -14,7 +14,7 @@ from configs.run_folder import RunFolder
 from pretrain.audits import corpus_audit, pair_health
 from pretrain.audits import duplicates as duplicates_module
 from pretrain.audits.duplicates import duplicates, leaked_documents, shingles
-from pretrain.data.config import MaskingConfig
+from pretrain.data.config import MaskingConfig, PreparationConfig
 from pretrain.data.masked_lm_dataset import MaskedLMSource, PairPlan, TokenLayout
 from pretrain.run import run
 from pretrain.run_paths import run_folder
@@ -272,3 +272,18 @@ def test_a_run_on_korean_and_one_without_spaces_end_well(language, sentences, jo
     found = json.loads((folder.path / corpus_audit.FILE).read_text())
     assert found["corpus"]["median_sentences_a_document"] >= 3, "sentences were told apart"
     assert folder.result()["eval_mlm_loss"] < folder.result()["eval_unigram_entropy"]
+
+
+def test_test_texts_are_read_with_the_pinned_tokenizer(monkeypatch, tmp_path):
+    asked = {}
+
+    def prepare(*arguments, **options):
+        asked.update(options)
+        raise InputError("enough")
+
+    monkeypatch.setattr(corpus_audit, "prepare", prepare)
+    corpus = CorpusConfig(source="sample", split="test")
+    tests = corpus_audit.TestTexts(corpus, "owner/name", "digest", str(tmp_path), PreparationConfig(), "c" * 40)
+    with pytest.raises(InputError, match="enough"):
+        corpus_audit.find_leakage(store_of([[3]]), RunFolder(tmp_path), tests)
+    assert asked["commit"] == "c" * 40
