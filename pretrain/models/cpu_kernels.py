@@ -1,4 +1,4 @@
-"""Attention and dropout for CPUs in fp32, where torch's own are slow.
+"""Attention and dropout for CPUs, in fp32 or bf16, where torch's own are slow.
 
 On a CPU, torch draws dropout masks with a single-core Bernoulli generator, and its fused attention does not support
 dropout, so a BERT with the usual dropout of 0.1 spends a fifth of a step on random numbers. Here 16 random bits per

@@ -55,6 +55,10 @@ class MaskedLanguageModel(torch.nn.Module):
         """The model that fine-tuning starts from."""
         return self.model
 
+    def tie_weights(self) -> None:
+        """Tie the weights again: accelerate moves a model that FSDP shards to another device, which unties them."""
+        self.model.tie_weights()
+
     @property
     def vocabulary_bias(self) -> torch.Tensor:
         """[V], the bias of the vocabulary head."""
@@ -116,6 +120,10 @@ class RecurrentPretrainingModel(torch.nn.Module):
         """Call the model."""
         return self.model(**inputs)
 
+    def tie_weights(self) -> None:
+        """Tie the weights again; see `MaskedLanguageModel`."""
+        self.model.tie_weights()
+
     @property
     def encoder(self) -> PreTrainedModel:
         """The model that fine-tuning starts from."""
@@ -136,7 +144,11 @@ class ReplacedTokenModel(torch.nn.Module):
         super().__init__()
         self.discriminator, self.generator = discriminator, generator
         generator.electra.embeddings = discriminator.electra.embeddings
-        generator.generator_lm_head.weight = discriminator.electra.embeddings.word_embeddings.weight
+        self.tie_weights()
+
+    def tie_weights(self) -> None:
+        """Tie the generator's output matrix to the shared word embeddings."""
+        self.generator.generator_lm_head.weight = self.discriminator.electra.embeddings.word_embeddings.weight
 
     def forward(
         self,

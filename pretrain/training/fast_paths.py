@@ -164,7 +164,7 @@ def choose(config: SpeedConfig, hardware: Hardware, work: Workload) -> FastPaths
     if config.attention == "auto" and replaceable:
         if on_gpu and hardware.flash_attention and chosen != "no":
             attention = "flash_attention_2"
-        if hardware.device == "cpu" and chosen == "no":
+        if hardware.device == "cpu":
             attention = "cpu_kernel"
     worth_compiling = (
         on_gpu and hardware.compiler and work.operations >= WORTH_COMPILING and attention == "sdpa" and replaceable
@@ -194,9 +194,9 @@ def precision(config: SpeedConfig, hardware: Hardware, launched: str) -> str:
     Raises:
         InputError: the device does not support the precision, or would be slower with it.
     """
-    if config.precision == "auto":
+    if config.precision in ("auto", "fastest"):
         requested = launched
-        if requested == "no" and hardware.device == "cuda" and hardware.bf16:
+        if requested == "no" and hardware.bf16 and (hardware.device == "cuda" or config.precision == "fastest"):
             return "bf16"
     else:
         requested = {"fp32": "no"}.get(config.precision, config.precision)

@@ -43,6 +43,31 @@ def test_attention_is_torchs_forwards_and_backwards(lengths, length):
         torch.testing.assert_close(gradient, want)
 
 
+def test_attention_in_bf16_is_as_exact_as_torchs():
+    query, key, value = inputs(dtype=torch.float32)
+    mask = mask_of([12, 5, 1], 12)
+    upstream = torch.randn(3, 12, 2, 4)
+
+    def errors(compute, exact):
+        given = [tensor.detach().bfloat16().requires_grad_() for tensor in (query, key, value)]
+        output = compute(*given)
+        found = [output, *torch.autograd.grad(output, given, upstream.bfloat16())]
+        assert {tensor.dtype for tensor in found} == {torch.bfloat16}
+        return [
+            float((tensor.detach().double() - right).abs().max()) for tensor, right in zip(found, exact, strict=True)
+        ]
+
+    def torchs(*given):
+        return scaled_dot_product_attention(*given, mask).transpose(1, 2)
+
+    rounded = [tensor.detach().bfloat16().double().requires_grad_() for tensor in (query, key, value)]
+    output = torchs(*rounded)
+    exact = [output.detach(), *torch.autograd.grad(output, rounded, upstream.bfloat16().double())]
+    ours = errors(lambda *given: attention(torch.nn.Identity(), *given, mask)[0], exact)
+    for error, peer in zip(ours, errors(torchs, exact), strict=True):
+        assert error <= 2 * peer + 2**-8
+
+
 def test_attention_with_dropout_has_the_gradient_of_what_it_computed():
     query, key, value = inputs(5)
 

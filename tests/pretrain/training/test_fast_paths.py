@@ -98,7 +98,10 @@ def test_what_accelerate_was_launched_with_counts_unless_a_key_says_otherwise():
 def test_bf16_is_refused_on_a_cpu_without_its_instructions():
     with pytest.raises(InputError, match=r"this cpu has no bf16 instructions \(AVX512-BF16 or AMX"):
         choose(SpeedConfig(precision="bf16"), CPU, BERT)
-    assert choose(SpeedConfig(precision="bf16"), Hardware("cpu", bf16=True), BERT).attention == "sdpa"
+    with_bf16 = Hardware("cpu", bf16=True)
+    assert choose(SpeedConfig(precision="bf16"), with_bf16, BERT).attention == "cpu_kernel"
+    assert choose(SpeedConfig(precision="fastest"), with_bf16, BERT).precision == "bf16"
+    assert choose(SpeedConfig(precision="fastest"), CPU, BERT).precision == "no"
 
 
 def test_fp16_is_refused_without_a_gpu():

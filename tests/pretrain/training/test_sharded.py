@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM, BertConfig, BertForPreTraining
 
@@ -48,17 +49,20 @@ def in_one_piece():
 
 def two_processes(folder):
     """What each of two processes does; the main one's files and norms are looked at by the test."""
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
-
     accelerator = Accelerator(cpu=True)
-    mesh = init_device_mesh("cpu", (accelerator.num_processes,))
+    plugin = FullyShardedDataParallelPlugin(
+        fsdp_version=2,
+        auto_wrap_policy="transformer_based_wrap",
+        transformer_cls_names_to_wrap=["BertLayer"],
+        # The launcher's default. It moves the model to the meta device and back, which unties weights.
+        cpu_ram_efficient_loading=True,
+    )
 
     def spread(model):
-        for layer in model.model.bert.encoder.layer:
-            fully_shard(layer, mesh=mesh)
-        fully_shard(model, mesh=mesh)
-        return model, create_optimizer(model, OptimizerConfig())
+        # accelerate offers FSDP on accelerators alone; its preparation works over gloo, too.
+        accelerator.state.fsdp_plugin, accelerator.state.distributed_type = plugin, DistributedType.FSDP
+        prepared, optimizer = accelerator.prepare(model, create_optimizer(model, OptimizerConfig()))
+        return accelerator.unwrap_model(prepared), optimizer.optimizer
 
     model, optimizer = spread(fresh())
     norms = [train_one_step(model, optimizer) for _ in range(2)]
