@@ -32,7 +32,7 @@ faults: $(INSTALLED) ## kill, cut and spoil at full size, write docs/reliability
 	$(RUN) -m tests.faults
 
 clean: ## delete what the targets made, runs included
-	rm -rf .venv runs build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv runs build mutants *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints.txt $(wildcard requirements/*.lock)

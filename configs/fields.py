@@ -31,9 +31,17 @@ def added_later(default: Any) -> Any:
     return dataclasses.field(default=default, metadata={"added_later": True})
 
 
-def digested_as(default: Any, former_default: Any) -> Any:
-    """A config field whose default was `former_default` and meant the same: digests still use that value."""
-    return dataclasses.field(default=default, metadata={"digested_values": {default: former_default}})
+def digested_as(default: Any, former_default: Any, others: Mapping[Any, Any] | None = None) -> Any:
+    """A config field whose default was `former_default` and meant the same: digests still use that value.
+
+    Args:
+        default: the default value.
+        former_default: the value in digests.
+        others: the values in digests of other values, such as of `former_default` where it means something else now.
+    """
+    return dataclasses.field(
+        default=default, metadata={"digested_values": {default: former_default} | dict(others or {})}
+    )
 
 
 def digested(config: Any) -> dict[str, Any]:

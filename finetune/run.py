@@ -25,7 +25,7 @@ from finetune.run_paths import run_folder, upstream
 from pretrain.data.loader import length_buckets
 from pretrain.data.masked_lm_dataset import TokenLayout
 from pretrain.data.store import TokenStore, prepare, store_folder
-from pretrain.models.architectures import longest_input
+from pretrain.models.architectures import encoder_config, longest_input
 from pretrain.models.builders import classifier
 from pretrain.models.pretraining_models import takes_token_types
 from pretrain.models.safe_loading import quiet_transformers
@@ -197,12 +197,13 @@ def check_fit(config: FinetuneConfig, model: Any, tokenizer: Any) -> None:
     Raises:
         InputError: `sequence_length` exceeds the positions, or the tokenizer exceeds the vocabulary.
     """
-    positions = longest_input(model.config) if hasattr(model.config, "max_position_embeddings") else None
+    sizes = encoder_config(model.config)
+    positions = longest_input(sizes) if hasattr(sizes, "max_position_embeddings") else None
     if positions is not None and config.sequence_length > positions:
         raise InputError(f"sequence_length: {config.sequence_length} exceeds the {positions} positions of the model")
-    if len(tokenizer) > model.config.vocab_size:
+    if len(tokenizer) > sizes.vocab_size:
         raise InputError(
-            f"model: the tokenizer has {len(tokenizer)} entries, the model's vocabulary only {model.config.vocab_size}"
+            f"model: the tokenizer has {len(tokenizer)} entries, the model's vocabulary only {sizes.vocab_size}"
         )
 
 

@@ -167,7 +167,7 @@ def unroll_cell(cell: Any, attention: bool = False) -> Unroll:
         import torch
         from torch import nn
 
-        from pretrain.models.modeling_recurrent import dot_product_attention
+        from pretrain.models.modeling.modeling_recurrent import dot_product_attention
 
         hidden = inputs_BTH.new_zeros(len(inputs_BTH), cell.hidden_size)
         memory, unrolling = torch.zeros_like(hidden), Unrolling([], [], hidden)

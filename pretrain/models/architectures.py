@@ -26,7 +26,8 @@ from transformers import (
 
 from configs.errors import InputError
 from pretrain.models.config import EncoderConfig
-from pretrain.models.modeling_modernbert import ModernBertForPreTraining
+from pretrain.models.modeling.configuration_pooled import PooledConfig
+from pretrain.models.modeling.modeling_modernbert import ModernBertForPreTraining
 
 # Layers and hidden sizes of google-research/bert's released models (README, "Smaller BERT Models").
 SIZES = {"tiny": (2, 128), "mini": (4, 256), "small": (4, 512), "medium": (8, 512), "base": (12, 768)}
@@ -65,9 +66,15 @@ class Architecture:
     """Logits [B, 2] of the relation of two segments, from the encoder's output, the ids and attention mask [B, T]."""
 
 
+def encoder_config(config: Any) -> Any:
+    """The configuration of the encoder within a `transformers` configuration; most are that themselves."""
+    return config.encoder if isinstance(config, PooledConfig) else config
+
+
 def architecture_of(config: Any) -> Architecture:
     """The record for a `transformers` configuration, or a generic one for an unknown type."""
-    return ARCHITECTURES.get(config.model_type, Architecture(config.model_type))
+    model_type = encoder_config(config).model_type
+    return ARCHITECTURES.get(model_type, Architecture(model_type))
 
 
 def with_head(head: str) -> list[Architecture]:
@@ -98,6 +105,9 @@ def always(config: Any) -> bool:
 
 def set_dropout(config: Any, dropout: float) -> None:
     """Set every dropout of a `transformers` configuration, in place."""
+    if isinstance(config, PooledConfig):
+        config.classifier_dropout = dropout
+    config = encoder_config(config)
     for name in architecture_of(config).dropouts:
         if hasattr(config, name):
             setattr(config, name, dropout)
@@ -105,12 +115,14 @@ def set_dropout(config: Any, dropout: float) -> None:
 
 def longest_input(config: Any) -> int:
     """The maximum input length in tokens of a model with this configuration."""
-    return config.max_position_embeddings - architecture_of(config).first_position(config)
+    encoder = encoder_config(config)
+    return encoder.max_position_embeddings - architecture_of(encoder).first_position(encoder)
 
 
 def encoders_of(model: torch.nn.Module) -> list[Any]:
-    """All `transformers` models among a model's modules, itself included."""
-    return [module for module in model.modules() if isinstance(module, PreTrainedModel)]
+    """All `transformers` models among a model's modules, itself included, but for a classifier on any encoder."""
+    models = [module for module in model.modules() if isinstance(module, PreTrainedModel)]
+    return [module for module in models if not isinstance(module.config, PooledConfig)]
 
 
 def bert_config(config: EncoderConfig, tokenizer: Any) -> BertConfig:

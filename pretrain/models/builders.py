@@ -14,19 +14,23 @@ from transformers import (
 )
 
 from configs.errors import InputError
-from pretrain.models.architectures import fresh_config, generator_config, set_dropout
+from pretrain.models.architectures import encoder_config, fresh_config, generator_config, set_dropout
 from pretrain.models.config import RECURRENT, SCRATCH, ClassifierConfig, EncoderConfig, RecurrentLMConfig, stage_of
-from pretrain.models.configuration_recurrent import RecurrentConfig
 from pretrain.models.from_checkpoint import continued_model
-from pretrain.models.modeling_recurrent import RecurrentForSequenceClassification, RecurrentModel
-from pretrain.models.modeling_recurrent_lm import RecurrentForCausalLM, RecurrentForSequenceToSequence
+from pretrain.models.modeling.configuration_pooled import PooledConfig
+from pretrain.models.modeling.configuration_recurrent import RecurrentConfig
+from pretrain.models.modeling.modeling_pooled import PooledForSequenceClassification, without_pooler
+from pretrain.models.modeling.modeling_recurrent import RecurrentForSequenceClassification, RecurrentModel
+from pretrain.models.modeling.modeling_recurrent_lm import RecurrentForCausalLM, RecurrentForSequenceToSequence
 from pretrain.models.pretraining_models import HEAD_MODELS
 from pretrain.models.safe_loading import SAFE_WEIGHTS, UNREADABLE, load_arguments, quiet_transformers
 
 log = logging.getLogger(__name__)
 
 AutoConfig.register(RecurrentConfig.model_type, RecurrentConfig)
+AutoConfig.register(PooledConfig.model_type, PooledConfig)
 AutoModel.register(RecurrentConfig, RecurrentModel)
+AutoModelForSequenceClassification.register(PooledConfig, PooledForSequenceClassification)
 AutoModelForSequenceClassification.register(RecurrentConfig, RecurrentForSequenceClassification)
 AutoModelForCausalLM.register(RecurrentConfig, RecurrentForCausalLM)
 AutoModelForSeq2SeqLM.register(RecurrentConfig, RecurrentForSequenceToSequence)
@@ -97,24 +101,10 @@ def classifier(
         if config.name in RECURRENT:
             return RecurrentForSequenceClassification(recurrent_config(config, tokenizer, labels))
         try:
-            model_config = AutoConfig.from_pretrained(checkpoint, **load_arguments(config.trust_remote_code))
-            if config.keep_classifier:
-                check_kept_classifier(model_config, names, checkpoint)
-            model_config.update(labels)
-            # New models are made in the configuration's type, which may be half precision.
-            model_config.dtype = torch.float32
-            set_dropout(model_config, config.dropout)
-            if isinstance(model_config, RecurrentConfig):
-                model_config.update(_recurrent_options(config))
+            model_config = classifier_config(config, checkpoint, labels)
             if config.name.endswith(SCRATCH) and stage_of(config.name):
                 return AutoModelForSequenceClassification.from_config(model_config)
-            model = AutoModelForSequenceClassification.from_pretrained(
-                checkpoint,
-                config=model_config,
-                ignore_mismatched_sizes=True,
-                dtype=torch.float32,
-                **SAFE_WEIGHTS | load_arguments(config.trust_remote_code),
-            )
+            model = load_classifier(config, checkpoint, model_config)
             if is_classifier(model_config) and not config.keep_classifier:
                 renew_classifier(model, AutoModelForSequenceClassification.from_config(model_config))
                 log.info("model: the classifier of %s is replaced by a new one (`keep_classifier`)", checkpoint)
@@ -127,6 +117,79 @@ def classifier(
             if isinstance(error, InputError):
                 raise
             raise InputError(f"model: {checkpoint!r} cannot be loaded: {' '.join(str(error).split())}") from None
+
+
+def classifier_config(config: ClassifierConfig, checkpoint: str, labels: dict[str, Any]) -> Any:
+    """The `transformers` configuration of a classifier that starts from a checkpoint.
+
+    Args:
+        config: dropout and pooling.
+        checkpoint: folder or Hub id.
+        labels: `num_labels`, `id2label` and `label2id`.
+
+    Raises:
+        InputError: the checkpoint's classifier is to be kept and has other classes or another pooling, or the model has
+            no such pooling.
+    """
+    model_config = AutoConfig.from_pretrained(checkpoint, **load_arguments(config.trust_remote_code))
+    if config.keep_classifier:
+        check_kept_classifier(model_config, list(labels["label2id"]), checkpoint)
+    model_config.update(labels)
+    # New models are made in the configuration's type, which may be half precision.
+    model_config.dtype = encoder_config(model_config).dtype = torch.float32
+    set_dropout(model_config, config.dropout)
+    if isinstance(model_config, RecurrentConfig):
+        model_config.update(_recurrent_options(config))
+        return model_config
+    check_pooling(config, "last", "cls")
+    own = "pooling" if isinstance(model_config, PooledConfig) else "classifier_pooling"
+    if config.pooling is None or config.pooling == getattr(model_config, own, None):
+        return model_config
+    if config.keep_classifier:
+        raise InputError(
+            f"model.keep_classifier: the classifier of {checkpoint!r} has another pooling than model.pooling"
+        )
+    if own == "pooling" or (config.pooling in ("cls", "mean") and hasattr(model_config, own)):
+        setattr(model_config, own, config.pooling)
+        return model_config
+    return PooledConfig(
+        encoder=model_config,
+        pooling=config.pooling,
+        classifier_dropout=config.dropout,
+        architectures=model_config.architectures,
+        dtype=torch.float32,
+        **labels,
+    )
+
+
+def check_pooling(config: ClassifierConfig, other: str, own: str) -> None:
+    """Refuse the pooling of another family of models.
+
+    Raises:
+        InputError: `model.pooling` is `other`.
+    """
+    if config.pooling == other:
+        raise InputError(
+            f"model.pooling: {config.name!r} has no pooling {other!r}; use {own}, mean, max, concat or attention"
+        )
+
+
+def load_classifier(config: ClassifierConfig, checkpoint: str, model_config: Any) -> Any:
+    """The classifier of a configuration, with a checkpoint's weights where they have the same names and shapes."""
+    options: dict[str, Any] = SAFE_WEIGHTS | load_arguments(config.trust_remote_code) | {"dtype": torch.float32}
+    if isinstance(model_config, PooledConfig) and not is_pooled_classifier(model_config):
+        model = PooledForSequenceClassification(model_config)
+        encoder = AutoModel.from_pretrained(checkpoint, config=model_config.encoder, **options)
+        model.encoder = without_pooler(encoder)
+        return model
+    return AutoModelForSequenceClassification.from_pretrained(
+        checkpoint, config=model_config, ignore_mismatched_sizes=True, **options
+    )
+
+
+def is_pooled_classifier(model_config: Any) -> bool:
+    """Whether a checkpoint's configuration is that of a classifier on pooled states."""
+    return PooledForSequenceClassification.__name__ in (model_config.architectures or [])
 
 
 def is_classifier(model_config: Any) -> bool:
@@ -203,9 +266,10 @@ def _recurrent_sizes(config: ClassifierConfig | RecurrentLMConfig, tokenizer: An
 
 def _recurrent_options(config: ClassifierConfig) -> dict[str, Any]:
     """The `RecurrentConfig` arguments of a classifier, which also replace those of a checkpoint."""
+    check_pooling(config, "cls", "last")
     variant = RECURRENT.get(config.name)
     return {
-        "pooling": config.pooling if variant is None or variant.pooling is None else variant.pooling,
+        "pooling": (variant.pooling if variant else None) or config.pooling or "mean",
         "dropout": config.dropout,
         "embedding_dropout": config.embedding_dropout,
         "weight_dropout": config.weight_dropout,

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from configs.bounds import require_at_least, require_between
-from configs.fields import added_later, outside_digest, renamed
+from configs.fields import added_later, digested_as, outside_digest, renamed
 from pretrain.models.safe_loading import check_commit
 
 Cell = Literal["rnn", "gru", "lstm"]
-Pooling = Literal["last", "mean", "max", "concat", "attention"]
+Pooling = Literal["cls", "last", "mean", "max", "concat", "attention"]
 
 
 class Recurrent(NamedTuple):
@@ -147,9 +147,11 @@ class ClassifierConfig(RecurrentSizes):
     keep_classifier: bool = added_later(False)
     """For a checkpoint that is a classifier already: keep its classifier, whose classes must be the same. By default a
     new one is trained."""
-    pooling: Pooling = "mean"
-    """How a recurrent model's states become one vector: the last state, the mean, the maximum, all three (`concat`), or
-    dot-product attention of the last state to all states (`attention`)."""
+    pooling: Pooling | None = digested_as(None, "mean", {"mean": "mean of tokens"})  # noqa: RUF009
+    """How the states of a text become one vector: the `mean` or `max` over tokens; `last`, a recurrent model's last
+    state, or `cls`, an encoder's first; all three (`concat`); or `attention`, of the last state to all states in a
+    recurrent model, else learned. null: recurrent models take the mean, checkpoints what their architecture has: BERT
+    a layer above [CLS], ModernBERT the mean. What an architecture lacks is saved with the code that computes it."""
     longest_word_sequence: int = 2
     """For `bag-of-words`: maximum n-gram length, in words."""
     trust_remote_code: str | None = None

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import ElectraForMaskedLM, ElectraForPreTraining, PreTrainedModel
 
-from pretrain.models.architectures import architecture_of
+from pretrain.models.architectures import architecture_of, encoder_config
 
 SaveFunction = Callable[[PreTrainedModel, Path], None]
 
@@ -106,7 +106,7 @@ class PairModel(MaskedLanguageModel):
 def takes_token_types(model: PreTrainedModel) -> bool:
     """Whether a model accepts `token_type_ids` of two values."""
     accepts = "token_type_ids" in inspect.signature(model.base_model.forward).parameters
-    return accepts and getattr(model.config, "type_vocab_size", 0) > 1
+    return accepts and getattr(encoder_config(model.config), "type_vocab_size", 0) > 1
 
 
 class RecurrentPretrainingModel(torch.nn.Module):

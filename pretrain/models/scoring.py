@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 from configs.errors import InputError
 from pretrain.models import builders  # noqa: F401, which makes our recurrent models known to transformers
 from pretrain.models.architectures import architecture_of, longest_input
-from pretrain.models.configuration_recurrent import RecurrentConfig
+from pretrain.models.modeling.configuration_recurrent import RecurrentConfig
 from pretrain.models.pretraining_models import MaskedLanguageModel
 from pretrain.models.safe_loading import SAFE, SAFE_WEIGHTS, UNREADABLE, quiet_transformers
 from tokenizer.vocabulary.serialization import load_any

@@ -12,6 +12,7 @@ from configs.fields import added_later, digested, outside_digest, renamed
 from configs.run_folder import digest
 from finetune.config import FinetuneConfig
 from pretrain.config import PretrainConfig
+from pretrain.models.config import ClassifierConfig
 from pretrain.training.config import SpeedConfig, TrainingConfig
 
 PROGRAM = "python -m pretrain"
@@ -73,6 +74,15 @@ def test_the_precision_of_a_run_is_in_its_digest_and_other_switches_of_speed_are
     assert speed() is None
     assert speed(allocator=False, tf32=False, compile=True) is None
     assert speed(precision="bf16") == {"precision": "bf16"}
+
+
+def test_a_default_that_means_the_same_has_the_former_digest_and_its_former_value_another():
+    def pooling(**keys):
+        return digested(ClassifierConfig(**keys))["pooling"]
+
+    assert pooling() == "mean"
+    assert pooling(pooling="mean") == "mean of tokens"
+    assert pooling(pooling="max") == "max"
 
 
 def test_a_digest_is_of_what_decides_the_result():

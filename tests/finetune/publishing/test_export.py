@@ -210,6 +210,7 @@ def checkpoint_of(kind: str, tokenizer_folder: Path, folder: Path) -> str:
         ("roberta", 0.0, False),
         ("modernbert", 0.25, True),
         ("distilbert", 1.0, False),
+        ("pooled", 0.0, True),
     ],
 )
 def test_the_card_s_code_gives_the_scores_of_the_test_on_texts_of_any_length(
@@ -217,6 +218,8 @@ def test_the_card_s_code_gives_the_scores_of_the_test_on_texts_of_any_length(
 ) -> None:
     # Ten tokens: nearly every text is cut.
     keys: dict[str, Any] = {"sequence_length": 10, "truncation_head_share": head_share, "training__duration": "8 steps"}
+    if name == "pooled":
+        name, keys = "bert", keys | {"model__pooling": "attention"}
     if name in ("roberta", "modernbert", "distilbert"):
         (tokenizer,) = (chain / "runs" / "tokenizer").iterdir()
         name = checkpoint_of(name, tokenizer / "model", tmp_path / "checkpoint")

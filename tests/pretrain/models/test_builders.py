@@ -10,7 +10,7 @@ from configs.errors import InputError
 from pretrain.models.architectures import bert_config
 from pretrain.models.builders import classifier
 from pretrain.models.config import ClassifierConfig, EncoderConfig
-from pretrain.models.modeling_recurrent import RecurrentForSequenceClassification
+from pretrain.models.modeling.modeling_recurrent import RecurrentForSequenceClassification
 from pretrain.models.pretraining_models import PairModel
 from tests.helpers.pretraining import new_encoder, small_tokenizer
 from tokenizer.vocabulary.serialization import load as load_tokenizer

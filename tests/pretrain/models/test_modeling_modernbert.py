@@ -20,7 +20,7 @@ from configs.errors import InputError
 from pretrain.models import scoring
 from pretrain.models.builders import classifier, pretraining_model
 from pretrain.models.config import ClassifierConfig, EncoderConfig
-from pretrain.models.modeling_modernbert import ModernBertForPreTraining
+from pretrain.models.modeling.modeling_modernbert import ModernBertForPreTraining
 from pretrain.models.pretraining_models import PairModel
 from pretrain.probe import answers
 from pretrain.run import run

@@ -10,9 +10,9 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from pretrain.models import configuration_recurrent, modeling_recurrent, modeling_recurrent_lm
-from pretrain.models.configuration_recurrent import POOLINGS, RecurrentConfig
-from pretrain.models.modeling_recurrent import (
+from pretrain.models.modeling import configuration_recurrent, modeling_recurrent, modeling_recurrent_lm
+from pretrain.models.modeling.configuration_recurrent import POOLINGS, RecurrentConfig
+from pretrain.models.modeling.modeling_recurrent import (
     CELLS,
     RecurrentForSequenceClassification,
     VariationalDropout,

@@ -18,9 +18,9 @@ from pretrain.data.loader import StreamSlice
 from pretrain.data.masked_lm_dataset import TokenLayout
 from pretrain.models import builders
 from pretrain.models.config import ClassifierConfig
-from pretrain.models.configuration_recurrent import RecurrentConfig
 from pretrain.models.generation import Sampling, generate_text, probabilities
-from pretrain.models.modeling_recurrent_lm import RecurrentForCausalLM, RecurrentForSequenceToSequence
+from pretrain.models.modeling.configuration_recurrent import RecurrentConfig
+from pretrain.models.modeling.modeling_recurrent_lm import RecurrentForCausalLM, RecurrentForSequenceToSequence
 from pretrain.objectives.causal_lm import causal_lm_loss
 from pretrain.objectives.lm_evaluation import SAMPLES
 from pretrain.run import run

@@ -9,9 +9,9 @@ import torch
 
 from configs.errors import InputError
 from pretrain.attention_map import attention, draw
-from pretrain.models.configuration_recurrent import RecurrentConfig
 from pretrain.models.generation import Sampling
-from pretrain.models.modeling_recurrent_lm import RecurrentForSequenceToSequence
+from pretrain.models.modeling.configuration_recurrent import RecurrentConfig
+from pretrain.models.modeling.modeling_recurrent_lm import RecurrentForSequenceToSequence
 from pretrain.run import run
 from pretrain.sample import sample
 from tests.helpers.pretraining import small_run

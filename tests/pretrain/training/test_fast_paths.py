@@ -9,7 +9,7 @@ from transformers import AutoModel, BertConfig, ModernBertConfig
 
 from configs.errors import InputError
 from pretrain.models.cpu_kernels import FastDropout
-from pretrain.models.modeling_recurrent import RecurrentConfig, RecurrentForSequenceClassification
+from pretrain.models.modeling.modeling_recurrent import RecurrentConfig, RecurrentForSequenceClassification
 from pretrain.run import run
 from pretrain.training.config import SpeedConfig
 from pretrain.training.fast_paths import (

@@ -5,7 +5,7 @@ import torch
 from transformers import BertConfig, BertForPreTraining, BertForSequenceClassification
 
 from pretrain.models.cpu_kernels import install_attention
-from pretrain.models.modeling_recurrent import RecurrentConfig, RecurrentForSequenceClassification
+from pretrain.models.modeling.modeling_recurrent import RecurrentConfig, RecurrentForSequenceClassification
 from pretrain.models.pretraining_models import PairModel
 from pretrain.run import run
 from pretrain.training.metric_logger import read_metrics
