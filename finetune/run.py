@@ -30,7 +30,7 @@ from pretrain.models.builders import classifier
 from pretrain.models.pretraining_models import takes_token_types
 from pretrain.models.safe_loading import quiet_transformers
 from pretrain.run_paths import fingerprints
-from pretrain.training import checkpoints, sharded
+from pretrain.training import averaging, checkpoints, sharded
 from pretrain.training.engine import Training, leave_process_group, train
 from pretrain.training.metric_logger import read_metrics
 from pretrain.training.schedule import Duration
@@ -123,7 +123,9 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> None:
         "finetune",
     )
     if state.best_step is not None:
-        checkpoints.load_best(folder.checkpoints, state.best_step, model)
+        optimizer = prepared.optimizer.optimizer
+        checkpoints.load_best(folder.checkpoints, state.best_step, model, optimizer)
+        averaging.keep(optimizer)
     validation_scores = evaluate(accelerator, held_out, prepared.model)
     test = evaluation_epoch(task.test, task.test_indices, evaluation_tokens)
     logits_NC, labels_N = predict(accelerator, test, prepared.model)

@@ -256,6 +256,8 @@ def sources(
     objective = objective_named(config.objective)
     settings = [_data_settings(config, store, layout, training_documents, length) for _, length in phases_of(config)]
     training: list[Any] = [objective.source(phase_settings) for phase_settings in settings]
+    if config.masking.final_rate is not None and isinstance(training[0], MaskedLMSource):
+        training = [dataclasses.replace(training[0], epochs=epochs_of_run(config, training[0]))]
     held_out = [dataclasses.replace(source, documents=held_out_documents).held_out() for source in training]
     small_epochs = [source.epoch(0) for source in training if len(source.documents) < FEW_DOCUMENTS]
     if any(not epoch.batches for epoch in [*held_out, *small_epochs]):
@@ -264,6 +266,23 @@ def sources(
             "held out; raise held_out_share, or choose `pairs: bert` or `objective: mlm`"
         )
     return training, held_out
+
+
+def epochs_of_run(config: PretrainConfig, source: MaskedLMSource) -> float:
+    """The length of a run in epochs; that of an epoch in tokens is taken from the first.
+
+    Raises:
+        InputError: the duration is a time, or there are phases.
+    """
+    duration = Duration.parse(config.training.duration)
+    if duration.unit == "seconds" or config.phases is not None:
+        raise InputError(
+            "masking.final_rate: the rate of a batch has to follow from its number; give training.duration in epochs, "
+            "steps or tokens, and leave phases out"
+        )
+    epoch = source.epoch(0)
+    in_an_epoch = {"epochs": 1, "steps": len(epoch.batches), "tokens": int(epoch.plan.lengths.sum())}
+    return max(duration.amount / in_an_epoch[duration.unit], duration.minimum_steps / len(epoch.batches))
 
 
 def _data_settings(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from configs.bounds import require_at_least, require_between
+from configs.fields import added_later
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,9 @@ class MaskingConfig:
 
     rate: float = 0.15
     """Share of a sequence's tokens to predict; the count is exact and at least one."""
+    final_rate: float | None = added_later(None)
+    """The rate at the end of the run, reached from `rate` in a straight line (Ankner et al. 2023, arXiv 2305.15096);
+    held-out texts are masked at this rate. null: `rate` throughout."""
     unit: Literal["token", "word", "span"] = "token"
     """What is masked together: single tokens; whole words, with all their pieces; or spans of words with geometric
     lengths, where a whole span becomes [MASK], becomes random or stays (Joshi et al. 2020, SpanBERT, section 3.1)."""
@@ -29,7 +33,9 @@ class MaskingConfig:
 
     def __post_init__(self) -> None:
         """Reject shares outside their ranges."""
-        require_between(0.001, 0.9, rate=self.rate)
+        require_between(
+            0.001, 0.9, rate=self.rate, final_rate=self.rate if self.final_rate is None else self.final_rate
+        )
         require_between(0, 1, mask_share=self.mask_share, random_share=self.random_share)
         require_between(0, 1, mask_share_plus_random_share=self.mask_share + self.random_share)
         require_between(0.001, 1, span_probability=self.span_probability)

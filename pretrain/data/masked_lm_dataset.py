@@ -103,6 +103,8 @@ class MaskedLMEpoch:
     """Draw masks of single tokens on the device, with the batch's `mask_draw`."""
     buckets: tuple[int, ...] = ()
     """If any: T is one of these, and M the maximum for sequences of this length; otherwise both are minimal."""
+    rates: np.ndarray | None = None
+    """[P] the masking rate of each sequence; None: the rule's."""
 
     def collate(self, samples_B: np.ndarray) -> Batch:
         """Inputs `input_ids`, `original_ids`, `token_type_ids`, `attention_mask` [B, T] and `masked_positions` [M];
@@ -140,14 +142,20 @@ class MaskedLMEpoch:
         return Batch(_tensors(inputs | mask_inputs), _tensors(labels), counts, mask_draw=mask_draw)
 
     def _fixed_count(self, sequences: int, length: int) -> int:
-        """M for this many sequences of a bucket's length."""
-        return sequences * int(target_counts(np.array([length]), self.masking.config)[0])
+        """M for this many sequences of a bucket's length, at the highest rate of the run."""
+        config = self.masking.config
+        highest = max(config.rate, config.final_rate or 0.0)
+        return sequences * int(target_counts(np.array([length]), config, highest)[0])
+
+    def _rates_of(self, samples_B: np.ndarray) -> np.ndarray | None:
+        return None if self.rates is None else self.rates[samples_B]
 
     def _deferred_masks(
         self, candidates_BT: np.ndarray, lengths_B: np.ndarray, samples_B: np.ndarray
     ) -> tuple[MaskDraw, dict[str, np.ndarray]]:
         """The function that draws the masks later, and the inputs that it needs."""
-        counts_B = np.minimum(target_counts(lengths_B, self.masking.config), candidates_BT.sum(axis=1))
+        wanted_B = target_counts(lengths_B, self.masking.config, self._rates_of(samples_B))
+        counts_B = np.minimum(wanted_B, candidates_BT.sum(axis=1))
         size = self._fixed_count(*candidates_BT.shape) if self.buckets else None
         mask_draw = MaskDraw(self.masking, int(counts_B.sum()), size)
         return mask_draw, {"candidates": candidates_BT, "samples": samples_B.astype(np.int64), "mask_counts": counts_B}
@@ -157,7 +165,7 @@ class MaskedLMEpoch:
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """The masked inputs, and `masked_labels` [M]."""
         starts_BT = None if self.masking.config.unit == "token" else ~self.layout.continues_V[ids_BT]
-        masked = mask(ids_BT, candidates_BT, lengths_B, samples_B, self.masking, starts_BT)
+        masked = mask(ids_BT, candidates_BT, lengths_B, samples_B, self.masking, starts_BT, self._rates_of(samples_B))
         padding = (0, self._fixed_count(*ids_BT.shape) - len(masked.labels_M) if self.buckets else 0)
         inputs = {"input_ids": masked.input_ids_BT, "masked_positions": np.pad(masked.positions_M, padding)}
         return inputs, np.pad(masked.labels_M, padding, constant_values=IGNORED)
@@ -185,17 +193,33 @@ class MaskedLMSource:
     """For training epochs; see `MaskedLMEpoch`."""
     buckets: tuple[int, ...] = ()
     """For training epochs; see `MaskedLMEpoch`."""
+    epochs: float | None = None
+    """The length of the run in epochs, over which the masking rate becomes `masking.final_rate`."""
 
     def epoch(self, number: int) -> MaskedLMEpoch:
         """The shuffled sequences of a training epoch."""
         plan = self.plan(number)
         epoch = self._epoch(plan, number, length_grouped(plan.lengths, self.batch_size, self.seed, number))
-        return dataclasses.replace(epoch, device_masks=self.device_masks, buckets=self.buckets)
+        rates = self._rates(len(plan.lengths), epoch.batches, number)
+        return dataclasses.replace(epoch, device_masks=self.device_masks, buckets=self.buckets, rates=rates)
+
+    def _rates(self, count: int, batches: list[np.ndarray], number: int) -> np.ndarray | None:
+        """The masking rate of each of `count` sequences: that of the moment when its batch is trained on."""
+        if self.masking.final_rate is None or self.epochs is None:
+            return None
+        rates = np.full(count, self.masking.final_rate)
+        for index, samples_B in enumerate(batches):
+            done = min(1.0, (number + index / len(batches)) / self.epochs)
+            rates[samples_B] = self.masking.rate + done * (self.masking.final_rate - self.masking.rate)
+        return rates
 
     def held_out(self) -> MaskedLMEpoch:
         """The same sequences and masks on every call, so that evaluations are comparable."""
         plan = self.plan("held-out")
-        return self._epoch(plan, "held-out", sorted_batches(plan.lengths, self.batch_size))
+        epoch = self._epoch(plan, "held-out", sorted_batches(plan.lengths, self.batch_size))
+        if self.masking.final_rate is None:
+            return epoch
+        return dataclasses.replace(epoch, rates=np.full(len(plan.lengths), self.masking.final_rate))
 
     def plan(self, number: int | str) -> Plan:
         """The sequences of an epoch."""

@@ -27,13 +27,18 @@ class Masked(NamedTuple):
     """The original ids at the masked positions."""
 
 
-def target_counts(lengths_B: np.ndarray, config: MaskingConfig) -> np.ndarray:
-    """The number of predictions per sequence: a fixed share of its length, special tokens included, and at least one.
+def target_counts(
+    lengths_B: np.ndarray, config: MaskingConfig, rates_B: np.ndarray | float | None = None
+) -> np.ndarray:
+    """The number of predictions per sequence: a share of its length, special tokens included, and at least one.
+
+    The shares are `rates_B`, by default `config.rate`.
 
     >>> target_counts(np.array([4, 20, 128]), MaskingConfig(rate=0.15))
     array([ 1,  3, 19])
     """
-    counts_B = np.maximum(1, np.rint(config.rate * lengths_B).astype(np.int64))
+    rates_B = config.rate if rates_B is None else rates_B
+    counts_B = np.maximum(1, np.rint(rates_B * lengths_B).astype(np.int64))
     return counts_B if config.maximum_predictions is None else np.minimum(counts_B, config.maximum_predictions)
 
 
@@ -63,6 +68,7 @@ def mask(
     samples_B: np.ndarray,
     rule: MaskingRule,
     word_starts_BT: np.ndarray | None = None,
+    rates_B: np.ndarray | None = None,
 ) -> Masked:
     """Mask an exact number of tokens per sequence; by default 80 % become [MASK], 10 % random, 10 % stay.
 
@@ -73,10 +79,11 @@ def mask(
         samples_B: the sequences' indices within the epoch; each row's draws depend only on its own index.
         rule: rate, unit, shares, seed and epoch.
         word_starts_BT: where a word begins; needed for whole words and spans.
+        rates_B: the share of each sequence to mask; None: the rule's.
     """
     config, purpose, length = rule.config, rule.purpose, input_ids_BT.shape[1]
     order_BT = np.where(candidates_BT, uniform(samples_B, length, "mask", *purpose), 2.0)
-    counts_B = np.minimum(target_counts(lengths_B, config), candidates_BT.sum(axis=1))
+    counts_B = np.minimum(target_counts(lengths_B, config, rates_B), candidates_BT.sum(axis=1))
     action_BT = uniform(samples_B, length, "replace", *purpose)
     if config.unit == "token":
         rank_BT = order_BT.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")

@@ -6,7 +6,8 @@ a run resumes exactly. Read in this order:
 - `config.py`: every key of training, the optimizer and the fast paths
 - `engine.py`: the training loop; `train_state.py`: the progress of a run
 - `setup.py`: devices, precision, fast paths and trackers of a training process
-- `optimizer.py`: optimizers and parameter groups; `schedule.py`: the learning-rate schedule, durations
+- `optimizer.py`: optimizers and parameter groups; `schedule.py`: the learning-rate schedule, durations;
+  `averaging.py`: averaged weights
 - `evaluation.py`: held-out metrics and baselines
 - `checkpoints.py`: the checkpoint store and its manifest; `sharded.py`: weights sharded over several devices
 - `metric_logger.py`: `metrics.jsonl`, trackers, the progress bar

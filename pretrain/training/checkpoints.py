@@ -180,8 +180,8 @@ def check_fingerprints(
         )
 
 
-def load_best(folder: Path, step: int, model: torch.nn.Module) -> dict[str, Any]:
-    """Load the checkpoint with the best validation score into a model, in place; returns the state.
+def load_best(folder: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Load the checkpoint with the best validation score into a model and its optimizer, in place; returns the state.
 
     Raises:
         InputError: it is missing or damaged.
@@ -192,7 +192,7 @@ def load_best(folder: Path, step: int, model: torch.nn.Module) -> dict[str, Any]
             f"{checkpoint}, which has the best validation score, is damaged ({damage}); "
             f"delete {folder.parent} to start over"
         )
-    return load(checkpoint, model)
+    return load(checkpoint, model, optimizer)
 
 
 def load(checkpoint: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from configs.fields import added_later, outside_digest
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Optimizer with decoupled weight decay, warm-up, and linear learning-rate decay."""
+    """Optimizer with decoupled weight decay, warm-up, and a learning-rate schedule."""
 
     name: Literal["adamw", "muon"] = added_later("adamw")
     """The update rule; `adamw`: Loshchilov and Hutter 2019; `muon`: Jordan et al. 2024, for the matrices of the layers,
@@ -37,9 +37,16 @@ class OptimizerConfig:
     decay_from: Literal["warmup_end", "start"] = "warmup_end"
     """Where the linear decay begins. With `start`, as in google-research/bert, the rate drops at the end of the warm-up
     to its value without warm-up."""
-    schedule: Literal["linear", "slanted_triangular"] = "linear"
-    """`linear`: from 0 to the peak and back to 0; `slanted_triangular`: from a 32nd of the peak and back to it, as
-    ULMFiT does with `warmup: 0.1` (Howard and Ruder 2018, section 3.2)."""
+    schedule: Literal["linear", "cosine", "warmup_stable_decay", "slanted_triangular"] = "linear"
+    """From 0 to the peak in a straight line, then: `linear`, straight back to 0; `cosine`, half a wave to 0;
+    `warmup_stable_decay`, at the peak until the last `decay_share` of the run, and then to 0 (Hägele et al. 2024).
+    `slanted_triangular`: `linear` from a 32nd of the peak and back to it, as ULMFiT does with `warmup: 0.1` (Howard and
+    Ruder 2018, section 3.2)."""
+    decay_share: float = added_later(0.2)
+    """For `warmup_stable_decay`: the share of the run in which the rate falls, as one minus a square root."""
+    ema_decay: float = added_later(0.0)
+    """Evaluate and save an exponential moving average of the weights, with this decay a step (0.99, say); 0: the
+    weights of the last step."""
     layer_decay: float = 1.0
     """Factor of the learning rate from each layer to the one below; 1 / 2.6 for ULMFiT's discriminative rates."""
     gradual_unfreezing: bool = False
@@ -53,6 +60,14 @@ class OptimizerConfig:
         require_between(1e-9, 10, learning_rate=self.learning_rate, muon_learning_rate=self.muon_learning_rate)
         require_between(0, 0.999, muon_momentum=self.muon_momentum)
         require_between(0, 1, warmup=self.warmup, weight_decay=self.weight_decay)
+        require_between(0.001, 1, decay_share=self.decay_share)
+        require_between(0, 0.99999, ema_decay=self.ema_decay)
+        if self.schedule in ("cosine", "warmup_stable_decay") and self.decay_from == "start":
+            raise InputError(f"optimizer.decay_from: `start` is for schedule linear; {self.schedule} has no such decay")
+        if self.schedule == "warmup_stable_decay" and self.warmup + self.decay_share > 1:
+            raise InputError(
+                "optimizer.decay_share: it and optimizer.warmup are shares of one run; make them at most 1"
+            )
         require_between(1e-6, 1e6, clip_norm=self.clip_norm)
         require_between(0.01, 1, layer_decay=self.layer_decay)
 

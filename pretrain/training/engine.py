@@ -21,7 +21,7 @@ from configs.run_folder import RunFolder
 from pretrain.data.loader import Batch, LoaderSettings, Source, load_steps
 from pretrain.data.randomness import key
 from pretrain.objectives.objective import LossOutput, Metrics
-from pretrain.training import checkpoints, sharded
+from pretrain.training import averaging, checkpoints, sharded
 from pretrain.training.config import OptimizerConfig, TrainingConfig
 from pretrain.training.fast_paths import FastPaths, worker_count
 from pretrain.training.guards import nonfinite, signals, watchdog
@@ -103,7 +103,9 @@ def train(run: Training, description: str) -> TrainState:
         session = _begin(run, description)
         with contextlib.closing(session.logger):
             try:
-                return _train(run, session)
+                state = _train(run, session)
+                averaging.keep(run.optimizer.optimizer)
+                return state
             except Interrupted:
                 # Safe points lie between two steps, so the current state is consistent.
                 _save(run, session)
@@ -154,6 +156,8 @@ def _train(run: Training, session: Session) -> TrainState:
         loss, gradient_norm = nonfinite.step_loss_and_norm(accelerator, loss_share, norm)
         if nonfinite.is_finite_step(loss, gradient_norm, accelerator.scaler is not None):
             optimizer.step()
+            if run.optimizer_config.ema_decay:
+                averaging.update(optimizer.optimizer, run.optimizer_config.ema_decay, state.step)
             session.carry = carry
             loss_metrics: Metrics = {"loss": (loss_share, 1 / accelerator.num_processes), "gradient_norm": (norm, 1.0)}
             _count_step(session, [*metrics, loss_metrics], loss)
@@ -334,7 +338,8 @@ def _out_of_patience(run: Training, state: TrainState) -> bool:
 def _evaluate(run: Training, session: Session) -> None:
     """Evaluate on held-out data, and record whether the chosen metric is the best so far."""
     state = session.state
-    metrics = run.evaluate(run.model, state.phase)
+    with averaging.averaged_weights(run.optimizer.optimizer):
+        metrics = run.evaluate(run.model, state.phase)
     session.logger.write(state, {f"eval_{name}": value for name, value in metrics.items()})
     state.evaluated_step, state.evaluation_due = state.step, False
     if run.best_metric is None:

@@ -1,6 +1,7 @@
 """The learning-rate schedule, durations with units, and phases."""
 
 import dataclasses
+import math
 import re
 
 from configs.errors import InputError
@@ -8,7 +9,7 @@ from pretrain.training.config import OptimizerConfig
 
 
 def learning_rate(progress: float, config: OptimizerConfig) -> float:
-    """Linear warm-up from 0, then linear decay to 0, as a function of progress from 0 to 1.
+    """Linear warm-up from 0, then the schedule's decay to 0, as a function of progress from 0 to 1.
 
     The slanted triangular schedule (Howard and Ruder 2018, equation 3) rises from and falls to a 32nd of the peak.
 
@@ -21,11 +22,22 @@ def learning_rate(progress: float, config: OptimizerConfig) -> float:
     >>> config = OptimizerConfig(learning_rate=3.2, warmup=0.1, schedule="slanted_triangular")
     >>> [round(learning_rate(done, config), 6) for done in (0, 0.1, 0.55, 1)]
     [0.1, 3.2, 1.65, 0.1]
+    >>> config = OptimizerConfig(learning_rate=1.0, warmup=0.1, schedule="cosine")
+    >>> [round(learning_rate(done, config), 6) for done in (0.05, 0.1, 0.55, 1)]
+    [0.5, 1.0, 0.5, 0.0]
+    >>> config = OptimizerConfig(learning_rate=1.0, warmup=0.1, schedule="warmup_stable_decay", decay_share=0.4)
+    >>> [round(learning_rate(done, config), 6) for done in (0.05, 0.6, 0.7, 1)]
+    [0.5, 1.0, 0.5, 0.0]
     """
-    rate = _linear(progress, config)
     if config.schedule == "slanted_triangular":
-        return (config.learning_rate + rate * (TRIANGLE - 1)) / TRIANGLE
-    return rate
+        return (config.learning_rate + _linear(progress, config) * (TRIANGLE - 1)) / TRIANGLE
+    if config.schedule == "linear" or progress < config.warmup:
+        return _linear(progress, config)
+    if config.schedule == "cosine":
+        decayed = min(1.0, (progress - config.warmup) / max(1e-12, 1 - config.warmup))
+        return config.learning_rate * (1 + math.cos(math.pi * decayed)) / 2
+    decayed = min(1.0, max(0.0, progress - (1 - config.decay_share)) / config.decay_share)
+    return config.learning_rate * (1 - math.sqrt(decayed))
 
 
 def _linear(progress: float, config: OptimizerConfig) -> float:

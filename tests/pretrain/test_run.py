@@ -288,3 +288,22 @@ def test_too_little_text_for_a_layout_is_refused(shared, tmp_path, changes):
     config = small_run(shared, corpus={"source": str(file)}, held_out_share=0.5, **changes)
     with pytest.raises(InputError, match="holds too little text for"):
         run(config)
+
+
+@pytest.mark.parametrize("duration", ["20 steps", "3 epochs", "6000 tokens"])
+def test_the_masking_rate_is_the_final_one_at_the_end_whatever_the_unit_of_the_duration(tmp_path, duration):
+    config = small_run(
+        tmp_path, masking={"rate": 0.4, "final_rate": 0.1}, training={"duration": duration, "log_every": 1}
+    )
+    store_run = store_folder(config.corpus, tokenizer_of(config)[1], config.runs)
+    store = prepare(config.corpus, tokenizer_of(config)[0], store_run)
+    layout = TokenLayout.of(load_tokenizer(tokenizer_of(config)[0]))
+    (source,), _ = sources(config, store, layout)
+    epochs = run(config).result()["epochs"]
+    assert source.epochs == pytest.approx(epochs, rel=0.15)
+
+
+@pytest.mark.parametrize("changes", [{"training": {"duration": "5 seconds"}}, {"phases": "50% at 16, then 50% at 32"}])
+def test_a_moving_masking_rate_needs_a_run_whose_batches_are_numbered(tmp_path, changes):
+    with pytest.raises(InputError, match=r"masking\.final_rate: the rate of a batch"):
+        run(small_run(tmp_path, masking={"final_rate": 0.1}, **changes))

@@ -20,6 +20,8 @@ from pretrain.data.loader import (
     sorted_batches,
 )
 from pretrain.data.masked_lm_dataset import MaskedLMSource, TokenLayout
+from pretrain.data.masking import target_counts
+from pretrain.data.pairs import SPECIAL_TOKENS_PER_PAIR
 from pretrain.models.config import EncoderConfig
 from pretrain.models.pretraining_models import PairModel
 from pretrain.objectives.masked_lm import mlm_nsp_loss
@@ -278,3 +280,37 @@ def test_few_shapes_hold_the_same_sequences_and_masks(source, device_masks):
         assert (rows * width + columns).equal(expected["masked_positions"])
     whole = {shape for shape in shapes if shape[0] == source.batch_size}
     assert len(whole) <= len(lengths), "as many shapes as lengths"
+
+
+@pytest.mark.parametrize("unit", ["token", "word"])
+@pytest.mark.parametrize("device_masks", [False, True])
+def test_the_masking_rate_moves_to_its_final_value(source, unit, device_masks):
+    masking = MaskingConfig(rate=0.4, final_rate=0.1, unit=unit)
+    moving = dataclasses.replace(source, masking=masking, epochs=2.0, device_masks=device_masks)
+    shares = []
+    for number in (0, 1, 2):
+        epoch = moving.epoch(number)
+        for index, samples_B in enumerate(epoch.batches):
+            rate = 0.4 + min(1.0, (number + index / len(epoch.batches)) / 2) * (0.1 - 0.4)
+            batch = epoch.collate(samples_B)
+            lengths = epoch.plan.lengths[samples_B]
+            wanted = target_counts(lengths, masking, np.full(len(lengths), rate))
+            limit = int(np.minimum(wanted, lengths - SPECIAL_TOKENS_PER_PAIR).sum())
+            # Whole words stop before they exceed the count.
+            assert batch.counts["mlm"] == limit or (unit == "word" and limit / 2 <= batch.counts["mlm"] <= limit)
+            shares.append(batch.counts["mlm"] / lengths.sum())
+    assert shares[0] > 2 * shares[-1]
+    held_out = moving.held_out()
+    tokens = sum(int(held_out.plan.lengths[samples_B].sum()) for samples_B in held_out.batches)
+    count = sum(held_out.collate(samples_B).counts["mlm"] for samples_B in held_out.batches)
+    assert count / tokens == pytest.approx(0.1, abs=0.03)
+
+
+def test_a_moving_rate_leaves_room_for_the_highest_in_static_shapes(source):
+    masking = MaskingConfig(rate=0.1, final_rate=0.4)
+    epoch = dataclasses.replace(source, masking=masking, epochs=1.0, buckets=(16, 32)).epoch(0)
+    sizes = {}
+    for samples_B in epoch.batches:
+        batch = epoch.collate(samples_B)
+        sizes.setdefault(tuple(batch["input_ids"].shape), set()).add(len(batch["masked_positions"]))
+    assert all(len(found) == 1 for found in sizes.values())

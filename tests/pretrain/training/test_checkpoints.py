@@ -178,12 +178,12 @@ def test_pruning_keeps_the_newest_and_the_one_asked_for(tmp_path, keep, also, le
 
 def test_the_best_checkpoint_is_checked_before_it_is_loaded(tmp_path):
     _, best, _ = three_checkpoints(tmp_path)
-    model, _ = trained(0)
-    assert checkpoints.load_best(tmp_path, 20, model) == {"step": 20}
+    model, optimizer = trained(0)
+    assert checkpoints.load_best(tmp_path, 20, model, optimizer) == {"step": 20}
     flip_a_bit(best / "model.safetensors")
     before = [parameter.clone() for parameter in model.parameters()]
     with pytest.raises(InputError, match=r"step-00000020, which has the best validation score, is damaged \(model"):
-        checkpoints.load_best(tmp_path, 20, model)
+        checkpoints.load_best(tmp_path, 20, model, optimizer)
     assert all(torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
 
 

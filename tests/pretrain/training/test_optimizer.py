@@ -1,4 +1,4 @@
-"""AdamW's groups, the learning-rate schedule, and durations."""
+"""Optimizers: update rules, parameter groups, layer-wise rates."""
 
 import dataclasses
 
@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from configs.errors import InputError
 from pretrain.models.builders import classifier, pretraining_model
 from pretrain.models.config import ClassifierConfig, EncoderConfig
 from pretrain.models.pretraining_models import PairModel
 from pretrain.training import checkpoints, sharded
 from pretrain.training.config import OptimizerConfig
 from pretrain.training.optimizer import create_optimizer, freeze_lower_layers, set_lr
-from pretrain.training.schedule import Duration, learning_rate, parse_phases
+from pretrain.training.schedule import learning_rate
 from tests.helpers.pretraining import new_encoder, small_tokenizer
 from tokenizer.vocabulary.serialization import load as load_tokenizer
 
@@ -75,68 +74,6 @@ def test_decay_is_decoupled_from_the_gradient():
     model(torch.zeros(1, 2)).sum().mul(0).backward()
     optimizer.step()
     torch.testing.assert_close(model.weight.detach(), before * (1 - 0.1 * 0.5))
-
-
-def test_the_rate_rises_to_its_peak_and_falls_to_zero():
-    config = OptimizerConfig(learning_rate=2.0, warmup=0.2)
-    rates = [learning_rate(progress / 10, config) for progress in range(11)]
-    assert rates == pytest.approx([0, 1, 2, 1.75, 1.5, 1.25, 1, 0.75, 0.5, 0.25, 0])
-    assert learning_rate(1.3, config) == 0
-
-
-@pytest.mark.parametrize(("warmup", "expected"), [(0.0, [1.0, 0.5, 0.0]), (1.0, [0.0, 0.5, 0.0])])
-def test_a_run_may_have_no_warm_up_or_nothing_else(warmup, expected):
-    config = OptimizerConfig(learning_rate=1.0, warmup=warmup)
-    assert [learning_rate(progress, config) for progress in (0.0, 0.5, 1.0)] == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("2 epochs", (2.0, "epochs", 0)),
-        ("1 epoch", (1.0, "epochs", 0)),
-        ("0.5 epochs", (0.5, "epochs", 0)),
-        ("1000 steps", (1000.0, "steps", 0)),
-        ("1_000 steps", (1000.0, "steps", 0)),
-        ("50M tokens", (5e7, "tokens", 0)),
-        ("2k steps", (2000.0, "steps", 0)),
-        ("1.5G tokens", (1.5e9, "tokens", 0)),
-        (" 4 epochs , at least 300 steps ", (4.0, "epochs", 300)),
-    ],
-)
-def test_durations_are_read_with_their_unit(text, expected):
-    found = Duration.parse(text)
-    assert (found.amount, found.unit, found.minimum_steps) == expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "3",
-        "epochs",
-        "0 epochs",
-        "-1 epochs",
-        "3 weeks",
-        "1.2.3 epochs",
-        "2 epochs 5",
-        "2 epochs, 300 steps",
-        "_ steps",
-    ],
-)
-def test_what_is_no_duration_is_refused_with_examples(text):
-    with pytest.raises(InputError, match=r"training\.duration: .* is not a duration; write `2 epochs`"):
-        Duration.parse(text)
-
-
-def test_progress_is_the_share_of_the_unit_and_waits_for_the_least_steps():
-    assert Duration.parse("4 epochs").progress(1.0, 99, 99, 9.0) == 0.25
-    assert Duration.parse("100 steps").progress(9.0, 25, 99, 9.0) == 0.25
-    assert Duration.parse("1k tokens").progress(9.0, 99, 250, 9.0) == 0.25
-    patient = Duration.parse("1 epoch, at least 40 steps")
-    assert patient.progress(1.0, 10, 0, 9.0) == 0.25
-    assert patient.progress(1.0, 40, 0, 9.0) == 1
-    assert patient.progress(0.5, 400, 0, 9.0) == 0.5
 
 
 # ---------------------------------------------------------------------------- as google-research/bert does it
@@ -203,38 +140,6 @@ def test_a_skipped_step_does_not_change_the_size_of_the_next():
         optimizer.zero_grad()
     expected = by_hand(weights, gradients[[0, 2]], [0.01, 0.01], config)
     np.testing.assert_allclose(layer.weight.detach().numpy(), expected, atol=1e-6)
-
-
-def test_the_decay_of_the_original_is_measured_from_the_start():
-    config = OptimizerConfig(learning_rate=1.0, warmup=0.2, decay_from="start")
-    assert [learning_rate(done, config) for done in (0.1, 0.2, 0.5)] == pytest.approx([0.5, 0.8, 0.5])
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("90% at 128, then 10% at 512", [(0.9, 128), (1.0, 512)]),
-        ("100 % at 64", [(1.0, 64)]),
-        ("25% at 32, 25% at 64, then 50% at 96", [(0.25, 32), (0.5, 64), (1.0, 96)]),
-        ("33.3% at 32, then 33.3% at 64, then 33.4% at 96", [(0.333, 32), (0.666, 64), (1.0, 96)]),
-    ],
-)
-def test_phases_are_read(text, expected):
-    assert [(pytest.approx(end), length) for end, length in expected] == parse_phases(text)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "90% at 128", "90 at 128, then 10 at 512", "110% at 8, then -10% at 9", "0% at 9, then 100% at 8"]
-)
-def test_what_are_no_phases_is_refused(text):
-    with pytest.raises(InputError, match=r"phases: .*; write `90% at 128, then 10% at 512`"):
-        parse_phases(text)
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("30 seconds", 30), ("1 minute", 60), ("1.5 hours", 5400)])
-def test_durations_of_the_clock(text, seconds):
-    assert Duration.parse(text).amount == seconds
-    assert Duration.parse(text).progress(9.0, 9, 9, seconds / 4) == 0.25
 
 
 # ----------------------------------------------------------------------------- ULMFiT (Howard and Ruder 2018)

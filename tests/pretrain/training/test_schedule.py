@@ -1,0 +1,139 @@
+"""The learning-rate schedule, durations, and phases."""
+
+import pytest
+import torch
+from transformers import get_scheduler
+
+from configs.errors import InputError
+from pretrain.training.config import OptimizerConfig
+from pretrain.training.schedule import Duration, learning_rate, parse_phases
+
+
+def test_the_rate_rises_to_its_peak_and_falls_to_zero():
+    config = OptimizerConfig(learning_rate=2.0, warmup=0.2)
+    rates = [learning_rate(progress / 10, config) for progress in range(11)]
+    assert rates == pytest.approx([0, 1, 2, 1.75, 1.5, 1.25, 1, 0.75, 0.5, 0.25, 0])
+    assert learning_rate(1.3, config) == 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "peer", "options"),
+    [
+        ({"schedule": "linear"}, "linear", {}),
+        ({"schedule": "cosine"}, "cosine", {}),
+        ({"schedule": "warmup_stable_decay", "decay_share": 0.3}, "warmup_stable_decay", {"num_decay_steps": 30}),
+    ],
+)
+def test_schedules_are_those_of_transformers(keys, peer, options):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    if options:
+        options |= {"decay_type": "1-sqrt"}
+    schedule = get_scheduler(
+        peer, optimizer, num_warmup_steps=20, num_training_steps=100, scheduler_specific_kwargs=options
+    )
+    config = OptimizerConfig(learning_rate=2.0, warmup=0.2, **keys)
+    for step in range(101):
+        assert learning_rate(step / 100, config) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9), step
+        optimizer.step()
+        schedule.step()
+    assert learning_rate(1.2, config) == 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"schedule": "cosine", "decay_from": "start"}, "decay_from: `start` is for schedule linear"),
+        ({"schedule": "warmup_stable_decay", "warmup": 0.9}, "shares of one run"),
+        ({"ema_decay": 1.0}, "ema_decay"),
+    ],
+)
+def test_schedules_that_cannot_be_are_refused(keys, message):
+    with pytest.raises(InputError, match=message):
+        OptimizerConfig(**keys)
+
+
+@pytest.mark.parametrize(("warmup", "expected"), [(0.0, [1.0, 0.5, 0.0]), (1.0, [0.0, 0.5, 0.0])])
+def test_a_run_may_have_no_warm_up_or_nothing_else(warmup, expected):
+    config = OptimizerConfig(learning_rate=1.0, warmup=warmup)
+    assert [learning_rate(progress, config) for progress in (0.0, 0.5, 1.0)] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2 epochs", (2.0, "epochs", 0)),
+        ("1 epoch", (1.0, "epochs", 0)),
+        ("0.5 epochs", (0.5, "epochs", 0)),
+        ("1000 steps", (1000.0, "steps", 0)),
+        ("1_000 steps", (1000.0, "steps", 0)),
+        ("50M tokens", (5e7, "tokens", 0)),
+        ("2k steps", (2000.0, "steps", 0)),
+        ("1.5G tokens", (1.5e9, "tokens", 0)),
+        (" 4 epochs , at least 300 steps ", (4.0, "epochs", 300)),
+    ],
+)
+def test_durations_are_read_with_their_unit(text, expected):
+    found = Duration.parse(text)
+    assert (found.amount, found.unit, found.minimum_steps) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "3",
+        "epochs",
+        "0 epochs",
+        "-1 epochs",
+        "3 weeks",
+        "1.2.3 epochs",
+        "2 epochs 5",
+        "2 epochs, 300 steps",
+        "_ steps",
+    ],
+)
+def test_what_is_no_duration_is_refused_with_examples(text):
+    with pytest.raises(InputError, match=r"training\.duration: .* is not a duration; write `2 epochs`"):
+        Duration.parse(text)
+
+
+def test_progress_is_the_share_of_the_unit_and_waits_for_the_least_steps():
+    assert Duration.parse("4 epochs").progress(1.0, 99, 99, 9.0) == 0.25
+    assert Duration.parse("100 steps").progress(9.0, 25, 99, 9.0) == 0.25
+    assert Duration.parse("1k tokens").progress(9.0, 99, 250, 9.0) == 0.25
+    patient = Duration.parse("1 epoch, at least 40 steps")
+    assert patient.progress(1.0, 10, 0, 9.0) == 0.25
+    assert patient.progress(1.0, 40, 0, 9.0) == 1
+    assert patient.progress(0.5, 400, 0, 9.0) == 0.5
+
+
+def test_the_decay_of_the_original_is_measured_from_the_start():
+    config = OptimizerConfig(learning_rate=1.0, warmup=0.2, decay_from="start")
+    assert [learning_rate(done, config) for done in (0.1, 0.2, 0.5)] == pytest.approx([0.5, 0.8, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90% at 128, then 10% at 512", [(0.9, 128), (1.0, 512)]),
+        ("100 % at 64", [(1.0, 64)]),
+        ("25% at 32, 25% at 64, then 50% at 96", [(0.25, 32), (0.5, 64), (1.0, 96)]),
+        ("33.3% at 32, then 33.3% at 64, then 33.4% at 96", [(0.333, 32), (0.666, 64), (1.0, 96)]),
+    ],
+)
+def test_phases_are_read(text, expected):
+    assert [(pytest.approx(end), length) for end, length in expected] == parse_phases(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "90% at 128", "90 at 128, then 10 at 512", "110% at 8, then -10% at 9", "0% at 9, then 100% at 8"]
+)
+def test_what_are_no_phases_is_refused(text):
+    with pytest.raises(InputError, match=r"phases: .*; write `90% at 128, then 10% at 512`"):
+        parse_phases(text)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30 seconds", 30), ("1 minute", 60), ("1.5 hours", 5400)])
+def test_durations_of_the_clock(text, seconds):
+    assert Duration.parse(text).amount == seconds
+    assert Duration.parse(text).progress(9.0, 9, 9, seconds / 4) == 0.25
