@@ -5,7 +5,7 @@ RUN := .venv/bin/python
 # Every file that is installed is checked against its sum. torch comes first, as the index gives it: with CUDA it wants more.
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test coverage check bench faults clean
+.PHONY: help demo test coverage mutants check bench faults clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -18,6 +18,10 @@ test: $(INSTALLED) ## the tests and the examples in docstrings, offline
 
 coverage: $(INSTALLED) ## the tests with branch coverage of the four rooms
 	HF_HUB_OFFLINE=1 $(RUN) -m pytest -n auto --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
+
+mutants: $(INSTALLED) ## change the code in a thousand places, one at a time: which changes do the tests notice? Half an hour
+	$(PIP) --constraint constraints.txt mutmut
+	$(RUN) -m tests.mutants
 
 check: $(INSTALLED) ## style and types
 	$(RUN) -m ruff format --check .

@@ -62,7 +62,7 @@ def label_set(labels: Iterable[Label], names: dict[Label, str], corpus: CorpusCo
             f"{corpus.source!r} (split {corpus.split!r}) has one label only, {next(iter(counts))!r}; "
             "a classifier needs two"
         )
-    values = sorted(counts, key=lambda label: (label if isinstance(label, int) else 0, str(label)))
+    values = sorted(counts)
     return LabelSet(values, [names[value] for value in values])
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from configs.errors import InputError
 from finetune.classification.splits import (
+    document_keys,
     draw_splits,
     draw_texts,
     draw_validation_texts,
@@ -19,6 +20,7 @@ from finetune.classification.splits import (
 )
 from finetune.config import FinetuneConfig
 from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.documents import Document
 
 MIXES = st.lists(st.integers(2, 60), min_size=2, max_size=5)
 
@@ -166,3 +168,87 @@ def test_every_beginning_of_the_order_is_stratified(counts, seed, minimum):
 def test_counts_follow_the_proportions_within_their_bounds():
     assert proportional_counts(np.array([50, 50]), 11, np.array([49, 49])).sum() == 11
     assert proportional_counts(np.array([98, 1, 1]), 10, np.array([97, 1, 1])).tolist() == [8, 1, 1]
+
+
+def test_draws_do_not_change_from_one_version_to_the_next():
+    """A published run is given again by its config alone."""
+    classes_N = np.array([0, 1, 0, 2, 1, 0, 0, 2, 1, 0, 1, 2])
+    assert stratified_order(classes_N, seed=0, minimum=2).tolist() == [0, 4, 11, 5, 8, 7, 6, 1, 2, 3, 10, 9]
+    assert stratified_order(classes_N, seed=3, minimum=2).tolist() == [2, 1, 7, 6, 10, 3, 5, 4, 9, 11, 8, 0]
+    keys = [f"t{number % 9}" for number in range(12)]
+    assert set_aside(keys, np.array([number % 9 % 3 for number in range(12)]), 0.4).tolist() == [4, 5, 6, 7, 8]
+    assert draw_validation_texts(FinetuneConfig(maximum_validation_texts=4), classes_N).tolist() == [0, 4, 5, 11]
+
+
+def test_with_test_texts_given_the_whole_corpus_is_trained_and_validated_on():
+    classes_N = np.array([0, 1] * 10)
+    config = FinetuneConfig(test="held-out", validation_share=0.25, label_budget=16, seed=2)
+
+    def keys():
+        raise AssertionError("nothing is set aside")
+
+    splits = draw_splits(config, classes_N, keys)
+    assert splits.test is None
+    train, validation = draw_texts(config, classes_N)
+    assert (splits.train.tolist(), splits.validation.tolist()) == (train.tolist(), validation.tolist())
+    assert (len(train), len(validation)) == (12, 4)
+    assert not set(train) & set(validation)
+
+
+@pytest.mark.parametrize("names", [(), ("good", "bad")])
+def test_messages_name_the_class(tmp_path, names):
+    file = tmp_path / "rows.csv"
+    file.touch()
+    rare = names[1] if names else 1
+    config = FinetuneConfig(test="held-out")
+    with pytest.raises(InputError, match=f"class {rare!r} has 1 text.*training and validation need one each"):
+        draw_splits(config, np.array([0, 0, 1]), list, names)
+    with pytest.raises(
+        InputError, match=r"class .* has 0 text.*, and training needs one; add texts of this class or leave"
+    ):
+        draw_splits(dataclasses.replace(config, validation="v"), np.array([0, 0, 2]), list, ("good", "bad", "odd"))
+    alone = dataclasses.replace(config, test=None, corpus=CorpusConfig(source=str(file)))
+    with pytest.raises(InputError, match=f"class {rare!r} has 1 different text"):
+        draw_splits(alone, np.array([0, 0, 1]), lambda: ["a", "b", "c"], names)
+    with pytest.raises(InputError, match=f"class {rare!r} has 1 text"):
+        draw_splits(dataclasses.replace(alone, test_share=0.3), np.array([0, 0, 0, 1, 1]), lambda: list("abcde"), names)
+
+
+def test_a_share_of_one_text_is_one_text():
+    classes_N = np.array([0] * 20 + [1] * 20)
+    config = FinetuneConfig(test="held-out", validation_share=0.01)
+    train, validation = draw_texts(config, classes_N)
+    assert (len(train), len(validation)) == (38, 2), "one of each class"
+    assert len(set_aside([str(number) for number in range(40)], classes_N, 0.01)) == 2
+    given = dataclasses.replace(config, validation="validation")
+    train, validation = draw_texts(given, classes_N)
+    assert (len(train), len(validation)) == (40, 0)
+
+
+def test_all_but_one_text_of_a_class_can_be_set_aside():
+    keys = [str(number) for number in range(8)]
+    chosen = set_aside(keys, np.array([0] * 4 + [1] * 4), 0.9)
+    assert len(chosen) == 6
+
+
+def test_copies_are_told_apart_by_words_and_by_which_text_they_stand_in():
+    assert text_key("A  b", None) == text_key("a\nB") == "a b\n"
+    assert text_key("a", "b") == "a\nb"
+    documents = [Document("x  Y", None, 0, None, "a"), Document("x", "y", 1, None, "b")]
+    assert document_keys(documents) == ["x y\n", "x\ny"]
+
+
+@given(st.lists(st.integers(1, 60), min_size=2, max_size=5), st.floats(0.0, 1.0))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_seats_are_shared_out_by_the_largest_quotients(counts, fraction):
+    counts_C = np.array(counts)
+    most_C = counts_C - (counts_C > 1)
+    total = int(most_C.sum() * fraction)
+    seats_C = proportional_counts(counts_C, total, most_C)
+    assert seats_C.sum() == max(total, len(counts))
+    assert (seats_C >= 1).all()
+    assert (seats_C <= most_C).all()
+    # Webster: whoever has a seat more than one deserves it at least as much as whoever could have had another.
+    given = [(count / (seats - 0.5), seats) for count, seats in zip(counts_C, seats_C, strict=True) if seats > 1]
+    wanted = [c / (s + 0.5) for c, s, most in zip(counts_C, seats_C, most_C, strict=True) if s < most]
+    assert not given or not wanted or min(value for value, _ in given) >= max(wanted) - 1e-9

@@ -8,9 +8,9 @@ import pytest
 import scipy.stats
 
 from finetune.comparison.intervals import Interval, mean_interval
-from finetune.comparison.scores import Score
+from finetune.comparison.scores import Gain, Score
 from finetune.comparison.summary import family_of
-from finetune.comparison.verdict import caution, failures, verdict
+from finetune.comparison.verdict import caution, failures, gain_sentence, is_pretrained_recurrent, points, verdict
 
 
 def test_without_differences_between_seeds_the_interval_is_that_of_the_texts() -> None:
@@ -135,3 +135,28 @@ def test_runs_that_learned_nothing_are_counted_in_the_verdict() -> None:
     rows[1] = dataclasses.replace(rows[1], failed_runs=1)
     assert failures(rows, 1000) == " Runs no better than the majority label: 1 of 2 of bert."
     assert failures(rows, 250) == ""
+
+
+@pytest.mark.parametrize(
+    ("difference", "expected"),
+    [
+        (Interval(0.1, 0.05, 0.15), "lm-lstm gains +10.0 [+5.0, +15.0] points over the same model from scratch."),
+        (Interval(-0.1, -0.15, -0.05), "lm-lstm loses -10.0 [-15.0, -5.0] points over the same model from scratch."),
+        (
+            Interval(0.1, -0.05, 0.25),
+            "lm-lstm: no difference shown to the same model from scratch, +10.0 [-5.0, +25.0] points.",
+        ),
+    ],
+)
+def test_a_gain_is_judged_by_its_interval(difference: Interval, expected: str) -> None:
+    assert gain_sentence(Gain("lm-lstm", 250, difference)) == expected
+
+
+def test_points_have_a_sign() -> None:
+    assert (points(0.0312), points(-0.004), points(0)) == ("+3.1", "-0.4", "+0.0")
+
+
+def test_only_recurrent_models_with_pretraining_are_pretrained_recurrent_models() -> None:
+    rows = [dataclasses.replace(score("x", None), family=f, pretrained=p) for f, p in
+            (("recurrent", True), ("recurrent", False), ("encoder", True))]  # fmt: skip
+    assert [is_pretrained_recurrent(row) for row in rows] == [True, False, False]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pretrain.data.config import MaskingConfig
 from pretrain.data.loader import (
     IGNORED,
+    Batch,
     LoaderSettings,
     StepDataset,
     idle,
@@ -18,6 +19,7 @@ from pretrain.data.loader import (
     length_grouped,
     load_steps,
     sorted_batches,
+    token_budget_batches,
 )
 from pretrain.data.masked_lm_dataset import MaskedLMSource, TokenLayout
 from pretrain.data.masking import target_counts
@@ -314,3 +316,25 @@ def test_a_moving_rate_leaves_room_for_the_highest_in_static_shapes(source):
         batch = epoch.collate(samples_B)
         sizes.setdefault(tuple(batch["input_ids"].shape), set()).add(len(batch["masked_positions"]))
     assert all(len(found) == 1 for found in sizes.values())
+
+
+def test_a_batch_moves_with_all_its_tensors():
+    batch = Batch({"input_ids": torch.ones(2, 3)}, {"labels": torch.ones(2)}, {"labels": 2})
+    doubled = batch.with_tensors(lambda tensor: 2 * tensor)
+    assert doubled["input_ids"].tolist() == [[2.0] * 3] * 2
+    assert doubled["labels"].tolist() == [2.0, 2.0]
+    moved = batch.to(torch.device("meta"))
+    assert {moved["input_ids"].device.type, moved["labels"].device.type} == {"meta"}
+    assert batch["labels"].tolist() == [1.0, 1.0]
+
+
+def test_evaluation_batches_hold_their_budget_with_padding_and_every_sample_once():
+    lengths = np.array([9, 2, 3, 4, 40, 4])
+    assert [batch.tolist() for batch in token_budget_batches(lengths, 12)] == [[1, 2, 3], [5], [0], [4]]
+    assert token_budget_batches(np.array([], dtype=int), 12) == []
+    assert [batch.tolist() for batch in token_budget_batches(np.array([6, 6, 6]), 12)] == [[0, 1], [2]]
+
+
+def test_buckets_are_quarters_rounded_up():
+    assert length_buckets(128) == (32, 64, 96, 128)
+    assert length_buckets(50) == (13, 25, 38, 50)

@@ -4,13 +4,29 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pretrain.data.config import MaskingConfig
-from pretrain.data.masking import MaskingRule, mask, span_lengths, target_counts, word_spans, words_of
+from pretrain.data.loader import IGNORED, Batch
+from pretrain.data.masking import (
+    MaskDraw,
+    MaskingRule,
+    mask,
+    span_lengths,
+    target_counts,
+    whole_words,
+    word_spans,
+    words_of,
+)
 
 MASK_ID, VOCABULARY, FIRST_WORD = 4, 1000, 5
+GOLDEN = {
+    "token": [1, 2, 10, 12, 17, 18, 22],
+    "word": [1, 2, 8, 12, 17, 18, 22],
+    "span": [1, 2, 3, 12, 17, 18, 22],
+}
 
 
 def rows_of(lengths, width=None, seed=0):
@@ -222,3 +238,57 @@ def test_units_depend_on_the_sample_alone(unit):
     alone = masked_words([60], config)[4]
     assert together[0] == alone[0]
     assert len({tuple(positions) for positions in together}) == 3
+
+
+def test_masks_drawn_on_the_device_have_places_without_a_label_after_the_last():
+    ids_BT, candidates_BT, lengths_B = rows_of([12, 9, 5])
+    rule_of_epoch = rule(MaskingConfig(rate=0.4))
+    counts_B = np.minimum(target_counts(lengths_B, rule_of_epoch.config), candidates_BT.sum(axis=1))
+    inputs = {
+        "original_ids": torch.from_numpy(ids_BT),
+        "candidates": torch.from_numpy(candidates_BT),
+        "samples": torch.arange(3),
+        "mask_counts": torch.from_numpy(counts_B),
+    }
+    count = int(counts_B.sum())
+    expected = mask(ids_BT, candidates_BT, lengths_B, np.arange(3), rule_of_epoch)
+    for size in (None, count + 4):
+        drawn = MaskDraw(rule_of_epoch, count, size)(Batch(inputs, {}, {}))
+        assert drawn.inputs.keys() == {"original_ids", "input_ids", "masked_positions"}
+        assert drawn["input_ids"].tolist() == expected.input_ids_BT.tolist()
+        spare = 0 if size is None else 4
+        assert drawn["masked_positions"].tolist() == expected.positions_M.tolist() + [0] * spare
+        assert drawn["masked_labels"].tolist() == expected.labels_M.tolist() + [IGNORED] * spare
+
+
+def test_whole_words_may_fill_the_count_exactly_and_the_first_in_order_is_cut_if_none_fits():
+    words = [[1, 2], [3, 4, 5], [6]]
+    assert whole_words(words, [1, 0, 2], 3) == [3, 4, 5]
+    assert whole_words(words, [0, 1, 2], 3) == [1, 2, 6]
+    assert whole_words(words, [1, 0], 1) == [3]
+    assert whole_words([[1, 2, 3], [4, 5, 6]], [1, 0], 2) == [4, 5]
+
+
+def test_a_word_within_a_span_starts_none_and_the_next_in_order_does():
+    words, lengths = [[0], [1], [2], [3]], np.array([2, 1, 1, 1])
+    assert word_spans(words, [0, 1, 3], lengths, 3) == [[0, 1], [3]]
+
+
+def test_span_lengths_invert_the_truncated_geometric_distribution():
+    config = MaskingConfig(span_probability=0.5, maximum_span=3)
+    # Shares 4/7, 2/7 and 1/7; a number on a boundary belongs to the longer span.
+    assert span_lengths(np.array([0.0, 0.57, 0.572, 0.857, 0.858, 0.999]), config).tolist() == [1, 1, 2, 2, 3, 3]
+    halves = MaskingConfig(span_probability=1.0, maximum_span=2)
+    assert span_lengths(np.array([0.0, 0.999]), halves).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("unit", ["token", "word", "span"])
+def test_masks_do_not_change_from_one_version_to_the_next(unit):
+    """A published run is given again by its config alone."""
+    ids_BT, candidates_BT, lengths_B = rows_of([14, 10])
+    starts_BT = np.arange(14) % 3 != 1
+    found = mask(
+        ids_BT, candidates_BT, lengths_B, np.arange(2), rule(MaskingConfig(rate=0.3, unit=unit), 1, 2),
+        np.broadcast_to(starts_BT, ids_BT.shape),
+    )  # fmt: skip
+    assert found.positions_M.tolist() == GOLDEN[unit]

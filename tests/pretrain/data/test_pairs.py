@@ -13,6 +13,11 @@ from pretrain.data import pairs
 from pretrain.data.pairs import SPECIAL_TOKENS_PER_PAIR, PairRule, Span, epoch_plan, truncate_pair
 from tests.helpers.pretraining import store_of
 
+GOLDEN = {
+    "bert": [(0, 5, 95, 99, 1), (5, 14, 74, 80, 1), (14, 18, 18, 30, 0)],
+    "balanced": [(0, 5, 83, 91, 1), (30, 39, 40, 44, 0), (71, 80, 5, 13, 1)],
+    "ordered": [(5, 14, 0, 5, 1), (14, 18, 18, 30, 0), (30, 39, 40, 48, 0)],
+}
 SENTENCES = st.lists(st.integers(1, 30), min_size=1, max_size=12)
 STORES = st.lists(SENTENCES, min_size=2, max_size=8)
 QUICK = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -279,3 +284,44 @@ def test_every_kind_of_plan_is_a_function_of_seed_and_epoch(kind):
     ]
     assert plans[0] == plans[1]
     assert len(set(plans)) == 4
+
+
+def test_consecutive_pairs_are_split_anywhere_between_sentences_and_are_labelled_0():
+    store = store_of([[4, 3, 2], [5], [1]])
+    documents, rule = np.arange(3), PairRule("balanced", 64, 0.0)
+    middles = set()
+    for seed in range(60):
+        rows = pairs.consecutive_pairs(store, documents, 0, rule, random.Random(seed))
+        ((a_begin, a_end, b_begin, b_end, label),) = rows
+        assert (a_begin, b_end, label) == (0, 9, 0)
+        assert a_end == b_begin
+        middles.add(a_end)
+    assert middles == {4, 7}, "after the first sentence or after the second"
+    # A single sentence is split between two of its tokens, and a single token is no pair.
+    cuts = {pairs.consecutive_pairs(store, documents, 1, rule, random.Random(seed))[0][1] for seed in range(60)}
+    assert cuts == {10, 11, 12, 13}
+    assert pairs.consecutive_pairs(store, documents, 2, rule, random.Random(0)) == []
+
+
+def test_couples_of_one_document_exchange_with_their_nearest_neighbours():
+    order = np.arange(8)
+    # The second couple, 2 and 3, is of one document; so is the last, which finds nobody.
+    document = np.array([0, 1, 2, 2, 3, 4, 5, 6])
+    assert pairs._couples(order, document).tolist() == [[0, 1], [2, 5], [4, 3], [6, 7]]
+    document = np.array([7, 7, 0, 1, 2, 3, 4, 5])
+    assert pairs._couples(order, document).tolist() == [[0, 3], [2, 1], [4, 5], [6, 7]]
+    document = np.array([2, 3, 0, 1, 2, 4, 2, 2])
+    # The neighbour shares the document, too: the next but one takes over.
+    assert pairs._couples(order, document).tolist() == [[0, 1], [2, 7], [4, 5], [6, 3]]
+    assert pairs._couples(order, np.zeros(8, dtype=int)).tolist() == []
+    assert pairs._couples(np.arange(3), np.array([0, 1, 2])).tolist() == [[0, 1]]
+
+
+def test_plans_do_not_change_from_one_version_to_the_next():
+    """A published run is given again by its config alone."""
+    store = store_of([[5, 9, 4, 12], [7, 3, 8], [20, 6, 6, 2, 9], [4, 4]])
+    plans = {
+        kind: epoch_plan(store, np.arange(4), PairRule(kind, 20, 0.3), 1, 2).tolist()[:3]
+        for kind in ("bert", "balanced", "ordered")
+    }
+    assert plans == GOLDEN

@@ -197,3 +197,59 @@ def test_a_checkpoint_of_a_newer_layout_is_refused_and_one_of_an_older_is_read(t
     monkeypatch.undo()
     (place / "state.json").write_text(json.dumps({"step": 10}))
     assert checkpoints.load(place, trained(2)[0]) == {"step": 10}
+
+
+def test_a_checkpoint_under_another_step_s_name_is_not_taken(tmp_path, caplog):
+    _, before, last = three_checkpoints(tmp_path)
+    last.rename(checkpoints.path_of(tmp_path, 40))
+    assert checkpoints.newest(tmp_path) == before
+    assert "it is the checkpoint of step 30" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["../model.safetensors", "folder/state.json"])
+def test_a_manifest_does_not_lead_out_of_its_folder(tmp_path, name):
+    _, _, last = three_checkpoints(tmp_path)
+    manifest = json.loads((last / "manifest.json").read_text())
+    (last / "manifest.json").write_text(json.dumps(manifest | {name: manifest["state.json"]}))
+    assert checkpoints.find_damage(last) == f"{name} is not a regular file in the checkpoint's folder"
+
+
+def test_damage_is_told_by_its_kind(tmp_path):
+    _, _, last = three_checkpoints(tmp_path)
+    (last / "manifest.json").write_text("{}")
+    assert checkpoints.find_damage(last) == "KeyError: 'model.safetensors'"
+
+
+def test_every_fingerprint_is_compared_and_what_one_side_lacks_is_not(tmp_path, caplog):
+    saved_prints = {"config": "1", "data": "2", "tokenizer": "3", "older": "x"}
+    now = {"config": "1", "data": "2", "tokenizer": "4", "newer": "y"}
+    with pytest.raises(InputError, match="another tokenizer: 3 then, 4 now"):
+        checkpoints.check_fingerprints(tmp_path, saved_prints, now, accept_changes=False)
+    checkpoints.check_fingerprints(tmp_path, saved_prints, now | {"tokenizer": "3"}, accept_changes=False)
+    assert not caplog.text
+    with caplog.at_level("WARNING"):
+        checkpoints.check_fingerprints(tmp_path, saved_prints, now, accept_changes=True)
+    assert "another tokenizer (3, now 4)" in caplog.text
+
+
+def test_the_carried_state_of_a_language_model_comes_back(tmp_path):
+    model, optimizer = trained(0)
+    weights, means = sharded.weights_of(model), checkpoints.optimizer_tensors(optimizer)
+    carry = {"hidden": torch.arange(6.0).view(2, 3).T}
+    place = checkpoints.save(tmp_path, 1, weights, means, {}, carry)
+    found = checkpoints.load_carry(place, torch.device("cpu"))
+    assert found is not None
+    assert found.keys() == {"hidden"}
+    assert torch.equal(found["hidden"], carry["hidden"])
+    assert checkpoints.load_carry(saved(tmp_path, 2, model, optimizer, {}), torch.device("cpu")) is None
+
+
+def test_states_with_dots_in_their_names_come_back(tmp_path):
+    _, optimizer = trained(0)
+    for values in optimizer.state.values():
+        values["some.average"] = torch.ones(2)
+    tensors = checkpoints.optimizer_tensors(optimizer)
+    other, other_optimizer = trained(1, steps=0)
+    checkpoints.restore_optimizer(other_optimizer, tensors)
+    assert checkpoints.optimizer_tensors(other_optimizer).keys() == tensors.keys()
+    assert len(list(other.parameters())) == len(other_optimizer.state)

@@ -11,7 +11,7 @@ from pretrain.models.config import ClassifierConfig, EncoderConfig
 from pretrain.models.pretraining_models import PairModel
 from pretrain.training import checkpoints, sharded
 from pretrain.training.config import OptimizerConfig
-from pretrain.training.optimizer import create_optimizer, freeze_lower_layers, set_lr
+from pretrain.training.optimizer import create_optimizer, freeze_lower_layers, layer_depths, set_lr
 from pretrain.training.schedule import learning_rate
 from tests.helpers.pretraining import new_encoder, small_tokenizer
 from tokenizer.vocabulary.serialization import load as load_tokenizer
@@ -228,11 +228,11 @@ def test_muon_has_the_matrices_of_the_layers_and_adamw_the_rest(tokenizer):
 
 def test_steps_of_muon_are_those_of_torch(tokenizer):
     model, other = muon_model(tokenizer), muon_model(tokenizer)
-    optimizer = create_optimizer(model, MUON)
+    optimizer = create_optimizer(model, dataclasses.replace(MUON, muon_momentum=0.9))
     matrices = [p for name, p in other.named_parameters() if ".layers." in name and p.ndim == 2]
     ids = {id(parameter) for parameter in matrices}
     rest = [p for p in other.parameters() if id(p) not in ids]
-    muon = torch.optim.Muon(matrices, lr=0.01, weight_decay=0.1, momentum=0.95, adjust_lr_fn="original")
+    muon = torch.optim.Muon(matrices, lr=0.01, weight_decay=0.1, momentum=0.9, adjust_lr_fn="original")
     decayed = [
         {"params": [p for p in rest if p.ndim > 1]},
         {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
@@ -272,3 +272,11 @@ def test_the_state_of_muon_comes_back_to_the_last_bit(tokenizer, tmp_path):
         one.step()
     for (name, one), two in zip(model.named_parameters(), other.parameters(), strict=True):
         assert torch.equal(one, two), name
+
+
+def test_depths_count_layers_from_the_top():
+    names = ["e.embeddings.weight", "e.layers.0.w", "e.layers.1.w", "e.layers.2.w", "classifier.weight"]
+    assert list(layer_depths(names).values()) == [3, 2, 1, 0, 0]
+    assert layer_depths(["e.embeddings.weight", "classifier.weight"]) == {
+        "e.embeddings.weight": 0, "classifier.weight": 0,
+    }  # fmt: skip

@@ -137,3 +137,10 @@ def test_what_are_no_phases_is_refused(text):
 def test_durations_of_the_clock(text, seconds):
     assert Duration.parse(text).amount == seconds
     assert Duration.parse(text).progress(9.0, 9, 9, seconds / 4) == 0.25
+
+
+def test_shares_of_phases_may_be_small_and_have_fractions():
+    assert parse_phases("0.5% at 16, 99.5% at 32") == [(0.005, 16), (1.0, 32)]
+    for text in ("99% at 16", "50.5% at 16, 50% at 32", "1.2.3% at 16, 98% at 32", ".% at 16, 100% at 32"):
+        with pytest.raises(InputError, match="with shares above 0 that add up to 100%"):
+            parse_phases(text)
