@@ -1,7 +1,7 @@
 """`make mutants`: mutation testing of what results rest on, and the share of changes that the tests notice.
 
-mutmut changes one thing at a time in the modules that pyproject.toml names (`tool.mutmut`) and runs the tests that reach
-it. A change that no test notices survives: either it changes nothing that matters, or a test is missing.
+mutmut changes one thing at a time in the modules that pyproject.toml names (`tool.mutmut`) and runs the tests that
+reach it. A change that no test notices survives: either it changes nothing that matters, or a test is missing.
 `python -m mutmut show NAME` shows one.
 """
 
