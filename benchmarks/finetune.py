@@ -134,12 +134,12 @@ def measure_peer(config: FinetuneBenchmarkConfig, model: str, tokenizer_folder: 
     import torch
 
     from benchmarks.peers import PlainLSTM, train_in_plain_loop, train_with_trainer
-    from finetune.run import load_task
+    from finetune.classification.task import load_task
     from tokenizer.vocabulary.serialization import load as load_tokenizer
 
     recipe = load(FinetuneConfig, FILE, overrides(config, model, "bilstm", tokenizer_folder, folder))
     tokenizer = load_tokenizer(str(Path(tokenizer_folder) / "model"))
-    task = load_task(recipe, tokenizer, str(Path(tokenizer_folder) / "model"))
+    task = load_task(recipe, tokenizer, str(Path(tokenizer_folder) / "model"), recipe.runs)
     order = torch.randperm(len(task.train_indices), generator=torch.Generator().manual_seed(0))
     rows = []
     for index in task.train_indices[order[: config.batch_size * config.steps[model]].numpy()].tolist():

@@ -76,8 +76,9 @@ def texts_per_second(config: InferenceBenchmarkConfig, name: str, side: str) -> 
     from transformers import AutoModelForSequenceClassification
 
     from finetune.classification.evaluation import predict
+    from finetune.classification.task import load_task
     from finetune.classification.text_dataset import evaluation_epoch
-    from finetune.run import EVALUATION_TOKENS, load_task
+    from finetune.run import EVALUATION_TOKENS
     from pretrain.models.builders import classifier
     from pretrain.models.safe_loading import SAFE_WEIGHTS
     from pretrain.training import fast_paths
@@ -88,7 +89,7 @@ def texts_per_second(config: InferenceBenchmarkConfig, name: str, side: str) -> 
     tokenizer = load_tokenizer(str(Path(tokenizer_folder) / "model"))
     folder = labelled_folder(finetune_config)
     recipe = load(FinetuneConfig, FILE, overrides(finetune_config, name, "bilstm", tokenizer_folder, folder))
-    texts = load_task(recipe, tokenizer, str(Path(tokenizer_folder) / "model")).train
+    texts = load_task(recipe, tokenizer, str(Path(tokenizer_folder) / "model"), recipe.runs).train
     indices = np.random.default_rng(0).permutation(texts.store.document_count)[: config.texts]
     if name == "bilstm":
         model: Any = classifier(recipe.model, "", tokenizer, ["no", "yes"], seed=0)

@@ -71,7 +71,7 @@ def with_local_source(corpus: CorpusConfig, config: CompareConfig) -> CorpusConf
 def pretraining_stages(config: CompareConfig) -> list[str]:
     """The pretraining stages that the models take their weights or architecture from."""
     needed = {stage_of(keys.get("model.name", name)) for name, keys in config.models.items()}
-    return [stage for stage in STAGES.values() if stage in needed]
+    return [stage for stage in dict.fromkeys(STAGES.values()) if stage in needed]
 
 
 def cell_config(

@@ -19,7 +19,7 @@ from finetune.comparison.verdict import (
     verdict,
 )
 from finetune.config import BAG_OF_WORDS
-from pretrain.models.config import RECURRENT, SCRATCH, is_recurrent, stage_of
+from pretrain.models.config import RECURRENT, SCRATCH, is_frozen, is_recurrent, stage_of
 
 
 def compare(runs: Sequence[Run], confidence: float) -> Comparison:
@@ -92,11 +92,15 @@ def family_of(name: str) -> tuple[Literal["encoder", "recurrent", "linear"], boo
 
     >>> family_of("lm-lstm"), family_of("lm-lstm-scratch"), family_of("gru")
     (('recurrent', True), ('recurrent', False), ('recurrent', False))
-    >>> family_of("bert"), family_of("bert-scratch"), family_of("owner/roberta"), family_of("bag-of-words")
-    (('encoder', True), ('encoder', False), ('encoder', True), ('linear', False))
+    >>> family_of("bert"), family_of("bert-scratch"), family_of("owner/roberta")
+    (('encoder', True), ('encoder', False), ('encoder', True))
+    >>> family_of("bag-of-words"), family_of("frozen")
+    (('linear', False), ('linear', True))
     """
     if name == BAG_OF_WORDS:
         return "linear", False
+    if is_frozen(name):
+        return "linear", not name.endswith(SCRATCH)
     pretrained = name not in RECURRENT and not (name.endswith(SCRATCH) and stage_of(name) is not None)
     return "recurrent" if is_recurrent(name) else "encoder", pretrained
 

@@ -15,7 +15,15 @@ from transformers import (
 
 from configs.errors import InputError
 from pretrain.models.architectures import encoder_config, fresh_config, generator_config, set_dropout
-from pretrain.models.config import RECURRENT, SCRATCH, ClassifierConfig, EncoderConfig, RecurrentLMConfig, stage_of
+from pretrain.models.config import (
+    RECURRENT,
+    SCRATCH,
+    ClassifierConfig,
+    EncoderConfig,
+    RecurrentLMConfig,
+    is_frozen,
+    stage_of,
+)
 from pretrain.models.from_checkpoint import continued_model
 from pretrain.models.modeling.configuration_pooled import PooledConfig
 from pretrain.models.modeling.configuration_recurrent import RecurrentConfig
@@ -142,19 +150,23 @@ def classifier_config(config: ClassifierConfig, checkpoint: str, labels: dict[st
         model_config.update(_recurrent_options(config))
         return model_config
     check_pooling(config, "last", "cls")
+    if is_frozen(config.name) and config.pooling == "attention":
+        raise InputError("model.pooling: attention is learned, and a frozen encoder learns nothing; use mean or max")
+    pooling = (config.pooling or "mean") if is_frozen(config.name) else config.pooling
     own = "pooling" if isinstance(model_config, PooledConfig) else "classifier_pooling"
-    if config.pooling is None or config.pooling == getattr(model_config, own, None):
+    if pooling is None or (pooling == getattr(model_config, own, None) and not is_frozen(config.name)):
         return model_config
     if config.keep_classifier:
         raise InputError(
             f"model.keep_classifier: the classifier of {checkpoint!r} has another pooling than model.pooling"
         )
-    if own == "pooling" or (config.pooling in ("cls", "mean") and hasattr(model_config, own)):
-        setattr(model_config, own, config.pooling)
+    is_own = own == "pooling" or (pooling in ("cls", "mean") and hasattr(model_config, own))
+    if is_own and not (is_frozen(config.name) and own != "pooling"):
+        setattr(model_config, own, pooling)
         return model_config
     return PooledConfig(
         encoder=model_config,
-        pooling=config.pooling,
+        pooling=pooling,
         classifier_dropout=config.dropout,
         architectures=model_config.architectures,
         dtype=torch.float32,

@@ -33,7 +33,7 @@ RECURRENT = {
 
 # Models that start from a pretraining stage, and the key of that stage in a comparison. With `-scratch`, only its
 # architecture is used.
-STAGES = {"bert": "pretrain", "lm-lstm": "language_model", "sa-lstm": "autoencoder"}
+STAGES = {"bert": "pretrain", "frozen": "pretrain", "lm-lstm": "language_model", "sa-lstm": "autoencoder"}
 SCRATCH = "-scratch"
 
 
@@ -44,6 +44,15 @@ def stage_of(name: str) -> str | None:
     ('pretrain', 'language_model', None)
     """
     return STAGES.get(name.removesuffix(SCRATCH))
+
+
+def is_frozen(name: str) -> bool:
+    """Whether a model of this name is a linear classifier on an encoder that is not trained.
+
+    >>> is_frozen("frozen"), is_frozen("frozen-scratch"), is_frozen("bert")
+    (True, True, False)
+    """
+    return name.removesuffix(SCRATCH) == "frozen"
 
 
 def is_recurrent(name: str) -> bool:
@@ -130,14 +139,13 @@ class ClassifierConfig(RecurrentSizes):
     """The model to fine-tune, by name, and the sizes of recurrent and linear ones."""
 
     name: str = "bert"
-    """`bert`: the encoder of `pretrained`; `lm-lstm`, `sa-lstm`: an LSTM initialised from a language model or sequence
-    autoencoder; with the suffix `-scratch`, the same with random weights; `rnn`, `gru`, `lstm`, `birnn`, `bigru`,
-    `bilstm`, `lstm-attention`, `bilstm-attention`; `bag-of-words`: logistic regression on words and pairs of
-    them; otherwise a
-    checkpoint's folder or Hub id."""
+    """`bert`: the encoder of `pretrained`; `frozen`: logistic regression on its pooled states; `lm-lstm`, `sa-lstm`: an
+    LSTM initialised from a language model or sequence autoencoder; with the suffix `-scratch`, the same with random
+    weights; `rnn`, `gru`, `lstm`, `birnn`, `bigru`, `bilstm`, `lstm-attention`, `bilstm-attention`; `bag-of-words`:
+    logistic regression on words and pairs of them; otherwise a checkpoint's folder or Hub id."""
     pretrained: str = outside_digest("configs/pretrain/demo.yaml")
-    """A pretraining run's YAML file or folder, for `bert`, `lm-lstm`, `sa-lstm` and their `-scratch` variants;
-    identified by its content."""
+    """A pretraining run's YAML file or folder, for `bert`, `frozen`, `lm-lstm`, `sa-lstm` and their `-scratch`
+    variants; identified by its content."""
     dropout: float = 0.1
     """Dropout while fine-tuning. For a checkpoint, on hidden states and attention; for recurrent models, on word
     vectors, between layers (the same elements at every position) and before the classifier."""

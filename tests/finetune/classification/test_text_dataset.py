@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,7 @@ STORE = store_of([[4], [3, 2], [10]], np.arange(10, 29))
 
 
 def texts(**changes: Any) -> TextEpoch:
-    keys: dict[str, Any] = {"truncation_head_share": 0.5, "sequence_length": 9, "batches": []} | changes
-    return TextEpoch(**{"store": STORE, "classes_N": np.array([1, 0, 1]), "layout": LAYOUT} | keys)
+    return dataclasses.replace(TextEpoch(STORE, np.array([1, 0, 1]), LAYOUT, 9, 0.5, []), **changes)
 
 
 def test_texts_are_between_special_tokens_and_long_ones_lose_their_middle() -> None:
@@ -163,7 +163,7 @@ def test_numbers_and_strings_are_not_mixed() -> None:
 def test_labels_are_checked_as_the_run_will_draw_them(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
 
-    def check(rows: list[tuple[str, str]], **keys: Any) -> list[str]:
+    def check(rows: Sequence[tuple[str, str]], **keys: Any) -> list[str]:
         file.write_text("\n".join(json.dumps({"text": t, "label": label}) for t, label in rows), encoding="utf-8")
         return check_labels(FinetuneConfig(corpus=CorpusConfig(source=str(file)), **keys)).names
 

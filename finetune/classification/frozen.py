@@ -1,0 +1,61 @@
+"""The yardstick of an encoder that is not fine-tuned: logistic regression on its pooled states.
+
+Shapes: N texts, F features, C classes.
+"""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.preprocessing import StandardScaler
+
+from finetune.classification.config import TaskConfig
+from finetune.classification.metrics import scores
+
+# Inverse strengths of the L2 penalty, to be selected on the validation texts.
+INVERSE_PENALTIES = (1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0)
+MAXIMUM_ITERATIONS = 2000
+
+Labelled = tuple[np.ndarray, np.ndarray]
+"""Features [N, F] and class indices [N]."""
+
+
+def pooled_states(model: Any) -> Any:
+    """A classifier on pooled states that gives these in place of its logits; it shares the encoder."""
+    bare = copy.copy(model)
+    bare._modules = model._modules | {"classifier": torch.nn.Identity()}
+    return bare
+
+
+def fit_linear(classifier: torch.nn.Linear, train: Labelled, held_out: Labelled, config: TaskConfig) -> float:
+    """Fit a linear layer to features, in place; gives the inverse penalty that is best on the held-out texts.
+
+    The features are standardised, and the layer takes the standardisation into its weights.
+
+    Args:
+        classifier: from F to C.
+        train, held_out: features and classes.
+        config: `select_by` and the seed.
+    """
+    scaler = StandardScaler().fit(train[0])
+    features_NF, held_out_NF = scaler.transform(train[0]), scaler.transform(held_out[0])
+    best: tuple[float, float] | None = None
+    for inverse_penalty in INVERSE_PENALTIES:
+        model = LogisticRegression(C=inverse_penalty, max_iter=MAXIMUM_ITERATIONS, random_state=config.seed)
+        model.fit(features_NF, train[1])
+        probabilities_NC = model.predict_proba(held_out_NF)
+        value = scores(probabilities_NC.argmax(1), held_out[1])[config.select_by]
+        loss = float(log_loss(held_out[1], probabilities_NC, labels=model.classes_))
+        if best is None or (value, -loss) > best:
+            best, chosen = (value, -loss), model
+    weights_CF, bias_C = chosen.coef_ / scaler.scale_, chosen.intercept_ - chosen.coef_ @ (scaler.mean_ / scaler.scale_)
+    if len(weights_CF) == 1:
+        # Of two classes, scikit-learn has the difference of the logits.
+        weights_CF, bias_C = np.concatenate([-weights_CF, weights_CF]) / 2, np.concatenate([-bias_C, bias_C]) / 2
+    with torch.no_grad():
+        classifier.weight.copy_(torch.from_numpy(weights_CF))
+        classifier.bias.copy_(torch.from_numpy(bias_C))
+    return float(chosen.C)

@@ -1,0 +1,115 @@
+"""The labelled texts of a run, tokenized once and shared between runs, and what a model needs to read them."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from configs.errors import InputError
+from configs.run_folder import RunFolder
+from finetune.classification.config import TaskConfig
+from finetune.classification.corpora import corpora_of
+from finetune.classification.labels import LabelSet, label_set
+from finetune.classification.splits import draw_splits, draw_validation_texts, text_key
+from finetune.classification.text_dataset import TextEpoch
+from pretrain.data.masked_lm_dataset import TokenLayout
+from pretrain.data.store import TokenStore, prepare, store_folder
+from pretrain.models.architectures import encoder_config, longest_input
+from tokenizer.run_paths import find as find_tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """The classes and texts of a run."""
+
+    classes: LabelSet
+    train: TextEpoch
+    train_indices: np.ndarray
+    """Which of the texts in `train` are trained on."""
+    validation: TextEpoch
+    validation_indices: np.ndarray
+    test: TextEpoch
+    test_indices: np.ndarray
+    store_runs: dict[str, RunFolder]
+    """The run folders of the token stores, by corpus."""
+
+    def without_token_types(self) -> "Task":
+        """The same task for a model that takes no `token_type_ids`."""
+        names = ("train", "validation", "test")
+        return dataclasses.replace(
+            self, **{name: dataclasses.replace(getattr(self, name), token_types=False) for name in names}
+        )
+
+
+def load_task(config: TaskConfig, tokenizer: Any, tokenizer_folder: str, runs: str) -> Task:
+    """The labelled texts of a run, tokenized once and shared between runs.
+
+    Raises:
+        InputError: a text, column or label is missing, or a label does not occur in the training texts.
+    """
+    corpora = corpora_of(config)
+    commit = config.model.trust_remote_code
+    _, digest = find_tokenizer(tokenizer_folder, runs, commit)
+    store_runs = {name: store_folder(corpus, digest, runs, labelled=True) for name, corpus in corpora.items()}
+    stores: dict[str, TokenStore] = {}
+    for name, store_run in store_runs.items():
+        stores[name] = prepare(corpora[name], tokenizer_folder, store_run, labelled=True, commit=commit)
+    classes = label_set(stores["train"].labels, stores["train"].label_names, corpora["train"])
+    layout = TokenLayout.of(tokenizer)
+    texts = {
+        name: TextEpoch(
+            store=store,
+            classes_N=classes.encode(store.labels, corpora[name]),
+            layout=layout,
+            sequence_length=config.sequence_length,
+            truncation_head_share=config.truncation_head_share,
+            batches=[],
+        )
+        for name, store in stores.items()
+    }
+    splits = draw_splits(config, texts["train"].classes_N, lambda: text_keys(stores["train"]), classes.names)
+    validation_indices = splits.validation
+    if "validation" in stores:
+        validation_indices = draw_validation_texts(config, texts["validation"].classes_N)
+    test_texts = texts.get("test", texts["train"])
+    return Task(
+        classes=classes,
+        train=texts["train"],
+        train_indices=splits.train,
+        validation=texts.get("validation", texts["train"]),
+        validation_indices=validation_indices,
+        test=test_texts,
+        test_indices=np.arange(test_texts.store.document_count) if splits.test is None else splits.test,
+        store_runs=store_runs,
+    )
+
+
+def text_keys(store: TokenStore) -> list[str]:
+    """What copies of a text have in common, for each labelled text of a store."""
+    columns = (store.texts.column(name).to_pylist() for name in ("text", "second_text"))
+    return [text_key(*texts) for texts in zip(*columns, strict=True)]
+
+
+def check_fit(config: TaskConfig, model: Any, tokenizer: Any) -> None:
+    """Check that the model has enough positions and vocabulary entries.
+
+    Raises:
+        InputError: `sequence_length` exceeds the positions, or the tokenizer exceeds the vocabulary.
+    """
+    sizes = encoder_config(model.config)
+    positions = longest_input(sizes) if hasattr(sizes, "max_position_embeddings") else None
+    if positions is not None and config.sequence_length > positions:
+        raise InputError(f"sequence_length: {config.sequence_length} exceeds the {positions} positions of the model")
+    if len(tokenizer) > sizes.vocab_size:
+        raise InputError(
+            f"model: the tokenizer has {len(tokenizer)} entries, the model's vocabulary only {sizes.vocab_size}"
+        )
+
+
+def text_counts(task: Task) -> dict[str, int]:
+    """The numbers of training, validation and test texts."""
+    return {
+        "train_texts": len(task.train_indices),
+        "validation_texts": len(task.validation_indices),
+        "test_texts": len(task.test_indices),
+    }
