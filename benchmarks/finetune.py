@@ -120,6 +120,8 @@ def overrides(
         "model.name": name,
         "model.dropout": config.dropout,
         "model.reinitialized_layers": 0,
+        "optimizer.name": "adamw",
+        "training.speed.precision": "auto",
         "training.batch_size": config.batch_size,
         "training.duration": f"{config.steps[model]} steps",
         "training.evaluations": 1,

@@ -106,19 +106,24 @@ def trained_tokenizer(data_folder: str, vocabulary_size: int, runs: str) -> RunF
 
 
 def overrides(config: PretrainBenchmarkConfig, size: str, tokenizer: str, name: str) -> dict[str, Any]:
-    """The overrides of the shipped config file: BERT's dropout, masking and batch size, a single evaluation."""
+    """The overrides of the shipped config file: BERT as published, AdamW, and a single evaluation."""
     return {
         "name": f"benchmark-{size}-{name}",
         "corpus.source": str(Path(config.data_folder) / "imdb"),
         "tokenizer": tokenizer,
+        "objective": "mlm_nsp",
         "leakage.split": None,
+        "leakage.drop": False,
         "audited_documents": 0,
         "held_out_share": 0.0005,
         "sequence_length": config.sequence_length,
         "masking.rate": 0.15,
+        "model.architecture": "bert",
         "model.size": size,
         "model.dropout": config.dropout,
         "model.embedding_init": "random",
+        "optimizer.name": "adamw",
+        "training.speed.precision": "auto",
         "training.batch_size": config.batch_size,
         "training.duration": f"{config.steps[size]} steps",
         "training.evaluations": 1,

@@ -141,7 +141,7 @@ def classifier_config(config: ClassifierConfig, checkpoint: str, labels: dict[st
     """
     model_config = AutoConfig.from_pretrained(checkpoint, **load_arguments(config.trust_remote_code))
     if config.keep_classifier:
-        check_kept_classifier(model_config, list(labels["label2id"]), checkpoint)
+        check_kept_classifier(model_config, list(labels["id2label"].values()), checkpoint)
     model_config.update(labels)
     # New models are made in the configuration's type, which may be half precision.
     model_config.dtype = encoder_config(model_config).dtype = torch.float32
@@ -150,18 +150,19 @@ def classifier_config(config: ClassifierConfig, checkpoint: str, labels: dict[st
         model_config.update(_recurrent_options(config))
         return model_config
     check_pooling(config, "last", "cls")
-    if is_frozen(config.name) and config.pooling == "attention":
+    frozen, is_pooled = is_frozen(config.name), isinstance(model_config, PooledConfig)
+    if frozen and config.pooling == "attention":
         raise InputError("model.pooling: attention is learned, and a frozen encoder learns nothing; use mean or max")
-    pooling = (config.pooling or "mean") if is_frozen(config.name) else config.pooling
-    own = "pooling" if isinstance(model_config, PooledConfig) else "classifier_pooling"
-    if pooling is None or (pooling == getattr(model_config, own, None) and not is_frozen(config.name)):
+    # ModernBERT's own classifier has a layer of its own between pooling and classes, which would have to be learned.
+    own = "pooling" if is_pooled else "classifier_pooling"
+    pooling = config.pooling or "mean"
+    if not frozen and config.pooling in (None, getattr(model_config, own, None)):
         return model_config
     if config.keep_classifier:
         raise InputError(
             f"model.keep_classifier: the classifier of {checkpoint!r} has another pooling than model.pooling"
         )
-    is_own = own == "pooling" or (pooling in ("cls", "mean") and hasattr(model_config, own))
-    if is_own and not (is_frozen(config.name) and own != "pooling"):
+    if is_pooled or (not frozen and pooling in ("cls", "mean") and hasattr(model_config, own)):
         setattr(model_config, own, pooling)
         return model_config
     return PooledConfig(
