@@ -180,6 +180,8 @@ def test_the_best_checkpoint_is_checked_before_it_is_loaded(tmp_path):
     _, best, _ = three_checkpoints(tmp_path)
     model, optimizer = trained(0)
     assert checkpoints.load_best(tmp_path, 20, model, optimizer) == {"step": 20}
+    expected = checkpoints.optimizer_tensors(trained(20)[1])
+    assert all(torch.equal(expected[name], found) for name, found in checkpoints.optimizer_tensors(optimizer).items())
     flip_a_bit(best / "model.safetensors")
     before = [parameter.clone() for parameter in model.parameters()]
     with pytest.raises(InputError, match=r"step-00000020, which has the best validation score, is damaged \(model"):
