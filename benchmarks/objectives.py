@@ -31,6 +31,25 @@ OBJECTIVES = {
 }
 
 
+# A BERT small enough to be anywhere after minutes; ELECTRA's discriminator is made of its layers, too.
+ENCODER = {
+    "model.architecture": "bert",
+    "model.size": "tiny",
+    "optimizer.learning_rate": 3e-3,
+    "sequence_length": 128,
+    "training.batch_size": 32,
+}
+CLASSIFIER = {
+    "sequence_length": 128,
+    "model.reinitialized_layers": 1,
+    "optimizer.learning_rate": 1e-3,
+    "optimizer.beta2": 0.999,
+    "training.duration": "2 epochs, at least 200 steps",
+    "training.batch_size": 32,
+    "training.evaluations": 6,
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class ObjectivesBenchmarkConfig:
     """Pretrain with each objective for the same time, fine-tune, compare."""
@@ -63,23 +82,6 @@ def run(config: ObjectivesBenchmarkConfig) -> None:
     tokenizer = train_tokenizer(
         load(TokenizerConfig, "configs/tokenizer/imdb-cpu.yaml", {"corpus.source": source, "runs": config.runs})
     )
-    # A BERT small enough to be anywhere after minutes; ELECTRA's discriminator is made of its layers, too.
-    encoder_keys = {
-        "model.architecture": "bert",
-        "model.size": "tiny",
-        "optimizer.learning_rate": 3e-3,
-        "sequence_length": 128,
-        "training.batch_size": 32,
-    }
-    classifier_keys = {
-        "sequence_length": 128,
-        "model.reinitialized_layers": 1,
-        "optimizer.learning_rate": 1e-3,
-        "optimizer.beta2": 0.999,
-        "training.duration": "2 epochs, at least 200 steps",
-        "training.batch_size": 32,
-        "training.evaluations": 6,
-    }
     shared_keys = {
         "optimizer.name": "adamw",
         "training.speed.precision": "auto",
@@ -98,7 +100,7 @@ def run(config: ObjectivesBenchmarkConfig) -> None:
         name: load(
             PretrainConfig,
             "configs/pretrain/imdb-cpu.yaml",
-            {**shared_keys, **encoder_keys, **duration_keys, "objective": name, "name": name, **keys},
+            {**shared_keys, **ENCODER, **duration_keys, "objective": name, "name": name, **keys},
         )
         for name, keys in OBJECTIVES.items()
     }
@@ -109,7 +111,7 @@ def run(config: ObjectivesBenchmarkConfig) -> None:
         facts = folder.result()
         print(f"{name}: {facts['tokens']:,} tokens, masked-LM loss {facts['eval_mlm_loss']:.3f}", file=sys.stderr)
     cells = [
-        (name, load(FinetuneConfig, "configs/finetune/imdb-cpu.yaml", shared_keys | classifier_keys | keys))
+        (name, load(FinetuneConfig, "configs/finetune/imdb-cpu.yaml", shared_keys | CLASSIFIER | keys))
         for seed in range(config.seeds)
         for name, keys in _classifiers(folders, config, seed).items()
     ]
