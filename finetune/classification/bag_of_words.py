@@ -11,13 +11,12 @@ import numpy as np
 import pyarrow
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 
 from configs.run_folder import RunFolder
 from finetune.classification.config import TaskConfig
 from finetune.classification.corpora import corpora_of
 from finetune.classification.labels import LabelSet, label_set
-from finetune.classification.metrics import scores
+from finetune.classification.metrics import probability_scores
 from finetune.classification.predictions import write_result
 from finetune.classification.splits import document_keys, draw_splits, draw_validation_texts
 from pretrain.data.encode import document_row
@@ -51,12 +50,10 @@ def train_and_test(config: TaskConfig, folder: RunFolder) -> None:
         train_features, held_out_features = vectorizer.fit_transform(train_texts), vectorizer.transform(held_out_texts)
         for inverse_penalty in INVERSE_PENALTIES:
             model = CLASSIFIERS[kind](inverse_penalty, config.seed).fit(train_features, train_labels)
-            probabilities_NC = model.predict_proba(held_out_features)
-            values = scores(probabilities_NC.argmax(1), held_out_labels)
-            loss = float(log_loss(held_out_labels, probabilities_NC, labels=np.arange(len(classes.names))))
-            if best is None or (values[config.select_by], -loss) > best:
-                best, chosen = (values[config.select_by], -loss), (kind, inverse_penalty, vectorizer, model)
-                validation_scores = values | {"loss": loss}
+            values = probability_scores(model.predict_proba(held_out_features), held_out_labels)
+            rank = values[config.select_by], -values["loss"]
+            if best is None or rank > best:
+                best, chosen, validation_scores = rank, (kind, inverse_penalty, vectorizer, model), values
     kind, inverse_penalty, vectorizer, model = chosen
     test_probabilities_NC = model.predict_proba(vectorizer.transform(test_texts))
     weight_vectors = 1 if len(classes.names) == 2 else len(classes.names)

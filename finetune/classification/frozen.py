@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
 from finetune.classification.config import TaskConfig
-from finetune.classification.metrics import scores
+from finetune.classification.metrics import probability_scores
 
 # Inverse strengths of the L2 penalty, to be selected on the validation texts.
 INVERSE_PENALTIES = (1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0)
@@ -46,11 +45,10 @@ def fit_linear(classifier: torch.nn.Linear, train: Labelled, held_out: Labelled,
     for inverse_penalty in INVERSE_PENALTIES:
         model = LogisticRegression(C=inverse_penalty, max_iter=MAXIMUM_ITERATIONS, random_state=config.seed)
         model.fit(features_NF, train[1])
-        probabilities_NC = model.predict_proba(held_out_NF)
-        value = scores(probabilities_NC.argmax(1), held_out[1])[config.select_by]
-        loss = float(log_loss(held_out[1], probabilities_NC, labels=model.classes_))
-        if best is None or (value, -loss) > best:
-            best, chosen = (value, -loss), model
+        values = probability_scores(model.predict_proba(held_out_NF), held_out[1])
+        rank = values[config.select_by], -values["loss"]
+        if best is None or rank > best:
+            best, chosen = rank, model
     weights_CF, bias_C = chosen.coef_ / scaler.scale_, chosen.intercept_ - chosen.coef_ @ (scaler.mean_ / scaler.scale_)
     if len(weights_CF) == 1:
         # Of two classes, scikit-learn has the difference of the logits.

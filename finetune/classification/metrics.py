@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 import evaluate
 import numpy as np
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+from sklearn.metrics import accuracy_score, f1_score, log_loss, matthews_corrcoef
 
 
 class _LabelMetric(evaluate.Metric):
@@ -55,3 +55,9 @@ def scores(predictions_N: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
     for metric in METRICS:
         values |= metric(keep_in_memory=True).compute(predictions=predictions_N, references=labels_N) or {}
     return values
+
+
+def probability_scores(probabilities_NC: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
+    """The loss in nats and all metrics of class probabilities [N, C], given the true class indices [N]."""
+    loss = log_loss(labels_N, probabilities_NC, labels=np.arange(probabilities_NC.shape[1]))
+    return {"loss": float(loss)} | scores(probabilities_NC.argmax(1), labels_N)

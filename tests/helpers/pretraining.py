@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from configs.run_folder import RunFolder
 from pretrain.config import PretrainConfig
 from pretrain.data.store import TokenStore
 from pretrain.models.builders import pretraining_model
 from pretrain.models.config import EncoderConfig
 from pretrain.training.config import OptimizerConfig, TrainingConfig
+from pretrain.training.metric_logger import read_metrics
 from tokenizer import run as tokenizer_train
 from tokenizer.config import TokenizerConfig
 from tokenizer.corpus.config import CorpusConfig
@@ -88,6 +90,11 @@ def changed(config: PretrainConfig, **changes: Any) -> PretrainConfig:
         for name, value in changes.items()
     }
     return dataclasses.replace(config, **values)
+
+
+def losses(folder: RunFolder, *names: str) -> list[float]:
+    """The values of these metrics, `loss` by default, in the order in which a run logged them."""
+    return [row[name] for row in read_metrics(folder.metrics) for name in names or ("loss",) if name in row]
 
 
 def new_encoder(config: EncoderConfig, tokenizer: Any, seed: int) -> Any:

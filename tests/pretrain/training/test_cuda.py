@@ -23,10 +23,9 @@ from pretrain import run as pretraining
 from pretrain.config import PretrainConfig
 from pretrain.run_paths import run_folder as pretrain_folder
 from pretrain.training.config import SpeedConfig
-from pretrain.training.metric_logger import read_metrics
 from tests.helpers.finetuning import finetune_config
 from tests.helpers.paths import ROOT
-from tests.helpers.pretraining import changed, small_run
+from tests.helpers.pretraining import changed, losses, small_run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -39,10 +38,6 @@ def _new_state() -> Iterator[None]:
     """The next test's fixtures may train, too."""
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
-
-
-def losses(folder: RunFolder) -> list[float]:
-    return [row["loss"] for row in read_metrics(folder.metrics) if "loss" in row]
 
 
 def pretrain(config: PretrainConfig) -> RunFolder:

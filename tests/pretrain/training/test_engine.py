@@ -27,7 +27,7 @@ from pretrain.training.schedule import evaluations_due
 from pretrain.training.throughput import RATES
 from pretrain.training.train_state import TrainState
 from tests.helpers.paths import ROOT
-from tests.helpers.pretraining import changed, rewrite_state, small_run
+from tests.helpers.pretraining import changed, losses, rewrite_state, small_run
 from tokenizer.vocabulary.serialization import load as load_tokenizer
 
 CLOCK = ("seconds", *RATES)
@@ -55,10 +55,6 @@ def rows_without_clock(folder):
 
 def result_without_clock(folder):
     return {key: value for key, value in folder.result().items() if key not in CLOCK}
-
-
-def losses(folder):
-    return [row["loss"] for row in read_metrics(folder.metrics) if "loss" in row]
 
 
 def test_four_micro_batches_give_the_curve_of_one(shared):

@@ -25,9 +25,8 @@ from pretrain.training.fast_paths import (
     worker_count,
     workload_of,
 )
-from pretrain.training.metric_logger import read_metrics
 from pretrain.training.throughput import FlopCount
-from tests.helpers.pretraining import changed, small_run
+from tests.helpers.pretraining import changed, losses, small_run
 
 CPU = Hardware(device="cpu", bf16=False)
 TINY: Any = {
@@ -143,10 +142,6 @@ def shared(tmp_path_factory):
     return tmp_path_factory.mktemp("speed")
 
 
-def losses(folder):
-    return [row[name] for row in read_metrics(folder.metrics) for name in ("loss", "eval_loss") if name in row]
-
-
 @pytest.fixture(scope="module")
 def plain(shared):
     """Without dropout, on torch's own paths."""
@@ -156,7 +151,7 @@ def plain(shared):
 
 @pytest.fixture(scope="module")
 def plain_losses(plain):
-    return losses(run(plain))
+    return losses(run(plain), "loss", "eval_loss")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +161,7 @@ def plain_losses(plain):
 )
 def test_a_path_changes_no_result_beyond_rounding(plain, plain_losses, tmp_path, switches):
     config = changed(plain, runs=str(tmp_path), training={"speed": SpeedConfig(**switches)})
-    assert losses(run(config)) == pytest.approx(plain_losses, abs=1e-5)
+    assert losses(run(config), "loss", "eval_loss") == pytest.approx(plain_losses, abs=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
@@ -174,7 +169,7 @@ def test_compilation_changes_no_result_beyond_rounding(plain, plain_losses, tmp_
     if not this_hardware().compiler:
         pytest.skip("no C++ compiler")
     folder = run(changed(plain, runs=str(tmp_path), training={"speed": SpeedConfig(compile=True)}))
-    assert losses(folder) == pytest.approx(plain_losses, abs=1e-4)
+    assert losses(folder, "loss", "eval_loss") == pytest.approx(plain_losses, abs=1e-4)
     assert not any("_orig_mod" in name for name in torch_names(folder))
 
 

@@ -16,13 +16,11 @@ import pytest
 import yaml
 
 from configs.command_line import as_dict
-from configs.run_folder import RunFolder
 from finetune.run_paths import run_folder as finetune_folder
 from pretrain.run_paths import run_folder as pretrain_folder
-from pretrain.training.metric_logger import read_metrics
 from tests.helpers.finetuning import finetune_config
 from tests.helpers.paths import ROOT
-from tests.helpers.pretraining import changed, small_run
+from tests.helpers.pretraining import changed, losses, small_run
 from tokenizer.run_paths import find as find_tokenizer
 
 TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
@@ -48,10 +46,6 @@ def launched(stage: str, config, folder: Path, launcher: list[str] = TORCHRUN) -
     assert ended.returncode == 0, ended.stderr[-2000:]
 
 
-def losses(folder: RunFolder) -> list[float]:
-    return [row[name] for row in read_metrics(folder.metrics) for name in ("loss", "eval_loss") if name in row]
-
-
 @pytest.mark.parametrize("objective", ["mlm_nsp", "rtd"])
 def test_two_pretraining_processes_give_the_curve_of_one_and_end_well(objective, tmp_path):
     from pretrain.run import run
@@ -65,8 +59,10 @@ def test_two_pretraining_processes_give_the_curve_of_one_and_end_well(objective,
     folder = pretrain_folder(together)
     assert folder.finished
     # What ELECTRA's generator puts into masks is drawn by each process for itself.
-    expected = losses(alone)
-    assert losses(folder) == pytest.approx(expected, abs=1e-4 if objective == "mlm_nsp" else 0.02 * max(expected))
+    expected = losses(alone, "loss", "eval_loss")
+    assert losses(folder, "loss", "eval_loss") == pytest.approx(
+        expected, abs=1e-4 if objective == "mlm_nsp" else 0.02 * max(expected)
+    )
     assert folder.result()["tokens"] == alone.result()["tokens"]
 
 
@@ -119,9 +115,9 @@ def test_two_processes_give_the_losses_of_one_over_fifty_steps_to_rounding(tmp_p
     alone = run(config)
     together = changed(config, runs=str(tmp_path / "two"), training={"processes": 2})
     launched("pretrain", together, tmp_path, accelerate("cpu-processes"))
-    found = losses(pretrain_folder(together))
+    found = losses(pretrain_folder(together), "loss", "eval_loss")
     assert len(found) == 50 + 4
-    assert found == pytest.approx(losses(alone), abs=1e-5)
+    assert found == pytest.approx(losses(alone, "loss", "eval_loss"), abs=1e-5)
 
 
 def test_a_run_of_one_process_goes_on_in_two(tmp_path, monkeypatch):
@@ -142,7 +138,9 @@ def test_a_run_of_one_process_goes_on_in_two(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             run(broken)
     launched("pretrain", broken, tmp_path)
-    assert losses(pretrain_folder(broken)) == pytest.approx(losses(unbroken), abs=1e-5)
+    assert losses(pretrain_folder(broken), "loss", "eval_loss") == pytest.approx(
+        losses(unbroken, "loss", "eval_loss"), abs=1e-5
+    )
     assert pretrain_folder(broken).result()["steps"] == 9
 
 
@@ -223,5 +221,5 @@ def test_two_machines_train_together(tmp_path):
         printed = [machine.communicate(timeout=240)[0] for machine in machines]
         assert [machine.returncode for machine in machines] == [0, 0], printed
     folder = pretrain_folder(together)
-    assert losses(folder) == pytest.approx(losses(alone), abs=1e-5)
+    assert losses(folder, "loss", "eval_loss") == pytest.approx(losses(alone, "loss", "eval_loss"), abs=1e-5)
     assert json.loads((folder.path / "environment.json").read_text(encoding="utf-8"))["world_size"] == 2
