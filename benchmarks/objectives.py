@@ -42,6 +42,9 @@ ENCODER = {
 CLASSIFIER = {
     "sequence_length": 128,
     "model.reinitialized_layers": 1,
+    "model.pooling": None,
+    "model.classifier_init": "random",
+    "token_masking": 0.0,
     "optimizer.learning_rate": 1e-3,
     "optimizer.beta2": 0.999,
     "training.duration": "2 epochs, at least 200 steps",

@@ -14,7 +14,7 @@ from configs.command_line import as_dict
 from configs.run_folder import RunFolder, run_unless_finished
 from finetune.classification import bag_of_words
 from finetune.classification.evaluation import evaluate, predict
-from finetune.classification.frozen import fit_linear, pooled_states
+from finetune.classification.frozen import fit_linear, output_layer, without_output_layer
 from finetune.classification.objective import classification_loss
 from finetune.classification.predictions import write_result
 from finetune.classification.task import Task, check_fit, load_task, text_counts
@@ -95,15 +95,18 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> None:
     lengths = np.minimum(lengths_of(task.train.store, task.train_indices), config.sequence_length)
     tokens = int(lengths.sum())
     tokens_per_step = config.training.batch_size * tokens // len(task.train_indices)
+    if config.model.classifier_init == "linear_probe":
+        _fit_output_layer(config, start)
     prepared = prepare_for_training(accelerator, model, config.training, config.optimizer, tokens_per_step, tokens)
     buckets = length_buckets(config.sequence_length) if prepared.fast_paths.compiled else ()
     train_texts = dataclasses.replace(task.train, buckets=buckets)
+    source = TextSource(train_texts, task.train_indices, config.training.batch_size, config.seed, config.token_masking)
     held_out = evaluation_epoch(task.validation, task.validation_indices, evaluation_tokens(accelerator))
     state = train(
         Training(
             accelerator=accelerator,
             **prepared._asdict(),
-            phases=[(1.0, TextSource(train_texts, task.train_indices, config.training.batch_size, config.seed))],
+            phases=[(1.0, source)],
             loss=classification_loss,
             evaluate=lambda model, phase: evaluate(accelerator, held_out, model),
             config=config.training,
@@ -133,16 +136,27 @@ def _run_frozen(config: FinetuneConfig, folder: RunFolder) -> None:
     """Fit a linear classifier to what the encoder of a checkpoint makes of the texts; the encoder stays as it is."""
     started = time.monotonic()
     start = _start(config, folder)
+    inverse_penalty = _fit_output_layer(config, start)
+    facts = {"steps": 0, "inverse_penalty": inverse_penalty, "seconds": time.monotonic() - started}
+    _test_and_save(config, folder, start, start.model, facts)
+    leave_process_group(start.accelerator)
+
+
+def _fit_output_layer(config: FinetuneConfig, start: Start) -> float:
+    """Fit the output layer alone, by logistic regression; gives the inverse penalty.
+
+    Raises:
+        InputError: the model has no linear output layer.
+    """
     accelerator, task, model = start.accelerator, start.task, start.model
     model.to(accelerator.device)
-    train_features, held_out_features = (
-        predict(accelerator, evaluation_epoch(*texts, evaluation_tokens(accelerator)), pooled_states(model))
-        for texts in ((task.train, task.train_indices), (task.validation, task.validation_indices))
-    )
-    inverse_penalty = fit_linear(model.classifier, train_features, held_out_features, config)
-    facts = {"steps": 0, "inverse_penalty": inverse_penalty, "seconds": time.monotonic() - started}
-    _test_and_save(config, folder, start, model, facts)
-    leave_process_group(accelerator)
+    with without_output_layer(model) as features:
+        train, held_out = (
+            predict(accelerator, evaluation_epoch(*texts, evaluation_tokens(accelerator)), features)
+            for texts in ((task.train, task.train_indices), (task.validation, task.validation_indices))
+        )
+    parent, name = output_layer(model)
+    return fit_linear(getattr(parent, name), train, held_out, config)
 
 
 def _test_and_save(config: FinetuneConfig, folder: RunFolder, start: Start, model: Any, facts: dict[str, Any]) -> None:

@@ -35,6 +35,9 @@ class TaskConfig:
     """Share of the kept tokens that come from the beginning of a longer text; the others come from its end, where
     reviews conclude. Sun et al. 2019 (section 5.3.1) found 0 and 0.25 equally good on IMDB. With 0 and 1, the exported
     model needs no code of ours."""
+    token_masking: float = added_later(0.0)
+    """The probability that a token of a training text becomes [MASK], drawn anew each epoch. It keeps a model from
+    relying on single words, and texts look as in masked-LM pretraining."""
     model: ClassifierConfig = field(default_factory=ClassifierConfig)
     select_by: Literal["accuracy", "macro_f1", "matthews"] = "accuracy"
     """The validation score that selects the best checkpoint; ties go to the lower loss."""
@@ -47,5 +50,6 @@ class TaskConfig:
         require_at_least(1, maximum_validation_texts=self.maximum_validation_texts)
         require_between(0.01, 0.9, validation_share=self.validation_share, test_share=self.test_share)
         require_between(0, 1, truncation_head_share=self.truncation_head_share)
+        require_between(0, 0.9, token_masking=self.token_masking)
         if self.label_budget is not None:
             require_at_least(2, label_budget=self.label_budget)

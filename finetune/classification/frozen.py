@@ -1,9 +1,12 @@
-"""The yardstick of an encoder that is not fine-tuned: logistic regression on its pooled states.
+"""Logistic regression on the features of a model that is not trained, as its output layer.
+
+It is the yardstick `frozen`, and a start for fine-tuning (`model.classifier_init`).
 
 Shapes: N texts, F features, C classes.
 """
 
-import copy
+import contextlib
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from configs.errors import InputError
 from finetune.classification.config import TaskConfig
 from finetune.classification.metrics import probability_scores
 
@@ -22,11 +26,33 @@ Labelled = tuple[np.ndarray, np.ndarray]
 """Features [N, F] and class indices [N]."""
 
 
-def pooled_states(model: Any) -> Any:
-    """A classifier on pooled states that gives these in place of its logits; it shares the encoder."""
-    bare = copy.copy(model)
-    bare._modules = model._modules | {"classifier": torch.nn.Identity()}
-    return bare
+def output_layer(model: Any) -> tuple[Any, str]:
+    """The module that holds the linear output layer of a sequence classifier, and the layer's name in it.
+
+    Raises:
+        InputError: the model has no linear layer with one output a class.
+    """
+    names = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module.out_features == len(model.config.id2label)
+    ]
+    if not names:
+        raise InputError(f"model.classifier_init: {type(model).__name__} has no linear output layer to initialise")
+    parent, _, name = names[-1].rpartition(".")
+    return model.get_submodule(parent), name
+
+
+@contextlib.contextmanager
+def without_output_layer(model: Any) -> Generator[Any]:
+    """Within this block, the model gives the inputs of its output layer, [B, F], in place of its logits."""
+    parent, name = output_layer(model)
+    layer = getattr(parent, name)
+    setattr(parent, name, torch.nn.Identity())
+    try:
+        yield model
+    finally:
+        setattr(parent, name, layer)
 
 
 def fit_linear(classifier: torch.nn.Linear, train: Labelled, held_out: Labelled, config: TaskConfig) -> float:

@@ -12,6 +12,7 @@ import torch
 from finetune.classification.tokenization_head_tail import head_and_tail, share_budget
 from pretrain.data.loader import Batch, arithmetic_counts, length_grouped, padded_length, token_budget_batches
 from pretrain.data.masked_lm_dataset import TokenLayout
+from pretrain.data.randomness import uniform
 from pretrain.data.store import TokenStore
 
 
@@ -31,6 +32,10 @@ class TextEpoch:
     """T is rounded up to one of these; without buckets, T is the longest text of the batch."""
     token_types: bool = True
     """Whether the model takes `token_type_ids`; RoBERTa, DistilBERT and ModernBERT do not."""
+    token_masking: float = 0.0
+    """The probability that a token becomes [MASK]."""
+    purpose: tuple[int, ...] = ()
+    """Seed and epoch, on which the masked tokens depend."""
 
     def collate(self, samples_B: np.ndarray) -> Batch:
         """Inputs `input_ids`, `attention_mask` and, if the model takes them, `token_type_ids`, all [B, T]; labels
@@ -44,6 +49,10 @@ class TextEpoch:
             ids_BT[index, : len(ids)] = ids
             types_BT[index, second_start : len(ids)] = 1
             attention_BT[index, : len(ids)] = 1
+        if self.token_masking:
+            draws_BT = uniform(samples_B, length, "token masking", *self.purpose)
+            special_BT = np.isin(ids_BT, (self.layout.cls_id, self.layout.sep_id, self.layout.pad_id))
+            ids_BT[(draws_BT < self.token_masking) & ~special_BT] = self.layout.mask_id
         inputs = {"input_ids": ids_BT, "attention_mask": attention_BT}
         if self.token_types:
             inputs["token_type_ids"] = types_BT
@@ -80,13 +89,20 @@ class TextSource:
     indices: np.ndarray
     batch_size: int
     seed: int
+    token_masking: float = 0.0
+    """The probability that a token becomes [MASK]; the draws are new each epoch."""
 
     def epoch(self, number: int) -> TextEpoch:
         """The batches of an epoch, shuffled and grouped by length."""
         # As they are read: many long texts are cut to one length.
         lengths = np.minimum(lengths_of(self.texts.store, self.indices), self.texts.sequence_length)
         batches = length_grouped(lengths, self.batch_size, self.seed, number)
-        return dataclasses.replace(self.texts, batches=[self.indices[batch] for batch in batches])
+        return dataclasses.replace(
+            self.texts,
+            batches=[self.indices[batch] for batch in batches],
+            token_masking=self.token_masking,
+            purpose=(self.seed, number),
+        )
 
 
 def evaluation_epoch(texts: TextEpoch, indices: np.ndarray, tokens: int) -> TextEpoch:

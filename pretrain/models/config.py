@@ -155,6 +155,10 @@ class ClassifierConfig(RecurrentSizes):
     keep_classifier: bool = added_later(False)
     """For a checkpoint that is a classifier already: keep its classifier, whose classes must be the same. By default a
     new one is trained."""
+    classifier_init: Literal["random", "linear_probe"] = added_later("random")
+    """How the output layer of a checkpoint starts: at random, or by logistic regression on the features of the training
+    texts before anything is trained, so that the first steps do not spoil pretrained layers (Kumar et al. 2022,
+    arXiv 2202.10054)."""
     pooling: Pooling | None = digested_as(None, "mean", {"mean": "mean of tokens"})  # noqa: RUF009
     """How the states of a text become one vector: the `mean` or `max` over tokens; `last`, a recurrent model's last
     state, or `cls`, an encoder's first; all three (`concat`); or `attention`, of the last state to all states in a

@@ -1,16 +1,27 @@
 """The frozen encoder: a linear layer that is scikit-learn's, on an encoder that is the checkpoint's."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
 
 from configs.errors import InputError
-from finetune.classification.frozen import INVERSE_PENALTIES, fit_linear
+from finetune.classification.frozen import INVERSE_PENALTIES, fit_linear, output_layer, without_output_layer
 from finetune.config import FinetuneConfig
 from finetune.run import run
+from pretrain.models.modeling.configuration_recurrent import RecurrentConfig
+from pretrain.models.modeling.modeling_recurrent import RecurrentForSequenceClassification
 from tests.helpers.finetuning import finetune_config
 
 
@@ -57,3 +68,44 @@ def test_the_encoder_from_scratch_is_a_yardstick_too(chain):
 def test_attention_is_learned_and_so_not_for_a_frozen_encoder(chain):
     with pytest.raises(InputError, match="frozen"):
         run(finetune_config(chain, model__name="frozen", model__pooling="attention"))
+
+
+LABELS: dict[str, Any] = {"num_labels": 3}
+SMALL: dict[str, Any] = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2} | LABELS
+
+
+@pytest.mark.parametrize(
+    ("model_class", "config"),
+    [
+        (BertForSequenceClassification, BertConfig(**SMALL)),
+        (RobertaForSequenceClassification, RobertaConfig(**SMALL)),
+        (RecurrentForSequenceClassification, RecurrentConfig(vocab_size=50, **LABELS)),
+    ],
+)
+def test_without_its_output_layer_a_model_gives_what_that_layer_reads(model_class, config):
+    model = model_class(config).eval()
+    ids_BT = torch.tensor([[2, 5, 6, 3], [2, 7, 8, 3]])
+    parent, name = output_layer(model)
+    with torch.no_grad():
+        logits_BC = model(input_ids=ids_BT, attention_mask=torch.ones_like(ids_BT)).logits
+        with without_output_layer(model) as features:
+            features_BF = features(input_ids=ids_BT, attention_mask=torch.ones_like(ids_BT)).logits
+        assert torch.equal(getattr(parent, name)(features_BF), logits_BC)
+    assert logits_BC.shape == (2, 3)
+
+
+def test_a_model_without_a_linear_output_layer_is_refused():
+    with pytest.raises(InputError, match=r"model\.classifier_init: BertModel"):
+        output_layer(BertModel(BertConfig(**SMALL)))
+
+
+@pytest.mark.parametrize("name", ["bert", "lstm"])
+def test_fine_tuning_starts_from_logistic_regression(chain, name):
+    keys = {"model__name": name, "model__pooling": "mean", "optimizer__learning_rate": 1e-9}
+    probe = run(finetune_config(chain, **keys, model__classifier_init="linear_probe")).result()
+    random = run(finetune_config(chain, **keys)).result()
+    assert probe["eval_loss"] < random["eval_loss"] - 0.1
+    if name == "bert":
+        # Trained with a rate of nothing, it is the frozen model.
+        frozen = run(finetune_config(chain, model__name="frozen", model__pooling="mean")).result()
+        assert probe["eval_loss"] == pytest.approx(frozen["eval_loss"], abs=1e-4)

@@ -126,6 +126,25 @@ def test_every_text_is_read_once_an_epoch_in_an_order_of_its_own() -> None:
     assert [batch.tolist() for batch in source.epoch(0).batches] == [batch.tolist() for batch in first]
 
 
+def test_masked_tokens_are_drawn_anew_each_epoch_and_never_special_ones() -> None:
+    many = store_of([[30]] * 40, np.arange(10, 1210))
+    plain = TextEpoch(many, np.zeros(40, dtype=np.int64), LAYOUT, 32, 0.0, [])
+    source = TextSource(plain, np.arange(40), batch_size=40, seed=3, token_masking=0.25)
+    original = plain.collate(np.arange(40))["input_ids"]
+    first, again, second = (source.epoch(number).collate(np.arange(40))["input_ids"] for number in (0, 0, 1))
+    assert torch.equal(first, again)
+    for ids in (first, second):
+        is_masked = ids == LAYOUT.mask_id
+        assert torch.equal(ids[~is_masked], original[~is_masked])
+        assert not is_masked[:, [0, -1]].any()
+        assert 0.2 < is_masked.double().mean() < 0.3
+    assert not torch.equal(first, second)
+    # Each text has draws of its own, whatever batch it is in.
+    assert torch.equal(source.epoch(0).collate(np.array([7]))["input_ids"][0], first[7])
+    evaluated = evaluation_epoch(plain, np.arange(40), tokens=10_000)
+    assert not (evaluated.collate(np.arange(40))["input_ids"] == LAYOUT.mask_id).any()
+
+
 def test_lengths_count_as_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(
