@@ -86,6 +86,7 @@ def _start(config: FinetuneConfig, folder: RunFolder) -> Start:
     if accelerator.is_main_process:
         folder.begin(config, **describe(accelerator))
         log.info("finetune: %s", folder.path)
+        log.info("finetune: %s", task.classes.counts_line(task.train.classes_N[task.train_indices]))
     return Start(accelerator, tokenizer, tokenizer_folder, task, model)
 
 

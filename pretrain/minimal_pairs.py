@@ -16,8 +16,10 @@ from configs.command_line import CommandLine
 from configs.errors import InputError, run_command
 from configs.run_folder import write_atomically
 from configs.terminal import show_progress_lines
-from tokenizer.corpus.formats import Part, read_jsonl
+from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.formats import read_jsonl
 from tokenizer.corpus.quarantine import RowError
+from tokenizer.corpus.text_files import Part
 
 PROGRAM = "python -m pretrain.minimal_pairs"
 KEYS = ("sentence_good", "sentence_bad", "UID")
@@ -41,7 +43,7 @@ def read(file: Path) -> list[MinimalPair]:
         InputError: the file cannot be read, a key is missing, empty or not a string, or the file is empty.
     """
     pairs = []
-    for row, location in read_jsonl(Part(str(file), "jsonl"), "utf-8"):
+    for row, location in read_jsonl(Part(str(file), "jsonl"), CorpusConfig()):
         if isinstance(row, RowError):
             raise InputError(f"{location}: {row}")
         for key in KEYS:

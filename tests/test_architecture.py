@@ -2,12 +2,15 @@
 
 import ast
 import graphlib
+import importlib.metadata
 import re
 import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from configs.command_line import load
 from finetune.comparison.config import CompareConfig
@@ -40,6 +43,27 @@ def imported(file: Path) -> set[str]:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     return names | {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = {name: distributions_of(listed) for name, listed in project["optional-dependencies"].items()}
+    product = third_party([ROOT / room for room in ROOMS])
+    assert product - extras["ray"] == distributions_of(project["dependencies"])
+    beside = third_party([ROOT / "tests", ROOT / "benchmarks"])
+    assert not beside - product - set.union(*extras.values())
+
+
+def distributions_of(requirements: list[str]) -> set[str]:
+    """The normalised names in a list of requirements."""
+    return {canonicalize_name(Requirement(line).name) for line in requirements}
+
+
+def third_party(folders: list[Path]) -> set[str]:
+    """The distributions that the modules below some folders import."""
+    modules = {name.split(".")[0] for folder in folders for file in folder.rglob("*.py") for name in imported(file)}
+    by_module = importlib.metadata.packages_distributions()
+    return {canonicalize_name(by_module[module][0]) for module in modules if module in by_module}
 
 
 @pytest.mark.parametrize("room", ROOMS)

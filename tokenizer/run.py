@@ -10,6 +10,7 @@ from tokenizer.config import TokenizerConfig
 from tokenizer.corpus import quarantine
 from tokenizer.corpus.documents import read as read_documents
 from tokenizer.corpus.quarantine import Quarantine
+from tokenizer.corpus.shards import describe
 from tokenizer.run_paths import find, run_folder
 from tokenizer.vocabulary.added_words import extend
 from tokenizer.vocabulary.algorithms import train
@@ -45,6 +46,8 @@ def _run(config: TokenizerConfig, folder: RunFolder) -> None:
         return (document.text for document in read_documents(config.corpus, quarantine=quarantines[-1]))
 
     folder.begin(config)
+    for way in describe(config.corpus):
+        log.info("tokenizer: %s", way)
     if config.base is None:
         log.info("tokenizer: training %s into %s", config.model, folder.path)
         tokenizer = train(config, texts)

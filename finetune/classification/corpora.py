@@ -7,8 +7,7 @@ from pathlib import Path
 from configs.errors import InputError
 from finetune.classification.config import TaskConfig
 from tokenizer.corpus.config import CorpusConfig
-from tokenizer.corpus.formats import ENDINGS
-from tokenizer.corpus.shards import find_files, has_split
+from tokenizer.corpus.files import ENDINGS, ending, find_files, has_split
 
 # The split that is tested on if none is named.
 DEFAULT_TEST = "test"
@@ -29,8 +28,8 @@ def corpus_of(config: TaskConfig, key: str, reference: str) -> CorpusConfig:
         InputError: there is no such file or folder, or the source has no splits.
     """
     source = Path(config.corpus.source)
-    is_path = "/" in reference or "\\" in reference or Path(reference).suffix.lower() in ENDINGS
-    if not is_path and source.is_dir() and not has_split(source, reference):
+    is_path = "/" in reference or "\\" in reference or ending(Path(reference)) in ENDINGS
+    if not is_path and source.is_dir() and not has_split(config.corpus, reference):
         is_path = Path(reference).exists()
     if is_path or (source.is_file() and Path(reference).exists()):
         if not Path(reference).exists():
@@ -50,7 +49,7 @@ def sets_test_aside(config: TaskConfig) -> bool:
     if config.test is not None or config.corpus.source == "sample":
         return False
     if source.is_dir():
-        return not has_split(source, DEFAULT_TEST)
+        return not has_split(config.corpus, DEFAULT_TEST)
     return find_files(config.corpus) is not None
 
 

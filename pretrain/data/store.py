@@ -148,6 +148,8 @@ def prepare(
     with filelock.FileLock(folder.path.with_suffix(".lock")):
         if not folder.finished:
             log.info("tokens: %s (%s) → %s", source.source, source.split, folder.path)
+            for way in shards.describe(source):
+                log.info("tokens: %s", way)
             sentences.check_language(source.language)
             next(read_documents(source, labelled))
             folder.begin(StoreConfig(name=folder.path.name, corpus=source, labelled=labelled))

@@ -102,9 +102,10 @@ def ragged_tables(folder: Path, rows: int, seed: int = 0) -> dict[str, int]:
     rng, lines, sound = random.Random(seed), [b"text,label"], 0
     for number in range(rows):
         kind = rng.randrange(6)
-        spoiled = [b"only text", b"a,b,c", b'"a"b,1', b"caf\xe9,1"]
+        # Quotes are text here, as no field of the file is quoted.
+        spoiled = [b"only text", b"a,b,c", b"caf\xe9,1", b'"a"b,1']
         lines.append(spoiled[kind] if kind < len(spoiled) else f"row {number},{number % 2}".encode())
-        sound += kind >= len(spoiled)
+        sound += kind >= len(spoiled) - 1
     file = folder / "rows.csv"
     file.write_bytes(b"\n".join(lines) + b"\n")
     quarantine = Quarantine(limit=1.0)

@@ -4,8 +4,11 @@ In: a `CorpusConfig`. Out: a stream of cleaned documents, and a list of unusable
 Read in this order:
 
 - `config.py`: the config of a corpus
+- `files.py`: which files are read, and in which format
 - `shards.py`: a corpus → shards that can be read in parallel, and a fingerprint of its content
+- `text_files.py`: files → lines, in their encoding, decompressed
 - `formats.py`: files → rows, one reader per format
+- `tables.py`: the reader of CSV and TSV, which finds delimiter, quoting and header
 - `quarantine.py`: unusable rows
 - `documents.py`: rows → cleaned documents
 - `sentences.py`: documents → sentences

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from configs.bounds import require_at_least, require_between
-from configs.fields import outside_digest
+from configs.errors import InputError
+from configs.fields import added_later, digested_as, outside_digest
 
-Format = Literal["auto", "text", "blocks", "jsonl", "csv", "tsv", "parquet", "hub", "sample"]
+Quoting = Literal["auto", "quotes", "none"]
+Format = Literal["auto", "text", "blocks", "lines", "jsonl", "json", "csv", "tsv", "parquet", "hub", "sample"]
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,8 @@ class CorpusConfig:
     """The configuration of a Hub data set with several, such as `sst2` of `nyu-mll/glue`."""
     format: Format = "auto"
     """`auto` uses the file extensions (a single `.txt` file is read as `blocks`). `text`: one document per file,
-    labelled by its folder; `blocks`: documents between blank lines; `jsonl`, `csv`, `tsv`, `parquet`: one document per
-    row."""
+    labelled by its folder; `blocks`: documents between blank lines; `lines`: one document per line; `jsonl`, `json` (an
+    array), `csv`, `tsv`, `parquet`: one document per row. Files may be compressed (`.gz`, `.bz2`, `.xz`, `.zst`)."""
     text_column: str = "text"
     """The column (or JSON key) of the text."""
     second_text_column: str | None = None
@@ -34,8 +36,16 @@ class CorpusConfig:
     """A column with the label names, if `label_column` holds numbers."""
     labels: list[str] | None = None
     """Read only documents with these labels, such as `[neg, pos]` to skip the folder `unsup` of aclImdb."""
-    encoding: str = "utf-8"
-    """Character encoding of text, CSV and JSON files."""
+    encoding: str = digested_as("auto", "utf-8")
+    """Character encoding of text, CSV and JSON files. `auto`: UTF-8, or UTF-16 and UTF-32 where a byte order mark or
+    zeros tell it."""
+    delimiter: str | None = added_later(None)
+    """What stands between the columns of a CSV or TSV file; null finds it: comma, tab, semicolon or bar."""
+    quoting: Quoting = added_later("auto")  # noqa: RUF009
+    """`quotes`: fields of a CSV or TSV file may be in double quotes; `none`: quotes are text, as in GLUE and Hive."""
+    header: bool | None = added_later(None)
+    """Whether the first line of a CSV or TSV file has the column names. Without, columns are given by number, from 1;
+    null: there is one, unless `text_column` is a number that no column is called."""
     clean_html: bool = True
     """Convert HTML line breaks and paragraphs to newlines, and entities such as `&amp;` to characters."""
     language: str = "en"
@@ -54,5 +64,7 @@ class CorpusConfig:
         """Reject values outside their ranges."""
         require_at_least(1, **{"corpus.maximum_sentence_characters": self.maximum_sentence_characters})
         require_between(0, 1, **{"corpus.maximum_set_aside": self.maximum_set_aside})
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+            raise InputError(f"corpus.delimiter: {self.delimiter!r} is not one character, such as `;` or a tab")
         if self.maximum_documents is not None:
             require_at_least(1, **{"corpus.maximum_documents": self.maximum_documents})

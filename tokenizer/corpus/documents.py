@@ -1,5 +1,6 @@
 """A corpus → a stream of cleaned documents."""
 
+import decimal
 import difflib
 import html
 import itertools
@@ -13,6 +14,11 @@ from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.quarantine import MissingColumnError, Quarantine, RowError, clean
 from tokenizer.corpus.shards import shards
+from tokenizer.corpus.text_files import Location, Part
+
+Label = str | int
+
+NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?")
 
 
 class Document(NamedTuple):
@@ -20,9 +26,9 @@ class Document(NamedTuple):
 
     text: str
     second_text: str | None
-    label: str | int | None
+    label: Label | None
     label_name: str | None
-    location: formats.Location | str
+    location: Location | str
 
 
 def read(corpus: CorpusConfig, labelled: bool = False, quarantine: Quarantine | None = None) -> Iterator[Document]:
@@ -51,20 +57,20 @@ def read(corpus: CorpusConfig, labelled: bool = False, quarantine: Quarantine | 
 
 
 def read_part(
-    part: formats.Part, corpus: CorpusConfig, labelled: bool = False, quarantine: Quarantine | None = None
+    part: Part, corpus: CorpusConfig, labelled: bool = False, quarantine: Quarantine | None = None
 ) -> Iterator[Document]:
     """Read the documents of a part of a corpus; unusable rows go to `quarantine`."""
     quarantine = Quarantine(corpus.maximum_set_aside) if quarantine is None else quarantine
-    label_type: type | None = None
-    for row, location in formats.READERS[part.format](part, corpus.encoding):
+    first_label: Label | None = None
+    for row, location in formats.READERS[part.format](part, corpus):
         quarantine.rows += 1
         try:
             if isinstance(row, RowError):
                 raise row
             document = _document(row, location, corpus, labelled)
             if document is not None and document.label is not None and labelled:
-                label_type = label_type or type(document.label)
-                _check_label_type(document.label, label_type, corpus)
+                first_label = document.label if first_label is None else first_label
+                _check_label_type(document.label, first_label, corpus)
         except MissingColumnError as error:
             if part.format != "jsonl":
                 raise InputError(f"{location}: {error}") from None
@@ -77,18 +83,31 @@ def read_part(
                 yield document
 
 
-def _check_label_type(label: str | int, label_type: type, corpus: CorpusConfig) -> None:
-    """Reject a string among numbers, or a number among strings; the first label of a part decides."""
-    if type(label) is not label_type:
-        actual, expected = ("string", "number") if label_type is int else ("number", "string")
+def _check_label_type(label: Label, first: Label, corpus: CorpusConfig) -> None:
+    """Reject a word among numbers, or a number among words, where the file tells the two apart (JSON, Parquet)."""
+    if type(label) is not type(first) and is_number(label) != is_number(first):
+        actual, expected = ("number", "string") if is_number(label) else ("string", "number")
         raise RowError(
             f"column {corpus.label_column!r} holds the {actual} {label!r}, but the first label is a {expected}"
         )
 
 
-def _document(
-    row: dict[str, Any], location: formats.Location | str, corpus: CorpusConfig, labelled: bool
-) -> Document | None:
+def is_number(label: Label) -> bool:
+    """Whether a label is a number, also as text."""
+    return NUMBER.fullmatch(str(label).strip()) is not None
+
+
+def label_key(label: Label) -> str:
+    """What labels that mean the same have in common: numbers their value, words their letters whatever the case.
+
+    >>> [label_key(label) for label in (1, "1", "1.0", "01", " Good ", "GOOD", "True")]
+    ['1', '1', '1', '01', 'good', 'good', 'true']
+    """
+    text = str(label).strip()
+    return format(decimal.Decimal(text).normalize(), "f") if is_number(text) else text.casefold()
+
+
+def _document(row: dict[str, Any], location: Location | str, corpus: CorpusConfig, labelled: bool) -> Document | None:
     text = _text(row, corpus.text_column, corpus)
     second_text = None if corpus.second_text_column is None else _text(row, corpus.second_text_column, corpus)
     label = label_name = None
@@ -123,13 +142,17 @@ def _text(row: dict[str, Any], column: str, corpus: CorpusConfig) -> str:
     return clean_html(value) if corpus.clean_html else value
 
 
-def _label(value: Any, corpus: CorpusConfig) -> str | int:
-    if isinstance(value, float) and math.isfinite(value) and value == int(value):
-        value = int(value)
+def _label(value: Any, corpus: CorpusConfig) -> Label:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and math.isfinite(value):
+        return int(value) if value == int(value) else str(value)
     if isinstance(value, str) and value.strip():
         return value.strip()
     if isinstance(value, int):
         return int(value)
+    if isinstance(value, list):
+        raise RowError(f"column {corpus.label_column!r} holds {value!r}, which is not a label: a text has one")
     raise RowError(f"column {corpus.label_column!r} holds {value!r}, which is not a label")
 
 

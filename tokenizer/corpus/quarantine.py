@@ -21,6 +21,9 @@ LONGEST_WORD = 10_000
 BAD_BYTE = re.compile("[\udc80-\udcff]")
 LONG_WORD = re.compile(rf"\w{{{LONGEST_WORD + 1},}}")
 NUL_SHARE = 0.01
+# Letters beyond ASCII in Western languages, at most; texts in other alphabets have more.
+WESTERN_SHARE = 0.4
+SHOWN_BYTES = 20
 
 
 class RowError(ValueError):
@@ -97,10 +100,28 @@ def check_decoded(text: str, encoding: str) -> str:
     match = None if text.isascii() else BAD_BYTE.search(text)
     if match is not None:
         byte = ord(match[0]) - 0xDC00
-        raise RowError(
-            f"byte 0x{byte:02x} is not {encoding}; set corpus.encoding (latin-1, cp1252, utf-16 …) or convert the file"
-        )
+        raise RowError(f"byte 0x{byte:02x} is not {encoding}; set {other_encoding(text, match.start())}")
     return text
+
+
+def other_encoding(text: str, position: int) -> str:
+    """The encoding that would read a text which was read with `surrogateescape`, and how it reads a word of it.
+
+    Western text is told by its few letters beyond ASCII; else the encoding is guessed from the letters' frequencies.
+    """
+    raw = text.encode("utf-8", "surrogateescape")
+    encoding = "cp1252"
+    if len(BAD_BYTE.findall(text)) > WESTERN_SHARE * len(text):
+        import charset_normalizer
+
+        found = charset_normalizer.from_bytes(raw).best()
+        encoding = "" if found is None else found.encoding
+    first = max(0, len(text[:position].encode("utf-8", "surrogateescape")) - SHOWN_BYTES)
+    try:
+        shown = raw[first : first + 2 * SHOWN_BYTES].decode(encoding).split()
+    except (LookupError, UnicodeDecodeError):
+        return "corpus.encoding (latin-1, cp1252, utf-16 …) or convert the file"
+    return f"corpus.encoding: {encoding}, which would read {' '.join(shown)!r}, or convert the file"
 
 
 def clean(text: str) -> str:

@@ -1,7 +1,8 @@
 """A corpus → shards that can be read in parallel; they depend only on the corpus.
 
 Text and JSON lines are split between documents, Parquet between row groups, Hub data sets between rows. A CSV file is
-not split, because a newline may be inside quotes, nor is a text file in an encoding with newlines of several bytes.
+not split, because a newline may be inside quotes, nor is a compressed file or one in an encoding with newlines of
+several bytes.
 """
 
 import hashlib
@@ -12,7 +13,9 @@ from pathlib import Path
 from configs.errors import InputError
 from tokenizer.corpus import formats, synthetic_reviews
 from tokenizer.corpus.config import CorpusConfig
-from tokenizer.corpus.formats import Part
+from tokenizer.corpus.files import find_files, format_of, passed_over
+from tokenizer.corpus.tables import dialect_of
+from tokenizer.corpus.text_files import Part, encoding_of, is_divisible
 
 HEAD_AND_TAIL = 1 << 20
 SHARD_BYTES = 8 << 20
@@ -71,7 +74,7 @@ def _parts(corpus: CorpusConfig) -> Iterator[SizedPart]:
     total = sum(file.stat().st_size for file in files)
     for file in files:
         file_format = format_of(file, corpus, len(files))
-        yield from _file_parts(file, file_format, corpus.encoding, max(SHARD_BYTES, total // MAXIMUM_SHARDS))
+        yield from _file_parts(file, file_format, corpus, max(SHARD_BYTES, total // MAXIMUM_SHARDS))
 
 
 def _hub_parts(corpus: CorpusConfig, split: str) -> Iterator[SizedPart]:
@@ -83,11 +86,11 @@ def _hub_parts(corpus: CorpusConfig, split: str) -> Iterator[SizedPart]:
         yield Part(corpus.source, "hub", begin, end, split, corpus.subset), row_size * (end - begin)
 
 
-def _file_parts(file: Path, file_format: str, encoding: str, step: int) -> Iterator[SizedPart]:
+def _file_parts(file: Path, file_format: str, corpus: CorpusConfig, step: int) -> Iterator[SizedPart]:
     size = file.stat().st_size
     if file_format == "parquet":
         yield from _row_groups(file)
-    elif file_format in BOUNDARIES and size > step and formats.line_end_is_one_byte(encoding):
+    elif file_format in BOUNDARIES and size > step and is_divisible(file, corpus):
         begin = 0
         while begin < size:
             end = boundary(file, begin + step, BOUNDARIES[file_format])
@@ -110,7 +113,7 @@ def _row_groups(file: Path) -> Iterator[SizedPart]:
 
 
 # Separators between documents.
-BOUNDARIES = {"jsonl": re.compile(rb"\n"), "blocks": re.compile(rb"\n[ \t\r]*\n")}
+BOUNDARIES = {"jsonl": re.compile(rb"\n"), "lines": re.compile(rb"\n"), "blocks": re.compile(rb"\n[ \t\r]*\n")}
 
 
 def boundary(file: Path, position: int, separator: re.Pattern[bytes]) -> int:
@@ -129,99 +132,23 @@ def boundary(file: Path, position: int, separator: re.Pattern[bytes]) -> int:
     return size
 
 
-def format_of(file: Path, corpus: CorpusConfig, file_count: int) -> str:
-    """The format given by `corpus.format` or the file extension; a single `.txt` file is read as blocks.
-
-    Raises:
-        InputError: the file is an archive, or `corpus.format` is `auto` and the extension is unknown.
-    """
-    reject_archive(file)
-    if corpus.format != "auto":
-        return corpus.format
-    file_format = formats.ENDINGS.get(file.suffix.lower())
-    if file_format is None:
-        known = " ".join(sorted(formats.ENDINGS))
-        raise InputError(f"{file}: unknown extension {file.suffix!r}; set corpus.format, or use one of {known}")
-    return "blocks" if file_format == "text" and file_count == 1 else file_format
-
-
-# Offset and magic bytes of compressed files and archives.
-ARCHIVES = {
-    "gzip": (0, b"\x1f\x8b"),
-    "zip": (0, b"PK\x03\x04"),
-    "bzip2": (0, b"BZh"),
-    "xz": (0, b"\xfd7zXZ\x00"),
-    "zstandard": (0, b"\x28\xb5\x2f\xfd"),
-    "7z": (0, b"7z\xbc\xaf\x27\x1c"),
-    "tar": (257, b"ustar"),
-}
-
-
-def reject_archive(file: Path) -> None:
-    """Reject compressed files and archives: unpacking, and checking the unpacked size, is left to the user.
-
-    Raises:
-        InputError: the file is compressed or an archive.
-    """
-    with file.open("rb") as stream:
-        head = stream.read(512)
-    for name, (offset, magic) in ARCHIVES.items():
-        if head[offset : offset + len(magic)] == magic:
-            raise InputError(f"{file}: a {name} archive; unpack it and give the unpacked file or folder")
-
-
-def find_files(corpus: CorpusConfig) -> list[Path] | None:
-    """The files of `source` and `split`, sorted; None if `source` is a Hub id.
-
-    Raises:
-        InputError: `source` does not exist, or the folder lacks the split.
-    """
-    path = Path(corpus.source)
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        return _files_in(path, corpus)
-    if any(wildcard in corpus.source for wildcard in "*?["):
-        anchor = Path(path.anchor)
-        files = sorted(file for file in anchor.glob(str(path.relative_to(anchor))) if file.is_file())
-        if not files:
-            raise InputError(f"corpus.source: no file matches {corpus.source!r}")
-        return files
-    looks_like_hub = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", corpus.source) and path.suffix not in formats.ENDINGS
-    if corpus.format == "hub" or looks_like_hub:
-        return None
-    raise InputError(f"corpus.source: no such file or folder: {corpus.source!r}")
-
-
-def _files_in(folder: Path, corpus: CorpusConfig) -> list[Path]:
-    """The files of each split: `train.csv`, `train-00000-of-00002.parquet`, or all files in the folder `train/`."""
-    files: list[Path] = []
-    for split in corpus.split.split("+"):
-        named, nested = _split_files(folder, split)
-        if not named and not nested:
-            all_files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in formats.ENDINGS)
-            if split != "all" or not all_files:
-                entries = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "nothing"
-                raise InputError(
-                    f"corpus.split: {split!r} is neither a file nor a folder in {folder} (it has: {entries}); "
-                    "`all` reads every file in it"
-                )
-            nested = all_files
-        files += named + nested
-    return files
-
-
-def _split_files(folder: Path, split: str) -> tuple[list[Path], list[Path]]:
-    """Files named after a split (`train.csv`, `train-00000-of-00002.parquet`), and files in the folder of its name."""
-    name = re.compile(rf"{re.escape(split)}(-\d[\w-]*)?\..+")
-    named = [file for file in sorted(folder.glob("*")) if name.fullmatch(file.name) and file.is_file()]
-    nested = sorted(file for file in (folder / split).rglob("*") if file.suffix.lower() in formats.ENDINGS)
-    return named, nested
-
-
-def has_split(folder: Path, split: str) -> bool:
-    """Whether a folder holds files of every one of the splits joined by `+`, or `all` is asked for."""
-    return split == "all" or all(any(_split_files(folder, part)) for part in split.split("+"))
+def describe(corpus: CorpusConfig) -> list[str]:
+    """How tables and texts in other encodings than UTF-8 are read, a line a way, and which files are not read."""
+    files = None if "sample" in (corpus.source, corpus.format) else find_files(corpus)
+    ways: dict[str, list[Path]] = {}
+    for file in files or ():
+        file_format = format_of(file, corpus, len(files or ()))
+        if file_format == "parquet":
+            continue
+        encoding = encoding_of(file, corpus)
+        dialect = str(dialect_of(str(file), corpus)) if file_format in ("csv", "tsv") else ""
+        way = "; ".join(part for part in (dialect, "" if encoding == "utf-8" else encoding) if part)
+        if way:
+            ways.setdefault(way, []).append(file)
+    told = [
+        f"{group[0]}{f' and {len(group) - 1} more' if len(group) > 1 else ''}: {way}" for way, group in ways.items()
+    ]
+    return told + list(passed_over(corpus, files or []))
 
 
 def fingerprint(corpus: CorpusConfig) -> str:

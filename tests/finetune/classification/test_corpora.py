@@ -31,7 +31,7 @@ def read_by(config):
 
 def test_a_folder_has_its_splits_by_name_alone(folder):
     assert read_by(task("data")) == {"train": ("data", "train"), "test": ("data", "test")}
-    from tokenizer.corpus.shards import find_files
+    from tokenizer.corpus.files import find_files
 
     for split in ("train", "test"):
         files = find_files(CorpusConfig(source="data", split=split))

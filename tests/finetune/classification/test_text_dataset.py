@@ -31,7 +31,7 @@ def labelled(folder: Path, **splits: list[tuple[str, object]]) -> CorpusConfig:
 
 def test_integer_labels_are_numbered_by_value_and_named_by_the_second_column() -> None:
     found = label_set([10, 2, 2], {10: "good", 2: "bad"}, CorpusConfig())
-    assert (found.values, found.names) == ([2, 10], ["bad", "good"])
+    assert (found.keys, found.names) == (["2", "10"], ["bad", "good"])
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_labels_become_the_numbers_of_their_classes() -> None:
     encoded = classes.encode(iter(["b", "a", "a"]), CorpusConfig())
     assert encoded.tolist() == [1, 0, 0]
     assert encoded.dtype == np.int64
-    assert label_set([10, 9], {9: "nine", 10: "ten"}, CorpusConfig()).values == [9, 10], "by number"
+    assert label_set([10, 9], {9: "nine", 10: "ten"}, CorpusConfig()).keys == ["9", "10"], "by number"
 
 
 def test_numbers_and_strings_are_not_mixed() -> None:

@@ -63,7 +63,27 @@ def test_undecodable_bytes_name_file_line_and_key(tmp_path, name, content):
     message = refusal(source=str(file))
     assert re.match(rf"{re.escape(str(file))}:[23]: byte 0xe9 is not utf-8; set corpus", message)
     assert "byte 0xe9 is not utf-8" in message
-    assert "corpus.encoding" in message
+    assert "corpus.encoding: cp1252, which would read '" in message
+    assert "Café" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Der Film war schön, aber die Größe der Rolle überzeugt nicht", "cp1252"),
+        ("It wasn’t “great” – the café scene was fine…", "cp1252"),
+        ("Фильм был замечательный, но концовка разочаровала меня", "cp1251"),
+        ("Фильм был замечательный, но концовка разочаровала меня", "koi8_r"),
+        ("Η ταινία ήταν υπέροχη αλλά το τέλος με απογοήτευσε", "cp1253"),
+        ("这部电影非常好看，但是结局让人失望。", "gb18030"),
+    ],
+)
+def test_the_message_names_the_encoding_that_works(tmp_path, text, encoding):
+    file = tmp_path / "a.csv"
+    file.write_bytes(f"text\n{text}\n".encode(encoding))
+    message = refusal(source=str(file))
+    assert f"set corpus.encoding: {encoding}, which would read " in message
+    assert texts(source=str(file), encoding=encoding) == [text]
 
 
 def test_other_encodings_are_read(tmp_path):
@@ -115,8 +135,8 @@ def test_ragged_csv_names_line_and_cause(tmp_path, row, count):
 
 def test_open_quote_in_csv_names_the_file(tmp_path):
     file = tmp_path / "a.csv"
-    file.write_text('text,label\n"Good,pos\n')
-    assert refusal(source=str(file)).startswith(f"{file}:2: not readable as CSV (")
+    file.write_text('text,label\n"Good, really",pos\n"Fine, too",neg\n"Bad, pos\n')
+    assert refusal(source=str(file)).startswith(f"{file}:4: not readable as CSV (")
 
 
 def test_broken_parquet_names_the_file(tmp_path):
@@ -141,11 +161,11 @@ def test_empty_unlabelled_text_is_passed_over(tmp_path):
     assert texts(source=str(file)) == ["x"]
 
 
-@pytest.mark.parametrize("label", [float("nan"), None, "", "  ", 0.5, float("inf"), ["pos"]])
+@pytest.mark.parametrize("label", [float("nan"), None, "", "  ", float("inf"), ["pos"]])
 def test_what_is_no_label_is_refused_with_its_line(tmp_path, label):
     file = write_jsonl(tmp_path / "a.jsonl", [ROWS[0], {"text": "x", "label": label}])
     message = refusal(labelled=True, source=str(file))
-    assert message.startswith(f"{file}:2: column 'label' holds {label!r}, which is not a label (1 of 2 rows ")
+    assert message.startswith(f"{file}:2: column 'label' holds {label!r}, which is not a label")
 
 
 @pytest.mark.parametrize("label", [float("nan"), None])

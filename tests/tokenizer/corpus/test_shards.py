@@ -14,8 +14,8 @@ from tests.helpers.corpora import write_table
 from tokenizer.corpus import shards as shards_module
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import read, read_part
-from tokenizer.corpus.formats import Part
-from tokenizer.corpus.shards import boundary, shards
+from tokenizer.corpus.shards import boundary, describe, shards
+from tokenizer.corpus.text_files import Part
 
 
 @pytest.fixture
@@ -136,3 +136,15 @@ def test_a_part_that_ends_inside_a_file_reads_no_further(tmp_path):
     file.write_text('{"text": "one"}\n{"text": "two"}\n{"text": "three"}\n', encoding="utf-8")
     part = Part(str(file), "jsonl", 16, 32)
     assert [document.text for document in read_part(part, CorpusConfig(source=str(file)))] == ["two"]
+
+
+def test_how_files_are_read_is_told_once_a_way(tmp_path):
+    for name in ("train-1", "train-2"):
+        write_table(tmp_path / f"{name}.csv", [{"text": "Good", "label": "1"}], ";")
+    (tmp_path / "train-3.jsonl").write_text('{"text": "x"}\n', encoding="utf-16")
+    (tmp_path / "train-4.jsonl").write_text('{"text": "x"}\n', encoding="utf-8")
+    assert describe(CorpusConfig(source=str(tmp_path), split="train")) == [
+        f"{tmp_path / 'train-1.csv'} and 1 more: 2 columns between ';', quoted, with a header",
+        f"{tmp_path / 'train-3.jsonl'}: utf-16",
+    ]
+    assert describe(CorpusConfig()) == []

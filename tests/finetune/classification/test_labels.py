@@ -1,0 +1,86 @@
+"""Labels that mean the same are one class, and what is no class is refused."""
+
+import json
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from configs.errors import InputError
+from finetune.classification.labels import check_labels, label_set
+from finetune.config import FinetuneConfig
+from tokenizer.corpus.config import CorpusConfig
+
+
+def classes_of(labels):
+    return label_set(labels, {label: str(label) for label in labels}, CorpusConfig())
+
+
+@pytest.mark.parametrize(
+    ("labels", "keys"),
+    [
+        ([10, 9, 9], ["9", "10"]),
+        (["10", "9", "9"], ["9", "10"]),
+        (["-1", "0", "1", "1.0"], ["-1", "0", "1"]),
+        ([1, "1", "0.0", 0], ["0", "1"]),
+        (["0.5", "1.5", "1.50"], ["0.5", "1.5"]),
+        (["b", "a", "B"], ["a", "b"]),
+        (["007", "7"], ["007", "7"]),
+        (["True", "true", "False"], ["false", "true"]),
+        (["1 star", "2 stars"], ["1 star", "2 stars"]),
+    ],
+)
+def test_classes_are_in_the_order_of_numbers_else_of_the_alphabet(labels, keys):
+    assert classes_of(labels).keys == keys
+
+
+def test_a_class_has_the_name_of_its_most_frequent_label_and_all_spellings_are_told():
+    classes = classes_of(["Good", "good", "Good", "bad"])
+    assert classes.names == ["bad", "Good"]
+    assert classes.encode(["GOOD ", "Bad"], CorpusConfig()).tolist() == [1, 0]
+    assert classes.counts_line(np.array([1, 1, 1, 0])) == "classes: bad 1, Good 3 ('Good' and 'good' are one)"
+
+
+def test_training_texts_in_a_table_fit_test_texts_in_parquet(tmp_path):
+    (tmp_path / "train.csv").write_text("text,label\n" + "a,0\nb,1.0\n" * 10)
+    pyarrow.parquet.write_table(
+        pyarrow.Table.from_pylist([{"text": "c", "label": 1}, {"text": "d", "label": 0}]), tmp_path / "test.parquet"
+    )
+    (tmp_path / "validation.jsonl").write_text("".join(json.dumps({"text": "e", "label": x}) + "\n" for x in (0.0, 1)))
+    corpus = CorpusConfig(source=str(tmp_path), split="train")
+    assert check_labels(FinetuneConfig(corpus=corpus, validation="validation")).names == ["0", "1.0"]
+
+
+def test_truth_values_of_json_fit_those_of_a_table(tmp_path):
+    rows = [{"text": f"text {number}", "label": number % 2 == 0} for number in range(20)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "test.csv").write_text("text,label\na,True\nb,FALSE\n")
+    assert check_labels(FinetuneConfig(corpus=CorpusConfig(source=str(tmp_path), split="train"))).keys == [
+        "false",
+        "true",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([str(number / 7) for number in range(200)], "200 different numbers with fractions .* are measurements"),
+        ([f"{number}.5" for number in range(10)] + ["1"], "10 different numbers with fractions|11 different"),
+        (["drama,comedy", "drama", "comedy,war", "war", "drama,war"] * 9, "labels made of 3 others by ','"),
+        (["a|b", "b|a", "a"] * 5, "made of 2 others"),
+        ([f"id-{number}" for number in range(300)], "300 different labels for 300 texts .* are ids or texts"),
+        (["only"] * 5, "one label only"),
+        ([1, "b", 1], "mixes numbers and strings as labels: 1, 'b'"),
+    ],
+)
+def test_what_is_no_class_is_refused_with_the_reason(labels, message):
+    with pytest.raises(InputError, match=message):
+        classes_of(labels)
+
+
+@pytest.mark.parametrize(
+    "labels", [["good, really", "bad, awful"] * 5, [f"class {number}" for number in range(200)] * 4, ["1.5", "2"] * 9]
+)
+def test_classes_with_commas_or_fractions_and_many_classes_are_classes(labels):
+    assert len(classes_of(labels).keys) == len(set(labels))

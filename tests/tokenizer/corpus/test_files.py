@@ -1,0 +1,131 @@
+"""Which files are read, compressed ones and those that have no ending, and what is said of the others."""
+
+import bz2
+import gzip
+import json
+import lzma
+
+import pyarrow
+import pytest
+
+from tests.helpers.corpora import ROWS, WITH_LABELS, pairs, refusal, texts, write_jsonl, write_parquet, write_table
+from tokenizer.corpus import text_files
+from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.shards import describe, shards
+
+
+def compressed(ending: str, data: bytes) -> bytes:
+    if ending == ".zst":
+        return pyarrow.compress(data, codec="zstd", asbytes=True)
+    return {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}[ending](data)
+
+
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".xz", ".zst"])
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
+def test_a_compressed_file_is_read_as_the_file_itself(tmp_path, name, ending):
+    plain = (write_table if name == "rows.csv" else write_jsonl)(tmp_path / name, ROWS)
+    (tmp_path / "train").mkdir()
+    file = tmp_path / "train" / f"{name}{ending}"
+    file.write_bytes(compressed(ending, plain.read_bytes()))
+    assert sorted(pairs(source=str(file))) == WITH_LABELS
+    assert sorted(pairs(source=str(tmp_path), split="train")) == WITH_LABELS
+    # The content decides, whatever the file is called.
+    (tmp_path / "train" / name).write_bytes(file.read_bytes())
+    assert sorted(pairs(source=str(tmp_path / "train" / name))) == WITH_LABELS
+
+
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".xz", ".zst"])
+def test_a_damaged_compressed_file_and_a_bomb_are_refused_in_one_line(tmp_path, monkeypatch, ending):
+    file = tmp_path / f"a.jsonl{ending}"
+    data = b"".join(b'{"text": "%d %d"}\n' % (number, number**3) for number in range(3000))
+    packed = compressed(ending, data)
+    file.write_bytes(packed[: len(packed) // 2])
+    assert str(file) in refusal(source=str(file))
+    file.write_bytes(packed)
+    assert len(texts(source=str(file))) == 3000
+    monkeypatch.setattr(text_files, "ALWAYS_ALLOWED_BYTES", 1000)
+    monkeypatch.setattr(text_files, "MAXIMUM_GROWTH", 2)
+    assert refusal(source=str(file)).startswith(f"{file}: more than ")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps(ROWS),
+        json.dumps(ROWS, indent=2),
+        json.dumps({"data": ROWS}, indent=1),
+        "\n".join(json.dumps(row, indent=4) for row in ROWS),
+        "\n".join(json.dumps(row) for row in ROWS),
+        "\ufeff" + json.dumps(ROWS),
+    ],
+)
+def test_json_is_read_as_people_write_it(tmp_path, content):
+    file = tmp_path / "rows.json"
+    file.write_text(content, encoding="utf-8")
+    assert sorted(pairs(source=str(file))) == WITH_LABELS
+
+
+def test_json_that_is_cut_off_names_file_and_line(tmp_path):
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps(ROWS, indent=2)[:-5], encoding="utf-8")
+    assert refusal(source=str(file)).startswith(f"{file}:")
+    file.write_text('[{"text": "a"}, 7]', encoding="utf-8")
+    assert refusal(source=str(file)).startswith(f"{file}:row 2: expected a JSON object, found int")
+
+
+def test_a_document_a_line(tmp_path, monkeypatch):
+    file = tmp_path / "notes.txt"
+    file.write_text("one\n\ntwo, still two\r\nthree", encoding="utf-8", newline="")
+    assert texts(source=str(file), format="lines") == ["one", "two, still two", "three"]
+    monkeypatch.setattr("tokenizer.corpus.shards.SHARD_BYTES", 4)
+    assert len(shards(CorpusConfig(source=str(file), format="lines"))) > 1
+    assert texts(source=str(file), format="lines") == ["one", "two, still two", "three"]
+
+
+def test_files_without_an_ending_are_read_where_the_format_is_given(tmp_path):
+    for label, number in (("sci.space", "59497"), ("rec.autos", "102994")):
+        folder = tmp_path / "train" / label
+        folder.mkdir(parents=True)
+        (folder / number).write_text(f"About {label}", encoding="utf-8")
+    assert pairs(source=str(tmp_path), split="train", format="text") == [
+        ("About rec.autos", "rec.autos"),
+        ("About sci.space", "sci.space"),
+    ]
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    (parts / "part-00000").write_text('{"text": "x"}\n')
+    (parts / "part-00001.gz").write_bytes(gzip.compress(b'{"text": "y"}\n'))
+    (parts / "_SUCCESS").write_text("")
+    assert texts(source=str(tmp_path), split="parts", format="jsonl") == ["x", "y"]
+
+
+def test_junk_is_left_out_and_what_is_not_read_is_told(tmp_path):
+    folder = tmp_path / "train"
+    (folder / ".ipynb_checkpoints").mkdir(parents=True)
+    write_jsonl(folder / "a.jsonl", ROWS[:1])
+    write_jsonl(folder / "._a.jsonl", ROWS)
+    write_jsonl(folder / ".ipynb_checkpoints" / "a-checkpoint.jsonl", ROWS)
+    (folder / "_SUCCESS").write_text("")
+    (folder / "notes.docx").write_text("x")
+    corpus = CorpusConfig(source=str(tmp_path), split="train")
+    assert texts(source=str(tmp_path), split="train") == [ROWS[0]["text"]]
+    assert describe(corpus) == [f"{folder}: 1 file(s) not read: notes.docx"]
+
+
+def test_a_linked_folder_is_a_class_too_and_a_loop_ends(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "1.txt").write_text("Bad")
+    (tmp_path / "data" / "train" / "pos").mkdir(parents=True)
+    (tmp_path / "data" / "train" / "pos" / "1.txt").write_text("Good")
+    (tmp_path / "data" / "train" / "neg").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(tmp_path / "data" / "train")
+    assert sorted(pairs(source=str(tmp_path / "data"), split="train")) == [("Bad", "neg"), ("Good", "pos")]
+
+
+def test_a_link_to_nowhere_is_named(tmp_path):
+    (tmp_path / "train").mkdir()
+    write_parquet(tmp_path / "train" / "a.parquet", ROWS)
+    (tmp_path / "train" / "b.parquet").symlink_to(tmp_path / "gone")
+    message = refusal(source=str(tmp_path), split="train")
+    assert message == f"{tmp_path / 'train' / 'b.parquet'}: a link to {tmp_path / 'gone'}, which does not exist"

@@ -1,0 +1,174 @@
+"""The files of a corpus: which of a folder's are read, and in which format."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from configs.errors import InputError
+from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.text_files import COMPRESSIONS, lines_of_head
+
+ENDINGS = {
+    ".txt": "text",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
+# Offset and magic bytes of archives.
+ARCHIVES = {
+    "zip": (0, b"PK\x03\x04"),
+    "7z": (0, b"7z\xbc\xaf\x27\x1c"),
+    "tar": (257, b"ustar"),
+}
+# What programs leave beside data: hidden files, Spark's `_SUCCESS`, notes for people.
+JUNK = re.compile(r"[._].*|Thumbs\.db|desktop\.ini|README|LICENSE|Makefile")
+SHOWN = 5
+
+
+def ending(file: Path) -> str:
+    """The ending of a file's name, in lower case, without that of a compression.
+
+    >>> ending(Path("a/Reviews.CSV")), ending(Path("a/train.jsonl.gz")), ending(Path("a/part-00000"))
+    ('.csv', '.jsonl', '')
+    """
+    name = file.name.lower()
+    for compression in COMPRESSIONS:
+        name = name.removesuffix(compression)
+    return Path(name).suffix
+
+
+def format_of(file: Path, corpus: CorpusConfig, file_count: int) -> str:
+    """The format given by `corpus.format` or the file's ending; a single `.txt` file is read as blocks.
+
+    Raises:
+        InputError: the file is an archive, or `corpus.format` is `auto` and the ending is unknown.
+    """
+    reject_archive(file)
+    if corpus.format != "auto":
+        return corpus.format
+    file_format = ENDINGS.get(ending(file))
+    if file_format is None:
+        known = " ".join(sorted(ENDINGS))
+        raise InputError(f"{file}: unknown extension {file.suffix!r}; set corpus.format, or use one of {known}")
+    if ending(file) == ".json" and not is_a_row_a_line(lines_of_head(file, corpus)):
+        return "json"
+    return "blocks" if file_format == "text" and file_count == 1 else file_format
+
+
+def is_a_row_a_line(first_lines: list[str]) -> bool:
+    """Whether JSON text has an object a line, told from its first lines."""
+    first = next((line.strip() for line in first_lines if line.strip()), "{}")
+    return first.startswith("{") and first.endswith("}")
+
+
+def reject_archive(file: Path) -> None:
+    """Reject archives: unpacking, and checking what is in them, is left to the user.
+
+    Raises:
+        InputError: the file is an archive, or cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(512)
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}") from None
+    for name, (offset, magic) in ARCHIVES.items():
+        if head[offset : offset + len(magic)] == magic:
+            raise InputError(f"{file}: a {name} archive; unpack it and give the unpacked file or folder")
+
+
+def find_files(corpus: CorpusConfig) -> list[Path] | None:
+    """The files of `source` and `split`, sorted; None if `source` is a Hub id.
+
+    Raises:
+        InputError: `source` does not exist, or the folder lacks the split.
+    """
+    path = Path(corpus.source)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        return _files_in(path, corpus)
+    if any(wildcard in corpus.source for wildcard in "*?["):
+        anchor = Path(path.anchor)
+        files = sorted(file for file in anchor.glob(str(path.relative_to(anchor))) if file.is_file())
+        if not files:
+            raise InputError(f"corpus.source: no file matches {corpus.source!r}")
+        return files
+    looks_like_hub = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", corpus.source) and ending(path) not in ENDINGS
+    if corpus.format == "hub" or looks_like_hub:
+        return None
+    raise InputError(f"corpus.source: no such file or folder: {corpus.source!r}")
+
+
+def _files_in(folder: Path, corpus: CorpusConfig) -> list[Path]:
+    """The files of each split: `train.csv`, `train-00000-of-00002.parquet`, or all files in the folder `train/`."""
+    files: list[Path] = []
+    for split in corpus.split.split("+"):
+        named, nested = _split_files(folder, split, corpus)
+        if not named and not nested:
+            all_files = [file for file in walk(folder) if is_read(file, corpus)]
+            if split != "all" or not all_files:
+                entries = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "nothing"
+                raise InputError(
+                    f"corpus.split: {split!r} is neither a file nor a folder in {folder} (it has: {entries}); "
+                    "`all` reads every file in it"
+                )
+            nested = all_files
+        files += named + nested
+    return files
+
+
+def _split_files(folder: Path, split: str, corpus: CorpusConfig) -> tuple[list[Path], list[Path]]:
+    """Files named after a split (`train.csv`, `train-00000-of-00002.parquet`), and files in the folder of its name."""
+    name = re.compile(rf"{re.escape(split)}(-\d[\w-]*)?\..+")
+    named = [file for file in sorted(folder.glob("*")) if name.fullmatch(file.name) and file.is_file()]
+    return named, [file for file in walk(folder / split) if is_read(file, corpus)]
+
+
+def has_split(corpus: CorpusConfig, split: str) -> bool:
+    """Whether a corpus's folder holds files of every one of the splits joined by `+`, or `all` is asked for."""
+    return split == "all" or all(any(_split_files(Path(corpus.source), part, corpus)) for part in split.split("+"))
+
+
+def is_read(file: Path, corpus: CorpusConfig) -> bool:
+    """Whether a file in a folder is read: one with a known ending or, if `corpus.format` is given, with none."""
+    return ending(file) in ENDINGS or (corpus.format != "auto" and not ending(file).removeprefix(".").isalpha())
+
+
+def walk(folder: Path) -> list[Path]:
+    """All files below a folder, sorted, through links to other folders, too; those of `JUNK` are left out.
+
+    Raises:
+        InputError: a link to nowhere.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+    for directory, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(directory)
+        # A link may lead back to where the walk came from.
+        folders[:] = [] if real in seen else [name for name in folders if not JUNK.fullmatch(name)]
+        if real in seen:
+            continue
+        seen.add(real)
+        found += [Path(directory, name) for name in files if not JUNK.fullmatch(name)]
+    for file in found:
+        if not file.exists():
+            raise InputError(f"{file}: a link to {os.path.realpath(file)}, which does not exist")
+    return sorted(found)
+
+
+def passed_over(corpus: CorpusConfig, files: list[Path]) -> Iterator[str]:
+    """A line about each folder of a corpus that holds files which are not read."""
+    source, read = Path(corpus.source), set(files)
+    if not source.is_dir():
+        return
+    folders = [source] if corpus.split == "all" else [source / split for split in corpus.split.split("+")]
+    for folder in folders:
+        names = [str(file.relative_to(folder)) for file in walk(folder) if file not in read]
+        if names:
+            shown = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+            yield f"{folder}: {len(names)} file(s) not read: {shown}"
