@@ -89,12 +89,14 @@ def check_corpora(config: CompareConfig, tokenizer: TokenizerConfig, stages: Map
     """
     if config.data_folder is not None and not Path(config.data_folder).is_dir():
         raise InputError(f"data_folder: no such folder: {config.data_folder!r}")
-    for corpus in [tokenizer.corpus, *(stage.corpus for stage in stages.values())]:
-        documents = list(itertools.islice(read_documents(corpus), MINIMUM_DOCUMENTS))
-        if corpus is not tokenizer.corpus and len(documents) < MINIMUM_DOCUMENTS:
+    # Other objectives take a single document in pieces.
+    needed = [(stage.corpus, MINIMUM_DOCUMENTS if stage.objective == "mlm_nsp" else 1) for stage in stages.values()]
+    for corpus, minimum in [(tokenizer.corpus, 1), *needed]:
+        documents = list(itertools.islice(read_documents(corpus), minimum))
+        if len(documents) < minimum:
             raise InputError(
                 f"corpus.source: {corpus.source!r} holds {len(documents)} document(s); next-sentence pairs need at "
-                f"least {MINIMUM_DOCUMENTS} (one document per file, or blank lines between documents)"
+                f"least {minimum} (one document per file, or blank lines between documents)"
             )
 
 

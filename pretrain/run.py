@@ -44,6 +44,10 @@ MINIMUM_DOCUMENTS = 4
 MINIMUM_LENGTH = 8
 # With fewer documents, some arrangements may give no sequences at all.
 FEW_DOCUMENTS = 100
+# Of a corpus of fewer documents than the minimum: at least this many pieces, if there are enough sentences.
+PIECES = 100
+# In sentences.
+MAXIMUM_PIECE = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,9 +141,24 @@ def _prepare_data(
                 leakage_corpus(config), tokenizer_folder, tokenizer_digest, config.runs, config.preparation, commit
             )
             leak = corpus_audit.find_leakage(store, store_run, tests)
+    store = in_pieces_if_few(config, store)
     dropped = leak["near"] if leak is not None and config.leakage.drop else []
     training, held_out = sources(config, store, TokenLayout.of(tokenizer), dropped)
     return PretrainingData(store, store_run, training, held_out, leak)
+
+
+def in_pieces_if_few(config: PretrainConfig, store: TokenStore) -> TokenStore:
+    """The corpus with its documents cut into pieces if they are too few to hold some out, as with a single book.
+
+    Not for pairs whose second segment comes from another document, nor where documents are compared with test texts.
+    """
+    is_few = store.document_count < MINIMUM_DOCUMENTS
+    if not is_few or objective_named(config.objective).audits_pairs or config.leakage.split is not None:
+        return store
+    sentence_count = len(store.sentence_offsets) - 1
+    sentences = min(MAXIMUM_PIECE, max(1, sentence_count // PIECES))
+    log.info("pretrain: %d document(s) are taken as pieces of %d sentence(s)", store.document_count, sentences)
+    return store.in_pieces(sentences)
 
 
 def _write_audits(config: PretrainConfig, folder: RunFolder, objective: Objective, data: PretrainingData) -> None:
@@ -247,8 +266,8 @@ def sources(
     count = len(documents)
     if count < MINIMUM_DOCUMENTS:
         raise InputError(
-            f"corpus.source: {config.corpus.source!r} holds {count} document(s); next-sentence pairs need at least "
-            f"{MINIMUM_DOCUMENTS} (one document a file, or blank lines between documents)"
+            f"corpus.source: {config.corpus.source!r} holds {count} document(s); {config.objective} needs at least "
+            f"{MINIMUM_DOCUMENTS} (one document a file, or blank lines between documents), `objective: mlm` does not"
         )
     held_out_count = min(max(2, round(config.held_out_share * count)), count - 2)
     order = documents[permutation(count, "held-out documents", config.seed)]

@@ -7,6 +7,7 @@ span of tokens is a view into the mapped file. Labelled texts have two more colu
 """
 
 import dataclasses
+import itertools
 import json
 import logging
 import re
@@ -82,6 +83,18 @@ class TokenStore:
         buffer = int(np.searchsorted(self.buffer_starts, begin, side="right")) - 1
         start = int(self.buffer_starts[buffer])
         return self.buffers[buffer][begin - start : end - start]
+
+    def in_pieces(self, sentences: int) -> "TokenStore":
+        """The same unlabelled text as documents of at most this many sentences, which share out their characters."""
+        spans = itertools.pairwise(self.document_offsets.tolist())
+        starts = [np.arange(first, last, sentences) for first, last in spans]
+        document_offsets = np.concatenate([*starts, self.document_offsets[-1:]])
+        piece_tokens = np.diff(self.sentence_offsets[document_offsets])
+        document_tokens = np.diff(self.sentence_offsets[self.document_offsets])
+        owners = np.repeat(np.arange(self.document_count), [len(places) for places in starts])
+        shares = piece_tokens / np.maximum(1, document_tokens[owners])
+        characters = np.rint(self.characters[owners] * shares).astype(np.int64)
+        return dataclasses.replace(self, document_offsets=document_offsets, characters=characters)
 
     @classmethod
     def open(cls, folder: Path) -> "TokenStore":

@@ -24,7 +24,7 @@ from pretrain.run import run, sequence_text, sources
 from pretrain.run_paths import find, run_folder, tokenizer_of
 from pretrain.training.metric_logger import read_metrics
 from pretrain.training.throughput import RATES
-from tests.helpers.pretraining import DOCUMENTS, changed, small_run
+from tests.helpers.pretraining import DOCUMENTS, changed, corpus_text, small_run, store_of
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.vocabulary.serialization import load as load_tokenizer
 
@@ -307,3 +307,23 @@ def test_the_masking_rate_is_the_final_one_at_the_end_whatever_the_unit_of_the_d
 def test_a_moving_masking_rate_needs_a_run_whose_batches_are_numbered(tmp_path, changes):
     with pytest.raises(InputError, match=r"masking\.final_rate: the rate of a batch"):
         run(small_run(tmp_path, masking={"final_rate": 0.1}, **changes))
+
+
+def test_a_single_book_is_taken_in_pieces_except_for_pairs(tmp_path):
+    config = small_run(tmp_path)
+    book = tmp_path / "book.txt"
+    sentences = corpus_text().replace("\n", " ").split(". ")
+    book.write_text(". ".join(sentences[:400]), encoding="utf-8")
+    corpus = CorpusConfig(source=str(book))
+    with pytest.raises(InputError, match=r"holds 1 document\(s\); mlm_nsp needs at least 4"):
+        run(changed(config, corpus=corpus))
+    folder = run(changed(config, corpus=corpus, objective="mlm", name="book", training={"duration": "3 steps"}))
+    assert np.isfinite(folder.result()["eval_mlm_loss"])
+
+
+def test_pieces_hold_the_same_text_and_divide_its_characters():
+    whole = store_of([[3, 4, 5], [], [2], [1, 1, 1, 1]])
+    pieces = whole.in_pieces(2)
+    assert pieces.document_offsets.tolist() == [0, 2, 3, 4, 6, 8]
+    assert pieces.characters.tolist() == [70, 50, 20, 20, 20]
+    assert pieces.sentence_offsets is whole.sentence_offsets

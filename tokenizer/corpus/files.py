@@ -96,12 +96,17 @@ def find_files(corpus: CorpusConfig) -> list[Path] | None:
         anchor = Path(path.anchor)
         files = sorted(file for file in anchor.glob(str(path.relative_to(anchor))) if file.is_file())
         if not files:
-            raise InputError(f"corpus.source: no file matches {corpus.source!r}")
+            raise InputError(f"corpus.source: no file matches {corpus.source!r}{looked_in(path)}")
         return files
     looks_like_hub = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", corpus.source) and ending(path) not in ENDINGS
     if corpus.format == "hub" or looks_like_hub:
         return None
-    raise InputError(f"corpus.source: no such file or folder: {corpus.source!r}")
+    raise InputError(f"corpus.source: no such file or folder: {corpus.source!r}{looked_in(path)}")
+
+
+def looked_in(path: Path) -> str:
+    """Where a relative path was looked for: paths in YAML files are relative to the folder of the command, too."""
+    return "" if path.is_absolute() else f" in {Path.cwd()}"
 
 
 def _files_in(folder: Path, corpus: CorpusConfig) -> list[Path]:

@@ -129,3 +129,9 @@ def test_a_link_to_nowhere_is_named(tmp_path):
     (tmp_path / "train" / "b.parquet").symlink_to(tmp_path / "gone")
     message = refusal(source=str(tmp_path), split="train")
     assert message == f"{tmp_path / 'train' / 'b.parquet'}: a link to {tmp_path / 'gone'}, which does not exist"
+
+
+@pytest.mark.parametrize("source", ["gone.csv", "gone/*.csv"])
+def test_a_relative_path_that_is_not_there_names_the_folder(tmp_path, monkeypatch, source):
+    monkeypatch.chdir(tmp_path)
+    assert refusal(source=source).endswith(f"{source!r} in {tmp_path}")
