@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from configs import file_digest
 from configs.command_line import load
 from configs.errors import InputError
 from configs.launch import digested_precision
@@ -95,12 +96,12 @@ def fingerprints(run: RunFolder, tokenizer_folder: str, stores: Iterable[Path]) 
     Args:
         run: the run folder, whose name ends with the digest of the config and everything upstream.
         tokenizer_folder: a local folder, or a Hub id, which is used as it is.
-        stores: the folders of the token stores; only both ends of large files are hashed.
+        stores: the folders of the token stores.
     """
     tokenizer, data = Path(tokenizer_folder), hashlib.sha256()
     for store in stores:
         for file in sorted(store.iterdir()):
-            data.update(f"{file.name} {file.stat().st_size}\n".encode() + shards.head_and_tail(file))
+            data.update(f"{file.name} {file.stat().st_size}\n".encode() + file_digest.content(file))
     return {
         "config": run.digest,
         "tokenizer": _content_digest(tokenizer) if tokenizer.is_dir() else tokenizer_folder,

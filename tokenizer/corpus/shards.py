@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from configs import file_digest
 from configs.errors import InputError
 from tokenizer.corpus import formats, synthetic_reviews
 from tokenizer.corpus.config import CorpusConfig
@@ -17,7 +18,6 @@ from tokenizer.corpus.files import find_files, format_of, passed_over
 from tokenizer.corpus.tables import dialect_of
 from tokenizer.corpus.text_files import Part, encoding_of, is_divisible
 
-HEAD_AND_TAIL = 1 << 20
 SHARD_BYTES = 8 << 20
 MAXIMUM_SHARDS = 1024
 
@@ -152,10 +152,7 @@ def describe(corpus: CorpusConfig) -> list[str]:
 
 
 def fingerprint(corpus: CorpusConfig) -> str:
-    """Ten hexadecimal digits: a hash of the content of a corpus, independent of its path.
-
-    For a file larger than 2 MiB, the hash covers the size and the first and last MiB; for a Hub data set, its id.
-    """
+    """Ten hexadecimal digits: a hash of all content of a corpus, whatever its path; of a Hub data set, of its id."""
     state = hashlib.sha256()
     if corpus.source == "sample" or corpus.format == "sample":
         state.update(synthetic_reviews.VERSION.encode())
@@ -166,13 +163,5 @@ def fingerprint(corpus: CorpusConfig) -> str:
             size = file.stat().st_size
             # The folder name counts only if it is the label.
             label = file.parent.name if format_of(file, corpus, len(files)) == "text" else ""
-            state.update(f"{label}/{file.name} {size}\n".encode() + head_and_tail(file))
+            state.update(f"{label}/{file.name} {size}\n".encode() + file_digest.content(file))
     return state.hexdigest()[:10]
-
-
-def head_and_tail(file: Path) -> bytes:
-    """The first and last MiB of a file, or all of a smaller file."""
-    with file.open("rb") as stream:
-        head = stream.read(HEAD_AND_TAIL)
-        stream.seek(max(stream.tell(), file.stat().st_size - HEAD_AND_TAIL))
-        return head + stream.read(HEAD_AND_TAIL)
