@@ -20,6 +20,7 @@ from tests.faults import input as faults_input
 from tests.faults import processes as faults_processes
 from tests.faults import runs as faults_runs
 from tests.faults import store as faults_store
+from tests.faults import tables as faults_tables
 from tests.helpers.paths import ROOT
 
 DOCUMENT = ROOT / "docs" / "reliability.md"
@@ -138,6 +139,14 @@ CAMPAIGN = (
     Fault(
         "dirty rows", "10,000 fuzzed rows, read with and without labels", "0 uncaught, every row accounted for", rows,
         lambda found: found["unaccounted"] == 0 and found["CSV: kept"] == found["CSV: sound"],
+    ),
+    Fault(
+        "swallowed rows", "1,000 tables in dialects by chance", "0 lost or merged without a word",
+        lambda folder: faults_tables.dialects(folder, 1000), lambda found: found["lost or merged"] == 0,
+    ),
+    Fault(
+        "changed content", "2,000 single bits of files of every kind", "0 stale",
+        lambda folder: faults_tables.changed_content(folder, 2000), lambda found: found["stale"] == 0,
     ),
     Fault(
         "config", "every key of every shipped YAML file misspelt", "all refused with a suggestion", keys,

@@ -1,92 +1,39 @@
 """CSV and TSV as people have them: every row is read, whatever the dialect, and none is swallowed."""
 
 import csv
-import io
 import itertools
 import random
-from typing import Any
 
 import pytest
 
 from tests.helpers.corpora import pairs, refusal, texts
+from tests.helpers.tables import DELIMITERS, LINE_ENDS, ORDERS, QUOTINGS, Dialect
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import read
 from tokenizer.corpus.quarantine import Quarantine
 from tokenizer.corpus.tables import dialect_of
 
-WORDS = 'the film was good and bad, really; a plot | twist "ending" it\'s 5 stars — never'.split()
-
-
-def review(rng: random.Random, forbidden: str) -> str:
-    """A text of a few words without the forbidden characters; some begin or end with a quote."""
-    words = [rng.choice(WORDS) for _ in range(rng.randrange(3, 15))]
-    text = " ".join("".join(c for c in word if c not in forbidden) for word in words)
-    if '"' not in forbidden:
-        draw = rng.random()
-        text = f'"{text}' if draw < 0.15 else f'{text}"' if draw < 0.25 else f'"{text}"' if draw < 0.3 else text
-    return text.strip() or "fine"
-
-
-def written(
-    rows: list[list[str]], delimiter: str, quoting: Any, line_end: str, header: list[str] | None, above: str
-) -> str:
-    """The rows as a table."""
-    stream = io.StringIO()
-    stream.write(above)
-    whole = ([header] if header else []) + rows
-    if quoting == csv.QUOTE_NONE:
-        stream.write("".join(delimiter.join(row) + line_end for row in whole))
-    else:
-        csv.writer(stream, delimiter=delimiter, quoting=quoting, lineterminator=line_end).writerows(whole)
-    return stream.getvalue()
-
-
-DIALECTS = list(
-    itertools.product(
-        (",", "\t", ";", "|"),
-        (csv.QUOTE_NONE, csv.QUOTE_MINIMAL, csv.QUOTE_ALL),
-        ("\n", "\r\n"),
-        (True, False),
-        ("text first", "label first", "with an id"),
-    )
-)
+DIALECTS = [Dialect(*chosen) for chosen in itertools.product(DELIMITERS, QUOTINGS, LINE_ENDS, (True, False), ORDERS)]
 
 
 @pytest.mark.parametrize("number", range(len(DIALECTS)))
 def test_every_row_of_every_dialect_is_read_as_it_was_written(tmp_path, number):
-    delimiter, quoting, line_end, with_header, order = DIALECTS[number]
-    rng = random.Random(number)
-    # Without quoting, a text can hold no delimiter and no line end.
-    forbidden = delimiter if quoting == csv.QUOTE_NONE else ""
-    expected = []
-    for index in range(60):
-        text = review(rng, forbidden)
-        if quoting != csv.QUOTE_NONE and rng.random() < 0.3:
-            text = text.replace(" ", "\n", 2)
-        expected.append((text, rng.choice(["pos", "neg"]), str(1000 + index)))
-    positions = {"text first": (0, 1), "label first": (1, 0), "with an id": (2, 0, 1)}[order]
-    names = [("text", "label", "id")[position] for position in positions]
-    rows = [[row[position] for position in positions] for row in expected]
-    file = tmp_path / ("a.tsv" if delimiter == "\t" else "a.csv")
-    content = written(rows, delimiter, quoting, line_end, names if with_header else None, "")
-    file.write_text(content, encoding="utf-8", newline="")
-    keys: dict[str, Any] = (
-        {} if with_header else {f"{name}_column": str(names.index(name) + 1) for name in ("text", "label")}
-    )
+    dialect = DIALECTS[number]
+    rows = dialect.rows(60, random.Random(number))
+    file = dialect.write(rows, tmp_path / ("a.tsv" if dialect.delimiter == "\t" else "a.csv"))
     quarantine = Quarantine(1.0)
-    corpus = CorpusConfig(source=str(file), clean_html=False, **keys)
+    corpus = CorpusConfig(source=str(file), clean_html=False, **dialect.keys)
     found = [(document.text, document.label) for document in read(corpus, labelled=True, quarantine=quarantine)]
     assert quarantine.set_aside == []
-    assert found == [(text, label) for text, label, _ in expected]
+    assert found == rows
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("above", ["", "sep=;\r\n"])
 def test_the_exports_of_spreadsheets_are_read(tmp_path, encoding, above):
-    rows = [["Café, très bon", "1"], ["Schön; aber lang", "0"], ["Fine\r\ntwo lines", "1"], ["", ""]]
-    file = tmp_path / "a.csv"
-    content = written(rows, ";", csv.QUOTE_MINIMAL, "\r\n", ["text", "label"], above)
-    file.write_bytes(content.encode(encoding))
+    rows = [("Café, très bon", "1"), ("Schön; aber lang", "0"), ("Fine\r\ntwo lines", "1"), ("", "")]
+    dialect = Dialect(";", csv.QUOTE_MINIMAL, "\r\n", encoding=encoding, above=above)
+    file = dialect.write(rows, tmp_path / "a.csv")
     assert pairs(source=str(file)) == [("Café, très bon", "1"), ("Schön; aber lang", "0"), ("Fine\ntwo lines", "1")]
 
 
@@ -114,10 +61,8 @@ def test_a_stray_quote_in_a_quoted_file_swallows_no_row_either(tmp_path, second)
 
 
 def test_texts_of_several_lines_are_believed_also_where_lines_look_like_rows(tmp_path):
-    rows = [[f"Good, {number}\nIt was short, fine\nand, well, over", str(number % 2)] for number in range(50)]
-    file = tmp_path / "a.csv"
-    file.write_text(written(rows, ",", csv.QUOTE_MINIMAL, "\n", ["text", "label"], ""), encoding="utf-8")
-    assert pairs(source=str(file)) == [tuple(row) for row in rows]
+    rows = [(f"Good, {number}\nIt was short, fine\nand, well, over", str(number % 2)) for number in range(50)]
+    assert pairs(source=str(Dialect().write(rows, tmp_path / "a.csv"))) == rows
 
 
 def test_a_single_column_needs_no_delimiter(tmp_path):
