@@ -91,11 +91,14 @@ def text_keys(store: TokenStore) -> list[str]:
 
 
 def check_fit(config: TaskConfig, model: Any, tokenizer: Any) -> None:
-    """Check that the model has enough positions and vocabulary entries.
+    """Check that the model has enough positions and vocabulary entries, and a [MASK] if tokens are to be masked.
 
     Raises:
-        InputError: `sequence_length` exceeds the positions, or the tokenizer exceeds the vocabulary.
+        InputError: `sequence_length` exceeds the positions, the tokenizer exceeds the vocabulary, or tokens are to be
+            masked and it has no [MASK].
     """
+    if config.token_masking and tokenizer.mask_token_id is None:
+        raise InputError("token_masking: the tokenizer has no [MASK]; set it to 0")
     sizes = encoder_config(model.config)
     positions = longest_input(sizes) if hasattr(sizes, "max_position_embeddings") else None
     if positions is not None and config.sequence_length > positions:

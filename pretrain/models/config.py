@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from configs.bounds import require_at_least, require_between
+from configs.errors import InputError
 from configs.fields import added_later, digested_as, outside_digest, renamed
 from pretrain.models.safe_loading import check_commit
 
@@ -173,6 +174,8 @@ class ClassifierConfig(RecurrentSizes):
         """Refuse sizes below one."""
         super().__post_init__()
         check_commit(self.trust_remote_code)
+        if self.keep_classifier and self.classifier_init == "linear_probe":
+            raise InputError("model.keep_classifier: a classifier that is kept cannot start anew by a linear_probe")
         require_at_least(1, longest_word_sequence=self.longest_word_sequence)
         require_at_least(0, reinitialized_layers=self.reinitialized_layers)
 
