@@ -24,6 +24,7 @@ from finetune.comparison.grid import Cell, cell_config, grid_cells, grid_cells_i
 from finetune.comparison.subprocesses import run_stage
 from finetune.config import check_model_name
 from pretrain.config import PretrainConfig
+from pretrain.run_paths import minimum_documents
 from pretrain.run_paths import run_folder as pretrain_folder
 from tokenizer.config import TokenizerConfig
 from tokenizer.corpus.documents import read as read_documents
@@ -33,7 +34,6 @@ from tokenizer.run_paths import run_folder as tokenizer_folder
 log = logging.getLogger("finetune.compare")
 
 PROGRAM = "python -m finetune.compare"
-MINIMUM_DOCUMENTS = 4
 
 
 def run(config: CompareConfig) -> RunFolder:
@@ -89,8 +89,7 @@ def check_corpora(config: CompareConfig, tokenizer: TokenizerConfig, stages: Map
     """
     if config.data_folder is not None and not Path(config.data_folder).is_dir():
         raise InputError(f"data_folder: no such folder: {config.data_folder!r}")
-    # Other objectives take a single document in pieces.
-    needed = [(stage.corpus, MINIMUM_DOCUMENTS if stage.objective == "mlm_nsp" else 1) for stage in stages.values()]
+    needed = [(stage.corpus, minimum_documents(stage)) for stage in stages.values()]
     for corpus, minimum in [(tokenizer.corpus, 1), *needed]:
         documents = list(itertools.islice(read_documents(corpus), minimum))
         if len(documents) < minimum:

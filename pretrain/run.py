@@ -26,7 +26,15 @@ from pretrain.models.safe_loading import quiet_transformers
 from pretrain.objectives.lm_evaluation import SAMPLES
 from pretrain.objectives.objective import DataSettings, EvaluationHook, EvaluationSettings, Objective
 from pretrain.objectives.registry import objective_named
-from pretrain.run_paths import find, fingerprints, leakage_corpus, run_folder, tokenizer_of
+from pretrain.run_paths import (
+    MINIMUM_DOCUMENTS,
+    find,
+    fingerprints,
+    leakage_corpus,
+    minimum_documents,
+    run_folder,
+    tokenizer_of,
+)
 from pretrain.training import sharded
 from pretrain.training.engine import Training, leave_process_group, train
 from pretrain.training.evaluation import evaluate, held_out_baselines
@@ -40,7 +48,6 @@ from tokenizer.vocabulary.serialization import load as load_tokenizer
 
 log = logging.getLogger(__name__)
 
-MINIMUM_DOCUMENTS = 4
 MINIMUM_LENGTH = 8
 # With fewer documents, some arrangements may give no sequences at all.
 FEW_DOCUMENTS = 100
@@ -148,12 +155,8 @@ def _prepare_data(
 
 
 def in_pieces_if_few(config: PretrainConfig, store: TokenStore) -> TokenStore:
-    """The corpus with its documents cut into pieces if they are too few to hold some out, as with a single book.
-
-    Not for pairs whose second segment comes from another document, nor where documents are compared with test texts.
-    """
-    is_few = store.document_count < MINIMUM_DOCUMENTS
-    if not is_few or objective_named(config.objective).audits_pairs or config.leakage.split is not None:
+    """The corpus with its documents cut into pieces if they are too few to hold some out, as with a single book."""
+    if not minimum_documents(config) <= store.document_count < MINIMUM_DOCUMENTS:
         return store
     sentence_count = len(store.sentence_offsets) - 1
     sentences = min(MAXIMUM_PIECE, max(1, sentence_count // PIECES))

@@ -14,6 +14,7 @@ from configs.launch import digested_precision
 from configs.model_reference import local_folder
 from configs.run_folder import RunFolder
 from pretrain.config import PretrainConfig
+from pretrain.objectives.registry import objective_named
 from tokenizer.corpus import shards
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.run_paths import content_digest, hub_digest
@@ -21,6 +22,9 @@ from tokenizer.run_paths import find as find_tokenizer
 from tokenizer.vocabulary.serialization import DECIDING_FILES, extends
 
 log = logging.getLogger(__name__)
+
+# Of which two are held out.
+MINIMUM_DOCUMENTS = 4
 
 
 def run_folder(config: PretrainConfig) -> RunFolder:
@@ -35,6 +39,16 @@ def run_folder(config: PretrainConfig) -> RunFolder:
     if config.model.init_from is not None:
         upstream.append(find(config.model.init_from, config.runs, config.model.trust_remote_code)[1])
     return RunFolder.of("pretrain", config, [*upstream, *digested_precision(config.training.speed.precision)])
+
+
+def minimum_documents(config: PretrainConfig) -> int:
+    """How many documents a corpus must have for some to be held out.
+
+    One is enough where it may be cut into pieces: not for pairs whose second segment comes from another document, nor
+    where documents are compared with test texts.
+    """
+    may_be_cut = not objective_named(config.objective).audits_pairs and config.leakage.split is None
+    return 1 if may_be_cut else MINIMUM_DOCUMENTS
 
 
 def leakage_corpus(config: PretrainConfig) -> CorpusConfig:

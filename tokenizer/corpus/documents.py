@@ -72,7 +72,7 @@ def read_part(
                 first_label = document.label if first_label is None else first_label
                 _check_label_type(document.label, first_label, corpus)
         except MissingColumnError as error:
-            if part.format != "jsonl":
+            if part.format not in ("jsonl", "json"):
                 raise InputError(f"{location}: {error}") from None
             quarantine.reject(location, str(error))
         except RowError as error:

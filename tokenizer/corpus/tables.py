@@ -222,8 +222,8 @@ def _quoting(sample: Sequence[str], delimiter: str, corpus: CorpusConfig) -> tup
 
 def _cost(sample: Sequence[str], delimiter: str, quoted: bool) -> tuple[int, Columns, float]:
     """The lines that a way of quoting cannot make sense of, the columns, and the share of rows of their width."""
-    believing = Columns(delimiter, 0, (), ())
-    rows = [(cells, size) for cells, size in _records(sample, quoted, believing, is_sample=True)]
+    # No line is a row of no cells: what the quotes say is believed until the columns are known.
+    rows = list(_records(sample, quoted, Columns(delimiter, 0, (), ())))
     whole = [cells for cells, _ in rows if isinstance(cells, list)]
     width = collections.Counter(map(len, whole)).most_common(1)[0][0] if whole else 1
     # Rows of one line show what columns look like, if there are any.
@@ -253,9 +253,7 @@ def records(source: Iterable[str], dialect: Dialect) -> Iterator[tuple[list[str]
             yield cells, number
 
 
-def _records(
-    source: Iterable[str], quoted: bool, columns: Columns, is_sample: bool = False
-) -> Iterator[tuple[list[str] | RowError, int]]:
+def _records(source: Iterable[str], quoted: bool, columns: Columns) -> Iterator[tuple[list[str] | RowError, int]]:
     """The cells of each row, and how many lines it takes."""
     if not quoted:
         for line in source:
@@ -272,7 +270,7 @@ def _records(
             continue
         # Only the first line is settled; the others are read again.
         pending.extendleft(reversed(record[1:]))
-        alone = None if is_sample else columns.row_of(record[0])
+        alone = columns.row_of(record[0])
         yield RowError(f"not readable as CSV ({reason})") if alone is None else alone, 1
 
 

@@ -18,7 +18,11 @@ from tokenizer.corpus.config import CorpusConfig
 # `corpus.encoding`: UTF-8, unless the file begins with a byte order mark of another encoding or looks like UTF-16.
 AUTO = "auto"
 SAMPLE_BYTES = 1 << 16
-MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF8: "utf-8"} | {
+# UTF-32's mark begins with UTF-16's.
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }

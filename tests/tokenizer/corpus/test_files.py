@@ -69,6 +69,8 @@ def test_json_that_is_cut_off_names_file_and_line(tmp_path):
     file = tmp_path / "rows.json"
     file.write_text(json.dumps(ROWS, indent=2)[:-5], encoding="utf-8")
     assert refusal(source=str(file)).startswith(f"{file}:")
+    file.write_text('[{"text": "a"}, {"note": "b"}]', encoding="utf-8")
+    assert texts(source=str(file), maximum_set_aside=0.5) == ["a"]
     file.write_text('[{"text": "a"}, 7]', encoding="utf-8")
     assert refusal(source=str(file)).startswith(f"{file}:row 2: expected a JSON object, found int")
 
