@@ -32,8 +32,8 @@ bench: $(INSTALLED) ## measure speed against the alternatives, write docs/perfor
 	@test -n "$(DATA)" || { echo "make bench DATA=DIR, where DIR/imdb/ holds train.parquet and unsupervised.parquet"; exit 1; }
 	$(RUN) -m benchmarks --data_folder "$(DATA)"
 
-faults: $(INSTALLED) ## kill, cut and spoil at full size, write docs/reliability.md (ten minutes)
-	$(RUN) -m tests.faults
+faults: $(INSTALLED) ## kill, cut and spoil at full size, write docs/reliability.md (15 minutes): make faults [ONLY=signals]
+	HF_HUB_OFFLINE=1 $(RUN) -m pytest -m campaign -n 0 --durations=0 tests/faults/test_campaign.py $(if $(ONLY),-k "$(ONLY)")
 
 clean: ## delete what the targets made, runs included
 	rm -rf .venv runs build mutants *.egg-info .pytest_cache .ruff_cache .hypothesis

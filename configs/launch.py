@@ -32,6 +32,11 @@ def launched_precision() -> str:
     return os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
 
 
+def launched_rank() -> int:
+    """The number of this process among those that a launcher started; 0 for one that was started alone."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def digested_precision(configured: str) -> list[str]:
     """The launched precision, for digests; empty for fp32 or if the config decides.
 

@@ -27,6 +27,7 @@ import yaml
 from configs.command_line import as_dict
 from configs.errors import InputError
 from configs.fields import digested
+from configs.launch import launched_rank
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class RunFolder:
         Raises:
             InputError: another run holds the lock; names its process and machine.
         """
-        if os.environ.get("RANK", "0") != "0":
+        if launched_rank() != 0:
             yield
             return
         self.path.mkdir(parents=True, exist_ok=True)

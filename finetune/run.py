@@ -17,14 +17,15 @@ from finetune.classification.evaluation import evaluate, predict
 from finetune.classification.frozen import fit_linear, output_layer, without_output_layer
 from finetune.classification.objective import classification_loss
 from finetune.classification.predictions import write_result
-from finetune.classification.task import Task, check_fit, load_task, text_counts
+from finetune.classification.task import Task, load_task, longer_than_pretrained, text_counts
 from finetune.classification.text_dataset import TextSource, evaluation_epoch, lengths_of
 from finetune.classification.tokenization_head_tail import with_truncation
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
 from finetune.run_paths import run_folder, upstream
 from pretrain.data.loader import length_buckets
 from pretrain.models.builders import classifier
-from pretrain.models.config import is_frozen
+from pretrain.models.config import SCRATCH, is_frozen
+from pretrain.models.fit import check_fit
 from pretrain.models.pretraining_models import takes_token_types
 from pretrain.models.safe_loading import quiet_transformers
 from pretrain.run_paths import fingerprints
@@ -79,14 +80,21 @@ def _start(config: FinetuneConfig, folder: RunFolder) -> Start:
     with accelerator.main_process_first():
         task = load_task(config, tokenizer, tokenizer_folder, config.runs)
     model = classifier(config.model, checkpoint, tokenizer, task.classes.names, config.seed)
-    check_fit(config, model, tokenizer)
-    if not takes_token_types(model):
-        tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+    check_fit(model, tokenizer, config.sequence_length)
+    names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+    if takes_token_types(model):
+        names.append("token_type_ids")
+    else:
         task = task.without_token_types()
+    # As the exported tokenizer gives them to `pipeline`.
+    tokenizer.model_input_names = names
     if accelerator.is_main_process:
         folder.begin(config, **describe(accelerator))
         log.info("finetune: %s", folder.path)
         log.info("finetune: %s", task.classes.counts_line(task.train.classes_N[task.train_indices]))
+        longer = longer_than_pretrained(task, model)
+        if longer is not None and not config.model.name.endswith(SCRATCH):
+            log.warning("finetune: %s", longer)
     return Start(accelerator, tokenizer, tokenizer_folder, task, model)
 
 

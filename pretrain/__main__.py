@@ -2,7 +2,7 @@
 
 from configs.command_line import parse
 from configs.errors import run_command
-from configs.launch import tune_allocator
+from configs.launch import launched_rank, tune_allocator
 from configs.run_folder import FINISHED_BEFORE
 from configs.terminal import show_progress_lines
 from pretrain.config import PretrainConfig
@@ -23,7 +23,8 @@ def main() -> None:
         from pretrain.run import run
 
         folder = run(config)
-    print(f"pretrain: {folder.path}")
+    if launched_rank() == 0:
+        print(f"pretrain: {folder.path}")
 
 
 if __name__ == "__main__":

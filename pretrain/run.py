@@ -18,9 +18,9 @@ from pretrain.data.loader import Epoch, length_buckets
 from pretrain.data.masked_lm_dataset import MaskedLMSource, TokenLayout
 from pretrain.data.randomness import permutation
 from pretrain.data.store import TokenStore, prepare, store_folder
-from pretrain.models.architectures import longest_input
 from pretrain.models.builders import pretraining_model, recurrent_lm
 from pretrain.models.embedding_init import init_from_cooccurrences
+from pretrain.models.fit import check_fit
 from pretrain.models.pretraining_models import GENERATOR, RecurrentPretrainingModel
 from pretrain.models.safe_loading import quiet_transformers
 from pretrain.objectives.lm_evaluation import SAMPLES
@@ -242,16 +242,12 @@ def _build_model(config: PretrainConfig, objective: Objective, tokenizer: Any, l
     else:
         checkpoint = None if init_from is None else find(init_from, config.runs)[0]
         model = pretraining_model(objective.head, config.model, tokenizer, checkpoint, config.seed)
-        maximum = longest_input(model.encoder.config)
-        if longest > maximum:
-            raise InputError(
-                f"sequence_length: {longest} tokens are more than the model's {maximum} positions; "
-                + (
-                    "raise model.maximum_positions"
-                    if init_from is None
-                    else "shorten it, or choose another model.init_from"
-                )
-            )
+        remedy = (
+            "raise model.maximum_positions" if init_from is None else "shorten it, or choose another model.init_from"
+        )
+        check_fit(model.encoder, tokenizer, longest, remedy)
+        # So that fine-tuning can say that texts are longer.
+        model.encoder.config.pretraining_sequence_length = longest
     # So that a loaded model shows which task its second head was trained on.
     model.encoder.config.pretraining_objective = objective.name
     return model

@@ -65,7 +65,6 @@ def test_an_architecture_is_one_record(monkeypatch):
     electra = dataclasses.replace(
         shipped,
         heads={"masked_lm": shipped.heads["generator"]},
-        dropouts=("hidden_dropout_prob",),
         first_position=lambda config: 7,
     )
     monkeypatch.setattr(architectures, "ARCHITECTURES", {"electra": electra})
@@ -78,8 +77,6 @@ def test_an_architecture_is_one_record(monkeypatch):
     config = model.encoder.config
     assert config.model_type == "electra"
     assert architectures.longest_input(config) == 13
-    architectures.set_dropout(config, 0.3)
-    assert (config.hidden_dropout_prob, config.attention_probs_dropout_prob) == (0.3, 0.0)
     ids = torch.arange(5, 11).view(1, 6)
     assert model(ids, torch.zeros_like(ids), torch.ones_like(ids), torch.tensor([1, 2])).shape == (2, 30)
 

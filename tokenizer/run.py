@@ -59,7 +59,7 @@ def _run(config: TokenizerConfig, folder: RunFolder) -> None:
         extended.save_pretrained(folder.model)
         tokenizer = extended.backend_tokenizer
     audit_texts = [document.text for document in itertools.islice(read_documents(config.corpus), AUDITED_DOCUMENTS)]
-    report = audit.audit(tokenizer, folder.model, audit_texts)
+    report = audit.audit(tokenizer, folder.model, audit_texts, None if config.base else config.model)
     quarantines[0].write_and_log(folder.path / quarantine.FILE)
     folder.finish(report | quarantines[0].counts())
     if config.base is None and report["vocabulary_size"] != config.vocabulary_size and config.model != "bytes":

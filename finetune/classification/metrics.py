@@ -40,9 +40,12 @@ class MacroF1(_LabelMetric):
 
 
 class Matthews(_LabelMetric):
-    """Matthews' correlation coefficient, in its multiclass form."""
+    """Matthews' correlation coefficient, in its multiclass form; 0 where all labels and predictions are the same."""
 
     def _compute(self, *, predictions: Any = None, references: Any = None, **options: Any) -> dict[str, float]:
+        if len(np.unique(np.concatenate([references, predictions]))) < 2:
+            # scikit-learn gives 0, too, with a warning.
+            return {"matthews": 0.0}
         return {"matthews": float(matthews_corrcoef(references, predictions))}
 
 

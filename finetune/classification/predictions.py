@@ -60,8 +60,10 @@ def write_result(
     )
 
 
-def against_majority(predictions_N: np.ndarray, labels_N: np.ndarray) -> dict[str, float | bool]:
+def against_majority(predictions_N: np.ndarray, labels_N: np.ndarray) -> dict[str, float | bool | None]:
     """The share of the most frequent class, and whether the accuracy is above it (one-sided binomial test, 5 %).
+
+    None where even an answer without a mistake would not show it, with a handful of texts or one class.
 
     >>> labels = np.array([0] * 60 + [1] * 40)
     >>> against_majority(labels, labels), against_majority(np.zeros(100), labels)
@@ -72,7 +74,8 @@ def against_majority(predictions_N: np.ndarray, labels_N: np.ndarray) -> dict[st
     majority = float(np.bincount(labels_N).max() / len(labels_N))
     correct = int((predictions_N == labels_N).sum())
     chance = scipy.stats.binomtest(correct, len(labels_N), majority, alternative="greater").pvalue
-    return {"test_majority": majority, "beats_majority": bool(chance < SIGNIFICANCE)}
+    tells = majority ** len(labels_N) < SIGNIFICANCE
+    return {"test_majority": majority, "beats_majority": bool(chance < SIGNIFICANCE) if tells else None}
 
 
 def correctness(folder: RunFolder) -> np.ndarray:

@@ -5,17 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from configs.errors import InputError
 from configs.run_folder import RunFolder
 from finetune.classification.config import TaskConfig
 from finetune.classification.corpora import corpora_of
 from finetune.classification.labels import LabelSet, label_set
 from finetune.classification.splits import draw_splits, draw_validation_texts, text_key
-from finetune.classification.text_dataset import TextEpoch
+from finetune.classification.text_dataset import TextEpoch, lengths_of
 from pretrain.data.masked_lm_dataset import TokenLayout
 from pretrain.data.store import TokenStore, prepare, store_folder
-from pretrain.models.architectures import encoder_config, longest_input
+from pretrain.models.architectures import encoder_config
 from tokenizer.run_paths import find as find_tokenizer
+
+# [CLS] and [SEP].
+SPECIAL_TOKENS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,23 +92,22 @@ def text_keys(store: TokenStore) -> list[str]:
     return [text_key(*texts) for texts in zip(*columns, strict=True)]
 
 
-def check_fit(config: TaskConfig, model: Any, tokenizer: Any) -> None:
-    """Check that the model has enough positions and vocabulary entries, and a [MASK] if tokens are to be masked.
+def longer_than_pretrained(task: Task, model: Any) -> str | None:
+    """A sentence about training texts longer than any that the model was pretrained on; None if there are none.
 
-    Raises:
-        InputError: `sequence_length` exceeds the positions, the tokenizer exceeds the vocabulary, or tokens are to be
-            masked and it has no [MASK].
+    Pretraining runs of this toolkit note their length in the model's configuration.
     """
-    if config.token_masking and tokenizer.mask_token_id is None:
-        raise InputError("token_masking: the tokenizer has no [MASK]; set it to 0")
-    sizes = encoder_config(model.config)
-    positions = longest_input(sizes) if hasattr(sizes, "max_position_embeddings") else None
-    if positions is not None and config.sequence_length > positions:
-        raise InputError(f"sequence_length: {config.sequence_length} exceeds the {positions} positions of the model")
-    if len(tokenizer) > sizes.vocab_size:
-        raise InputError(
-            f"model: the tokenizer has {len(tokenizer)} entries, the model's vocabulary only {sizes.vocab_size}"
-        )
+    pretrained = getattr(encoder_config(model.config), "pretraining_sequence_length", None)
+    if pretrained is None or task.train.sequence_length <= pretrained:
+        return None
+    lengths_N = lengths_of(task.train.store, task.train_indices) + SPECIAL_TOKENS
+    share = float((lengths_N > pretrained).mean())
+    if not share:
+        return None
+    return (
+        f"the model was pretrained on at most {pretrained} tokens, and {share:.0%} of the training texts are longer "
+        f"(sequence_length: {task.train.sequence_length}): it has not learned what stands further back"
+    )
 
 
 def text_counts(task: Task) -> dict[str, int]:

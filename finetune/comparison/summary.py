@@ -131,5 +131,5 @@ def score(model: str, budget: int, runs: Sequence[Run], accuracy: Interval, diff
         pretrained=pretrained,
         validation_texts=int(results[0]["validation_texts"]),
         # Runs made before this was recorded count as successes.
-        failed_runs=sum(not result.get("beats_majority", True) for result in results),
+        failed_runs=sum(result.get("beats_majority") is False for result in results),
     )

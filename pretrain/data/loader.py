@@ -191,13 +191,19 @@ class StepDataset(torch.utils.data.Dataset[list[Batch]]):
         return len(self.epoch.batches)
 
     def __getitem__(self, index: int) -> list[Batch]:
-        """The micro-batches of a step; a process without samples, in a small last batch, gets an idle batch."""
-        samples = self.epoch.batches[index]
-        local_samples = samples[self.settings.rank :: self.settings.world_size]
-        if not len(local_samples):
-            return [idle(self.epoch.collate(samples[:1]))]
-        count = min(self.settings.micro_batches, len(local_samples))
-        return [self.epoch.collate(micro_batch) for micro_batch in np.array_split(local_samples, count)]
+        """The micro-batches of a step, as many in every process: those that lack samples get idle batches.
+
+        A process that ran its model less often than the others would leave them waiting for ever: DDP exchanges buffers
+        in every forward pass, FSDP weights.
+        """
+        samples, settings = self.epoch.batches[index], self.settings
+        local_samples = samples[settings.rank :: settings.world_size]
+        most = -(-len(samples) // settings.world_size)
+        micro_batches = np.array_split(local_samples, min(settings.micro_batches, most))
+        return [
+            self.epoch.collate(micro_batch) if len(micro_batch) else idle(self.epoch.collate(samples[:1]))
+            for micro_batch in micro_batches
+        ]
 
 
 def idle(batch: Batch) -> Batch:

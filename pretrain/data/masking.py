@@ -96,7 +96,7 @@ def mask(
             words = words_of(candidates_BT[row], word_starts_BT[row])
             order = sorted(range(len(words)), key=lambda word, row=row, words=words: order_BT[row, words[word][0]])
             if config.unit == "word":
-                chosen = whole_words(words, order, int(counts_B[row]))
+                chosen = whole_words(words, order, int(counts_B[row]), order_BT[row])
             else:
                 lengths = span_lengths(span_BT[row], config)
                 spans = word_spans(words, order, lengths, int(counts_B[row]))
@@ -168,19 +168,25 @@ def words_of(candidates_T: np.ndarray, starts_T: np.ndarray) -> list[list[int]]:
     return words
 
 
-def whole_words(words: list[list[int]], order: list[int], count: int) -> list[int]:
+def whole_words(words: list[list[int]], order: list[int], count: int, draws_T: np.ndarray) -> list[int]:
     """Take words in `order` up to `count` tokens; a word that would exceed it is skipped, as in the reference code.
 
-    If no word fits, the first `count` tokens of the first word are taken, so that there is something to predict.
+    If no word fits, as in a text without spaces, `count` tokens in a row of the first word are taken, from the position
+    with the lowest draw on, so that there is something to predict and it is not always the beginning.
 
-    >>> whole_words([[1, 2], [3], [5]], [0, 2, 1], 2), whole_words([[1, 2, 3]], [0], 2)
-    ([1, 2], [1, 2])
+    >>> draws = np.array([0.9, 0.8, 0.1, 0.5, 0.0])
+    >>> whole_words([[1, 2], [3], [5]], [0, 2, 1], 2, draws), whole_words([[1, 2, 3, 4]], [0], 2, draws)
+    ([1, 2], [2, 3])
     """
     chosen: list[int] = []
     for number in order:
         if len(chosen) + len(words[number]) <= count:
             chosen += words[number]
-    return chosen or words[order[0]][:count]
+    if chosen:
+        return chosen
+    longest = words[order[0]]
+    first = int(np.argmin(draws_T[longest[: len(longest) - count + 1]]))
+    return longest[first : first + count]
 
 
 def word_spans(words: list[list[int]], order: list[int], lengths: np.ndarray, count: int) -> list[list[int]]:

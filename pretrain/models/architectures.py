@@ -45,10 +45,6 @@ class Architecture:
     """What the toolkit needs to know about one `model_type`."""
 
     model_type: str
-    dropouts: tuple[str, ...] = (
-        "hidden_dropout_prob", "attention_probs_dropout_prob", "embedding_dropout", "mlp_dropout", "attention_dropout",
-    )  # fmt: skip
-    """Names of the dropout settings; those that a configuration lacks are ignored."""
     build_config: ConfigBuilder | None = None
     """Builds a `transformers` configuration from the encoder config and the tokenizer; None: checkpoints only."""
     heads: Mapping[str, Any] = field(default_factory=dict)
@@ -58,8 +54,6 @@ class Architecture:
     """Logits [M, V] from hidden states [M, H]; with None, the whole model runs its head at every position."""
     first_position: Callable[[Any], int] = lambda config: 0
     """The number of position embeddings that are reserved and never used, given the configuration."""
-    layer_pattern: str = r"\blayers?\.(\d+)\."
-    """Regular expression that extracts the layer number from a parameter name."""
     padding_mask_only: Callable[[Any], bool] = lambda config: False
     """Whether attention depends only on the padding mask, so that a faster implementation can replace it."""
     relation_head: RelationHead | None = None
@@ -104,19 +98,24 @@ def always(config: Any) -> bool:
 
 
 def set_dropout(config: Any, dropout: float) -> None:
-    """Set every dropout of a `transformers` configuration, in place."""
-    if isinstance(config, PooledConfig):
-        config.classifier_dropout = dropout
-    config = encoder_config(config)
-    for name in architecture_of(config).dropouts:
-        if hasattr(config, name):
-            setattr(config, name, dropout)
+    """Set every dropout rate of a `transformers` configuration, that of its classifier included, in place.
+
+    Rates have many names (`hidden_dropout_prob`, `seq_classif_dropout`, `resid_pdrop`); what is None follows another.
+    """
+    for part in {id(part): part for part in (config, encoder_config(config))}.values():
+        for name, value in part.to_dict().items():
+            if ("dropout" in name or "pdrop" in name) and type(value) in (int, float):
+                setattr(part, name, dropout)
 
 
-def longest_input(config: Any) -> int:
-    """The maximum input length in tokens of a model with this configuration."""
+def longest_input(config: Any) -> int | None:
+    """The maximum input length in tokens of a model with this configuration; None: any, as with relative positions."""
     encoder = encoder_config(config)
-    return encoder.max_position_embeddings - architecture_of(encoder).first_position(encoder)
+    positions = getattr(encoder, "max_position_embeddings", None)
+    # XLNet's configuration has -1.
+    if positions is None or positions < 1:
+        return None
+    return positions - architecture_of(encoder).first_position(encoder)
 
 
 def encoders_of(model: torch.nn.Module) -> list[Any]:

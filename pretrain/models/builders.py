@@ -25,6 +25,7 @@ from pretrain.models.config import (
     stage_of,
 )
 from pretrain.models.from_checkpoint import continued_model
+from pretrain.models.layers import layer_numbers
 from pretrain.models.modeling.configuration_pooled import PooledConfig
 from pretrain.models.modeling.configuration_recurrent import RecurrentConfig
 from pretrain.models.modeling.modeling_pooled import PooledForSequenceClassification, without_pooler
@@ -238,20 +239,19 @@ def reinitialize(model: Any, fresh: Any, layers: int) -> None:
     Raises:
         InputError: the model has no encoder layers, or fewer than `layers`.
     """
-    old, new = encoder_layers(model), encoder_layers(fresh)
-    if layers > len(old):
-        raise InputError(f"model.reinitialized_layers: {layers} is more than the encoder layers of this checkpoint")
-    for number in range(len(old) - layers, len(old)):
-        old[number] = new[number]
+    numbers = layer_numbers(model)
+    count = max(numbers.values(), default=-1) + 1
+    if layers > count:
+        raise InputError(
+            f"model.reinitialized_layers: {layers} is more than the {count} layer(s) of this checkpoint that have "
+            "weights of their own"
+        )
+    for name, number in numbers.items():
+        if number >= count - layers:
+            model.set_submodule(name, fresh.get_submodule(name))
     # ELECTRA has no pooler, and its classification head is new anyway.
     if getattr(model.base_model, "pooler", None) is not None:
         model.base_model.pooler = fresh.base_model.pooler
-
-
-def encoder_layers(model: Any) -> Any:
-    """The list of an encoder's layers; empty if there is none."""
-    encoder = getattr(model.base_model, "encoder", model.base_model)
-    return getattr(encoder, "layer", getattr(encoder, "layers", ()))
 
 
 def recurrent_config(config: ClassifierConfig, tokenizer: Any, labels: dict[str, Any]) -> RecurrentConfig:

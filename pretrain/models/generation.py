@@ -85,7 +85,7 @@ def generate_text(model: Any, tokenizer: Any, prompt: str, length: int, sampling
         for _ in range(length):
             output = model(input_ids=torch.tensor([next_ids], device=device), state=state)
             state = output.state
-            shares_V = probabilities(output.logits[0, -1].double().cpu(), sampling)
+            shares_V = probabilities(output.logits[0, -1].cpu().double(), sampling)
             next_ids = [int(torch.multinomial(shares_V, 1, generator=generator))]
             text_ids += next_ids
     model.train(was_training)

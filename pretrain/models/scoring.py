@@ -33,7 +33,7 @@ class LanguageModel:
     def longest(self) -> int:
         """The maximum input length, in tokens."""
         config = self.model.config
-        return longest_input(config) if hasattr(config, "max_position_embeddings") else self.tokenizer.model_max_length
+        return longest_input(config) or self.tokenizer.model_max_length
 
 
 def load(folder: str) -> LanguageModel:

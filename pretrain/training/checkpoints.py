@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from configs.errors import InputError, RunError
-from configs.run_folder import flush
+from configs.run_folder import flush, json_text
 from pretrain.training import sharded
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def save(
         folder: of all checkpoints.
         step: number of completed steps.
         weights: from `sharded.weights_of`.
-        optimizer: from `optimizer_tensors`.
+        optimizer: from `optimizer_tensors`, in full.
         state: serializable as JSON.
         carry: the state that a recurrent language model carries between steps.
 
@@ -62,7 +62,7 @@ def save(
         save_file(optimizer, staged / OPTIMIZER)
         if carry is not None:
             save_file({name: value.contiguous() for name, value in carry.items()}, staged / CARRY)
-        (staged / STATE).write_text(json.dumps(state | {SCHEMA: VERSION}, indent=2), encoding="utf-8")
+        (staged / STATE).write_text(json_text(state | {SCHEMA: VERSION}, indent=2), encoding="utf-8")
         manifest = {
             file.name: {"sha256": _sha256(file), "bytes": file.stat().st_size} for file in sorted(staged.iterdir())
         }
@@ -186,13 +186,22 @@ def load_best(folder: Path, step: int, model: torch.nn.Module, optimizer: torch.
     Raises:
         InputError: it is missing or damaged.
     """
+    check_best(folder, step)
+    return load(path_of(folder, step), model, optimizer)
+
+
+def check_best(folder: Path, step: int) -> None:
+    """Refuse to go on without the checkpoint that has the best validation score.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
     checkpoint = path_of(folder, step)
     if (damage := find_damage(checkpoint)) is not None:
         raise InputError(
             f"{checkpoint}, which has the best validation score, is damaged ({damage}); "
             f"delete {folder.parent} to start over"
         )
-    return load(checkpoint, model, optimizer)
 
 
 def load(checkpoint: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:
@@ -219,13 +228,9 @@ def load_carry(checkpoint: Path, device: torch.device) -> dict[str, torch.Tensor
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """The optimizer's state by parameter number, such as `3.exp_avg`, gathered from all devices."""
+    """The optimizer's state by parameter number, such as `3.exp_avg`; as it is sharded, see `sharded.whole`."""
     state = optimizer.state_dict()["state"]
-    return {
-        f"{number}.{name}": sharded.gathered(tensor)
-        for number, values in state.items()
-        for name, tensor in values.items()
-    }
+    return {f"{number}.{name}": tensor for number, values in state.items() for name, tensor in values.items()}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:

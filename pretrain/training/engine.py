@@ -22,10 +22,11 @@ from pretrain.data.loader import Batch, LoaderSettings, Source, load_steps
 from pretrain.data.randomness import key
 from pretrain.objectives.objective import LossOutput, Metrics
 from pretrain.training import averaging, checkpoints, sharded
+from pretrain.training.collective import decided_by_main
 from pretrain.training.config import OptimizerConfig, TrainingConfig
 from pretrain.training.fast_paths import FastPaths, worker_count
 from pretrain.training.guards import nonfinite, signals, watchdog
-from pretrain.training.metric_logger import MetricLogger
+from pretrain.training.metric_logger import MetricLogger, sum_dtype
 from pretrain.training.optimizer import freeze_lower_layers, set_lr
 from pretrain.training.schedule import Duration, evaluations_due, learning_rate
 from pretrain.training.throughput import ThroughputMeter
@@ -252,7 +253,7 @@ def _shared_clock(seconds: float, duration: Duration, accelerator: Accelerator) 
     """The main process's seconds, if the duration is in seconds: all processes have to stop at the same step."""
     if duration.unit != "seconds" or accelerator.num_processes == 1:
         return seconds
-    return broadcast(torch.tensor(seconds, dtype=torch.float64, device=accelerator.device)).item()
+    return broadcast(torch.tensor(seconds, dtype=sum_dtype(accelerator.device), device=accelerator.device)).item()
 
 
 def leave_process_group(accelerator: Accelerator) -> None:
@@ -308,7 +309,7 @@ def _begin(run: Training, description: str) -> Session:
         InputError: the checkpoint was saved with another precision, config, tokenizer or data.
     """
     accelerator = run.accelerator
-    checkpoint = checkpoints.newest(run.folder.checkpoints)
+    checkpoint = decided_by_main(accelerator, lambda: checkpoints.newest(run.folder.checkpoints))
     fingerprints = run.fingerprints | {"products": run.fast_paths.products}
     state = TrainState(precision=accelerator.mixed_precision, fingerprints=fingerprints)
     carry = None
@@ -319,6 +320,9 @@ def _begin(run: Training, description: str) -> Session:
         log.info("%s: resuming from %s", description, checkpoint)
         checkpoints.check_fingerprints(checkpoint, state.fingerprints, fingerprints, run.config.accept_changes)
         state.fingerprints = fingerprints
+        if state.best_step is not None:
+            # Better now than after the rest of the training.
+            checkpoints.check_best(run.folder.checkpoints, state.best_step)
     if state.precision != accelerator.mixed_precision:
         raise InputError(
             f"{checkpoint} was saved with mixed_precision {state.precision!r}, this run has "
@@ -362,13 +366,15 @@ def _save(run: Training, session: Session) -> None:
         return
     watchdog.beat()
     run.accelerator.wait_for_everyone()
-    weights = sharded.weights_of(run.accelerator.unwrap_model(run.model))
-    optimizer = checkpoints.optimizer_tensors(run.optimizer.optimizer)
-    carry = sharded.whole_carry(run.accelerator, session.carry)
-    if name := nonfinite.first_nonfinite(weights | optimizer):
+    model, is_main = run.accelerator.unwrap_model(run.model), run.accelerator.is_main_process
+    tensors = sharded.persistent(model) | checkpoints.optimizer_tensors(run.optimizer.optimizer)
+    if name := nonfinite.first_nonfinite(run.accelerator, tensors):
         raise RunError(f"step {state.step}: {name} holds NaN or infinity; no checkpoint was saved")
+    weights = sharded.weights_of(model, is_main)
+    optimizer = sharded.whole(checkpoints.optimizer_tensors(run.optimizer.optimizer), is_main)
+    carry = sharded.whole_carry(run.accelerator, session.carry)
     state.window = session.logger.window.state(run.accelerator)
-    if run.accelerator.is_main_process:
+    if is_main:
         checkpoints.save(run.folder.checkpoints, state.step, weights, optimizer, dataclasses.asdict(state), carry)
         checkpoints.prune(run.folder.checkpoints, run.config.keep_checkpoints, best_step=state.best_step)
     session.saved_step = state.step

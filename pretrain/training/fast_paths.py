@@ -171,6 +171,8 @@ def choose(config: SpeedConfig, hardware: Hardware, work: Workload) -> FastPaths
     )
     if config.compile and not hardware.compiler:
         raise InputError("training.speed.compile: torch.compile needs a C++ compiler, and none is on the PATH")
+    if config.device_masks and hardware.device == "mps":
+        raise InputError("training.speed.device_masks: masks are drawn in float64, which Apple's GPUs lack")
     recompute = config.activation_checkpointing
     if recompute is None:
         activations = work.tokens * work.layers * work.width * ACTIVATION_BYTES * (1 if chosen != "no" else 2)

@@ -1,20 +1,32 @@
 """Metrics of a run: `metrics.jsonl`, trackers of accelerate, and a progress bar."""
 
 import json
+import logging
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from tqdm import tqdm
 
-from configs.run_folder import json_text
+from configs.run_folder import json_text, write_atomically
 from pretrain.objectives.objective import Metrics
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from pretrain.training.train_state import TrainState
+
+
+log = logging.getLogger(__name__)
+
+NO_FLOAT64 = ("mps",)
+
+
+def sum_dtype(device: torch.device) -> torch.dtype:
+    """The type of long sums on a device: float64, which Apple's GPUs lack."""
+    return torch.float32 if device.type in NO_FLOAT64 else torch.float64
 
 
 class MetricAccumulator:
@@ -27,7 +39,7 @@ class MetricAccumulator:
     def add(self, metrics: Metrics) -> None:
         """Add the (sum, count) pairs of a micro-batch."""
         for name, (total, count) in metrics.items():
-            self.sums[name] = self.sums.get(name, 0) + total.double()
+            self.sums[name] = self.sums.get(name, 0) + total.to(sum_dtype(total.device))
             self.counts[name] = self.counts.get(name, 0) + count
 
     def means(self, accelerator: "Accelerator") -> dict[str, float]:
@@ -48,12 +60,15 @@ class MetricAccumulator:
         return dict(zip(names, pairs.tolist(), strict=True))
 
     @classmethod
-    def restored(cls, state: dict[str, list[float]], accelerator: "Accelerator") -> "MetricAccumulator":
+    def restored(cls, state: Mapping[str, Sequence[float | None]], accelerator: "Accelerator") -> "MetricAccumulator":
         """An accumulator that goes on from `state`: the main process has the values, the others zeros to add to."""
         accumulator, share = cls(), float(accelerator.is_main_process)
         for name, (total, count) in state.items():
-            accumulator.sums[name] = torch.tensor(share * total, dtype=torch.float64, device=accelerator.device)
-            accumulator.counts[name] = share * count
+            # What was not finite is null in JSON.
+            value = share * (float("nan") if total is None else total)
+            dtype = sum_dtype(accelerator.device)
+            accumulator.sums[name] = torch.tensor(value, dtype=dtype, device=accelerator.device)
+            accumulator.counts[name] = share * (count or 0.0)
         return accumulator
 
 
@@ -121,13 +136,31 @@ def _rewind(file: Path, step: int | None) -> None:
     """Drop the rows after the step that a run resumes from; they will be written again."""
     if not file.exists():
         return
-    # A process killed during a write leaves an incomplete last line.
-    complete = [line for line in file.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-    rows = [f"{line}\n" for line in complete if step is not None and json.loads(line)["step"] <= step]
-    file.write_text("".join(rows), encoding="utf-8")
+    rows = [line for line, row in _rows(file) if step is not None and row["step"] <= step]
+    write_atomically(file, "".join(f"{line}\n" for line in rows))
+
+
+def _rows(file: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The lines of a `metrics.jsonl` and what they hold.
+
+    A process that is killed leaves its last line torn, and a machine that loses power may leave more: such lines are
+    left out, with a warning.
+    """
+    rows, torn = [], 0
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            rows.append((line, row))
+        else:
+            torn += 1
+    if torn:
+        log.warning("metrics: %s: %d damaged row(s) left out", file, torn)
+    return rows
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:
-    """The rows of a `metrics.jsonl`; null, for what was not finite, is NaN."""
-    rows = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines())
-    return [{name: float("nan") if value is None else value for name, value in row.items()} for row in rows]
+    """The rows of a `metrics.jsonl`; null, for what was not finite, is NaN. Damaged rows are left out."""
+    return [{name: float("nan") if value is None else value for name, value in row.items()} for _, row in _rows(file)]

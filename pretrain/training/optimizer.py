@@ -1,16 +1,18 @@
 """Optimizers by name, parameter groups, and the learning rate of each group."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 
-from pretrain.models.architectures import architecture_of, encoders_of
+from configs.errors import InputError
+from pretrain.models.layers import layer_numbers, layer_of
 from pretrain.training.config import OptimizerConfig
 
 Groups = list[dict[str, Any]]
-LAYER_PATTERN = r"\blayers?\.(\d+)\."
+# In a parameter's name; GPT-2 and its relatives call their embeddings `wte` and `wpe`.
+EMBEDDING = re.compile(r"emb|\bw[tp]e\b")
 
 
 def create_optimizer(model: torch.nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
@@ -109,22 +111,28 @@ def parameter_groups(model: torch.nn.Module, config: OptimizerConfig) -> Groups:
 
     The grouping is that of google-research/bert, optimization.py. With layer-wise learning rates (Howard and Ruder
     2018, section 3.2) or gradual unfreezing (3.3), each layer has two groups.
+
+    Raises:
+        InputError: layers are to have rates of their own, and the model has none.
     """
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     no_decay = {id(parameter) for name, parameter in trained if parameter.ndim < 2 or "LayerNorm" in name}
-    patterns = [architecture_of(encoder.config).layer_pattern for encoder in encoders_of(model)[:1]]
-    pattern = patterns[0] if patterns else LAYER_PATTERN
+    layers = layer_numbers(model)
     by_layer = config.layer_decay < 1 or config.gradual_unfreezing
+    depths = dict.fromkeys((name for name, _ in trained), 0)
     if by_layer:
-        depths = layer_depths([name for name, _ in trained], pattern)
-    else:
-        depths = dict.fromkeys((name for name, _ in trained), 0)
+        if not layers:
+            raise InputError(
+                "optimizer.layer_decay, optimizer.gradual_unfreezing: the layers of this model share their weights, or "
+                "it has none, so that none can have a rate of its own"
+            )
+        depths = layer_depths(depths, layers)
     # Whether a group is Muon's, and whether it is decayed.
     kinds = [(False, True), (False, False)]
     matrices: set[int] = set()
     if config.name == "muon":
         # Those that Muon is made for: the two-dimensional weights within an encoder's layers.
-        matrices = {id(p) for name, p in trained if p.ndim == 2 and re.search(pattern, name)}
+        matrices = {id(p) for name, p in trained if p.ndim == 2 and layer_of(name, layers) is not None}
         kinds = [(True, True), *kinds]
     groups = [
         {
@@ -143,16 +151,18 @@ def parameter_groups(model: torch.nn.Module, config: OptimizerConfig) -> Groups:
     return [group for group in groups if group["params"] or not by_layer]
 
 
-def layer_depths(names: Sequence[str], pattern: str = LAYER_PATTERN) -> dict[str, int]:
+def layer_depths(names: Iterable[str], layers: Mapping[str, int]) -> dict[str, int]:
     """The depth of each parameter: 0 for classifiers and the top layer, the highest for word vectors.
 
-    >>> layer_depths(["m.embeddings.weight", "m.layers.0.w", "m.layers.1.w", "classifier.weight"])
+    >>> names = ["m.embeddings.weight", "m.layers.0.w", "m.layers.1.w", "classifier.weight"]
+    >>> layer_depths(names, {"m.layers.0": 0, "m.layers.1": 1})
     {'m.embeddings.weight': 2, 'm.layers.0.w': 1, 'm.layers.1.w': 0, 'classifier.weight': 0}
     """
-    numbers = {name: int(match[1]) for name in names if (match := re.search(pattern, name))}
-    layers = max(numbers.values(), default=-1) + 1
-    embeddings = {name: layers for name in names if "embeddings" in name}
-    return {name: embeddings.get(name, layers - 1 - numbers[name] if name in numbers else 0) for name in names}
+    top, depths = max(layers.values(), default=-1), {}
+    for name in names:
+        number = layer_of(name, layers)
+        depths[name] = top - number if number is not None else top + 1 if EMBEDDING.search(name) else 0
+    return depths
 
 
 def freeze_lower_layers(groups: Iterable[dict[str, Any]], epochs: float, config: OptimizerConfig) -> None:

@@ -14,6 +14,7 @@ from configs.errors import InputError
 from configs.key_check import suggestion
 from configs.launch import check_world_size, launched_precision
 from configs.run_folder import RunFolder
+from pretrain.models.layers import layer_numbers
 from pretrain.training import fast_paths
 from pretrain.training.config import OptimizerConfig, TrainingConfig
 from pretrain.training.fast_paths import FastPaths
@@ -99,8 +100,18 @@ def prepare_for_training(
             "optimizer.name: muon makes whole matrices orthogonal, and FSDP shards them; use adamw, or replicate the "
             "model (DDP)"
         )
+    if accelerator.distributed_type == DistributedType.FSDP:
+        shard_by_layers(accelerator, model)
     prepared, optimizer = accelerator.prepare(model, create_optimizer(model, optimizer_config))
     return Prepared(prepared, optimizer, ThroughputMeter(flops, float(rates)), paths)
+
+
+def shard_by_layers(accelerator: Accelerator, model: torch.nn.Module) -> None:
+    """Let FSDP gather one layer after the other, whatever the class of the model's layers, unless classes are given."""
+    plugin: Any = accelerator.state.fsdp_plugin
+    if plugin.transformer_cls_names_to_wrap is None:
+        classes = {type(model.get_submodule(name)).__name__ for name in layer_numbers(model)}
+        plugin.transformer_cls_names_to_wrap = sorted(classes)
 
 
 def agreed_products(accelerator: Accelerator, library: str) -> str:

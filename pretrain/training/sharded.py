@@ -26,13 +26,31 @@ def like(full: torch.Tensor, template: torch.Tensor) -> torch.Tensor:
     return distribute_tensor(full.to(template.device), template.device_mesh, template.placements)
 
 
-def weights_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The full weights and persistent buffers of a model by name; tied weights only under their first name."""
-    tensors = _persistent(model, every_name=False)
-    return {name: gathered(tensor.detach()).contiguous() for name, tensor in tensors.items()}
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """What this process has of a tensor: its shard, or all of one that is not sharded."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def _persistent(model: torch.nn.Module, every_name: bool) -> dict[str, torch.Tensor]:
+def whole(tensors: Mapping[str, torch.Tensor], keep: bool) -> dict[str, torch.Tensor]:
+    """The full tensors in the processes that keep them, nothing in the others, which have to call it, too.
+
+    Sharded tensors are gathered one after the other and kept in the CPU's memory: a device whose share of the weights
+    just fits never holds more than one tensor in full.
+    """
+    kept = {}
+    for name, tensor in tensors.items():
+        full = gathered(tensor.detach())
+        if keep:
+            kept[name] = (full.cpu() if isinstance(tensor, DTensor) else full).contiguous()
+    return kept
+
+
+def weights_of(model: torch.nn.Module, keep: bool = True) -> dict[str, torch.Tensor]:
+    """The full weights and persistent buffers of a model by name, as `whole` gives them."""
+    return whole(persistent(model), keep)
+
+
+def persistent(model: torch.nn.Module, every_name: bool = False) -> dict[str, torch.Tensor]:
     """Parameters and persistent buffers, sharded or not; tied ones under every name, or only the first."""
     saved = model.state_dict().keys()
     parameters: dict[str, torch.Tensor] = dict(model.named_parameters(remove_duplicate=not every_name))
@@ -46,7 +64,7 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) ->
     Raises:
         ValueError: a weight is missing, unknown, or has another shape.
     """
-    targets = _persistent(model, every_name=True)
+    targets = persistent(model, every_name=True)
     if unknown := sorted(weights.keys() - targets.keys()):
         raise ValueError(f"the model has no weight {unknown[0]!r}")
     loaded = set()
@@ -76,6 +94,8 @@ def whole_carry(accelerator: Accelerator, carry: dict[str, torch.Tensor] | None)
 def save_pretrained(accelerator: Accelerator, model: PreTrainedModel, folder: Path) -> None:
     """Write a model in the format of `transformers`, from the main process."""
     is_sharded = any(isinstance(parameter, DTensor) for parameter in model.parameters())
-    options: dict[str, Any] = {"state_dict": weights_of(model)} if is_sharded else {}
+    options: dict[str, Any] = {}
+    if is_sharded:
+        options["state_dict"] = weights_of(model, accelerator.is_main_process)
     if accelerator.is_main_process:
         model.save_pretrained(folder, **options)

@@ -1,6 +1,7 @@
 """Faults of runs of several processes: other numbers of them, lost ones, NaN on one. Each gives what it found."""
 
 import dataclasses
+import json
 import os
 import re
 import signal
@@ -24,6 +25,8 @@ from pretrain.training.metric_logger import read_metrics
 from tests.faults.runs import largest_difference, not_finite, shares_of_ranks
 from tests.helpers.paths import ROOT
 from tests.helpers.pretraining import small_run
+
+Found = dict[str, Any]
 
 
 def launch(file: Path, processes: int, log: Path, *flags: str, script: str = "pretrain") -> "subprocess.Popen[bytes]":
@@ -83,6 +86,52 @@ def world_sizes(folder: Path, worlds: tuple[int, ...] = (1, 2, 4, 2, 1)) -> dict
         "steps": len(curves[1]),
         "largest difference": largest_difference(*curves),
     } | shares_of_ranks(folder)
+
+
+def ranks(folder: Path, processes: int, *words: str, seconds: float = 300) -> Any:
+    """What so many processes of `tests.faults.ranks` find; None if they were not done in time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    environment = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "FAULTS_FOLDER": str(folder)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", *launcher, "-m", "tests.faults.ranks", *words],
+        cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        output, errors = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return None
+    assert process.returncode == 0, errors[-3000:]
+    return json.loads(output.strip().splitlines()[-1])
+
+
+def few_texts(folder: Path, worlds: tuple[int, ...] = (1, 2, 3, 4), counts: tuple[int, ...] = (1, 2, 4, 5)) -> Found:
+    """Training and evaluation on fewer texts than processes, and on shares that are not equal, with DDP and FSDP2."""
+    found: dict[str, Any] = {"runs": 0, "hangs": 0}
+    expected, difference = None, 0.0
+    for world in worlds:
+        for how in ("ddp", "fsdp"):
+            if how == "fsdp" and world == 1:
+                continue
+            flags = ["--sharded"] if how == "fsdp" else []
+            values = ranks(folder / f"{how}-{world}", world, "few-texts", *map(str, counts), *flags)
+            found["runs"] += len(counts)
+            if values is None:
+                found["hangs"] += len(counts)
+                continue
+            curve = [value for count in counts for value in values[str(count)]]
+            expected = curve if expected is None else expected
+            difference = max(difference, largest_difference(expected, curve))
+    return found | {"largest difference": difference}
+
+
+def resume_races(folder: Path, kills: int, processes: int = 2) -> Found:
+    """A process is killed while it saves, and several resume together."""
+    found = ranks(folder / "store", processes, "resume", str(kills), seconds=30 + kills)
+    return {"hangs": 1} if found is None else found
 
 
 def lost_rank(folder: Path, number: int, timeout: float = 5.0) -> dict[str, Any]:

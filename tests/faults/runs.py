@@ -19,7 +19,7 @@ import psutil
 import torch
 
 import pretrain.run
-from configs.errors import STOPPED, run_command
+from configs.errors import STOPPED, InputError, run_command
 from configs.run_folder import RunFolder
 from finetune.config import FinetuneConfig
 from finetune.run import run as finetune
@@ -31,7 +31,7 @@ from pretrain.run_paths import run_folder
 from pretrain.training import checkpoints
 from pretrain.training.metric_logger import read_metrics
 from pretrain.training.throughput import RATES
-from tests.faults.store import FORK
+from tests.faults.store import FORK, spoil
 from tests.helpers.finetuning import finetune_config, write_chain
 from tests.helpers.pretraining import changed, small_run
 
@@ -244,6 +244,44 @@ def non_finite(folder: Path) -> dict[str, int]:
         "rows with NaN": sum("NaN" in line or "Infinity" in line for line in result.metrics.read_text().splitlines()),
         "counted": result.result()["skipped_steps"],
     }
+
+
+def damaged_best(folder: Path, damages: int, seed: int = 0) -> dict[str, int]:
+    """Spoil the best checkpoint of an interrupted fine-tuning run in so many ways: is going on refused each time?"""
+    write_chain(folder)
+    config: FinetuneConfig = finetune_config(
+        folder, model__name="lstm", tokenizer=small_run(folder / "other").tokenizer, training__duration="40 steps",
+        training__evaluations=10, training__save_every=1, training__keep_checkpoints=1, patience=None,
+        optimizer__learning_rate=1e-5,
+    )  # fmt: skip
+    original = checkpoints.save
+
+    def interrupted(place: Path, step: int, weights: Any, optimizer: Any, state: Any, *others: Any) -> None:
+        original(place, step, weights, optimizer, state, *others)
+        if state["best_step"] is not None and step > state["best_step"]:
+            raise KeyboardInterrupt
+
+    with mock.patch.object(checkpoints, "save", interrupted), contextlib.suppress(KeyboardInterrupt):
+        finetune(config)
+    place = finetune_folder(config)
+    best, newest = checkpoints.list_checkpoints(place.checkpoints)
+    state = json.loads((newest / checkpoints.STATE).read_text(encoding="utf-8"))
+    assert best == checkpoints.path_of(place.checkpoints, state["best_step"])
+    rng, refused, tried = random.Random(seed), 0, 0
+    for number in range(damages):
+        file = sorted(best.iterdir())[number % len(list(best.iterdir()))]
+        sound = file.read_bytes()
+        spoiled = spoil(("flip", "cut", "delete")[number % 3], sound, sound, rng)
+        file.unlink() if spoiled is None else file.write_bytes(spoiled)
+        tried += 1
+        try:
+            finetune(config)
+        except InputError as error:
+            refused += f"{best}, which has the best validation score, is damaged" in str(error)
+        file.write_bytes(sound)
+        assert not place.finished
+    finetune(config)
+    return {"tried": tried, "refused": refused, "finished when sound": int(place.finished)}
 
 
 def largest_difference(first: list[float], second: list[float]) -> float:

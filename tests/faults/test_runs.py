@@ -24,6 +24,7 @@ from pretrain.training.metric_logger import read_metrics
 from pretrain.training.train_state import TrainState
 from tests.faults import processes as faults_processes
 from tests.faults import runs as faults_runs
+from tests.faults.campaign import CAMPAIGN
 from tests.helpers.paths import ROOT
 from tests.helpers.pretraining import changed, rewrite_state, small_run
 
@@ -295,10 +296,25 @@ def test_a_full_disk_ends_the_command_in_a_line(capsys):
     )
 
 
-def test_the_campaign_has_a_row_for_every_fault():
-    from tests.faults import __main__ as faults
+def test_going_on_without_a_sound_best_checkpoint_is_refused_at_once(tmp_path):
+    assert faults_runs.damaged_best(tmp_path, 6) == {"tried": 6, "refused": 6, "finished when sound": 1}
 
-    assert len(faults.CAMPAIGN) == 17
+
+def test_processes_resume_together_after_a_killed_save(tmp_path):
+    # Once, two processes cleaned up at the same time: FileNotFoundError in a fifth of the resumes.
+    found = faults_processes.resume_races(tmp_path, kills=20)
+    assert found == {"kills": 20, "tracebacks": 0, "ranks apart": 0}
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_fewer_texts_than_processes_end_with_the_values_of_one(tmp_path, world):
+    found = faults_processes.few_texts(tmp_path, worlds=(1, world), counts=(1, 4))
+    assert found["hangs"] == 0
+    assert found["largest difference"] < 1e-5
+
+
+def test_the_campaign_has_a_row_for_every_fault():
+    assert len(CAMPAIGN) == 21
     documented = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
-    for fault in faults.CAMPAIGN:
+    for fault in CAMPAIGN:
         assert f"| {fault.name} |" in documented

@@ -208,9 +208,40 @@ def test_audit_counts_a_hand_made_text_right(tmp_path):
         "vocabulary_used": 4 / 8,
         "characters_per_word": 19 / 4,
         "advice": [
-            "20.0% of the tokens are unknown; raise `vocabulary_size` or use `model: bpe`, which has no unknown tokens"
+            "20.0% of the tokens are unknown; raise `vocabulary_size` or `limit_alphabet`, or use `model: bpe`, which "
+            "has no unknown tokens"
         ],
     }
+
+
+@pytest.mark.parametrize(("normalisation", "rate"), [("by_script", 1.0), ("bert", 0.5)])
+def test_the_round_trip_is_held_against_the_text_as_given(tmp_path, normalisation, rate):
+    # Once, it was compared with the normalised text, and vowel marks that BERT's normalisation drops were not missed.
+    texts = ["Der Café-Besuch war SCHÖN.", "यह फिल्म बहुत अच्छी थी।"]
+    config = TokenizerConfig(normalisation=normalisation, minimum_frequency=1)
+    trained = algorithms.train(config, lambda: texts * 9)
+    serialization.save(trained, config, tmp_path)
+    assert audit.audit(trained, tmp_path, texts)["round_trip_rate"] == rate
+
+
+SPACELESS = {"unknown_rate": 0.0, "round_trip_rate": 1.0, "characters_per_word": 3000.0, "characters_per_token": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "advised", "not_advised"),
+    [
+        ("wordpiece", {}, "use `model: unigram`, or `characters`", "limit_alphabet"),
+        ("unigram", {}, "has no spaces between words", "use `model"),
+        ("characters", {}, "has no spaces between words", "use `model"),
+        (None, {}, "use `model: unigram`", "limit_alphabet"),
+        ("characters", {"unknown_rate": 0.1}, "lower `minimum_frequency`, or use `model: bpe`", "unigram"),
+        ("bytes", {"unknown_rate": 0.1}, "limit_alphabet", "model: bpe"),
+    ],
+)
+def test_nothing_is_advised_that_is_so_already(model, changes, advised, not_advised):
+    said = " ".join(audit.advice(SPACELESS | changes, model))
+    assert advised in said
+    assert not_advised not in said
 
 
 def test_audit_compares_texts_longer_than_the_model(tmp_path):
@@ -232,8 +263,8 @@ def test_audit_line_is_for_a_person(tmp_path):
     assert line == (
         "tokenizer: 8 entries, 50% of them used; 1.25 tokens per word; 20.000% unknown; "
         "50.0% of 2 texts unchanged by a round trip\n"
-        "tokenizer: 20.0% of the tokens are unknown; raise `vocabulary_size` or use `model: bpe`, which has no "
-        "unknown tokens"
+        "tokenizer: 20.0% of the tokens are unknown; raise `vocabulary_size` or `limit_alphabet`, or use `model: bpe`, "
+        "which has no unknown tokens"
     )
 
 

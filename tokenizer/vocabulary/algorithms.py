@@ -32,6 +32,13 @@ WORD = re.compile(r"\w+")
 WORD_MARK = "\u241f"
 NO_WORDS = "corpus: no words to train a tokenizer on"
 
+# Accents of the letters that `strip_accents` strips them from.
+STRIPPED_ACCENTS = r"(?<=[\p{Latin}\p{Greek}\p{Cyrillic}])\p{Mn}+"
+# What BERT's cleaning removes (tokenization.py, _clean_text), but for zero-width joiners and the Mongolian vowel
+# separator behind letters of scripts that spell with them.
+NEEDS_JOINERS = r"(?<=[\p{L}\p{M}])(?<![\p{Latin}\p{Greek}\p{Cyrillic}\p{Han}\p{Hangul}\p{Hiragana}\p{Katakana}])"
+INVISIBLE = rf"(?!{NEEDS_JOINERS}[\u200c\u200d\u180e])(?![\t\n\r])[\p{{Cc}}\p{{Cf}}\p{{Co}}\ufffd]"
+
 Texts = Callable[[], Iterable[str]]
 
 
@@ -225,26 +232,31 @@ def _tokenizer_with(config: VocabularyConfig, model: Any) -> "Tokenizer":
 
 
 def normaliser(config: VocabularyConfig) -> Any:
-    """Normalisation before tokenization: control characters, case, accents, composed letters (NFC)."""
+    """Normalisation before tokenization: control characters, case, accents, composed letters (NFC).
+
+    BERT drops every invisible character. `by_script` keeps joiners where spelling needs them, as in Persian, Hindi and
+    Malayalam words; among Latin letters they are stray and go.
+    """
     from tokenizers import Regex, normalizers
 
     strip = config.lowercase if config.strip_accents is None else config.strip_accents
     chinese = config.model == "wordpiece" and config.split_chinese
 
-    def bert(strip_accents: bool) -> Any:
+    def bert(strip_accents: bool, clean_text: bool) -> Any:
         return normalizers.BertNormalizer(
             lowercase=config.lowercase,
             strip_accents=strip_accents,
-            clean_text=True,
+            clean_text=clean_text,
             handle_chinese_chars=chinese,
         )
 
     if config.normalisation == "bert":
-        return bert(strip)
-    if not strip:
-        return normalizers.Sequence([bert(False), normalizers.NFC()])
-    accents = normalizers.Replace(Regex(r"(?<=[\p{Latin}\p{Greek}\p{Cyrillic}])\p{Mn}+"), "")
-    return normalizers.Sequence([bert(False), normalizers.NFD(), accents, normalizers.NFC()])
+        return bert(strip, clean_text=True)
+    clean = [normalizers.Replace(Regex(INVISIBLE), ""), normalizers.Replace(Regex(r"\s"), " ")]
+    steps = [*clean, bert(False, clean_text=False)]
+    if strip:
+        steps += [normalizers.NFD(), normalizers.Replace(Regex(STRIPPED_ACCENTS), "")]
+    return normalizers.Sequence([*steps, normalizers.NFC()])
 
 
 def _character_counts(config: VocabularyConfig, texts: Texts) -> collections.Counter[str]:

@@ -1,10 +1,11 @@
 """Quality of a tokenizer: fertility, unknown rate, round trip, and whether it loads as it was trained."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.errors import InputError
+from tokenizer.vocabulary.algorithms import STRIPPED_ACCENTS
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -13,15 +14,24 @@ if TYPE_CHECKING:
 LONG_WORD_CHARACTERS = 15
 HIGH_UNKNOWN_RATE = 0.01
 LOW_ROUND_TRIP_RATE = 0.9
+# Models that need no spaces.
+WITHOUT_SPACES = ("unigram", "characters", "bpe", "bytes")
 
 
-def audit(tokenizer: "Tokenizer", folder: Path, texts: Sequence[str]) -> dict[str, Any]:
+def audit(tokenizer: "Tokenizer", folder: Path, texts: Sequence[str], model: str | None = None) -> dict[str, Any]:
     """Encode `texts` with a tokenizer and with the one that `AutoTokenizer` loads from `folder`, and compare.
+
+    Args:
+        tokenizer: as it was trained.
+        folder: where it was saved.
+        texts: to encode.
+        model: a key of `ALGORITHMS`; None if others trained it.
 
     Returns:
         `fertility` (tokens per whitespace word), `characters_per_token`, `unknown_rate` (share of tokens),
-        `round_trip_rate` (share of texts that decode to the normalised text, ignoring spaces),
-        `vocabulary_used` (share of entries that occur), the underlying counts, and `advice`, a list of sentences.
+        `round_trip_rate` (share of texts that decode to the text as given, but for spaces, and for case and accents if
+        the tokenizer drops them), `vocabulary_used` (share of entries that occur), the underlying counts, and `advice`,
+        a list of sentences.
 
     Raises:
         InputError: the loaded tokenizer gives different ids.
@@ -38,9 +48,9 @@ def audit(tokenizer: "Tokenizer", folder: Path, texts: Sequence[str]) -> dict[st
             raise InputError(f"tokenizer: {folder} gives different ids after loading, for the text {text[:80]!r}")
     tokens, words = sum(map(len, ids)), sum(len(text.split()) for text in texts)
     unknowns = sum(token == loaded.unk_token_id for row in ids for token in row)
+    expected = _without_case_and_accents(tokenizer)
     round_trips = [
-        _without_spaces(tokenizer.decode(row, skip_special_tokens=False))
-        == _without_spaces(_normalise(tokenizer, text))
+        _without_spaces(tokenizer.decode(row, skip_special_tokens=False)) == _without_spaces(expected(text))
         for text, row in zip(texts, ids, strict=True)
     ]
     report = {
@@ -54,11 +64,11 @@ def audit(tokenizer: "Tokenizer", folder: Path, texts: Sequence[str]) -> dict[st
         "vocabulary_used": len(set().union(*ids)) / tokenizer.get_vocab_size(),
         "characters_per_word": sum(len("".join(text.split())) for text in texts) / max(1, words),
     }
-    return report | {"advice": advice(report)}
+    return report | {"advice": advice(report, model)}
 
 
-def advice(report: dict[str, Any]) -> list[str]:
-    """Recommendations for an audit report; empty if there is no problem.
+def advice(report: dict[str, Any], model: str | None = None) -> list[str]:
+    """Recommendations for an audit report; empty if there is no problem, and nothing that is so already.
 
     >>> advice({"unknown_rate": 0.0, "round_trip_rate": 1.0, "characters_per_word": 5.1, "characters_per_token": 3.2})
     []
@@ -67,12 +77,14 @@ def advice(report: dict[str, Any]) -> list[str]:
     if report["characters_per_word"] > LONG_WORD_CHARACTERS:
         sentences.append(
             "the text has no spaces between words, so tokens per word is not meaningful "
-            f"({report['characters_per_token']:.2f} characters per token); use `model: unigram`"
+            f"({report['characters_per_token']:.2f} characters per token)"
+            + ("" if model in WITHOUT_SPACES else "; use `model: unigram`, or `characters`")
         )
     if report["unknown_rate"] > HIGH_UNKNOWN_RATE:
         sentences.append(
-            f"{report['unknown_rate']:.1%} of the tokens are unknown; raise `vocabulary_size` or use `model: bpe`, "
-            "which has no unknown tokens"
+            f"{report['unknown_rate']:.1%} of the tokens are unknown; raise `vocabulary_size` or `limit_alphabet`"
+            + (", or lower `minimum_frequency`" if model == "characters" else "")
+            + ("" if model in ("bpe", "bytes") else ", or use `model: bpe`, which has no unknown tokens")
         )
     elif report["round_trip_rate"] < LOW_ROUND_TRIP_RATE:
         sentences.append(
@@ -82,8 +94,17 @@ def advice(report: dict[str, Any]) -> list[str]:
     return sentences
 
 
-def _normalise(tokenizer: "Tokenizer", text: str) -> str:
-    return tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
+def _without_case_and_accents(tokenizer: "Tokenizer") -> Callable[[str], str]:
+    """A text as given, composed (NFC), without case and accents if the tokenizer drops those of Latin letters."""
+    from tokenizers import Regex, normalizers
+
+    def normalised(text: str) -> str:
+        return tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
+
+    steps: list[Any] = [normalizers.Lowercase()] if normalised("A") == "a" else []
+    if normalised("é") in ("e", "E"):
+        steps += [normalizers.NFD(), normalizers.Replace(Regex(STRIPPED_ACCENTS), "")]
+    return normalizers.Sequence([*steps, normalizers.NFC()]).normalize_str
 
 
 def _without_spaces(text: str) -> str:

@@ -1,6 +1,8 @@
 """Saving and loading tokenizers with `transformers`."""
 
+import functools
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,11 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
+
+log = logging.getLogger(__name__)
+
+# The share of entries with capitals from which on a vocabulary looks cased; uncased ones of BERT have none.
+MANY_CAPITALISED = 0.02
 
 # A class of finetune/classification/tokenization_head_tail.py.
 OUR_CUTTING_TOKENIZER = "HeadTailTokenizer"
@@ -59,15 +66,76 @@ def load(folder: str | Path, commit: str | None = None) -> "PreTrainedTokenizerB
         commit: of a Hub id, the commit to load, whose code may run; None loads the newest one and runs no code.
 
     Raises:
-        InputError: it cannot be loaded, or lacks special tokens that BERT needs.
+        InputError: it cannot be loaded, lacks special tokens that BERT needs, or writes texts in another format.
     """
     tokenizer = load_any(folder, commit)
+    if not hasattr(tokenizer, "backend_tokenizer"):
+        raise InputError(
+            f"tokenizer: {str(folder)!r} is a {type(tokenizer).__name__}, written in Python; only those of the library "
+            "`tokenizers` can be used (a folder with a tokenizer.json)"
+        )
     missing = [
         name for name in ("pad_token", "cls_token", "sep_token", "mask_token") if getattr(tokenizer, name) is None
     ]
     if missing:
         raise InputError(f"tokenizer: {str(folder)!r} has no {', '.join(missing)}, which BERT needs")
+    _check_format(tokenizer, str(folder))
+    _check_casing(tokenizer, str(folder))
     return tokenizer
+
+
+def _check_format(tokenizer: Any, name: str) -> None:
+    """Let a tokenizer that adds no special tokens write [CLS] text [SEP].
+
+    Raises:
+        InputError: it writes texts in another format, as XLNet's does.
+    """
+    from tokenizers import processors
+
+    text = "a"
+    ids, alone = (tokenizer(text, add_special_tokens=added)["input_ids"] for added in (True, False))
+    first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
+    if ids == [first, *alone, last]:
+        return
+    if ids != alone:
+        written = " ".join(tokenizer.convert_ids_to_tokens(ids))
+        raise InputError(
+            f"tokenizer: {name!r} writes the text {text!r} as {written!r}; Bertlet is for encoders that read "
+            f"`{tokenizer.cls_token} text {tokenizer.sep_token}`"
+        )
+    _log_once(logging.INFO, f"tokenizer: {name!r} adds no special tokens; texts get [CLS] and [SEP]")
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{tokenizer.cls_token} $A {tokenizer.sep_token}",
+        pair=f"{tokenizer.cls_token} $A {tokenizer.sep_token} $B:1 {tokenizer.sep_token}:1",
+        special_tokens=[(tokenizer.cls_token, first), (tokenizer.sep_token, last)],
+    )
+
+
+def _check_casing(tokenizer: Any, name: str) -> None:
+    """Warn if the vocabulary contradicts the tokenizer's casing, and say which casing an old `vocab.txt` was read with.
+
+    Without `tokenizer_config.json`, transformers takes every BERT vocabulary as uncased.
+    """
+    backend = tokenizer.backend_tokenizer
+    lowercases = backend.normalizer is not None and backend.normalizer.normalize_str("A") == "a"
+    words = [entry.removeprefix("##") for entry in tokenizer.get_vocab() if entry not in tokenizer.all_special_tokens]
+    capitalised = sum(word != word.lower() for word in words)
+    advice = f'write {{"do_lower_case": {str(not lowercases).lower()}}} into its tokenizer_config.json if that is wrong'
+    folder = Path(name)
+    if folder.is_dir() and not (folder / "tokenizer.json").is_file() and (folder / "vocab.txt").is_file():
+        _log_once(logging.INFO, f"tokenizer: {name!r} is read as {'uncased' if lowercases else 'cased'}; {advice}")
+    if lowercases and capitalised > MANY_CAPITALISED * len(words):
+        _log_once(
+            logging.WARNING,
+            f"tokenizer: {name!r} lower-cases texts, but {capitalised:,} of its {len(words):,} entries have capitals "
+            f"and can never occur: it looks cased; {advice}",
+        )
+
+
+@functools.cache
+def _log_once(level: int, line: str) -> None:
+    """Log a line unless this process has done so: a tokenizer is loaded several times."""
+    log.log(level, line)
 
 
 def load_any(folder: str | Path, commit: str | None = None) -> Any:

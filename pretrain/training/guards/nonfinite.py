@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import torch
 from accelerate import Accelerator
 
+from pretrain.training import sharded
 from pretrain.training.train_state import TrainState
 
 # The running mean and variance of the loss have a half-life of about 34 steps.
@@ -24,7 +25,7 @@ def step_loss_and_norm(accelerator: Accelerator, loss: torch.Tensor, norm: torch
         loss: this process's share of the loss.
         norm: the norm of the full gradient.
     """
-    pair = torch.stack([loss.detach().double(), norm.detach().double()])
+    pair = torch.stack([loss.detach().float(), norm.detach().float()])
     if accelerator.num_processes > 1:
         pair = accelerator.reduce(pair, reduction="sum")
         pair[1] /= accelerator.num_processes
@@ -57,9 +58,18 @@ def is_spike(state: TrainState, loss: float) -> bool:
     return spike
 
 
-def first_nonfinite(tensors: Mapping[str, torch.Tensor]) -> str | None:
-    """The name of the first tensor with NaN or infinity, or None."""
-    return next((name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())), None)
+def first_nonfinite(accelerator: Accelerator, tensors: Mapping[str, torch.Tensor]) -> str | None:
+    """The name of the first tensor with NaN or infinity in any process, or None; each looks at its own shards.
+
+    Every process has to call it, with the same names.
+    """
+    finite = [torch.isfinite(sharded.local(tensor)).all().to(accelerator.device) for tensor in tensors.values()]
+    if not finite:
+        return None
+    processes_finite = accelerator.reduce(torch.stack(finite).int(), reduction="sum").tolist()
+    return next(
+        (name for name, n in zip(tensors, processes_finite, strict=True) if n < accelerator.num_processes), None
+    )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

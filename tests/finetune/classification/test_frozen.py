@@ -1,6 +1,5 @@
 """The frozen encoder: a linear layer that is scikit-learn's, on an encoder that is the checkpoint's."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from transformers import (
 
 from configs.errors import InputError
 from finetune.classification.frozen import INVERSE_PENALTIES, fit_linear, output_layer, without_output_layer
-from finetune.classification.task import check_fit
 from finetune.config import FinetuneConfig
 from finetune.run import run
 from pretrain.models.modeling.configuration_recurrent import RecurrentConfig
@@ -116,11 +114,3 @@ def test_fine_tuning_starts_from_logistic_regression(chain, name):
 def test_a_classifier_that_is_kept_cannot_start_anew(chain):
     with pytest.raises(InputError, match=r"model\.keep_classifier: .* linear_probe"):
         finetune_config(chain, model__keep_classifier=True, model__classifier_init="linear_probe")
-
-
-def test_masking_needs_a_mask(chain):
-    config = finetune_config(chain, token_masking=0.1)
-    run(config)
-    without = SimpleNamespace(mask_token_id=None)
-    with pytest.raises(InputError, match="token_masking: the tokenizer has no"):
-        check_fit(config, None, without)

@@ -263,10 +263,13 @@ def test_masks_drawn_on_the_device_have_places_without_a_label_after_the_last():
 
 def test_whole_words_may_fill_the_count_exactly_and_the_first_in_order_is_cut_if_none_fits():
     words = [[1, 2], [3, 4, 5], [6]]
-    assert whole_words(words, [1, 0, 2], 3) == [3, 4, 5]
-    assert whole_words(words, [0, 1, 2], 3) == [1, 2, 6]
-    assert whole_words(words, [1, 0], 1) == [3]
-    assert whole_words([[1, 2, 3], [4, 5, 6]], [1, 0], 2) == [4, 5]
+    draws = np.linspace(0.9, 0.1, 10)
+    assert whole_words(words, [1, 0, 2], 3, draws) == [3, 4, 5]
+    assert whole_words(words, [0, 1, 2], 3, draws) == [1, 2, 6]
+    # A word that is too long gives tokens in a row, from the lowest draw on.
+    assert whole_words(words, [1, 0], 1, draws) == [5]
+    assert whole_words([[1, 2, 3], [4, 5, 6]], [1, 0], 2, draws) == [5, 6]
+    assert whole_words([[1, 2, 3], [4, 5, 6]], [1, 0], 2, draws[::-1]) == [4, 5]
 
 
 def test_a_word_within_a_span_starts_none_and_the_next_in_order_does():

@@ -231,7 +231,7 @@ def test_a_checkpoint_in_half_precision_is_trained_in_full(shared, tokenizer, tm
 def test_a_sequence_longer_than_the_checkpoints_positions_is_refused(shared, tokenizer, tmp_path):
     checkpoint = saved(AutoModelForMaskedLM.from_config(described("roberta", len(tokenizer))), tokenizer, tmp_path)
     assert longest_input(described("roberta", 50)) == 64
-    with pytest.raises(InputError, match="65 tokens are more than the model's 64 positions"):
+    with pytest.raises(InputError, match="65 exceeds the 64 positions of the model"):
         run(continuing(shared, checkpoint, sequence_length=65))
 
 

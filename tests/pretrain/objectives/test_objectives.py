@@ -201,8 +201,8 @@ def test_phases_change_the_length_inside_one_run(shared, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"phases": "90% at 16, then 10% at 600"}, "600 tokens are more than the model's 64 positions"),
-        ({"phases": "100% at 65"}, "65 tokens are more than the model's 64 positions; raise model.maximum_positions"),
+        ({"phases": "90% at 16, then 10% at 600"}, "600 exceeds the 64 positions of the model"),
+        ({"phases": "100% at 65"}, "65 exceeds the 64 positions of the model; raise model.maximum_positions"),
         ({"phases": "90% at 16, then 10% at 4"}, "a sequence of 4 tokens is too short"),
         ({"phases": "90% at 16"}, "shares above 0 that add up to 100%"),
     ],

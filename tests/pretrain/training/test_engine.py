@@ -1,6 +1,7 @@
 """The engine: one curve, whatever the micro-batches, the workers and the interruptions."""
 
 import gc
+import json
 import logging
 import math
 import os
@@ -9,10 +10,15 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 import yaml
 from accelerate import Accelerator
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import pretrain.run
 from configs.command_line import as_dict
@@ -21,7 +27,9 @@ from pretrain.data.masked_lm_dataset import TokenLayout
 from pretrain.data.store import prepare, store_folder
 from pretrain.run import run, sources
 from pretrain.run_paths import run_folder, tokenizer_of
-from pretrain.training import checkpoints
+from pretrain.training import checkpoints, metric_logger
+from pretrain.training.collective import decided_by_main
+from pretrain.training.guards.nonfinite import first_nonfinite
 from pretrain.training.metric_logger import MetricLogger, read_metrics
 from pretrain.training.schedule import evaluations_due
 from pretrain.training.throughput import RATES
@@ -269,3 +277,85 @@ def test_what_is_not_finite_is_valid_json_and_read_as_nan(tmp_path):
     (row,) = read_metrics(tmp_path / "metrics.jsonl")
     assert math.isnan(row["gradient_norm"])
     assert row["loss"] == 2.5
+
+
+def test_torn_rows_are_left_out_and_the_rest_is_kept(tmp_path, caplog):
+    file = tmp_path / "metrics.jsonl"
+    rows = [{"step": step, "loss": 1.0} for step in (1, 2, 3, 4)]
+    whole = [f"{json.dumps(row)}\n" for row in rows]
+    # Torn so that it ends like a row; what a power cut leaves; a torn last line.
+    torn = ['{"step": 2, "skipped": {"loss": "nan"}\n', "\0\0\0\n", "[1]\n", '{"step": 5, "lo']
+    file.write_text("".join([whole[0], torn[0], whole[1], torn[1], torn[2], *whole[2:], torn[3]]), encoding="utf-8")
+    assert read_metrics(file) == rows
+    assert "4 damaged row(s) left out" in caplog.text
+    MetricLogger(file, Accelerator(cpu=True), "test", TrainState(step=3)).close()
+    assert file.read_text(encoding="utf-8") == "".join(whole[:3])
+
+
+def test_metrics_are_rewritten_atomically(tmp_path, monkeypatch):
+    file = tmp_path / "metrics.jsonl"
+    before = '{"step": 1, "loss": 1.0}\n{"step": 2, "loss": 1.0}\n'
+    file.write_text(before, encoding="utf-8")
+
+    def killed(self, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        MetricLogger(file, Accelerator(cpu=True), "test", TrainState(step=1))
+    assert file.read_text(encoding="utf-8") == before
+
+
+class NoFloat64(TorchDispatchMode):
+    """Refuses to make float64 tensors, as Apple's GPUs do."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **kwargs or {})
+        for tensor in torch.utils._pytree.tree_leaves(result):
+            if isinstance(tensor, torch.Tensor) and tensor.dtype == torch.float64:
+                raise TypeError(f"{func} made a float64 tensor")
+        return result
+
+
+@pytest.mark.parametrize("objective", ["mlm_nsp", "rtd", "causal_lm"])
+def test_a_device_without_float64_trains_and_evaluates(shared, tmp_path, monkeypatch, objective):
+    # Once, the first step on an Apple GPU ended in "Cannot convert a MPS Tensor to float64".
+    keys = {"duration": "3 steps", "save_every": 2}
+    config = changed(small_run(shared, training=keys, objective=objective), runs=str(tmp_path))
+    with NoFloat64():
+        if objective == "mlm_nsp":
+            with pytest.raises(TypeError, match="made a float64 tensor"):
+                run(config)
+        # The device of this test counts as one of those.
+        monkeypatch.setattr(metric_logger, "NO_FLOAT64", ("cpu",))
+        assert run(config).finished
+
+
+def test_a_window_with_infinity_is_valid_json_and_resumes(tmp_path):
+    accelerator = Accelerator(cpu=True)
+    window = metric_logger.MetricAccumulator()
+    window.add({"gradient_norm": (torch.tensor(math.inf), 1.0), "loss": (torch.tensor(2.0), 1.0)})
+    place = checkpoints.save(tmp_path, 1, {"w": torch.ones(1)}, {}, {"step": 1, "window": window.state(accelerator)})
+    text = (place / "state.json").read_text(encoding="utf-8")
+    state = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    means = metric_logger.MetricAccumulator.restored(state["window"], accelerator).means(accelerator)
+    assert math.isnan(means["gradient_norm"])
+    assert means["loss"] == 2.0
+
+
+def test_what_the_main_process_refuses_all_refuse(tmp_path):
+    def refuse():
+        raise InputError("all checkpoints are damaged")
+
+    with pytest.raises(InputError, match="all checkpoints are damaged"):
+        decided_by_main(Accelerator(cpu=True), refuse)
+    others: Any = SimpleNamespace(is_main_process=False, num_processes=1)
+    assert decided_by_main(others, lambda: pytest.fail("only the main process decides")) is None
+
+
+def test_a_process_that_has_nan_alone_is_found_by_all():
+    accelerator = Accelerator(cpu=True)
+    tensors = {"a": torch.ones(2), "b": torch.tensor([1.0, math.nan]), "c": torch.tensor([math.inf])}
+    assert first_nonfinite(accelerator, tensors) == "b"
+    assert first_nonfinite(accelerator, {"a": torch.ones(2)}) is None
+    assert first_nonfinite(accelerator, {}) is None

@@ -103,6 +103,13 @@ def test_bf16_is_refused_on_a_cpu_without_its_instructions():
     assert choose(SpeedConfig(precision="fastest"), CPU, BERT).precision == "no"
 
 
+def test_masks_are_not_drawn_on_a_device_without_float64():
+    apple = Hardware(device="mps", bf16=False, compiler=False)
+    assert not choose(SpeedConfig(), apple, Workload()).device_masks
+    with pytest.raises(InputError, match=r"training\.speed\.device_masks: .* float64"):
+        choose(SpeedConfig(device_masks=True), apple, Workload())
+
+
 def test_fp16_is_refused_without_a_gpu():
     with pytest.raises(InputError, match="fp16 needs a GPU"):
         choose(SpeedConfig(), CPU, Workload(True, launched_precision="fp16"))

@@ -276,7 +276,7 @@ def test_the_state_of_muon_comes_back_to_the_last_bit(tokenizer, tmp_path):
 
 def test_depths_count_layers_from_the_top():
     names = ["e.embeddings.weight", "e.layers.0.w", "e.layers.1.w", "e.layers.2.w", "classifier.weight"]
-    assert list(layer_depths(names).values()) == [3, 2, 1, 0, 0]
-    assert layer_depths(["e.embeddings.weight", "classifier.weight"]) == {
+    assert list(layer_depths(names, {f"e.layers.{number}": number for number in range(3)}).values()) == [3, 2, 1, 0, 0]
+    assert layer_depths(["e.embeddings.weight", "classifier.weight"], {}) == {
         "e.embeddings.weight": 0, "classifier.weight": 0,
     }  # fmt: skip

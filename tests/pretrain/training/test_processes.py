@@ -8,17 +8,23 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
+from transformers import BertConfig, BertForMaskedLM, DistilBertConfig, DistilBertForMaskedLM
 
 from configs.command_line import as_dict
 from finetune.run_paths import run_folder as finetune_folder
 from pretrain.run_paths import run_folder as pretrain_folder
+from pretrain.training.setup import shard_by_layers
 from tests.helpers.finetuning import finetune_config
+from tests.helpers.fsdp_stage import plugin
 from tests.helpers.paths import ROOT
 from tests.helpers.pretraining import changed, losses, small_run
 from tokenizer.run_paths import find as find_tokenizer
@@ -27,14 +33,15 @@ TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 
 def command(stage: str, config, folder: Path, launcher: list[str]) -> list[str]:
-    """The command that starts a stage with this config."""
+    """The command that starts a stage with this config; a launcher may end in a module that takes its name."""
     file = folder / f"{stage}.yaml"
     file.write_text(yaml.safe_dump(as_dict(config)), encoding="utf-8")
-    return [sys.executable, "-m", *launcher, "-m", stage, "--config", str(file)]
+    module = [stage] if launcher == FSDP else ["-m", stage]
+    return [sys.executable, "-m", *launcher, *module, "--config", str(file)]
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    return os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
 
 
 def launched(stage: str, config, folder: Path, launcher: list[str] = TORCHRUN) -> None:
@@ -83,6 +90,68 @@ def test_two_fine_tuning_processes_end_well_and_answer_every_test_text(chain, tm
         for run_folder in (folder, alone)
     ]
     assert np.allclose(*shares, atol=1e-3), "the same model, up to rounding"
+
+
+FSDP = [*TORCHRUN, "-m", "tests.helpers.fsdp_stage"]
+
+
+def test_a_sharded_pretraining_run_has_the_curve_of_one_process_and_resumes(tmp_path):
+    from pretrain.run import run
+
+    # An odd batch, micro-batches that not every process has, rows that are means of steps, and a run that was cut off.
+    training = {"batch_size": 7, "gradient_accumulation_steps": 3, "log_every": 2, "save_every": 4}
+    config = small_run(tmp_path, training=training | {"duration": "9 steps"}, model={"dropout": 0.0})
+    alone = run(config)
+    sharded = changed(config, runs=str(tmp_path / "sharded"))
+    folder = pretrain_folder(sharded)
+    launched("pretrain", sharded, tmp_path, FSDP)
+    expected = losses(alone, "loss", "eval_loss")
+    assert losses(folder, "loss", "eval_loss") == pytest.approx(expected, abs=1e-5)
+    # Back to step 8, with what a killed save leaves.
+    (folder.path / "result.json").unlink()
+    shutil.rmtree(folder.checkpoints / "step-00000009")
+    (folder.checkpoints / ".step-00000009").mkdir()
+    shutil.rmtree(folder.model)
+    launched("pretrain", sharded, tmp_path, FSDP)
+    assert losses(folder, "loss", "eval_loss") == pytest.approx(expected, abs=1e-5)
+    weights, found = (load_file(place.model / "model.safetensors") for place in (alone, folder))
+    assert weights.keys() == found.keys()
+    assert all(torch.allclose(weights[name], found[name], atol=1e-4) for name in weights)
+
+
+@pytest.mark.parametrize(("name", "launcher"), [("bert", FSDP), ("bag-of-words", TORCHRUN)])
+def test_sharded_fine_tuning_with_fewer_texts_than_processes_is_that_of_one_process(chain, tmp_path, name, launcher):
+    from finetune.run import run
+
+    for split, count in (("validation", 2), ("test", 1)):
+        rows = (chain / "labelled" / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(rows[:count]), encoding="utf-8")
+    shutil.copy(chain / "labelled" / "train.jsonl", tmp_path)
+    keys = {"model__classifier_init": "linear_probe", "model__pooling": "max"} if name == "bert" else {}
+    one, two = (
+        finetune_config(
+            chain, model__name=name, corpus__source=str(tmp_path), training__duration="6 steps",
+            training__batch_size=7, training__gradient_accumulation_steps=3, runs=str(tmp_path / runs), **keys,
+            model__pretrained=str(next((chain / "runs" / "pretrain").iterdir())),
+        )
+        for runs in ("one", "two")
+    )  # fmt: skip
+    launched("finetune", two, tmp_path, launcher)
+    alone, together = run(one).result(), finetune_folder(two).result()
+    assert together["eval_loss"] == pytest.approx(alone["eval_loss"], abs=1e-4)
+    assert together["test_texts"] == 1
+    assert together["beats_majority"] is None
+
+
+def test_the_layers_of_any_encoder_are_sharded_by_the_shipped_file():
+    names = {
+        "BertLayer": BertForMaskedLM(BertConfig(hidden_size=8, num_attention_heads=1, num_hidden_layers=2)),
+        "TransformerBlock": DistilBertForMaskedLM(DistilBertConfig(dim=8, n_heads=1, n_layers=2)),
+    }
+    for name, model in names.items():
+        accelerator: Any = SimpleNamespace(state=SimpleNamespace(fsdp_plugin=plugin()))
+        shard_by_layers(accelerator, model)
+        assert accelerator.state.fsdp_plugin.transformer_cls_names_to_wrap == [name]
 
 
 def accelerate(name: str, *flags: str) -> list[str]:

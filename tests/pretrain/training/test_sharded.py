@@ -66,8 +66,12 @@ def two_processes(folder):
 
     model, optimizer = spread(fresh())
     norms = [train_one_step(model, optimizer) for _ in range(2)]
-    weights, means = sharded.weights_of(model), checkpoints.optimizer_tensors(optimizer)
-    if accelerator.is_main_process:
+    is_main = accelerator.is_main_process
+    weights = sharded.weights_of(model, is_main)
+    means = sharded.whole(checkpoints.optimizer_tensors(optimizer), is_main)
+    # Nothing is gathered where it is not kept.
+    assert bool(weights) == bool(means) == is_main
+    if is_main:
         checkpoints.save(folder, 2, weights, means, {"step": 2})
     accelerator.wait_for_everyone()
     # Another model, begun elsewhere, goes on from there.

@@ -113,6 +113,19 @@ def test_accents_leave_latin_greek_and_cyrillic_letters_alone():
     assert bert.normalize_str("が") == "か", "another word"
 
 
+@pytest.mark.parametrize("model", ALGORITHMS)
+def test_joiners_are_kept_where_words_are_spelt_with_them(model, tmp_path):
+    texts = ["می\u200cروم به خانه", "കണ്\u200dമണി", "क्\u200dष"]
+    config, tokenizer = trained(model, texts)
+    serialization.save(tokenizer, config, tmp_path)
+    assert audit(tokenizer, tmp_path, texts)["round_trip_rate"] == 1
+    # Among Latin letters they are stray, as are other invisible characters anywhere.
+    clean = normaliser(config).normalize_str
+    assert clean("foo\u200cbar\u200b \ufeffx\u00ad\x00") == "foobar x"
+    assert clean("می\u200bروم") == "میروم"
+    assert clean("a\tb\u00a0c\u2003d\ne") == "a b c d e"
+
+
 def test_accents_are_kept_on_purpose():
     for kept in (normaliser(TokenizerConfig(strip_accents=False)), normaliser(TokenizerConfig(lowercase=False))):
         assert kept.normalize_str("cafe\u0301 한국") == "café 한국"
