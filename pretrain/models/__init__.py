@@ -4,6 +4,7 @@ In: a config, a tokenizer and optionally a checkpoint. Out: a torch module with 
 
 - `config.py`: every key of a model
 - `architectures.py`: facts about encoder architectures, one record each
+- `layers.py`: the layers of an encoder, whatever their names; `fit.py`: whether a model reads what it will be given
 - `pretraining_models.py`: an encoder with its pretraining head
 - `builders.py`: models by name; `from_checkpoint.py`: continued pretraining; `safe_loading.py`: what loading may run
 - `modeling/`: models and configurations that are saved with the weights

@@ -22,10 +22,10 @@ from pretrain.data.loader import Batch, LoaderSettings, Source, load_steps
 from pretrain.data.randomness import key
 from pretrain.objectives.objective import LossOutput, Metrics
 from pretrain.training import averaging, checkpoints, sharded
-from pretrain.training.collective import decided_by_main
 from pretrain.training.config import OptimizerConfig, TrainingConfig
 from pretrain.training.fast_paths import FastPaths, worker_count
 from pretrain.training.guards import nonfinite, signals, watchdog
+from pretrain.training.guards.collective import decided_by_main
 from pretrain.training.metric_logger import MetricLogger, sum_dtype
 from pretrain.training.optimizer import freeze_lower_layers, set_lr
 from pretrain.training.schedule import Duration, evaluations_due, learning_rate

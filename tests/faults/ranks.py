@@ -26,9 +26,9 @@ from finetune.classification.evaluation import evaluate, predict
 from finetune.classification.objective import classification_loss
 from pretrain.data.loader import Batch, arithmetic_counts
 from pretrain.training import checkpoints
-from pretrain.training.collective import decided_by_main
 from pretrain.training.config import OptimizerConfig, SpeedConfig, TrainingConfig
 from pretrain.training.engine import Training, leave_process_group, train
+from pretrain.training.guards.collective import decided_by_main
 from pretrain.training.setup import prepare_for_training
 from tests.faults import store as faults_store
 from tests.helpers.fsdp_stage import ShardingAccelerator

@@ -28,7 +28,7 @@ from pretrain.data.store import prepare, store_folder
 from pretrain.run import run, sources
 from pretrain.run_paths import run_folder, tokenizer_of
 from pretrain.training import checkpoints, metric_logger
-from pretrain.training.collective import decided_by_main
+from pretrain.training.guards.collective import decided_by_main
 from pretrain.training.guards.nonfinite import first_nonfinite
 from pretrain.training.metric_logger import MetricLogger, read_metrics
 from pretrain.training.schedule import evaluations_due
