@@ -10,6 +10,7 @@ belongs to it. Read in this order:
 - `launch.py`: process start: allocator, threads, number of processes
 - `run_folder.py`: run folders, digests, and whether a run is finished
 - `file_digest.py`: all content of a file, as digests see it
+- `hub_commit.py`: the commit that a Hub id stands for
 - `model_reference.py`: a YAML file, a folder or a Hub id → the folder of a trained model or tokenizer
 - `processes.py`: a pool of worker processes
 - `terminal.py`: progress lines and bars

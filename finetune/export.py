@@ -30,6 +30,8 @@ class ExportConfig:
     """A new or empty folder, or `hub:owner/name`; the Hub token is read from HF_TOKEN only."""
     private: bool = False
     """Create the Hub repository as private, if it does not exist yet."""
+    update: bool = False
+    """Change a Hub repository that holds files: replace, and remove what an earlier model left; all else is kept."""
 
 
 def run(config: ExportConfig) -> str:
@@ -43,7 +45,8 @@ def run(config: ExportConfig) -> str:
     if not (folder.model / "config.json").is_file():
         raise InputError(f"{folder.path} has no model/ to export (bag-of-words runs save none)")
     if config.to.startswith(HUB):
-        return hub.publish(folder.model, model_card(folder, result), config.to.removeprefix(HUB), config.private)
+        card, repository = model_card(folder, result), config.to.removeprefix(HUB)
+        return hub.publish(folder.model, card, repository, config.private, config.update)
     target = Path(config.to)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"--to {target}: exists and is not an empty folder")
@@ -58,9 +61,13 @@ def main() -> None:
     parser.add_argument("run", type=str, metavar="RUN", help="A finished run's folder.")
     parser.add_argument("--to", type=str, required=True, help="A new folder, or hub:owner/name (token: HF_TOKEN).")
     parser.add_argument("--private", action="store_true", help="Create the Hub repository as private.")
+    parser.add_argument(
+        "--update", action="store_true",
+        help="Change a Hub repository that holds files; without it, what would change is listed.",
+    )  # fmt: skip
     options: Namespace = parser.parse_args()
     show_progress_lines()
-    print(f"export: {run(ExportConfig(options.run, options.to, options.private))}")
+    print(f"export: {run(ExportConfig(options.run, options.to, options.private, options['update']))}")
 
 
 if __name__ == "__main__":

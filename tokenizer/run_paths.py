@@ -6,6 +6,7 @@ from pathlib import Path
 
 from configs.command_line import load
 from configs.errors import InputError
+from configs.hub_commit import hub_commit
 from configs.model_reference import local_folder
 from configs.run_folder import RunFolder
 from tokenizer.config import TokenizerConfig
@@ -47,11 +48,12 @@ def find(reference: str, runs: str, commit: str | None = None) -> tuple[str, str
 
 
 def hub_digest(reference: str, commit: str | None) -> str:
-    """What stands for a Hub id in digests: the id, with its commit if that is pinned.
+    """What stands for a Hub id in digests: the id, with its commit, pinned or the newest, as far as it is known.
 
-    >>> hub_digest("owner/name", None), hub_digest("owner/name", "0a1b")
-    ('owner/name', 'owner/name@0a1b')
+    >>> hub_digest("owner/name", "0a1b")
+    'owner/name@0a1b'
     """
+    commit = hub_commit(reference, "model") if commit is None else commit
     return reference if commit is None else f"{reference}@{commit}"
 
 

@@ -21,6 +21,8 @@ class Hub:
         self.commits: list[list[str]] = []
         self.objects: dict[str, bytes] = {}
         self.private: dict[str, bool] = {}
+        self.xet_address: str | None = None
+        """The address of the storage service, which is told to clients; None: there is none."""
 
 
 def commit_id(count: int) -> str:
@@ -108,6 +110,8 @@ class Handler(BaseHTTPRequestHandler):
             if line["key"] == "file":
                 self.hub.repositories[name][value["path"]] = base64.b64decode(value["content"])
                 written.append(value["path"])
+            elif line["key"] == "deletedFile":
+                del self.hub.repositories[name][value["path"]]
             elif line["key"] == "lfsFile":
                 self.hub.repositories[name][value["path"]] = self.hub.objects[value["oid"]]
                 written.append(value["path"])
@@ -125,11 +129,15 @@ class Handler(BaseHTTPRequestHandler):
         """Describe a repository, list its files, or send one."""
         path = unquote(urlparse(self.path).path)
         sha = commit_id(len(self.hub.commits))
-        if path.startswith("/api/models/"):
-            owner, name, *rest = path.removeprefix("/api/models/").split("/")
+        if path.startswith(("/api/models/", "/api/datasets/")):
+            owner, name, *rest = path.removeprefix("/api/").split("/")[1:]
             files = self.hub.repositories.get(f"{owner}/{name}")
             if files is None:
                 self.answer(404, headers={"X-Error-Code": "RepoNotFound"})
+            elif rest and rest[0] == "xet-write-token" and self.hub.xet_address is not None:
+                self.answer_json({"casUrl": self.hub.xet_address, "exp": 1 << 40, "accessToken": "x"})
+            elif rest and rest[0] == "xet-write-token":
+                self.answer(404)
             elif rest and rest[0] == "tree":
                 tree = [
                     {"type": "file", "path": file, "size": len(content), "oid": sha} for file, content in files.items()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import InputError
+from configs.hub_commit import hub_commit
 from tokenizer.corpus import synthetic_reviews, tables
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.quarantine import RowError, check_decoded
@@ -167,7 +168,7 @@ def hub_rows(identifier: str, subset: str | None, split: str) -> Any:
     import datasets.exceptions
 
     try:
-        return datasets.load_dataset(identifier, subset, split=split)
+        return datasets.load_dataset(identifier, subset, split=split, revision=hub_commit(identifier, "dataset"))
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(str(error).split())
         raise InputError(

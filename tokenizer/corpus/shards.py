@@ -12,6 +12,7 @@ from pathlib import Path
 
 from configs import file_digest
 from configs.errors import InputError
+from configs.hub_commit import hub_commit
 from tokenizer.corpus import formats, synthetic_reviews
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.files import find_files, format_of, passed_over
@@ -152,12 +153,13 @@ def describe(corpus: CorpusConfig) -> list[str]:
 
 
 def fingerprint(corpus: CorpusConfig) -> str:
-    """Ten hexadecimal digits: a hash of all content of a corpus, whatever its path; of a Hub data set, of its id."""
+    """Ten hexadecimal digits: a hash of all content of a corpus, whatever its path; of one on the Hub, of its commit."""
     state = hashlib.sha256()
     if corpus.source == "sample" or corpus.format == "sample":
         state.update(synthetic_reviews.VERSION.encode())
     elif (files := find_files(corpus)) is None:
-        state.update(corpus.source.encode())
+        commit = hub_commit(corpus.source, "dataset")
+        state.update(corpus.source.encode() if commit is None else f"{corpus.source}@{commit}".encode())
     else:
         for file in files:
             size = file.stat().st_size

@@ -61,11 +61,11 @@ def elsewhere(program: str, *arguments: str, folder: Path, **environment: str) -
     return ended.stdout.strip().splitlines()[-1]
 
 
-def export_to_hub(run_folder: Path, name: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def export_to_hub(run_folder: Path, name: str, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the export command against the server that `environment` names."""
     variables = {name: value for name, value in os.environ.items() if name not in ("HF_TOKEN", "HF_HUB_OFFLINE")}
     return subprocess.run(
-        [sys.executable, "-m", "finetune.export", str(run_folder), "--to", f"hub:{name}"],
+        [sys.executable, "-m", "finetune.export", str(run_folder), "--to", f"hub:{name}", *flags],
         cwd=ROOT,
         env=variables | {"HF_HUB_DISABLE_XET": "1"} | environment,
         capture_output=True,
@@ -126,6 +126,84 @@ def test_publishing_is_one_commit_that_loads_from_the_hub(chain: Path, tmp_path:
             HF_HUB_DISABLE_XET="1",
         )  # fmt: skip
         assert json.loads(found) == ["positive", "negative"]
+
+
+WRITTEN = b"# My model\n\nA card that I wrote.\n"
+
+
+def test_a_repository_that_holds_files_is_changed_on_request_alone(chain: Path, tmp_path: Path) -> None:
+    # Once, a hand-written card was replaced, and the special tokens of an earlier model were loaded with the new one.
+    folder = run(finetune_config(chain, model__name="lstm"))
+    stale = {
+        "special_tokens_map.json": b'{"cls_token": "<s>"}',
+        "config.json": b"{}",
+        "model-00001-of-2.safetensors": b"",
+    }
+    others = {"README.md": WRITTEN, "notes/thoughts.md": b"mine", ".gitattributes": b""}
+    with serving() as (address, hub):
+        hub.repositories["somebody/small"] = stale | others
+        environment = {"HF_ENDPOINT": address, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path)}
+        ended = export_to_hub(folder.path, "somebody/small", **environment)
+        assert ended.returncode == 2
+        assert not hub.commits
+        (line,) = ended.stderr.strip().splitlines()
+        assert "replaces config.json; adds BERTLET.md, " in line
+        assert (
+            "keeps README.md, notes/thoughts.md; removes model-00001-of-2.safetensors, special_tokens_map.json" in line
+        )
+        assert line.endswith("add --update to do that")
+        ended = export_to_hub(folder.path, "somebody/small", "--update", **environment)
+        assert ended.returncode == 0, ended.stderr
+        published = dict(hub.repositories["somebody/small"])
+        assert {name: published.pop(name) for name in others} == others
+        assert b"Made with Bertlet" in published.pop("BERTLET.md")
+        assert published == {file.name: file.read_bytes() for file in folder.model.iterdir() if file.is_file()}
+        # A card that nobody has touched is replaced, and nothing is left beside it.
+        hub.repositories["somebody/ours"] = {}
+        for flags in ((), ("--update",)):
+            assert export_to_hub(folder.path, "somebody/ours", *flags, **environment).returncode == 0
+        assert "BERTLET.md" not in hub.repositories["somebody/ours"]
+
+
+@pytest.mark.parametrize("xet", [None, "http://127.0.0.1:9"])
+def test_files_go_by_plain_http_where_the_storage_service_is_out_of_reach(
+    chain: Path, tmp_path: Path, xet: str | None
+) -> None:
+    # Once, this ended after five minutes in a traceback.
+    folder = run(finetune_config(chain, model__name="lstm"))
+    with serving() as (address, hub):
+        hub.xet_address = xet
+        environment = {"HF_ENDPOINT": address, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "0"}
+        ended = export_to_hub(folder.path, "somebody/small", **environment)
+        assert ended.returncode == 0, ended.stderr
+        assert "storage service is out of reach" in ended.stderr
+        assert "uploading by plain HTTP" in ended.stderr
+        assert "model.safetensors" in hub.repositories["somebody/small"]
+
+
+def test_a_failed_upload_says_what_it_left(chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = run(finetune_config(chain, model__name="lstm"))
+
+    def failing(*arguments: Any, **options: Any) -> None:
+        raise ConnectionError("Network error: Request middleware error")
+
+    from huggingface_hub import HfApi
+
+    with serving() as (address, hub):
+        monkeypatch.setattr(HfApi, "create_commit", failing)
+        monkeypatch.setattr("finetune.publishing.hub._avoid_xet_out_of_reach", lambda *_: None)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(HfApi, "__init__", lambda self, token: _use_server(self, address, token))
+        with pytest.raises(InputError, match=r"Network error: .*the new repository is there and holds nothing yet"):
+            export(ExportConfig(str(folder.path), "hub:somebody/small"))
+        assert hub.repositories == {"somebody/small": {}}
+
+
+def _use_server(api: Any, address: str, token: str) -> None:
+    """What `HfApi` keeps of its arguments."""
+    api.endpoint, api.token, api.library_name, api.library_version = address, token, None, None
+    api.user_agent, api.headers = None, None
 
 
 @pytest.mark.parametrize(

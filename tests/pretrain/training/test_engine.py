@@ -19,6 +19,7 @@ import torch
 import yaml
 from accelerate import Accelerator
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import pretrain.run
 from configs.command_line import as_dict
@@ -311,7 +312,7 @@ class NoFloat64(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **kwargs or {})
-        for tensor in torch.utils._pytree.tree_leaves(result):
+        for tensor in tree_leaves(result):
             if isinstance(tensor, torch.Tensor) and tensor.dtype == torch.float64:
                 raise TypeError(f"{func} made a float64 tensor")
         return result

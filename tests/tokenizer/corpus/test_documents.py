@@ -231,8 +231,9 @@ def test_fingerprint_sees_a_document_change_its_label(tmp_path):
 def test_hub_data_set_is_read_by_its_splits(monkeypatch):
     asked = []
 
-    def load_dataset(identifier, subset, split):
+    def load_dataset(identifier, subset, split, revision):
         asked.append((identifier, subset, split))
+        assert revision is None, "offline, and nothing is cached"
         return datasets.Dataset.from_list([{"sentence": f"From {split}.", "label": 1}])
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
