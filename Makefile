@@ -5,7 +5,7 @@ RUN := .venv/bin/python
 # Every file that is installed is checked against its sum. torch comes first, as the index gives it: with CUDA it wants more.
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test coverage mutants check bench faults clean
+.PHONY: help demo test coverage mutants check bench faults fuzz clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -34,6 +34,10 @@ bench: $(INSTALLED) ## measure speed against the alternatives, write docs/perfor
 
 faults: $(INSTALLED) ## kill, cut and spoil at full size, write docs/reliability.md (15 minutes): make faults [ONLY=signals]
 	HF_HUB_OFFLINE=1 $(RUN) -m pytest -m campaign -n 0 --durations=0 tests/faults/test_campaign.py $(if $(ONLY),-k "$(ONLY)")
+
+fuzz: $(INSTALLED) ## ten minutes of random bytes and structures for every reader: make fuzz [SECONDS=600] [FIRST=0]
+	FUZZ_SECONDS=$(or $(SECONDS),600) FUZZ_FIRST=$(or $(FIRST),0) HF_HUB_OFFLINE=1 \
+		$(RUN) -m pytest -m fuzz -n 0 -s tests/faults/test_fuzz.py
 
 clean: ## delete what the targets made, runs included
 	rm -rf .venv runs build mutants *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -9,6 +9,7 @@ import itertools
 import json
 import re
 import sys
+import textwrap
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ from configs.errors import InputError
 from configs.key_check import check_former_names, check_keys, suggestion
 
 Config = TypeVar("Config")
+# Characters of another library's message.
+SHOWN = 300
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -62,9 +65,15 @@ def parse(config_class: type[Config], program: str, arguments: Sequence[str] | N
     parser = CommandLine(program, description=first_paragraph(config_class))
     parser.add_argument("--config", action="config", help="A YAML file with these keys; flags after it override it.")
     parser.add_class_arguments(config_class)
-    namespace: Namespace = parser.parse_args(argv)
-    del namespace["config"]
-    return config_class(**parser.instantiate(namespace).as_dict())
+    try:
+        namespace: Namespace = parser.parse_args(argv)
+        del namespace["config"]
+        return config_class(**parser.instantiate(namespace).as_dict())
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
+        # What the parser does not turn into an error of its own, such as a number of 5,000 digits.
+        raise InputError(f"a value cannot be read: {textwrap.shorten(str(error), SHOWN)}") from None
 
 
 def load(config_class: type[Config], file: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:

@@ -74,7 +74,8 @@ def run_command(program: str, command: Callable[[], None]) -> None:
 
 
 def _exit(program: str, message: str, status: int) -> NoReturn:
-    print(f"{program}: {message}", file=sys.stderr, flush=True)
+    # One line, whatever names and values it quotes.
+    print(f"{program}: {' '.join(message.splitlines())}", file=sys.stderr, flush=True)
     raise SystemExit(status) from None
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import itertools
+import textwrap
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 import yaml
 
 from configs.errors import InputError
+
+# Characters of a key in a message.
+SHOWN_NAME = 80
 
 
 def check_keys(config_class: type, file: Path) -> bool:
@@ -47,7 +51,8 @@ def _check_mapping(config_class: type, node: yaml.MappingNode, file: Path, prefi
     types, renamed = typing.get_type_hints(config_class), former_names(config_class, prefix)
     seen: set[str] = set()
     for key_node, value_node in node.value:
-        key, line = str(key_node.value), key_node.start_mark.line + 1
+        # A key may be of any length and over several lines.
+        key, line = textwrap.shorten(str(key_node.value), SHOWN_NAME), key_node.start_mark.line + 1
         check_former_name(renamed, prefix + key, str(value_node.value), f"{file}:{line}")
         if key not in types:
             known = known_keys(config_class, prefix)

@@ -117,6 +117,12 @@ def test_file_without_keys_gives_the_defaults(yaml_file, text):
     assert load(TokenizerConfig, yaml_file(text)) == TokenizerConfig()
 
 
+@pytest.mark.parametrize("text", [f"seed: {'9' * 5000}\n", "? |\n  seed\n  x\n: 1\n", f"{'a' * 2000}: 1\n"])
+def test_whatever_a_file_quotes_the_refusal_is_one_line(yaml_file, text):
+    # Found by fuzzing: a traceback about the digits of a number, and a key of several lines.
+    assert len(refusal("--config", str(yaml_file(text)))) < 600
+
+
 @pytest.mark.parametrize("value", ["5", "sample", "", "[a, b]"])
 def test_group_given_as_a_plain_value_is_refused_by_name(yaml_file, value):
     assert "corpus" in refusal("--config", str(yaml_file(f"name: mine\ncorpus: {value}\n")))

@@ -6,6 +6,7 @@ import html
 import itertools
 import math
 import re
+import textwrap
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -17,6 +18,9 @@ from tokenizer.corpus.shards import shards
 from tokenizer.corpus.text_files import Location, Part
 
 Label = str | int
+
+# Characters of a column's name, and of all of them, in a message.
+SHOWN_NAME, SHOWN = 60, 600
 
 NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?")
 
@@ -127,7 +131,8 @@ def _document(row: dict[str, Any], location: Location | str, corpus: CorpusConfi
 def _column(row: dict[str, Any], column: str, key: str) -> Any:
     if column not in row:
         matches = difflib.get_close_matches(column, row, n=1)
-        hint = f"; did you mean {matches[0]!r}?" if matches else f"; the columns are {', '.join(row)}"
+        names = ", ".join(textwrap.shorten(name, SHOWN_NAME, placeholder=" …") for name in row)
+        hint = f"; did you mean {matches[0]!r}?" if matches else f"; the columns are {textwrap.shorten(names, SHOWN)}"
         raise MissingColumnError(f"no column {column!r} (corpus.{key}){hint}")
     return row[column]
 

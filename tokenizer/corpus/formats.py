@@ -5,6 +5,7 @@ and line, for messages.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def file_and_row(location: "Location | str") -> tuple[str, int]:
     return (file, int(number)) if file and number.isdecimal() else (str(location), 1)
 
 
+WHITESPACE = re.compile(r"\s*")
 Row = tuple[dict[str, Any] | RowError, Location | str]
 Reader = Callable[[Part, CorpusConfig], Iterator[Row]]
 
@@ -98,12 +100,14 @@ def read_json(part: Part, corpus: CorpusConfig) -> Iterator[Row]:
     Raises:
         InputError: the text cannot be read as JSON.
     """
-    text = check_decoded("".join(lines(part, corpus)), encoding_of(part.source, corpus))
+    try:
+        text = check_decoded("".join(lines(part, corpus)), encoding_of(part.source, corpus))
+    except RowError as error:
+        raise InputError(f"{part.source}: {error}") from None
     decoder, position, number = json.JSONDecoder(), 0, 0
-    while text[position:].strip():
-        position += len(text[position:]) - len(text[position:].lstrip())
+    while (start := WHITESPACE.match(text, position)) is not None and start.end() < len(text):
         try:
-            value, position = decoder.raw_decode(text, position)
+            value, position = decoder.raw_decode(text, start.end())
         except (ValueError, RecursionError) as error:
             line = getattr(error, "lineno", 1)
             raise InputError(f"{part.source}:{line}: not JSON ({getattr(error, 'msg', error)})") from None

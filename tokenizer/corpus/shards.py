@@ -153,7 +153,7 @@ def describe(corpus: CorpusConfig) -> list[str]:
 
 
 def fingerprint(corpus: CorpusConfig) -> str:
-    """Ten hexadecimal digits: a hash of all content of a corpus, whatever its path; of one on the Hub, of its commit."""
+    """Ten hexadecimal digits: a hash of all content of a corpus, whatever its path; of a Hub id, its commit."""
     state = hashlib.sha256()
     if corpus.source == "sample" or corpus.format == "sample":
         state.update(synthetic_reviews.VERSION.encode())

@@ -128,13 +128,15 @@ def lines(part: Part, corpus: CorpusConfig) -> Iterator[str]:
             for line in text:
                 number += 1
                 # A byte order mark is not part of the text.
-                line = line.removeprefix("\ufeff") if number == 1 else line  # noqa: PLW2901
-                yield line.replace("\r\n", "\n")
+                is_first = number == 1 and part.begin == 0
+                yield (line.removeprefix("\ufeff") if is_first else line).replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{file}: after line {Location(part, number).line}: byte 0x{error.object[error.start]:02x} is not "
             f"{encoding} ({error.reason}); set corpus.encoding (latin-1, cp1252, utf-16 …) or convert the file"
         ) from None
+    except UnicodeError as error:
+        raise InputError(f"{file}: not {encoding} ({error}); set corpus.encoding or convert the file") from None
     except LookupError:
         raise InputError(f"corpus.encoding: {encoding!r} is unknown to Python") from None
     except OSError as error:

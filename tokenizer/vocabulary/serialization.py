@@ -93,7 +93,11 @@ def _check_format(tokenizer: Any, name: str) -> None:
     from tokenizers import processors
 
     text = "a"
-    ids, alone = (tokenizer(text, add_special_tokens=added)["input_ids"] for added in (True, False))
+    try:
+        ids, alone = (tokenizer(text, add_special_tokens=added)["input_ids"] for added in (True, False))
+    except Exception as error:  # noqa: BLE001
+        # `tokenizers` raises plain `Exception`, for example if the vocabulary lacks its own unknown token.
+        raise InputError(f"tokenizer: {name!r} cannot read the text {text!r}: {error}") from None
     first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
     if ids == [first, *alone, last]:
         return
@@ -152,7 +156,8 @@ def load_any(folder: str | Path, commit: str | None = None) -> Any:
         if commit is None:
             return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=True, revision=commit)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # noqa: BLE001
+        # Of a damaged file, transformers and tokenizers raise anything, plain `Exception` included.
         raise InputError(f"tokenizer: {str(folder)!r} cannot be loaded: {' '.join(str(error).split())}") from None
 
 

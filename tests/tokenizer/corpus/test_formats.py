@@ -173,3 +173,26 @@ def test_missing_label_in_parquet_is_refused_with_its_row(tmp_path, label):
     file = write_parquet(tmp_path / "a.parquet", [{"text": "x", "label": 1.0}, {"text": "y", "label": label}])
     message = refusal(labelled=True, source=str(file))
     assert message.startswith(f"{file}:row 1: column 'label' holds {label!r}, which is not a label (1 of 2 rows ")
+
+
+# Found by fuzzing (tests/faults/fuzz.py), each a traceback once.
+
+
+def test_an_encoding_that_needs_a_mark_and_a_file_without_one(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"plain text")
+    assert refusal(source=str(file), encoding="utf-16").startswith(f"{file}: not utf-16 (")
+
+
+def test_json_over_several_lines_with_a_byte_of_another_encoding(tmp_path):
+    file = tmp_path / "a.json"
+    file.write_bytes('[\n{"text": "café"}\n]'.encode("cp1252"))
+    message = refusal(source=str(file))
+    assert message.startswith(f"{file}: byte 0xe9 is not utf-8; set corpus.encoding: cp1252")
+
+
+def test_columns_with_long_names_over_several_lines_are_told_in_one(tmp_path):
+    file = write_jsonl(tmp_path / "a.jsonl", [{"one\ntwo": 1, "x" * 5000: 2, "three": 3}])
+    message = refusal(source=str(file))
+    assert "the columns are one two, " in message
+    assert len(message) < 800

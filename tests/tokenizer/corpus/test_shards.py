@@ -96,6 +96,16 @@ def test_a_table_and_an_encoding_of_two_bytes_a_line_end_stay_whole(tmp_path, fi
     assert texts_of(wide) == ["one", "two"]
 
 
+def test_only_the_mark_at_the_beginning_of_a_file_is_none_of_its_text(tmp_path, fine):
+    # Found by fuzzing: a line with a byte order mark was lost if a shard happened to begin there.
+    (tmp_path / "a.txt").write_text("\ufeffone\n\ufeff\n\ufefftwo\n", encoding="utf-8")
+    corpus = CorpusConfig(source=str(tmp_path / "a.txt"), format="lines")
+    whole = texts_of(corpus)
+    assert whole == ["one", "\ufeff", "\ufefftwo"]
+    fine(1)
+    assert texts_of(corpus) == whole
+
+
 def test_small_files_share_a_shard_and_the_number_of_shards_is_bounded(tmp_path, monkeypatch):
     for number in range(50):
         (tmp_path / f"{number:02d}.txt").write_text("x" * 100, encoding="utf-8")
