@@ -13,6 +13,10 @@ ROOMS = ("configs", "tokenizer", "pretrain", "finetune")
 
 # EX_TEMPFAIL of sysexits.h, which schedulers take as a request to requeue the job.
 STOPPED = 75
+# A folder that may not be written to or read, a file where a folder should be, a link in a circle, a name too long.
+NOT_WRITABLE = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG,
+)  # fmt: skip
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -54,7 +58,7 @@ def check_package_origins() -> None:
 def run_command(program: str, command: Callable[[], None]) -> None:
     """Run `command`; errors and signals end it with one line on stderr and an exit status.
 
-    2: an `InputError`; 1: a `RunError` or a full disk; 75: SIGINT or SIGTERM.
+    2: an `InputError`, or a path that cannot be used; 1: a `RunError` or a full disk; 75: SIGINT or SIGTERM.
     """
     try:
         signal.signal(signal.SIGTERM, _interrupt)
@@ -65,6 +69,8 @@ def run_command(program: str, command: Callable[[], None]) -> None:
     except RunError as error:
         _exit(program, f"stopped: {error}", 1)
     except OSError as error:
+        if error.errno in NOT_WRITABLE and error.filename is not None:
+            _exit(program, f"error: {error.filename}: {error.strerror}", 2)
         if error.errno not in DISK_FULL:
             raise
         file = f" ({error.filename})" if error.filename else ""

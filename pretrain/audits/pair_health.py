@@ -18,6 +18,10 @@ MARGIN = 0.03
 MAXIMUM_PAIRS = 20_000
 
 
+# The share of the majority label from which on there is nothing to predict.
+ONE_LABEL = 0.95
+
+
 def health(training: MaskedLMEpoch, held_out: MaskedLMEpoch, store: TokenStore) -> dict[str, Any]:
     """Class balance, and the held-out accuracy of the two probes.
 
@@ -68,7 +72,12 @@ def advice(report: dict[str, Any], model: float | None = None) -> list[str]:
             "choose `pairs: balanced`"
         )
     baseline = max(report["majority"], report["length_probe"])
-    if model is not None and model < baseline + MARGIN:
+    if report["majority"] > ONE_LABEL:
+        lines.append(
+            f"{report['majority']:.0%} of the pairs have one label, as sentences are about as long as a segment: there "
+            "is nothing to learn; turn next-sentence prediction off (`objective: mlm`), or raise sequence_length"
+        )
+    elif model is not None and model < baseline + MARGIN:
         lines.append(
             f"the model is right for {model:.1%} of the pairs, hardly more than without reading them ({baseline:.1%}): "
             "train longer, or turn next-sentence prediction off (`objective: mlm`)"

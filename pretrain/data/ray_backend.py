@@ -20,7 +20,7 @@ def encode_shards(tasks: Sequence[ShardTask]) -> Iterator[str]:
         The files, as they are finished.
 
     Raises:
-        InputError: Ray is not installed.
+        InputError: Ray is not installed, or a worker raised it.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -39,9 +39,24 @@ def encode_shards(tasks: Sequence[ShardTask]) -> Iterator[str]:
     try:
         for row in numbers.map(functools.partial(_encode, tasks=absolute)).iter_rows():
             yield row["file"]
+    except Exception as error:
+        if (cause := _input_error(error)) is not None:
+            raise InputError(str(cause)) from None
+        raise
     finally:
         if started_here:
             ray.shutdown()
+
+
+def _input_error(error: BaseException | None) -> InputError | None:
+    """The `InputError` of a worker, which Ray wraps in errors of its own with the worker's traceback."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, InputError):
+            return error
+        seen.add(id(error))
+        error = getattr(error, "cause", None) or error.__cause__
+    return None
 
 
 def _encode(row: dict[str, Any], tasks: Sequence[ShardTask]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from configs.errors import InputError, run_command
 from configs.key_check import known_keys
 from tokenizer.config import TokenizerConfig
 from tokenizer.corpus.config import CorpusConfig
+from tokenizer.run import run
 
 PROGRAM = "python -m tokenizer"
 
@@ -234,6 +235,32 @@ def test_command_ends_on_an_input_error_with_one_line_and_status_two(capsys):
     assert captured.out == ""
     assert captured.err.startswith(f"{PROGRAM}: error: ")
     assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"), [(13, "Permission denied"), (30, "Read-only file system"), (20, "Not a directory")]
+)
+def test_a_path_that_cannot_be_used_ends_in_one_line(capsys, number, reason):
+    def fail():
+        raise OSError(number, reason, "/data/runs")
+
+    with pytest.raises(SystemExit) as caught:
+        run_command(PROGRAM, fail)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == f"{PROGRAM}: error: /data/runs: {reason}\n"
+
+
+def test_runs_that_are_a_file_are_told(tmp_path, capsys):
+    (tmp_path / "runs").touch()
+
+    def train():
+        run(TokenizerConfig(runs=str(tmp_path / "runs")))
+
+    with pytest.raises(SystemExit) as caught:
+        run_command(PROGRAM, train)
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / "runs") in line
 
 
 def test_interrupted_command_ends_with_a_status_of_its_own(capsys):

@@ -26,7 +26,10 @@ def extend(tokenizer: Any, texts: Iterable[str], words: int) -> list[str]:
     from tokenizers import AddedToken
 
     counts = count_words(tokenizer, texts)
-    ids = {word: tokenizer(word, add_special_tokens=False)["input_ids"] for word in counts}
+    # A word of byte-level BPE and of Unigram begins with its space: without it, "film" is split beside a whole "Ġfilm".
+    space = type(tokenizer.backend_tokenizer.decoder).__name__ in ("ByteLevel", "Metaspace")
+    written = {word: f" {word}" if space else word for word in counts}
+    ids = {word: tokenizer(written[word], add_special_tokens=False)["input_ids"] for word in counts}
     # An unknown word gets an entry even if it is a single token.
     pieces = {word: len(tokens) + (tokenizer.unk_token_id in tokens) for word, tokens in ids.items()}
     ranked = sorted((-count * (pieces[word] - 1), word) for word, count in counts.items() if pieces[word] > 1)
@@ -35,7 +38,6 @@ def extend(tokenizer: Any, texts: Iterable[str], words: int) -> list[str]:
         raise InputError(f"added_words: every word that occurs {MINIMUM_COUNT} times has an entry; nothing to add")
     # `single_word`: do not match inside other words. `lstrip`: if the tokenizer attaches a space to the next word, the
     # added word takes it, or it would become a separate token (decoded text then lacks it).
-    space = type(tokenizer.backend_tokenizer.decoder).__name__ in ("ByteLevel", "Metaspace")
     tokenizer.add_tokens([AddedToken(word, single_word=True, lstrip=space, normalized=True) for word in chosen])
     return chosen
 

@@ -200,6 +200,14 @@ def test_the_model_is_judged_beside_the_probes(accuracy, expected):
     assert (expected in said) if expected else said == ""
 
 
+def test_pairs_of_one_label_are_nothing_to_learn_and_not_for_longer_training():
+    found = {"one_sentence_share": 0.0, "majority": 1.0, "length_probe": 1.0, "overlap_probe": 1.0}
+    (said,) = pair_health.advice(found, 1.0)
+    assert "100% of the pairs have one label" in said
+    assert "objective: mlm" in said
+    assert "train longer" not in said
+
+
 def test_a_run_keeps_its_audits_and_puts_the_model_beside_the_probes(shared, caplog):
     caplog.set_level(logging.INFO, logger="pretrain")
     folder = run(small_run(shared, training={"duration": "3 steps"}))

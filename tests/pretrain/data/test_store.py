@@ -232,6 +232,25 @@ def test_ray_makes_the_same_store(tokenizer_folder, tmp_path, monkeypatch):
     assert bytes_of(local) == bytes_of(distributed)
 
 
+def test_an_input_error_of_a_ray_worker_is_one_line(tokenizer_folder, tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    many_shards(tmp_path, monkeypatch)
+    (tmp_path / "tables").mkdir()
+    for number in range(3):
+        (tmp_path / "tables" / f"{number}.csv").write_text("text,label\nfine,1\n" * 40, encoding="utf-8")
+    source = CorpusConfig(source=str(tmp_path / "tables"), split="all", text_column="absent")
+    monkeypatch.setattr(shards_module, "describe", lambda corpus: [])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Ray's own making
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        try:
+            with pytest.raises(InputError, match="no column 'absent'") as caught:
+                made(source, tokenizer_folder, tmp_path / "ray", backend="ray")
+        finally:
+            ray.shutdown()
+    assert "\n" not in str(caught.value)
+
+
 def test_ray_that_is_not_installed_is_named(tokenizer_folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"preparation\.backend: ray is not installed"):

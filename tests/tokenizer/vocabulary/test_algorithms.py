@@ -9,8 +9,8 @@ import sys
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import AutoTokenizer, BertConfig, BertForPreTraining
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoTokenizer, BertConfig, BertForPreTraining, PreTrainedTokenizerFast
 
 from configs.errors import InputError
 from tests.helpers.paths import ROOT
@@ -206,6 +206,21 @@ def test_added_words_are_those_that_save_most_and_are_found_as_words_alone(tmp_p
     assert "angioplasty" not in loaded.tokenize("angioplastys")
     with pytest.raises(InputError, match="nothing to add"):
         extend(loaded, ["the film"] * 3, 5)
+
+
+def test_a_word_that_is_whole_behind_a_space_is_not_added_again(tmp_path):
+    # As in RoBERTa: "Ġfilm" is an entry, and "film" at the beginning of a text is split.
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=["<s>", "</s>", "<pad>", "<unk>", "<mask>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
+    )  # fmt: skip
+    backend.train_from_iterator(["see the film", "a film", "good film of the year"] * 9, trainer)
+    roberta = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
+    assert roberta.tokenize(" film") == ["Ġfilm"]
+    assert len(roberta.tokenize("film")) > 1
+    assert extend(roberta, ["the film was angioplasty"] * 5, 9) == ["angioplasty", "was"]
 
 
 @pytest.mark.parametrize("model", ["wordpiece", "bpe", "unigram"])
