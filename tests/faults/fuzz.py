@@ -6,7 +6,9 @@ import gzip
 import io
 import json
 import lzma
+import math
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -265,22 +267,20 @@ TARGETS: dict[str, Target] = {
 }
 
 
-def fuzz(name: str, folder: Path, seconds: float, first: int = 0) -> int:
-    """Try a reader for so long; gives the number of tries.
+def fuzz(name: str, folder: Path, first: int = 0, seconds: float = math.inf, tries: float = math.inf) -> int:
+    """Try a reader for so long or so often; gives the number of tries.
 
     Raises:
         AssertionError: names the number of the try, from which it can be repeated.
     """
     deadline, number = time.monotonic() + seconds, first
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and number - first < tries:
         place = folder / str(number)
         place.mkdir()
         try:
             TARGETS[name](random.Random(f"{name} {number}"), place)
         except Exception as error:
             raise AssertionError(f"{name}, number {number}: {type(error).__name__}: {error} ({place})") from error
-        for file in place.iterdir():
-            if file.is_file():
-                file.unlink()
+        shutil.rmtree(place)
         number += 1
     return number - first
