@@ -24,8 +24,9 @@ from pretrain.objectives.objective import LossOutput, Metrics
 from pretrain.training import averaging, checkpoints, sharded
 from pretrain.training.config import OptimizerConfig, TrainingConfig
 from pretrain.training.fast_paths import FastPaths, worker_count
-from pretrain.training.guards import nonfinite, signals, watchdog
+from pretrain.training.guards import nonfinite, outcomes, signals, watchdog
 from pretrain.training.guards.collective import decided_by_main
+from pretrain.training.guards.outcomes import Outcome
 from pretrain.training.metric_logger import MetricLogger, sum_dtype
 from pretrain.training.optimizer import freeze_lower_layers, set_lr
 from pretrain.training.schedule import Duration, evaluations_due, learning_rate
@@ -87,6 +88,10 @@ class Session:
     """The state that a recurrent language model carries between steps."""
     saved_step: int | None = None
     """The step of the newest checkpoint."""
+    guarded: bool = False
+    """Whether the optimizer skips steps by itself that are not finite; see `nonfinite.guards_on_device`."""
+    pending: Outcome | None = None
+    """The last step, if the host has not heard yet what became of it."""
     steps: Generator[Step] = dataclasses.field(default_factory=lambda: (_ for _ in ()))
     """The remaining steps."""
 
@@ -154,22 +159,29 @@ def _train(run: Training, session: Session) -> TrainState:
         norm = sharded.gathered(norm.detach())
         lr = learning_rate(done, run.optimizer_config)
         set_lr(optimizer.param_groups, lr, run.optimizer_config)
-        loss, gradient_norm = nonfinite.step_loss_and_norm(accelerator, loss_share, norm)
-        if nonfinite.is_finite_step(loss, gradient_norm, accelerator.scaler is not None):
+        loss_metrics: Metrics = {"loss": (loss_share, 1 / accelerator.num_processes), "gradient_norm": (norm, 1.0)}
+        outcome = Outcome(
+            state.step, state.epoch, step.samples, [*metrics, loss_metrics],
+            nonfinite.loss_and_norm(accelerator, loss_share, norm),
+        )  # fmt: skip
+        if session.guarded and carry is None:
+            # The optimizer skips what is not finite; the host hears of it after the next step.
+            nonfinite.guard_on_device(optimizer.optimizer, outcome.loss_and_norm)
+            optimizer.step()
+            _settle(run, session)
+            session.pending = outcome
+        elif _settle(run, session, outcome):
             optimizer.step()
             if run.optimizer_config.ema_decay:
                 averaging.update(optimizer.optimizer, run.optimizer_config.ema_decay, state.step)
             session.carry = carry
-            loss_metrics: Metrics = {"loss": (loss_share, 1 / accelerator.num_processes), "gradient_norm": (norm, 1.0)}
-            _count_step(session, [*metrics, loss_metrics], loss)
-        else:
-            _skip_step(run, session, step.samples, loss, gradient_norm)
         optimizer.zero_grad()
         # -------------------------------------------------------------------------------------------------
         seconds = _shared_clock(time.monotonic() - started, duration, accelerator)
         state.advance(totals["tokens"], seconds)
         run.meter.add(totals, seconds, waited)
         if state.step % config.log_every == 0:
+            _settle(run, session)
             session.logger.write_window(state, done, {"lr": lr} | run.meter.rates())
         reached = min(1.0, _progress(duration, state))
         state.evaluation_due = evaluations_due(reached, config.evaluations) > evaluations_due(done, config.evaluations)
@@ -187,42 +199,23 @@ def _evaluate_and_save(run: Training, session: Session, done: float) -> bool:
     return ended
 
 
-def _count_step(session: Session, metrics: Sequence[Metrics], loss: float) -> None:
-    """Log the metrics of a step that updated the weights."""
-    for step_metrics in metrics:
-        session.logger.add(step_metrics)
-    state = session.state
-    state.skipped_in_a_row = 0
-    if nonfinite.is_spike(state, loss):
-        log.warning("step %d: loss spike, %.4g with a running mean of %.4g", state.step + 1, loss, state.loss_mean)
-        session.logger.note(state, {"spike": loss})
-
-
-def _skip_step(run: Training, session: Session, samples: np.ndarray, loss: float, gradient_norm: float) -> None:
-    """Skip the update of a step with NaN or infinity, and record its samples.
+def _settle(run: Training, session: Session, outcome: Outcome | None = None) -> bool:
+    """Write what became of a step, by default of the last one, if that is still unknown; gives whether it counts.
 
     Raises:
         RunError: too many steps in a row were skipped.
     """
-    state = session.state
-    state.skipped, state.skipped_in_a_row = state.skipped + 1, state.skipped_in_a_row + 1
-    log.warning(
-        "step %d: skipped, loss %g, gradient norm %g; its samples are in metrics.jsonl",
-        state.step + 1,
-        loss,
-        gradient_norm,
+    outcome, session.pending = session.pending if outcome is None else outcome, None
+    if outcome is None:
+        return True
+    scaler = run.accelerator.scaler
+    counts = outcomes.settle(
+        outcome, session.state, session.logger, scaler is not None, run.config.maximum_skipped_steps
     )
-    if run.accelerator.scaler is not None:
+    if not counts and scaler is not None:
         # `optimizer.step` would have done this; without it, the next step's gradients cannot be unscaled.
-        run.accelerator.scaler.update()
-    # As text: JSON has no NaN.
-    skipped = {"loss": f"{loss:g}", "gradient_norm": f"{gradient_norm:g}"}
-    session.logger.note(state, {"skipped": skipped | {"epoch_number": state.epoch, "samples": samples.tolist()}})
-    if state.skipped_in_a_row >= run.config.maximum_skipped_steps:
-        raise RunError(
-            f"{state.skipped_in_a_row} steps in a row, up to step {state.step + 1}, had a NaN or infinite loss "
-            "or gradient (training.maximum_skipped_steps); the last checkpoint is kept; lower optimizer.learning_rate"
-        )
+        scaler.update()
+    return counts
 
 
 def _use_smaller_micro_batches(run: Training, session: Session, samples: int, error: BaseException) -> None:
@@ -332,7 +325,9 @@ def _begin(run: Training, description: str) -> Session:
         log.info("%s: started with %s; rounding and dropout masks differ from here on", description, state.paths)
     state.paths = str(run.fast_paths)
     logger = MetricLogger(run.folder.metrics, accelerator, description, state if checkpoint else None)
-    return Session(state, logger, carry, saved_step=state.step if checkpoint else None)
+    averages = run.optimizer_config.ema_decay > 0
+    guarded = nonfinite.guards_on_device(accelerator, run.optimizer.optimizer, averages)
+    return Session(state, logger, carry, saved_step=state.step if checkpoint else None, guarded=guarded)
 
 
 def _out_of_patience(run: Training, state: TrainState) -> bool:
@@ -341,6 +336,7 @@ def _out_of_patience(run: Training, state: TrainState) -> bool:
 
 def _evaluate(run: Training, session: Session) -> None:
     """Evaluate on held-out data, and record whether the chosen metric is the best so far."""
+    _settle(run, session)
     state = session.state
     with averaging.averaged_weights(run.optimizer.optimizer):
         metrics = run.evaluate(run.model, state.phase)
@@ -361,6 +357,7 @@ def _save(run: Training, session: Session) -> None:
     Raises:
         RunError: a weight is NaN or infinite, or the disk is full.
     """
+    _settle(run, session)
     state = session.state
     if session.saved_step == state.step:
         return

@@ -104,9 +104,9 @@ class MetricLogger:
         self._append(state, state.step, measured)
         self.accelerator.log(measured, step=state.step)
 
-    def note(self, state: "TrainState", facts: dict[str, Any]) -> None:
-        """Append a row about the step in progress, to the file only."""
-        self._append(state, state.step + 1, facts)
+    def note(self, state: "TrainState", step: int, facts: dict[str, Any]) -> None:
+        """Append a row about a step, to the file only."""
+        self._append(state, step, facts)
 
     def _append(self, state: "TrainState", step: int, facts: dict[str, Any]) -> None:
         row = {

@@ -1,6 +1,7 @@
 """Faults of whole runs, in small; `make faults` is the campaign."""
 
 import dataclasses
+import math
 import os
 import signal
 import threading
@@ -18,7 +19,8 @@ from pretrain.data.loader import LoaderSettings, load_steps
 from pretrain.objectives import registry
 from pretrain.run_paths import run_folder
 from pretrain.training import checkpoints, engine
-from pretrain.training.guards import signals
+from pretrain.training.guards import nonfinite, signals
+from pretrain.training.guards.outcomes import Outcome
 from pretrain.training.guards.watchdog import Heartbeat
 from pretrain.training.metric_logger import read_metrics
 from pretrain.training.train_state import TrainState
@@ -134,7 +136,9 @@ def test_one_of_many_that_start_the_same_run_does_it(tmp_path):
     assert (found["ran"], found["refused"]) == (1, 4)
 
 
-def test_what_is_no_number_reaches_neither_weights_nor_checkpoints(tmp_path):
+@pytest.mark.parametrize("guarded", [(), ("cpu",)])
+def test_what_is_no_number_reaches_neither_weights_nor_checkpoints(tmp_path, monkeypatch, guarded):
+    monkeypatch.setattr(nonfinite, "WORTH_GUARDING", guarded)
     found = faults_runs.non_finite(tmp_path)
     assert found["skipped"] == found["with their samples"] == found["weights unmoved"] == found["counted"] == 3
     assert found["in checkpoints"] == found["rows with NaN"] == 0
@@ -163,10 +167,11 @@ def test_a_step_left_out_leaves_a_gradient_scaler_ready_for_the_next(tmp_path):
     run: Any = types.SimpleNamespace(accelerator=accelerator, config=config)
     logger: Any = types.SimpleNamespace(note=lambda *_: None)
     session = engine.Session(TrainState(), logger)
+    outcome = Outcome(0, 0, np.arange(2), [], torch.tensor([math.nan, math.nan]))
     for _ in range(2):
         scaler.scale((weight * float("nan")).sum()).backward()
         scaler.unscale_(optimizer)
-        engine._skip_step(run, session, np.arange(2), float("nan"), float("nan"))
+        assert not engine._settle(run, session, outcome)
         optimizer.zero_grad()
     assert weight.tolist() == [1.0, 1.0]
     assert scaler.get_scale() == 2.0**16 / 4

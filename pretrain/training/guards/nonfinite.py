@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
 
 from pretrain.training import sharded
 from pretrain.training.train_state import TrainState
@@ -13,10 +15,12 @@ from pretrain.training.train_state import TrainState
 DECAY = 0.98
 FIRST_STEPS = 50
 DEVIATIONS = 6.0
+# Devices that compute while the host goes on.
+WORTH_GUARDING = ("cuda",)
 
 
-def step_loss_and_norm(accelerator: Accelerator, loss: torch.Tensor, norm: torch.Tensor) -> tuple[float, float]:
-    """The loss and gradient norm of a step, the same in all processes.
+def loss_and_norm(accelerator: Accelerator, loss: torch.Tensor, norm: torch.Tensor) -> torch.Tensor:
+    """The loss and gradient norm of a step, [2], the same in all processes; they stay on the device.
 
     If the loss of one process is NaN, the result is NaN in all, so that all skip the step.
 
@@ -29,8 +33,28 @@ def step_loss_and_norm(accelerator: Accelerator, loss: torch.Tensor, norm: torch
     if accelerator.num_processes > 1:
         pair = accelerator.reduce(pair, reduction="sum")
         pair[1] /= accelerator.num_processes
-    total, gradient_norm = pair.tolist()
-    return total, gradient_norm
+    return pair
+
+
+def guards_on_device(accelerator: Accelerator, optimizer: torch.optim.Optimizer, averages: bool) -> bool:
+    """Whether the optimizer can skip its step by itself, so that the host need not wait for every loss.
+
+    Fused AdamW can, as gradient scalers have it do; Muon, averages and what FSDP shards cannot. A CPU has nothing to
+    gain: its losses are there when the step is done.
+    """
+    return (
+        accelerator.device.type in WORTH_GUARDING
+        and type(optimizer) is torch.optim.AdamW
+        and accelerator.scaler is None
+        and accelerator.distributed_type != DistributedType.FSDP
+        and not averages
+    )
+
+
+def guard_on_device(optimizer: torch.optim.Optimizer, loss_and_norm: torch.Tensor) -> None:
+    """Let a fused AdamW change nothing in its next step if the loss or the norm is not finite."""
+    fused: Any = optimizer
+    fused.grad_scale, fused.found_inf = None, (~torch.isfinite(loss_and_norm).all()).float()
 
 
 def is_finite_step(loss: float, norm: float, scaled: bool) -> bool:
@@ -46,11 +70,13 @@ def is_finite_step(loss: float, norm: float, scaled: bool) -> bool:
     return math.isfinite(loss) and (scaled or math.isfinite(norm))
 
 
-def is_spike(state: TrainState, loss: float) -> bool:
-    """Whether a loss is six standard deviations above its running mean; updates mean and variance in `state`."""
+def is_spike(state: TrainState, step: int, loss: float) -> bool:
+    """Whether the loss of a step is six standard deviations above its running mean; `state` gets the new mean and
+    variance.
+    """
     above = loss - state.loss_mean
-    spike = state.step > FIRST_STEPS and above > DEVIATIONS * math.sqrt(state.loss_variance)
-    if state.step == 0:
+    spike = step > FIRST_STEPS and above > DEVIATIONS * math.sqrt(state.loss_variance)
+    if step == 0:
         state.loss_mean, state.loss_variance = loss, 0.0
     else:
         state.loss_mean += (1 - DECAY) * above

@@ -1,5 +1,6 @@
 """The engine: one curve, whatever the micro-batches, the workers and the interruptions."""
 
+import dataclasses
 import gc
 import json
 import logging
@@ -26,12 +27,16 @@ from configs.command_line import as_dict
 from configs.errors import InputError
 from pretrain.data.masked_lm_dataset import TokenLayout
 from pretrain.data.store import prepare, store_folder
+from pretrain.objectives import registry
 from pretrain.run import run, sources
 from pretrain.run_paths import run_folder, tokenizer_of
 from pretrain.training import checkpoints, metric_logger
+from pretrain.training.config import OptimizerConfig
+from pretrain.training.guards import nonfinite, outcomes
 from pretrain.training.guards.collective import decided_by_main
-from pretrain.training.guards.nonfinite import first_nonfinite
+from pretrain.training.guards.nonfinite import first_nonfinite, guards_on_device
 from pretrain.training.metric_logger import MetricLogger, read_metrics
+from pretrain.training.optimizer import create_optimizer
 from pretrain.training.schedule import evaluations_due
 from pretrain.training.throughput import RATES
 from pretrain.training.train_state import TrainState
@@ -278,6 +283,61 @@ def test_what_is_not_finite_is_valid_json_and_read_as_nan(tmp_path):
     (row,) = read_metrics(tmp_path / "metrics.jsonl")
     assert math.isnan(row["gradient_norm"])
     assert row["loss"] == 2.5
+
+
+@pytest.mark.parametrize("objective", ["mlm_nsp", "causal_lm"])
+def test_a_device_that_skips_steps_by_itself_makes_the_same_run(shared, tmp_path, monkeypatch, objective):
+    # On a GPU the host does not wait for each loss: what became of a step is known after the next one.
+    training = {"duration": "16 steps", "evaluations": 3, "save_every": 5, "log_every": 3}
+    runs, settled = [], []
+    original = outcomes.settle
+
+    def noted(outcome, state, *others):
+        settled.append((outcome.number, state.step))
+        return original(outcome, state, *others)
+
+    monkeypatch.setattr(outcomes, "settle", noted)
+    registered = registry.OBJECTIVES[objective]
+    for devices in ((), ("cpu",)):
+        calls = iter(range(1000))
+
+        def spoiled(model, batch, *carry, calls=calls):
+            output = registered.loss(model, batch, *carry)
+            bad = model.training and next(calls) in (4, 9, 10)
+            return output._replace(loss=output.loss * (math.nan if bad else 1))
+
+        monkeypatch.setitem(registry.OBJECTIVES, objective, dataclasses.replace(registered, loss=spoiled))
+        monkeypatch.setattr(nonfinite, "WORTH_GUARDING", devices)
+        config = changed(small_run(shared, training=training, objective=objective), runs=str(tmp_path / str(len(runs))))
+        runs.append(run(config))
+    one, two = runs
+    assert result_without_clock(one) == result_without_clock(two)
+    assert one.result()["skipped_steps"] == 3
+    # Rows about skipped steps may come after those of the window.
+    one_rows, two_rows = (sorted(map(str, without_progress(folder))) for folder in runs)
+    assert one_rows == two_rows
+    assert (one.model / "model.safetensors").read_bytes() == (two.model / "model.safetensors").read_bytes()
+    waited = [number == step for number, step in settled]
+    assert all(waited[:16])
+    # A carried state depends on whether the step counted: the host has to wait.
+    later = sum(not at_once for at_once in waited[16:])
+    assert later == 0 if objective == "causal_lm" else later == 16
+
+
+def without_progress(folder):
+    return [
+        {key: value for key, value in row.items() if key not in ("epoch", "tokens") or "skipped" not in row}
+        for row in rows_without_clock(folder)
+    ]
+
+
+@pytest.mark.parametrize(("name", "keys"), [("muon", {}), ("adamw", {"ema_decay": 0.9}), ("adamw", {})])
+def test_only_fused_adamw_skips_steps_by_itself(name, keys, monkeypatch):
+    monkeypatch.setattr(nonfinite, "WORTH_GUARDING", ("cpu",))
+    config = OptimizerConfig(name=name, **keys)
+    optimizer = create_optimizer(torch.nn.Linear(2, 2), config)
+    expected = name == "adamw" and not keys
+    assert guards_on_device(Accelerator(cpu=True), optimizer, config.ema_decay > 0) == expected
 
 
 def test_torn_rows_are_left_out_and_the_rest_is_kept(tmp_path, caplog):
