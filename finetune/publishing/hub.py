@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from configs.errors import InputError
@@ -62,7 +62,13 @@ class Changes:
         card = OTHER_CARD if written_card else CARD
         wanted, there = {*ours, card}, set(present) - set(OF_THE_HUB)
         others = sorted(there - wanted)
-        removed = [name for name in others if any(fnmatch.fnmatch(name, pattern) for pattern in LOADED_FILES)]
+        folders = {PurePosixPath(name).parent for name in wanted}
+        removed = [
+            name
+            for name in others
+            if PurePosixPath(name).parent in folders
+            and any(fnmatch.fnmatch(PurePosixPath(name).name, pattern) for pattern in LOADED_FILES)
+        ]
         return cls(
             replaced=sorted(wanted & there),
             added=sorted(wanted - there),

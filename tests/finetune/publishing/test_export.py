@@ -139,7 +139,7 @@ def test_a_repository_that_holds_files_is_changed_on_request_alone(chain: Path, 
         "config.json": b"{}",
         "model-00001-of-2.safetensors": b"",
     }
-    others = {"README.md": WRITTEN, "notes/thoughts.md": b"mine", ".gitattributes": b""}
+    others = {"README.md": WRITTEN, "notes/thoughts.md": b"mine", "old/config.json": b"{}", ".gitattributes": b""}
     with serving() as (address, hub):
         hub.repositories["somebody/small"] = stale | others
         environment = {"HF_ENDPOINT": address, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path)}
@@ -148,9 +148,11 @@ def test_a_repository_that_holds_files_is_changed_on_request_alone(chain: Path, 
         assert not hub.commits
         (line,) = ended.stderr.strip().splitlines()
         assert "replaces config.json; adds BERTLET.md, " in line
-        assert (
-            "keeps README.md, notes/thoughts.md; removes model-00001-of-2.safetensors, special_tokens_map.json" in line
+        kept, removed = (
+            "README.md, notes/thoughts.md, old/config.json",
+            "model-00001-of-2.safetensors, special_tokens_map",
         )
+        assert f"keeps {kept}; removes {removed}" in line
         assert line.endswith("add --update to do that")
         ended = export_to_hub(folder.path, "somebody/small", "--update", **environment)
         assert ended.returncode == 0, ended.stderr
