@@ -30,12 +30,9 @@ from pretrain.objectives import registry
 from pretrain.run_paths import run_folder
 from pretrain.training import checkpoints
 from pretrain.training.metric_logger import read_metrics
-from pretrain.training.throughput import RATES
 from tests.faults.store import FORK, spoil
 from tests.helpers.finetuning import finetune_config, write_chain
-from tests.helpers.pretraining import changed, small_run
-
-CLOCK = ("seconds", *RATES)
+from tests.helpers.pretraining import CLOCK, changed, small_run
 
 
 @dataclasses.dataclass(frozen=True)

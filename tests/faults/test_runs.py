@@ -311,9 +311,8 @@ def test_processes_resume_together_after_a_killed_save(tmp_path):
     assert found == {"kills": 20, "tracebacks": 0, "ranks apart": 0}
 
 
-@pytest.mark.parametrize("world", [2, 3])
-def test_fewer_texts_than_processes_end_with_the_values_of_one(tmp_path, world):
-    found = faults_processes.few_texts(tmp_path, worlds=(1, world), counts=(1, 4))
+def test_fewer_texts_than_processes_end_with_the_values_of_one(tmp_path):
+    found = faults_processes.few_texts(tmp_path, worlds=(1, 2), counts=(1, 4))
     assert found["hangs"] == 0
     assert found["largest difference"] < 1e-5
 

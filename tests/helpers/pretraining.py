@@ -16,11 +16,13 @@ from pretrain.models.builders import pretraining_model
 from pretrain.models.config import EncoderConfig
 from pretrain.training.config import OptimizerConfig, TrainingConfig
 from pretrain.training.metric_logger import read_metrics
+from pretrain.training.throughput import RATES
 from tokenizer import run as tokenizer_train
 from tokenizer.config import TokenizerConfig
 from tokenizer.corpus.config import CorpusConfig
 
 DOCUMENTS = 48
+CLOCK = ("seconds", *RATES)
 TOPICS = {
     "garden": ("rose", "spade", "hedge", "lawn", "seed", "bloom"),
     "harbour": ("boat", "anchor", "sail", "wave", "gull", "mast"),
@@ -95,6 +97,16 @@ def changed(config: PretrainConfig, **changes: Any) -> PretrainConfig:
 def losses(folder: RunFolder, *names: str) -> list[float]:
     """The values of these metrics, `loss` by default, in the order in which a run logged them."""
     return [row[name] for row in read_metrics(folder.metrics) for name in names or ("loss",) if name in row]
+
+
+def rows_without_clock(folder: RunFolder) -> list[dict[str, Any]]:
+    """The rows of a run, without what a clock measured."""
+    return [{key: value for key, value in row.items() if key not in CLOCK} for row in read_metrics(folder.metrics)]
+
+
+def result_without_clock(folder: RunFolder) -> dict[str, Any]:
+    """The result of a run, without what a clock measured."""
+    return {key: value for key, value in folder.result().items() if key not in CLOCK}
 
 
 def new_encoder(config: EncoderConfig, tokenizer: Any, seed: int) -> Any:
