@@ -25,8 +25,11 @@ ARCHIVES = {
     "tar": (257, b"ustar"),
 }
 # What programs leave beside data: hidden files, Spark's `_SUCCESS`, notes for people.
-JUNK = re.compile(r"[._].*|Thumbs\.db|desktop\.ini|README|LICENSE|Makefile")
+JUNK = re.compile(r"[._].*|Thumbs\.db|desktop\.ini|README(\.\w+)?|LICENSE(\.\w+)?|Makefile")
 SHOWN = 5
+# Of a set of files, such as those of a data set of the Hub.
+SHARD = re.compile(r"(?P<name>.*?)(?P<number>\d+)-of-(?P<count>\d+)(?P<ending>\..*)?")
+MAXIMUM_SHARDS = 100_000
 
 
 def ending(file: Path) -> str:
@@ -166,11 +169,38 @@ def walk(folder: Path) -> list[Path]:
     return sorted(found)
 
 
+def missing_shards(files: list[Path]) -> Iterator[str]:
+    """A line about each set of files numbered `NUMBER-of-COUNT` of which some are not there.
+
+    >>> list(missing_shards([Path("d/train-00000-of-00003.parquet"), Path("d/train-00002-of-00003.parquet")]))
+    ['d: train-00001-of-00003.parquet is missing: 2 of 3 files are there']
+    """
+    sets: dict[tuple[Path, str, str, str], set[str]] = {}
+    for file in files:
+        if match := SHARD.fullmatch(file.name):
+            sets.setdefault((file.parent, match["name"], match["count"], match["ending"]), set()).add(match["number"])
+    for (folder, name, count, suffix), numbers in sets.items():
+        expected = [f"{number:0{len(count)}d}" for number in range(int(count))][:MAXIMUM_SHARDS]
+        missing = [f"{name}{number}-of-{count}{suffix}" for number in expected if number not in numbers]
+        if missing:
+            shown = ", ".join(missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
+            verb = "is" if len(missing) == 1 else "are"
+            yield f"{folder}: {shown} {verb} missing: {len(numbers)} of {int(count)} files are there"
+
+
 def passed_over(corpus: CorpusConfig, files: list[Path]) -> Iterator[str]:
-    """A line about each folder of a corpus that holds files which are not read."""
+    """A line about what a corpus lacks, and about each of its folders that holds files which are not read."""
+    yield from missing_shards(files)
     source, read = Path(corpus.source), set(files)
     if not source.is_dir():
         return
+    if corpus.split != "all":
+        splits = set(corpus.split.split("+"))
+        beside = [path.name for path in sorted(source.iterdir()) if path not in read and not JUNK.fullmatch(path.name)]
+        beside = [name for name in beside if name not in splits]
+        if beside:
+            shown = ", ".join(beside[:SHOWN]) + (", …" if len(beside) > SHOWN else "")
+            yield f"{source}: beside {corpus.split!r} there are {shown}"
     folders = [source] if corpus.split == "all" else [source / split for split in corpus.split.split("+")]
     for folder in folders:
         names = [str(file.relative_to(folder)) for file in walk(folder) if file not in read]

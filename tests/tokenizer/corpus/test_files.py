@@ -137,3 +137,20 @@ def test_a_link_to_nowhere_is_named(tmp_path):
 def test_a_relative_path_that_is_not_there_names_the_folder(tmp_path, monkeypatch, source):
     monkeypatch.chdir(tmp_path)
     assert refusal(source=source).endswith(f"{source!r} in {tmp_path}")
+
+
+def test_a_missing_shard_and_other_splits_are_told(tmp_path):
+    # Once, half of the rows were gone without a word.
+    for name in ("train-00000-of-00003.jsonl", "train-00002-of-00003.jsonl", "test.jsonl", "notes.pdf", "README.md", "_SUCCESS"):
+        (tmp_path / name).write_text('{"text": "Fine."}\n', encoding="utf-8")
+    assert describe(CorpusConfig(source=str(tmp_path), split="train")) == [
+        f"{tmp_path}: train-00001-of-00003.jsonl is missing: 2 of 3 files are there",
+        f"{tmp_path}: beside 'train' there are notes.pdf, test.jsonl",
+    ]
+    pattern = str(tmp_path / "train-*")
+    assert describe(CorpusConfig(source=pattern)) == [
+        f"{tmp_path}: train-00001-of-00003.jsonl is missing: 2 of 3 files are there"
+    ]
+    assert describe(CorpusConfig(source=str(tmp_path), split="train+test"))[1:] == [
+        f"{tmp_path}: beside 'train+test' there are notes.pdf"
+    ]
