@@ -9,13 +9,16 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from configs.command_line import load
 from configs.errors import InputError
 from finetune.run import run
+from pretrain.config import PretrainConfig
 from pretrain.models.architectures import set_dropout
 from pretrain.models.builders import classifier
 from pretrain.models.config import ClassifierConfig
 from pretrain.models.fit import check_fit
 from pretrain.models.layers import layer_numbers
+from pretrain.run import run as pretrain
 from pretrain.training.config import OptimizerConfig
 from pretrain.training.optimizer import create_optimizer
 from tests.helpers.architectures import (
@@ -108,6 +111,17 @@ def test_a_model_is_asked_for_no_more_tokens_than_it_reads(name, positions, tmp_
     check_fit(model, tokenizer, positions)
     with pytest.raises(InputError, match=rf"sequence_length: .*{positions + 1}.*; shorten it"):
         check_fit(model, tokenizer, positions + 1)
+
+
+def test_a_tokenizer_larger_than_its_model_is_refused_in_pretraining_too(tmp_path):
+    write_chain(tmp_path)
+    folder = checkpoint("bert", TEXTS, tmp_path / "checkpoint")
+    larger = transformers.AutoTokenizer.from_pretrained(folder)
+    larger.add_tokens(["angioplasty"])
+    larger.save_pretrained(folder)
+    keys = {"model.init_from": folder, "tokenizer": folder, "objective": "mlm", "training.duration": "1 steps"}
+    with pytest.raises(InputError, match=rf"the tokenizer has {len(larger)} entries, .* only {len(larger) - 1}"):
+        pretrain(load(PretrainConfig, tmp_path / "pretrain.yaml", keys))
 
 
 def test_relative_positions_have_no_limit():

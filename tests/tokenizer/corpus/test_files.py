@@ -141,7 +141,14 @@ def test_a_relative_path_that_is_not_there_names_the_folder(tmp_path, monkeypatc
 
 def test_a_missing_shard_and_other_splits_are_told(tmp_path):
     # Once, half of the rows were gone without a word.
-    for name in ("train-00000-of-00003.jsonl", "train-00002-of-00003.jsonl", "test.jsonl", "notes.pdf", "README.md", "_SUCCESS"):
+    for name in (
+        "train-00000-of-00003.jsonl",
+        "train-00002-of-00003.jsonl",
+        "test.jsonl",
+        "notes.pdf",
+        "README.md",
+        "_SUCCESS",
+    ):
         (tmp_path / name).write_text('{"text": "Fine."}\n', encoding="utf-8")
     assert describe(CorpusConfig(source=str(tmp_path), split="train")) == [
         f"{tmp_path}: train-00001-of-00003.jsonl is missing: 2 of 3 files are there",
