@@ -32,7 +32,7 @@ bench: $(INSTALLED) ## measure speed against the alternatives, write docs/perfor
 	@test -n "$(DATA)" || { echo "make bench DATA=DIR, where DIR/imdb/ holds train.parquet and unsupervised.parquet"; exit 1; }
 	$(RUN) -m benchmarks --data_folder "$(DATA)"
 
-faults: $(INSTALLED) ## kill, cut and spoil at full size, write docs/reliability.md (15 minutes): make faults [ONLY=signals]
+faults: $(INSTALLED) ## kill, cut and spoil at full size, write docs/reliability.md (ten minutes): make faults [ONLY=signals]
 	HF_HUB_OFFLINE=1 $(RUN) -m pytest -m campaign -n 0 --durations=0 tests/faults/test_campaign.py $(if $(ONLY),-k "$(ONLY)")
 
 fuzz: $(INSTALLED) ## ten minutes of random bytes and structures for every reader: make fuzz [SECONDS=600] [FIRST=0]
