@@ -14,7 +14,7 @@ from typing import Any
 
 from configs.command_line import parse
 from configs.errors import InputError, run_command
-from configs.launch import ALLOCATOR, physical_cores
+from configs.launch import ALLOCATOR, physical_cores, release_memory
 from configs.processes import in_processes
 from configs.run_folder import RunFolder
 from configs.terminal import progress, show_progress_lines
@@ -166,6 +166,7 @@ def _run_cell(cell_and_devices: tuple[Cell, Sequence[str]]) -> tuple[float, floa
     from finetune.run import run as finetune
 
     result = finetune(cell.config).result()
+    release_memory()
     return result["seconds"], result["test_accuracy"]
 
 

@@ -125,3 +125,23 @@ def test_a_finished_run_is_found_without_torch(chain):
         assert f"{stage}: {chain / 'runs' / stage}" in printed
         assert "torch" not in heavy
         assert not {"transformers", "datasets"} & set(heavy)
+
+
+def test_memory_that_was_freed_goes_back_to_the_system():
+    # In a process of its own: glibc reads the settings when it starts.
+    script = (
+        "import psutil, configs.launch\n"
+        "own = lambda: psutil.Process().memory_info().rss >> 20\n"
+        "blocks = [bytearray(100_000) for _ in range(2000)]\n"
+        "last = bytearray(100_000)\n"
+        "del blocks\n"
+        "before = own()\n"
+        "configs.launch.release_memory()\n"
+        "print(before - own())\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env=plain() | ALLOCATOR, cwd=ROOT, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    freed = int(ended.stdout)
+    assert freed > 100 if platform.libc_ver()[0] == "glibc" else freed >= 0

@@ -10,7 +10,7 @@ import math
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -68,7 +68,7 @@ def spoiled(content: bytes, rng: random.Random) -> bytes:
 
 
 @contextlib.contextmanager
-def refused_in_a_line() -> Iterator[None]:
+def refused_in_a_line() -> Generator[None]:
     """What cannot be used is told in one line."""
     try:
         yield

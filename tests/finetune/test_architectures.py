@@ -116,7 +116,7 @@ def test_a_model_is_asked_for_no_more_tokens_than_it_reads(name, positions, tmp_
 def test_a_tokenizer_larger_than_its_model_is_refused_in_pretraining_too(tmp_path):
     write_chain(tmp_path)
     folder = checkpoint("bert", TEXTS, tmp_path / "checkpoint")
-    larger = transformers.AutoTokenizer.from_pretrained(folder)
+    larger: Any = transformers.AutoTokenizer.from_pretrained(folder)
     larger.add_tokens(["angioplasty"])
     larger.save_pretrained(folder)
     keys = {"model.init_from": folder, "tokenizer": folder, "objective": "mlm", "training.duration": "1 steps"}
