@@ -164,17 +164,7 @@ def _train(run: Training, session: Session) -> TrainState:
             state.step, state.epoch, step.samples, [*metrics, loss_metrics],
             nonfinite.loss_and_norm(accelerator, loss_share, norm),
         )  # fmt: skip
-        if session.guarded and carry is None:
-            # The optimizer skips what is not finite; the host hears of it after the next step.
-            nonfinite.guard_on_device(optimizer.optimizer, outcome.loss_and_norm)
-            optimizer.step()
-            _settle(run, session)
-            session.pending = outcome
-        elif _settle(run, session, outcome):
-            optimizer.step()
-            if run.optimizer_config.ema_decay:
-                averaging.update(optimizer.optimizer, run.optimizer_config.ema_decay, state.step)
-            session.carry = carry
+        _update_weights(run, session, outcome, carry)
         optimizer.zero_grad()
         # -------------------------------------------------------------------------------------------------
         seconds = _shared_clock(time.monotonic() - started, duration, accelerator)
@@ -197,6 +187,26 @@ def _evaluate_and_save(run: Training, session: Session, done: float) -> bool:
         _save(run, session)
     signals.safe_point(run.accelerator)
     return ended
+
+
+def _update_weights(run: Training, session: Session, outcome: Outcome, carry: Any) -> None:
+    """Take the optimizer's step, unless the loss or the gradient of the step is not finite.
+
+    Raises:
+        RunError: too many steps in a row were skipped.
+    """
+    optimizer, ema_decay = run.optimizer, run.optimizer_config.ema_decay
+    if session.guarded and carry is None:
+        # The optimizer skips what is not finite; the host hears of it after the next step.
+        nonfinite.guard_on_device(optimizer.optimizer, outcome.loss_and_norm)
+        optimizer.step()
+        _settle(run, session)
+        session.pending = outcome
+    elif _settle(run, session, outcome):
+        optimizer.step()
+        if ema_decay:
+            averaging.update(optimizer.optimizer, ema_decay, session.state.step)
+        session.carry = carry
 
 
 def _settle(run: Training, session: Session, outcome: Outcome | None = None) -> bool:
