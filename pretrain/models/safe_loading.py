@@ -1,20 +1,19 @@
 """Safe loading of third-party models: weights as safetensors, and code only from a pinned commit."""
 
 import contextlib
-import re
 from collections.abc import Generator
 from typing import Any
 
 from safetensors import SafetensorError
 
 from configs.errors import InputError
+from configs.hub_commit import COMMIT
 
 # Reading a pickle can run code; safetensors hold only tensors.
 SAFE: dict[str, Any] = {"trust_remote_code": False}
 SAFE_WEIGHTS: dict[str, Any] = SAFE | {"use_safetensors": True}
 # Errors from loading a folder that is damaged or holds no model.
 UNREADABLE = (OSError, ValueError, KeyError, SafetensorError)
-COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def check_commit(commit: str | None) -> None:

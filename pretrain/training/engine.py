@@ -374,11 +374,11 @@ def _save(run: Training, session: Session) -> None:
     watchdog.beat()
     run.accelerator.wait_for_everyone()
     model, is_main = run.accelerator.unwrap_model(run.model), run.accelerator.is_main_process
-    tensors = sharded.persistent(model) | checkpoints.optimizer_tensors(run.optimizer.optimizer)
-    if name := nonfinite.first_nonfinite(run.accelerator, tensors):
+    moments = checkpoints.optimizer_tensors(run.optimizer.optimizer)
+    if name := nonfinite.first_nonfinite(run.accelerator, sharded.persistent(model) | moments):
         raise RunError(f"step {state.step}: {name} holds NaN or infinity; no checkpoint was saved")
     weights = sharded.weights_of(model, is_main)
-    optimizer = sharded.whole(checkpoints.optimizer_tensors(run.optimizer.optimizer), is_main)
+    optimizer = sharded.whole(moments, is_main)
     carry = sharded.whole_carry(run.accelerator, session.carry)
     state.window = session.logger.window.state(run.accelerator)
     if is_main:

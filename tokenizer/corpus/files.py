@@ -169,6 +169,10 @@ def walk(folder: Path) -> list[Path]:
     return sorted(found)
 
 
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+
+
 def missing_shards(files: list[Path]) -> Iterator[str]:
     """A line about each set of files numbered `NUMBER-of-COUNT` of which some are not there.
 
@@ -183,9 +187,8 @@ def missing_shards(files: list[Path]) -> Iterator[str]:
         expected = [f"{number:0{len(count)}d}" for number in range(int(count))][:MAXIMUM_SHARDS]
         missing = [f"{name}{number}-of-{count}{suffix}" for number in expected if number not in numbers]
         if missing:
-            shown = ", ".join(missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
             verb = "is" if len(missing) == 1 else "are"
-            yield f"{folder}: {shown} {verb} missing: {len(numbers)} of {int(count)} files are there"
+            yield f"{folder}: {_listed(missing)} {verb} missing: {len(numbers)} of {int(count)} files are there"
 
 
 def passed_over(corpus: CorpusConfig, files: list[Path]) -> Iterator[str]:
@@ -199,11 +202,9 @@ def passed_over(corpus: CorpusConfig, files: list[Path]) -> Iterator[str]:
         beside = [path.name for path in sorted(source.iterdir()) if path not in read and not JUNK.fullmatch(path.name)]
         beside = [name for name in beside if name not in splits]
         if beside:
-            shown = ", ".join(beside[:SHOWN]) + (", …" if len(beside) > SHOWN else "")
-            yield f"{source}: beside {corpus.split!r} there are {shown}"
+            yield f"{source}: beside {corpus.split!r} there are {_listed(beside)}"
     folders = [source] if corpus.split == "all" else [source / split for split in corpus.split.split("+")]
     for folder in folders:
         names = [str(file.relative_to(folder)) for file in walk(folder) if file not in read]
         if names:
-            shown = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
-            yield f"{folder}: {len(names)} file(s) not read: {shown}"
+            yield f"{folder}: {len(names)} file(s) not read: {_listed(names)}"

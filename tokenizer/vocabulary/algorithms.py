@@ -52,17 +52,22 @@ def train(config: VocabularyConfig, texts: Texts) -> "Tokenizer":
     Raises:
         InputError: the texts contain no word.
     """
-    from tokenizers import processors
-
     tokenizer = ALGORITHMS[config.model](config, texts)
     vocabulary = tokenizer.get_vocab()
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
-    )
+    tokenizer.post_processor = bert_format(*((token, vocabulary[token]) for token in ("[CLS]", "[SEP]")))
     return tokenizer
+
+
+def bert_format(first: tuple[str, int], last: tuple[str, int]) -> Any:
+    """How BERT writes texts and pairs, [CLS] A [SEP] B [SEP]; `first` and `last` are the two tokens with their ids."""
+    from tokenizers import processors
+
+    return processors.TemplateProcessing(
+        single=f"{first[0]} $A {last[0]}",
+        pair=f"{first[0]} $A {last[0]} $B:1 {last[0]}:1",
+        special_tokens=[first, last],
+    )
 
 
 def wordpiece(config: VocabularyConfig, texts: Texts) -> "Tokenizer":

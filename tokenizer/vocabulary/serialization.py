@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.errors import InputError
+from tokenizer.vocabulary.algorithms import bert_format
 from tokenizer.vocabulary.config import VocabularyConfig
 
 if TYPE_CHECKING:
@@ -90,8 +91,6 @@ def _check_format(tokenizer: Any, name: str) -> None:
     Raises:
         InputError: it writes texts in another format, as XLNet's does.
     """
-    from tokenizers import processors
-
     text = "a"
     try:
         ids, alone = (tokenizer(text, add_special_tokens=added)["input_ids"] for added in (True, False))
@@ -108,11 +107,7 @@ def _check_format(tokenizer: Any, name: str) -> None:
             f"`{tokenizer.cls_token} text {tokenizer.sep_token}`"
         )
     _log_once(logging.INFO, f"tokenizer: {name!r} adds no special tokens; texts get [CLS] and [SEP]")
-    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{tokenizer.cls_token} $A {tokenizer.sep_token}",
-        pair=f"{tokenizer.cls_token} $A {tokenizer.sep_token} $B:1 {tokenizer.sep_token}:1",
-        special_tokens=[(tokenizer.cls_token, first), (tokenizer.sep_token, last)],
-    )
+    tokenizer.backend_tokenizer.post_processor = bert_format((tokenizer.cls_token, first), (tokenizer.sep_token, last))
 
 
 def _check_casing(tokenizer: Any, name: str) -> None:
