@@ -5,6 +5,7 @@ the docstring of its field.
 """
 
 import dataclasses
+import functools
 import itertools
 import json
 import re
@@ -62,9 +63,7 @@ def parse(config_class: type[Config], program: str, arguments: Sequence[str] | N
         if not check_keys(config_class, file):
             argv = without_config(argv, str(file))
     check_former_names(config_class, argv)
-    parser = CommandLine(program, description=first_paragraph(config_class))
-    parser.add_argument("--config", action="config", help="A YAML file with these keys; flags after it override it.")
-    parser.add_class_arguments(config_class)
+    parser = _parser(config_class, program)
     try:
         namespace: Namespace = parser.parse_args(argv)
         del namespace["config"]
@@ -76,6 +75,15 @@ def parse(config_class: type[Config], program: str, arguments: Sequence[str] | N
         raise InputError(f"a value cannot be read: {textwrap.shorten(str(error), SHOWN)}") from None
 
 
+@functools.cache
+def _parser(config_class: type, program: str) -> CommandLine:
+    """The parser of a class; making it takes several times as long as parsing."""
+    parser = CommandLine(program, description=first_paragraph(config_class))
+    parser.add_argument("--config", action="config", help="A YAML file with these keys; flags after it override it.")
+    parser.add_class_arguments(config_class)
+    return parser
+
+
 def load(config_class: type[Config], file: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """Parse a YAML file with dotted `overrides`, as `--config FILE` does.
 
@@ -83,7 +91,7 @@ def load(config_class: type[Config], file: str | Path, overrides: Mapping[str, A
         InputError: as `parse`.
     """
     flags = [f"--{key}={value_text(value)}" for key, value in (overrides or {}).items()]
-    return parse(config_class, str(file), ["--config", str(file), *flags])
+    return parse(config_class, config_class.__name__, ["--config", str(file), *flags])
 
 
 def value_text(value: Any) -> str:

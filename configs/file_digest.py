@@ -14,19 +14,27 @@ SETTLED_NS = 2_000_000_000
 def content(file: Path) -> bytes:
     """All bytes of a small file, or the SHA-256 of all bytes of a larger one; the hash is computed once a process.
 
-    A hash is reused only while size, time of change and inode stay the same, and if the last change is long enough ago
-    for the next one to have another time.
+    A hash is reused only for the same `settled_state`.
+    """
+    if file.stat().st_size <= SMALL:
+        return file.read_bytes()
+    state = settled_state(file)
+    return _hash(file) if state is None else _known_hash(file, state)
+
+
+def settled_state(file: Path) -> tuple[int, ...] | None:
+    """Size, times of change and inode: one of them changes with the content.
+
+    None if the last change is not long enough ago for the next one to have another time.
     """
     status = file.stat()
-    if status.st_size <= SMALL:
-        return file.read_bytes()
     if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < SETTLED_NS:
-        return _hash(file)
-    return _known_hash(file, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def _known_hash(file: Path, *state: int) -> bytes:
+def _known_hash(file: Path, state: tuple[int, ...]) -> bytes:
     return _hash(file)
 
 

@@ -11,6 +11,16 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 SECONDS = 10
 
 
+def revision_of(reference: str | Path) -> dict[str, str]:
+    """The `revision` argument of `from_pretrained` for a Hub id, so that what is loaded is what digests name.
+
+    >>> revision_of(".")
+    {}
+    """
+    commit = None if Path(reference).exists() else hub_commit(str(reference), "model")
+    return {} if commit is None else {"revision": commit}
+
+
 @functools.cache
 def hub_commit(identifier: str, kind: str) -> str | None:
     """The newest commit on the Hub; if that cannot be asked, the one in the local cache; None if there is neither.
@@ -21,11 +31,13 @@ def hub_commit(identifier: str, kind: str) -> str | None:
     """
     import httpx2
     from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     if not constants.HF_HUB_OFFLINE:
         try:
             return HfApi().repo_info(identifier, repo_type=kind, timeout=SECONDS).sha
+        except HFValidationError:
+            return None
         except (HfHubHTTPError, OfflineModeIsEnabled, httpx2.HTTPError, OSError) as error:
             log.info("%s: the Hub cannot be asked for the commit (%s)", identifier, " ".join(str(error).split())[:200])
     return _cached_dataset(identifier) if kind == "dataset" else _cached_model(identifier)

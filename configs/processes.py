@@ -4,6 +4,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -16,12 +17,15 @@ from configs.errors import InputError
 # Enough for a training step and a checkpoint.
 GRACE_SECONDS = 15.0
 
+# Apple's libraries may not be used after a fork.
+START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def in_processes(
-    work: Callable[[Item], Result], items: Sequence[Item], processes: int
+    work: Callable[[Item], Result], items: Sequence[Item], processes: int, imports: Sequence[str] = ()
 ) -> Iterator[tuple[Item, Result]]:
     """Yield each item with the result of `work`, in order of completion.
 
@@ -31,13 +35,15 @@ def in_processes(
         work: a module-level function, so that other processes can import it.
         items: the arguments of `work`; started in this order.
         processes: the maximum number of processes.
+        imports: the modules that `work` needs and that take long to import. On Linux, that is done once for all
+            processes, which share their memory.
 
     Raises:
         InputError: raised by `work`, or a process was killed.
     """
-    pool = ProcessPoolExecutor(
-        min(processes, len(items)), mp_context=multiprocessing.get_context("spawn"), initializer=_initialize_worker
-    )
+    context = multiprocessing.get_context(START_METHOD)
+    context.set_forkserver_preload(list(imports))
+    pool = ProcessPoolExecutor(min(processes, len(items)), mp_context=context, initializer=_initialize_worker)
     futures = {pool.submit(work, item): item for item in items}
     try:
         for future in as_completed(futures):

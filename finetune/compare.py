@@ -128,7 +128,7 @@ def run_cells(unfinished: Sequence[Cell], config: CompareConfig) -> None:
     at_a_time = len(devices) or physical_cores() // (unfinished[0].config.training.threads or physical_cores())
     count = min(len(unfinished), config.processes or max(1, at_a_time))
     print(f"{len(unfinished)} runs, {count} at a time", flush=True)
-    results = in_processes(_run_cell, [(cell, devices) for cell in unfinished], count)
+    results = in_processes(_run_cell, [(cell, devices) for cell in unfinished], count, imports=["finetune.run"])
     for (cell, _), (seconds, accuracy) in progress(results, "fine-tuning", "runs", total=len(unfinished)):
         log.info(
             "%s, %d labels, seed %d: test accuracy %.4f (%.0f s)",
@@ -150,7 +150,7 @@ def gpus() -> list[str]:
 def gpu_of(process: str, devices: Sequence[str]) -> str:
     """The GPU for a worker process, by the number in its `multiprocessing` name.
 
-    >>> [gpu_of(f"SpawnProcess-{number}", ["2", "5"]) for number in (1, 2, 3)]
+    >>> [gpu_of(f"ForkServerProcess-{number}", ["2", "5"]) for number in (1, 2, 3)]
     ['2', '5', '2']
     """
     return devices[(int(process.rsplit("-", 1)[-1]) - 1) % len(devices)]

@@ -2,11 +2,41 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def pytest_sessionstart() -> None:
+    """One thread in each process of `-n auto`: threads of several processes would wait for each other."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        import torch
+
+        torch.set_num_threads(1)
+
+
+# What the fixtures of these train for a quarter of a minute is trained in one of the processes of `-n auto` alone.
+TOGETHER = (
+    "tests/finetune/comparison/test_compare.py",
+    "tests/pretrain/models/test_modeling_modernbert.py",
+    "tests/pretrain/objectives/test_objectives.py",
+)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out one test at a time, but those of some files together; the marks for it need another pytest."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", maxsplit=1)[0]
+            return file if file in TOGETHER else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -8,16 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import forked
 from tests.helpers.finetuning import write_chain
 from tests.helpers.paths import ROOT
 
 
 def typed(*words: str) -> subprocess.CompletedProcess[str]:
     """A command from the checkout's root."""
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "COLUMNS": "120"}
-    return subprocess.run(
-        [sys.executable, "-m", *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    return forked.run(["-m", *words], COLUMNS="120")
+
+
+def test_a_command_starts_in_a_fresh_interpreter() -> None:
+    environment = os.environ | {"COLUMNS": "120"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "pretrain", "--help"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, typed("pretrain", "--help").stdout, "")
 
 
 @pytest.mark.parametrize("command", ["tokenizer", "pretrain", "finetune", "finetune.compare", "finetune.export"])

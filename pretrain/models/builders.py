@@ -140,7 +140,7 @@ def classifier_config(config: ClassifierConfig, checkpoint: str, labels: dict[st
         InputError: the checkpoint's classifier is to be kept and has other classes or another pooling, or the model has
             no such pooling.
     """
-    model_config = AutoConfig.from_pretrained(checkpoint, **load_arguments(config.trust_remote_code))
+    model_config = AutoConfig.from_pretrained(checkpoint, **load_arguments(checkpoint, config.trust_remote_code))
     if config.keep_classifier:
         check_kept_classifier(model_config, list(labels["id2label"].values()), checkpoint)
     model_config.update(labels)
@@ -190,7 +190,9 @@ def check_pooling(config: ClassifierConfig, other: str, own: str) -> None:
 
 def load_classifier(config: ClassifierConfig, checkpoint: str, model_config: Any) -> Any:
     """The classifier of a configuration, with a checkpoint's weights where they have the same names and shapes."""
-    options: dict[str, Any] = SAFE_WEIGHTS | load_arguments(config.trust_remote_code) | {"dtype": torch.float32}
+    options: dict[str, Any] = (
+        SAFE_WEIGHTS | load_arguments(checkpoint, config.trust_remote_code) | {"dtype": torch.float32}
+    )
     if isinstance(model_config, PooledConfig) and not is_pooled_classifier(model_config):
         model = PooledForSequenceClassification(model_config)
         encoder = AutoModel.from_pretrained(checkpoint, config=model_config.encoder, **options)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 import torch
-from sklearn.utils.extmath import randomized_svd
 
 from pretrain.data.randomness import permutation
 from pretrain.data.store import TokenStore
@@ -100,6 +99,9 @@ def _block_counts(ids: np.ndarray, vocabulary: int, frequency_V: np.ndarray) -> 
 
 def ppmi_vectors(counts_VV: scipy.sparse.csr_matrix, width: int, seed: int) -> np.ndarray:
     """U sqrt(S) of the positive pointwise mutual information, [V, width]; rows of unseen tokens are zero."""
+    # Two seconds to import, which every pretraining process would wait for.
+    from sklearn.utils.extmath import randomized_svd
+
     pairs = counts_VV.tocoo()
     row_sums = np.asarray(counts_VV.sum(axis=1)).ravel()
     context = row_sums**CONTEXT_SMOOTHING

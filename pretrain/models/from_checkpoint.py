@@ -10,7 +10,7 @@ from configs.errors import InputError
 from pretrain.models.architectures import ARCHITECTURES, generator_config, set_dropout, with_head
 from pretrain.models.config import EncoderConfig
 from pretrain.models.pretraining_models import GENERATOR, HEAD_MODELS
-from pretrain.models.safe_loading import SAFE, SAFE_WEIGHTS, UNREADABLE, load_arguments
+from pretrain.models.safe_loading import SAFE_WEIGHTS, UNREADABLE, load_arguments
 from tokenizer.vocabulary.serialization import load as load_tokenizer
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def continued_model(head: str, config: EncoderConfig, tokenizer: Any, checkpoint
         InputError: the checkpoint cannot be loaded, or its architecture lacks the head.
     """
     try:
-        model_config = AutoConfig.from_pretrained(checkpoint, **load_arguments(config.trust_remote_code))
+        model_config = AutoConfig.from_pretrained(checkpoint, **load_arguments(checkpoint, config.trust_remote_code))
         if head == "masked_lm":
             model_class: Any = AutoModelForMaskedLM
         else:
@@ -69,8 +69,8 @@ def _class_with_head(head: str, model_type: str, checkpoint: str) -> Any:
 
 
 def _load(model_class: Any, checkpoint: str, model_config: Any, config: EncoderConfig) -> Any:
-    arguments = load_arguments(config.trust_remote_code) | {"dtype": torch.float32, "output_loading_info": True}
-    model, info = model_class.from_pretrained(checkpoint, config=model_config, **SAFE_WEIGHTS | arguments)
+    options = SAFE_WEIGHTS | load_arguments(checkpoint, config.trust_remote_code) | {"dtype": torch.float32}
+    model, info = model_class.from_pretrained(checkpoint, config=model_config, output_loading_info=True, **options)
     missing = sorted({name.rsplit(".", 1)[0] for name in info["missing_keys"]})
     if missing:
         log.info("model: %s has no weights for %s; they are newly initialised", checkpoint, ", ".join(missing))
@@ -81,9 +81,9 @@ def _load_generator(checkpoint: str, discriminator: Any, config: EncoderConfig) 
     """The generator saved with a checkpoint of this toolkit, or a new one."""
     generator_class: Any = ARCHITECTURES["electra"].heads["generator"]
     try:
-        model_config = AutoConfig.from_pretrained(checkpoint, subfolder=GENERATOR, **SAFE)
+        model_config = AutoConfig.from_pretrained(checkpoint, subfolder=GENERATOR, **load_arguments(checkpoint))
         set_dropout(model_config, config.dropout)
-        options: dict[str, Any] = SAFE_WEIGHTS | {"subfolder": GENERATOR, "dtype": torch.float32}
+        options = SAFE_WEIGHTS | load_arguments(checkpoint) | {"subfolder": GENERATOR, "dtype": torch.float32}
         return generator_class.from_pretrained(checkpoint, config=model_config, **options)
     except UNREADABLE:
         log.info("model: %s has no generator; a new one is initialised", checkpoint)

@@ -7,7 +7,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from configs.errors import InputError
-from configs.hub_commit import COMMIT
+from configs.hub_commit import COMMIT, revision_of
 
 # Reading a pickle can run code; safetensors hold only tensors.
 SAFE: dict[str, Any] = {"trust_remote_code": False}
@@ -29,9 +29,14 @@ def check_commit(commit: str | None) -> None:
         )
 
 
-def load_arguments(commit: str | None) -> dict[str, Any]:
-    """The `from_pretrained` arguments for a configuration; `commit`: the one whose code may run, or None."""
-    return SAFE if commit is None else {"trust_remote_code": True, "revision": commit}
+def load_arguments(checkpoint: str, commit: str | None = None) -> dict[str, Any]:
+    """The `from_pretrained` arguments for a configuration.
+
+    Args:
+        checkpoint: folder or Hub id; of an id, the commit is loaded that its digest names.
+        commit: the commit whose code may run, or None.
+    """
+    return SAFE | revision_of(checkpoint) if commit is None else {"trust_remote_code": True, "revision": commit}
 
 
 @contextlib.contextmanager

@@ -6,12 +6,16 @@ from pathlib import Path
 import datasets.config
 import pytest
 from huggingface_hub import HfApi, constants
+from transformers import AutoConfig, BertConfig
 
 from configs.hub_commit import hub_commit
+from pretrain.models.safe_loading import load_arguments
 from tests.helpers.hub_server import commit_id, serving
+from tests.helpers.pretraining import small_tokenizer
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.shards import fingerprint
 from tokenizer.run_paths import hub_digest
+from tokenizer.vocabulary.serialization import load
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +74,21 @@ def test_a_hub_out_of_reach_is_told_and_no_error(monkeypatch, caplog, tmp_path: 
     with caplog.at_level("INFO"):
         assert hub_digest("some/thing", None) == "some/thing"
     assert "some/thing: the Hub cannot be asked for the commit" in caplog.text
+
+
+def test_what_is_loaded_is_what_the_digest_names_whoever_pushes_meanwhile(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    tokenizer = load(small_tokenizer(tmp_path))
+    repository = tmp_path / "models--some--thing"
+    for layers, commit in enumerate(("a" * 40, "b" * 40), start=1):
+        folder = repository / "snapshots" / commit
+        tokenizer.model_max_length = 8 * layers
+        tokenizer.save_pretrained(folder)
+        BertConfig(num_hidden_layers=layers).save_pretrained(folder)
+    reference = repository / "refs" / "main"
+    reference.parent.mkdir()
+    reference.write_text("a" * 40, encoding="utf-8")
+    assert hub_digest("some/thing", None) == f"some/thing@{'a' * 40}"
+    reference.write_text("b" * 40, encoding="utf-8")
+    assert load("some/thing").model_max_length == 8
+    assert AutoConfig.from_pretrained("some/thing", **load_arguments("some/thing")).num_hidden_layers == 1

@@ -302,7 +302,7 @@ chain = Path(folder) / "chain"
 tokenizer(load(TokenizerConfig, chain / "tokenizer.yaml"))
 export(ExportConfig(str(pretrain(load(PretrainConfig, chain / "pretrain.yaml")).path), "exported", False))
 for name in ("bert", "lstm", "bag-of-words"):
-    keys = {"model.name": name, "label_budget": 40}
+    keys = {"model.name": name, "label_budget": 40, "training.duration": "5 steps"}
     assert finetune(load(FinetuneConfig, chain / "finetune.yaml", keys)).finished
 """
 

@@ -84,6 +84,7 @@ def content(stage: str, folder: Path) -> dict[str, Any]:
             "models": {"bag-of-words": {}, "lstm": {"model.pooling": "max"}, "bert": {}},
             "seeds": [0, 1],
             "label_budgets": [20, 60],
+            "set": {"finetune": {"training.duration": "20steps"}},
             "processes": 1,
         },
     }

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 
 from finetune.classification.evaluation import predict
 from pretrain.data.loader import Batch
+from pretrain.training.engine import leave_process_group
 from pretrain.training.metric_logger import MetricAccumulator
 
 
@@ -64,4 +65,4 @@ if __name__ == "__main__":
     }
     if both.is_main_process:
         print(json.dumps(found))
-    both.end_training()
+    leave_process_group(both)

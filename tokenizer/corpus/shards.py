@@ -5,6 +5,7 @@ not split, because a newline may be inside quotes, nor is a compressed file or o
 several bytes.
 """
 
+import functools
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
@@ -153,17 +154,34 @@ def describe(corpus: CorpusConfig) -> list[str]:
 
 
 def fingerprint(corpus: CorpusConfig) -> str:
-    """Ten hexadecimal digits: a hash of all content of a corpus, whatever its path; of a Hub id, its commit."""
-    state = hashlib.sha256()
+    """Ten hexadecimal digits: a hash of all content of a corpus, whatever its path; of a Hub id, its commit.
+
+    Files are read once a process, as long as they do not change.
+    """
     if corpus.source == "sample" or corpus.format == "sample":
-        state.update(synthetic_reviews.VERSION.encode())
-    elif (files := find_files(corpus)) is None:
-        commit = hub_commit(corpus.source, "dataset")
-        state.update(corpus.source.encode() if commit is None else f"{corpus.source}@{commit}".encode())
-    else:
-        for file in files:
-            size = file.stat().st_size
-            # The folder name counts only if it is the label.
-            label = file.parent.name if format_of(file, corpus, len(files)) == "text" else ""
-            state.update(f"{label}/{file.name} {size}\n".encode() + file_digest.content(file))
+        return hashlib.sha256(synthetic_reviews.VERSION.encode()).hexdigest()[:10]
+    files = find_files(corpus)
+    if files is None:
+        return hashlib.sha256(_hub_name(corpus.source).encode()).hexdigest()[:10]
+    # The folder name counts only if it is the label.
+    named = tuple((file.parent.name if format_of(file, corpus, len(files)) == "text" else "", file) for file in files)
+    states = tuple(file_digest.settled_state(file) for file in files)
+    return _hash(named) if None in states else _known_hash(named, states)
+
+
+@functools.lru_cache(maxsize=64)
+def _known_hash(named: tuple[tuple[str, Path], ...], states: tuple[tuple[int, ...] | None, ...]) -> str:
+    return _hash(named)
+
+
+def _hub_name(source: str) -> str:
+    commit = hub_commit(source, "dataset")
+    return source if commit is None else f"{source}@{commit}"
+
+
+def _hash(named: tuple[tuple[str, Path], ...]) -> str:
+    """The hash of files, given with their labels."""
+    state = hashlib.sha256()
+    for label, file in named:
+        state.update(f"{label}/{file.name} {file.stat().st_size}\n".encode() + file_digest.content(file))
     return state.hexdigest()[:10]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.errors import InputError
+from configs.hub_commit import revision_of
 from tokenizer.vocabulary.algorithms import bert_format
 from tokenizer.vocabulary.config import VocabularyConfig
 
@@ -149,7 +150,7 @@ def load_any(folder: str | Path, commit: str | None = None) -> Any:
         if _cuts_texts(Path(folder)):
             return PreTrainedTokenizerFast.from_pretrained(folder, trust_remote_code=False, truncation_side="right")
         if commit is None:
-            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **revision_of(folder))
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=True, revision=commit)
     except Exception as error:  # noqa: BLE001
         # Of a damaged file, transformers and tokenizers raise anything, plain `Exception` included.

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from finetune.comparison import subprocesses, summary
 from finetune.comparison.config import CompareConfig
 from finetune.comparison.grid import cell_config, shell_command, with_local_source
 from finetune.config import check_model_name
+from tests.helpers import forked
 from tests.helpers.finetuning import content, write_chain, write_yaml
 from tokenizer.corpus.config import CorpusConfig
 
@@ -29,8 +31,15 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the small comparison has run."""
     folder = tmp_path_factory.mktemp("compared")
     write_chain(folder)
-    compare.run(config_in(folder))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(subprocesses, "run_process", run_forked)
+        compare.run(config_in(folder))
     return folder
+
+
+def run_forked(words: list[str]) -> int:
+    assert words[0] == sys.executable
+    return forked.run(words[1:]).returncode
 
 
 def config_in(folder: Path, **overrides: Any) -> CompareConfig:
@@ -228,7 +237,7 @@ def test_gpus_are_those_that_cuda_shows(monkeypatch, count, environment, expecte
 def test_each_process_of_a_comparison_takes_a_gpu_in_turn(compared, monkeypatch, capsys):
     asked = []
 
-    def in_processes(work, items, processes):
+    def in_processes(work, items, processes, imports):
         asked.append((processes, [devices for _, devices in items]))
         return iter(())
 
@@ -241,7 +250,8 @@ def test_each_process_of_a_comparison_takes_a_gpu_in_turn(compared, monkeypatch,
     assert f"{len(found)} runs, 2 at a time" in capsys.readouterr().out
 
 
-def test_recurrent_models_start_from_stages_of_their_own(tmp_path: Path) -> None:
+def test_recurrent_models_start_from_stages_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocesses, "run_process", run_forked)
     write_chain(tmp_path)
     for name, objective in (("lm", "causal_lm"), ("autoencoder", "autoencode")):
         keys = content("pretrain", tmp_path) | {"name": name, "objective": objective}

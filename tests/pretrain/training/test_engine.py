@@ -6,8 +6,6 @@ import math
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -25,7 +23,7 @@ from pretrain.training import checkpoints
 from pretrain.training.metric_logger import MetricLogger, read_metrics
 from pretrain.training.schedule import evaluations_due
 from pretrain.training.train_state import TrainState
-from tests.helpers.paths import ROOT
+from tests.helpers import forked
 from tests.helpers.pretraining import (
     changed,
     losses,
@@ -151,35 +149,32 @@ def test_a_damaged_newest_checkpoint_costs_steps_but_changes_nothing(config, unb
 
 
 def command(config, folder):
-    """The command that runs this config, and the environment without the network."""
+    """The command that runs this config."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "run.yaml"
     file.write_text(yaml.safe_dump(as_dict(config)), encoding="utf-8")
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    return [sys.executable, "-m", "pretrain", "--config", str(file)], environment
+    return ["-m", "pretrain", "--config", str(file)]
 
 
-def kill_at_a_checkpoint(arguments, environment, folder, step, log):
+def kill_at_a_checkpoint(words, folder, step):
     """Start the command, and SIGKILL it once a checkpoint of `step` or later lies there."""
-    with log.open("w") as stream:
-        process = subprocess.Popen(arguments, cwd=ROOT, env=environment, stdout=stream, stderr=stream)
-        deadline = time.monotonic() + 120
-        while checkpoints.list_checkpoints(folder.checkpoints)[-1:] < [checkpoints.path_of(folder.checkpoints, step)]:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+    command = forked.Command(words, OMP_NUM_THREADS="1")
+    deadline = time.monotonic() + 120
+    while checkpoints.list_checkpoints(folder.checkpoints)[-1:] < [checkpoints.path_of(folder.checkpoints, step)]:
+        assert command.process.is_alive(), command.printed("stderr")
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    command.process.kill()
+    assert command.wait().returncode == -signal.SIGKILL
 
 
 def test_a_killed_process_started_again_ends_as_one_that_was_not(shared, tmp_path):
     long = small_run(shared, training={"duration": "120 steps", "save_every": 4, "log_every": 3})
     killed = changed(long, runs=str(tmp_path / "runs"))
-    arguments, environment = command(killed, tmp_path)
-    folder = run_folder(killed)
-    kill_at_a_checkpoint(arguments, environment, folder, 20, tmp_path / "log")
+    words, folder = command(killed, tmp_path), run_folder(killed)
+    kill_at_a_checkpoint(words, folder, 20)
     assert not folder.finished, "killed in the middle"
-    again = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    again = forked.run(words, OMP_NUM_THREADS="1")
     assert again.returncode == 0, again.stderr
     assert "resuming from" in again.stderr
     assert str(folder.path) in again.stdout

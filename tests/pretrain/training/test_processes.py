@@ -23,6 +23,7 @@ from configs.command_line import as_dict
 from finetune.run_paths import run_folder as finetune_folder
 from pretrain.run_paths import run_folder as pretrain_folder
 from pretrain.training.setup import shard_by_layers
+from tests.helpers import forked
 from tests.helpers.finetuning import finetune_config
 from tests.helpers.fsdp_stage import plugin
 from tests.helpers.paths import ROOT
@@ -37,19 +38,22 @@ def command(stage: str, config, folder: Path, launcher: list[str]) -> list[str]:
     file = folder / f"{stage}.yaml"
     file.write_text(yaml.safe_dump(as_dict(config)), encoding="utf-8")
     module = [stage] if launcher == FSDP else ["-m", stage]
-    return [sys.executable, "-m", *launcher, *module, "--config", str(file)]
+    return ["-m", *launcher, *module, "--config", str(file)]
 
 
-def environment() -> dict[str, str]:
-    return os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+
+
+def typed(words: list[str]) -> "subprocess.CompletedProcess[str]":
+    """A command whose launcher and processes start as a person's do."""
+    return subprocess.run(
+        [sys.executable, *words], cwd=ROOT, env=os.environ | ENVIRONMENT, capture_output=True, text=True, check=False
+    )
 
 
 def launched(stage: str, config, folder: Path, launcher: list[str] = TORCHRUN) -> None:
     """Run a stage in two processes that talk over gloo."""
-    ended = subprocess.run(
-        command(stage, config, folder, launcher),
-        cwd=ROOT, env=environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    ended = forked.run(command(stage, config, folder, launcher), **ENVIRONMENT)
     assert ended.returncode == 0, ended.stderr[-2000:]
 
 
@@ -183,7 +187,8 @@ def test_two_processes_give_the_losses_of_one_over_fifty_steps_to_rounding(tmp_p
     )
     alone = run(config)
     together = changed(config, runs=str(tmp_path / "two"), training={"processes": 2})
-    launched("pretrain", together, tmp_path, accelerate("cpu-processes"))
+    ended = typed(command("pretrain", together, tmp_path, accelerate("cpu-processes")))
+    assert ended.returncode == 0, ended.stderr[-2000:]
     found = losses(pretrain_folder(together), "loss", "eval_loss")
     assert len(found) == 50 + 4
     assert found == pytest.approx(losses(alone, "loss", "eval_loss"), abs=1e-5)
@@ -215,10 +220,7 @@ def test_a_run_of_one_process_goes_on_in_two(tmp_path, monkeypatch):
 
 def test_two_processes_predict_fewer_texts_than_they_are_and_resume_a_metric_at_its_mean():
     # Once, evaluation of one text waited for ever, and a resume counted the main process's sums twice.
-    ended = subprocess.run(
-        [sys.executable, "-m", *TORCHRUN, "-m", "tests.helpers.two_ranks"],
-        cwd=ROOT, env=environment(), capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+    ended = forked.run(["-m", *TORCHRUN, "-m", "tests.helpers.two_ranks"], **ENVIRONMENT)
     assert ended.returncode == 0, ended.stderr[-2000:]
     found = json.loads(ended.stdout.strip().splitlines()[-1])
     assert found == {"processes": 2, "one text": [0], "odd": [0, 1, 2, 3], "unbroken": 4.0, "resumed": 4.0}
@@ -233,10 +235,7 @@ def test_two_processes_predict_fewer_texts_than_they_are_and_resume_a_metric_at_
 )
 def test_another_number_of_processes_than_asked_for_is_refused(tmp_path, flags, processes, message):
     config = small_run(tmp_path, training={"processes": processes})
-    ended = subprocess.run(
-        command("pretrain", config, tmp_path, ["accelerate.commands.launch", *flags]),
-        cwd=ROOT, env=environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    ended = typed(command("pretrain", config, tmp_path, ["accelerate.commands.launch", *flags]))
     assert ended.returncode != 0
     assert message in ended.stderr
     assert not pretrain_folder(config).finished
@@ -284,8 +283,9 @@ def test_two_machines_train_together(tmp_path):
         output: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         for rank in range(2):
             flags = ["--machine_rank", str(rank), "--main_process_ip", address, "--main_process_port", str(port)]
-            words = [*before[rank], *command("pretrain", together, tmp_path, accelerate("machines", *flags))]
-            surroundings = environment() | settings[rank]
+            words = command("pretrain", together, tmp_path, accelerate("machines", *flags))
+            words = [*before[rank], sys.executable, *words]
+            surroundings = os.environ | ENVIRONMENT | settings[rank]
             machines.append(subprocess.Popen(words, cwd=ROOT, env=surroundings, **output))
         printed = [machine.communicate(timeout=240)[0] for machine in machines]
         assert [machine.returncode for machine in machines] == [0, 0], printed

@@ -7,6 +7,7 @@ import datasets
 import pytest
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 
+from configs import file_digest
 from tests.helpers.corpora import (
     ROWS,
     WITH_LABELS,
@@ -192,6 +193,23 @@ def test_fingerprint_of_a_file_of_middle_size_sees_every_byte(tmp_path, size):
         file.write_bytes(content)
         prints.add(fingerprint(CorpusConfig(source=str(file))))
     assert len(prints) == 4
+
+
+def test_fingerprint_reads_a_file_once_a_process_while_it_does_not_change(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text(name, encoding="utf-8")
+    read, corpus = [], CorpusConfig(source=str(tmp_path), split="all")
+    content = file_digest.content
+    monkeypatch.setattr(file_digest, "content", lambda file: read.append(file.name) or content(file))
+    # A file that was changed just now may change again unseen.
+    assert len({fingerprint(corpus), fingerprint(corpus)}) == 1
+    assert read == ["a.txt", "b.txt"] * 2
+    monkeypatch.setattr(file_digest, "SETTLED_NS", 0)
+    before = {fingerprint(corpus), fingerprint(corpus)}
+    assert len(before) == 1
+    assert read == ["a.txt", "b.txt"] * 3
+    (tmp_path / "a.txt").write_text("another", encoding="utf-8")
+    assert fingerprint(corpus) not in before
 
 
 def test_fingerprint_of_a_file_ignores_its_path(tmp_path, monkeypatch):
