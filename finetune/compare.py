@@ -162,7 +162,8 @@ def _run_cell(cell_and_devices: tuple[Cell, Sequence[str]]) -> tuple[float, floa
     if devices:
         # CUDA reads this variable once, when it is first used.
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of(multiprocessing.current_process().name, devices)
-    print(f"$ {cell.command}", flush=True)
+    # In one piece: other processes print lines, too.
+    print(f"$ {cell.command}\n", end="", flush=True)
     from finetune.run import run as finetune
 
     result = finetune(cell.config).result()
