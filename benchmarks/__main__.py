@@ -25,6 +25,7 @@ PROGRAMS = {
     "finetune": "python -m benchmarks.finetune --data_folder DIR",
     "inference": "python -m benchmarks.inference --data_folder DIR",
     "prepare": "python -m benchmarks.prepare --data_folder DIR",
+    "layers": "python -m benchmarks.layers",
     "saving": "python -m benchmarks.saving",
     "scaling": "python -m benchmarks.scaling --data_folder DIR",
 }

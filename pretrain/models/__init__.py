@@ -9,6 +9,6 @@ In: a config, a tokenizer and optionally a checkpoint. Out: a torch module with 
 - `builders.py`: models by name; `from_checkpoint.py`: continued pretraining; `safe_loading.py`: what loading may run
 - `modeling/`: models and configurations that are saved with the weights
 - `embedding_init.py`: word embeddings from the corpus's co-occurrences
-- `cpu_kernels.py`: attention and dropout for CPUs
+- `cpu_kernels.py`: attention, dropout and cross-entropy for CPUs; `cpu_modernbert.py`: ModernBERT's layers for CPUs
 - `scoring.py`: the likelihood of a sentence; `generation.py`: sampling text
 """

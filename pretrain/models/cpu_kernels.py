@@ -24,6 +24,10 @@ NAME = "bertlet_cpu"
 LEVELS = 1 << 16
 # Above this length and without dropout, torch's fused kernel, which stores no scores, is as fast.
 LONGEST_STORED = 256
+# torch's label of rows that do not count.
+IGNORED = -100
+# Rows of scores that a core's cache holds while the cross-entropy goes through them several times.
+ROWS_TOGETHER_BYTES = 1 << 20
 
 
 def install_attention(model: Any) -> bool:
@@ -40,6 +44,23 @@ def install_dropout(model: nn.Module) -> None:
         for name, child in list(module.named_children()):
             if type(child) is nn.Dropout:
                 setattr(module, name, FastDropout(child.p).train(child.training))
+
+
+def cross_entropy(scores_MV: torch.Tensor, labels_M: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The sum over rows of the cross-entropy in nats, and the number of rows whose label has the highest score.
+
+    Computed in fp32, whatever the type of the scores; torch would copy them all to fp32 and go through them seven
+    times. If several scores are the highest, which happens in bf16, the label may be any of them.
+
+    Args:
+        scores_MV: [M, V], on the CPU.
+        labels_M: [M]; rows of the label -100 do not count.
+
+    >>> loss, correct = cross_entropy(torch.tensor([[0.0, 0.0], [0.0, 50.0], [9.0, 0.0]]), torch.tensor([0, 1, -100]))
+    >>> round(loss.item(), 4), correct.item()
+    (0.6931, 2)
+    """
+    return _CrossEntropy.apply(scores_MV, labels_M)
 
 
 class FastDropout(nn.Dropout):
@@ -64,16 +85,19 @@ def attention(
 
     Args:
         module: not used.
-        query, key, value: [B, A, T, D].
+        query: [B, A, Q, D]; Q is T, or less for some positions alone.
+        key, value: [B, A, T, D].
         attention_mask: [B, 1, T, T], True where a key may be attended to, the same for all queries; None: everywhere.
         scaling: factor of the scores; None: 1 / sqrt(D).
         dropout: probability, applied to the weights.
 
     Returns:
-        The output [B, T, A, D], and None in place of the weights.
+        The output [B, Q, A, D], and None in place of the weights.
     """
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    if dropout == 0 and query.shape[2] > LONGEST_STORED:
+    if dropout == 0 and key.shape[2] > LONGEST_STORED:
+        if attention_mask is not None:
+            attention_mask = attention_mask[:, :, : query.shape[2]]
         output = nn.functional.scaled_dot_product_attention(query, key, value, attention_mask, scale=scaling)
         return output.transpose(1, 2).contiguous(), None
     return _Attention.apply(query, key, value, attention_mask, dropout, scaling), None
@@ -109,8 +133,10 @@ class _Attention(torch.autograd.Function):
         probability: float,
         scaling: float,
     ) -> torch.Tensor:
-        B, A, T, D = query.shape
-        query, key, value = (tensor.reshape(B * A, T, D) for tensor in (query, key, value))
+        B, A, Q, D = query.shape
+        T = key.shape[2]
+        query = query.reshape(B * A, Q, D)
+        key, value = (tensor.reshape(B * A, T, D) for tensor in (key, value))
         if mask is None:
             bias, beta = query.new_empty(1), 0
         else:
@@ -124,14 +150,14 @@ class _Attention(torch.autograd.Function):
         if bits is not None:
             output.mul_(keep_scale(probability))
         ctx.save_for_backward(query, key, value, weights, bits)
-        ctx.arguments = (B, A, T, D), probability, scaling
-        return output.view(B, A, T, D).transpose(1, 2).contiguous()
+        ctx.arguments = (B, A, Q, D), probability, scaling
+        return output.view(B, A, Q, D).transpose(1, 2).contiguous()
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         query, key, value, weights, bits = ctx.saved_tensors
-        (B, A, T, D), probability, scaling = ctx.arguments
-        upstream = gradients[0].transpose(1, 2).reshape(B * A, T, D)
+        (B, A, Q, D), probability, scaling = ctx.arguments
+        upstream = gradients[0].transpose(1, 2).reshape(B * A, Q, D)
         if bits is not None:
             upstream = upstream * keep_scale(probability)
         d_weights = torch.bmm(upstream, value.transpose(1, 2))
@@ -145,7 +171,44 @@ class _Attention(torch.autograd.Function):
         empty = query.new_empty(1)
         d_query = torch.baddbmm(empty, d_scores, key, beta=0, alpha=scaling)
         d_key = torch.baddbmm(empty, d_scores.transpose(1, 2), query, beta=0, alpha=scaling)
-        return *(gradient.view(B, A, T, D) for gradient in (d_query, d_key, d_value)), None, None, None
+        return *(gradient.view(B, A, -1, D) for gradient in (d_query, d_key, d_value)), None, None, None
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Cross-entropy whose rows go through memory a few at a time; the gradient is made on the way."""
+
+    @staticmethod
+    def forward(ctx: Any, scores_MV: torch.Tensor, labels_M: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        M, V = scores_MV.shape
+        rows = max(1, ROWS_TOGETHER_BYTES // (4 * V))
+        gradient_MV = torch.empty_like(scores_MV) if ctx.needs_input_grad[0] else None
+        losses_M, is_correct_M = torch.empty(M), torch.empty(M, dtype=torch.bool)
+        buffer = torch.empty(min(rows, M), V)
+        minus_one = torch.full((min(rows, M), 1), -1.0)
+        counts_M = labels_M != IGNORED
+        every_row_counts = bool(counts_M.all())
+        for begin in range(0, M, rows):
+            part = slice(begin, min(begin + rows, M))
+            labels = labels_M[part, None].clamp(min=0)
+            scores = buffer[: len(labels)].copy_(scores_MV[part])
+            highest, given = scores.amax(-1, keepdim=True), scores.gather(1, labels)
+            total = scores.sub_(highest).exp_().sum(-1, keepdim=True)
+            losses_M[part] = (total.log() + highest - given).squeeze(1)
+            is_correct_M[part] = (given >= highest).squeeze(1)
+            if gradient_MV is not None:
+                scores.div_(total).scatter_add_(1, labels, minus_one[: len(labels)])
+                gradient_MV[part] = scores if every_row_counts else scores.mul_(counts_M[part, None])
+        ctx.save_for_backward(gradient_MV)
+        if not every_row_counts:
+            losses_M, is_correct_M = losses_M[counts_M], is_correct_M[counts_M]
+        correct = is_correct_M.sum()
+        ctx.mark_non_differentiable(correct)
+        return losses_M.sum(), correct
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (gradient_MV,) = ctx.saved_tensors
+        return gradient_MV * gradients[0].to(gradient_MV.dtype), None
 
 
 def random_bits(shape: torch.Size) -> torch.Tensor:

@@ -12,6 +12,7 @@ import torch
 from transformers import ElectraForMaskedLM, ElectraForPreTraining, PreTrainedModel
 
 from pretrain.models.architectures import architecture_of, encoder_config
+from pretrain.models.cpu_modernbert import predicting
 
 SaveFunction = Callable[[PreTrainedModel, Path], None]
 
@@ -47,7 +48,8 @@ class MaskedLanguageModel(torch.nn.Module):
         head = architecture_of(model.config).vocabulary_head
         if head is None:
             return model(**inputs).logits.flatten(0, 1)[masked_positions]
-        hidden_MH = model.base_model(**inputs).last_hidden_state.flatten(0, 1)[masked_positions]
+        with predicting(model.base_model, masked_positions, input_ids.shape) as indices_M:
+            hidden_MH = model.base_model(**inputs).last_hidden_state.flatten(0, 1)[indices_M]
         return head(model, hidden_MH)
 
     @property

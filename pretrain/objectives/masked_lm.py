@@ -20,10 +20,15 @@ def masked_lm_loss(scores_MV: "torch.Tensor", batch: "Batch") -> "tuple[torch.Te
     import torch
     from torch.nn.functional import cross_entropy
 
-    loss = cross_entropy(scores_MV.float(), batch["masked_labels"], reduction="sum")
-    with torch.no_grad():
-        correct = (scores_MV.argmax(-1) == batch["masked_labels"]).sum()
-    count = batch.counts["mlm"]
+    from pretrain.models import cpu_kernels
+
+    labels_M, count = batch["masked_labels"], batch.counts["mlm"]
+    if scores_MV.device.type == "cpu":
+        loss, correct = cpu_kernels.cross_entropy(scores_MV, labels_M)
+    else:
+        loss = cross_entropy(scores_MV.float(), labels_M, reduction="sum")
+        with torch.no_grad():
+            correct = (scores_MV.argmax(-1) == labels_M).sum()
     return loss / batch.totals["mlm"], {"mlm_loss": (loss.detach(), count), "mlm_accuracy": (correct, count)}
 
 

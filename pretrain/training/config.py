@@ -83,6 +83,9 @@ class SpeedConfig:
     the same, with bf16 on a CPU with instructions for it, too."""
     attention: Literal["auto", "torch"] = outside_digest("auto")
     """`auto`: on a CPU, attention that stores its scores; on a GPU, padding-free if `flash_attn` is installed."""
+    layers: Literal["auto", "torch"] = outside_digest("auto")
+    """`auto`: on a CPU, and with `attention: auto`, ModernBERT's layers with fewer passes over memory, and the last one
+    where something is predicted."""
     dropout: Literal["auto", "torch"] = outside_digest("auto")
     """`auto`: on a CPU, dropout with cheaper random numbers."""
     compile: bool | None = outside_digest(None)

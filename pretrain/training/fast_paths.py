@@ -17,6 +17,7 @@ from configs.errors import InputError
 from configs.launch import default_threads, launched_precision, physical_cores
 from pretrain.models.architectures import architecture_of, encoders_of
 from pretrain.models.cpu_kernels import install_attention, install_dropout
+from pretrain.models.cpu_modernbert import has_faster_layers, install_layers
 from pretrain.training import products
 from pretrain.training.config import SpeedConfig, TrainingConfig
 from pretrain.training.schedule import Duration
@@ -65,6 +66,8 @@ class Workload:
     width: int = 0
     launched_precision: str = "no"
     """The precision of `accelerate launch --mixed_precision`."""
+    has_faster_layers: bool = False
+    """Whether pretrain/models/cpu_modernbert.py has layers for the model."""
 
 
 def workload_of(
@@ -90,6 +93,7 @@ def workload_of(
         layers=getattr(model_config, "num_hidden_layers", 0),
         width=getattr(model_config, "hidden_size", 0),
         launched_precision=launched_precision(),
+        has_faster_layers=has_faster_layers(model),
     )
 
 
@@ -136,6 +140,8 @@ class FastPaths:
     device_masks: bool
     products: str = "torch"
     """`onednn`, or `torch` for its default library."""
+    fast_layers: bool = False
+    """Those of pretrain/models/cpu_modernbert.py."""
 
     def __str__(self) -> str:
         """One line for the log."""
@@ -145,6 +151,7 @@ class FastPaths:
             "flash_attention_2": "flash attention without padding",
         }
         parts = [self.device, {"no": "fp32"}.get(self.precision, self.precision), names[self.attention]]
+        parts += ["layers in fewer passes"] * self.fast_layers
         parts += ["products by oneDNN"] * (self.products == "onednn")
         parts += ["cheap dropout"] * self.fast_dropout + ["compiled"] * self.compiled + ["TF32"] * self.tf32
         parts += ["activations computed again"] * self.activation_checkpointing
@@ -187,6 +194,7 @@ def choose(config: SpeedConfig, hardware: Hardware, work: Workload) -> FastPaths
         activation_checkpointing=recompute,
         device_masks=on_gpu if config.device_masks is None else config.device_masks,
         products=hardware.products if config.products == "auto" else config.products,
+        fast_layers=attention == "cpu_kernel" and config.layers == "auto" and work.has_faster_layers,
     )
 
 
@@ -245,6 +253,8 @@ def apply(paths: FastPaths, model: torch.nn.Module) -> None:
     for encoder in encoders_of(model):
         if paths.attention == "cpu_kernel":
             install_attention(encoder)
+        if paths.fast_layers:
+            install_layers(encoder)
         elif paths.attention == "flash_attention_2":
             encoder.set_attn_implementation(paths.attention)
         if paths.activation_checkpointing and encoder.supports_gradient_checkpointing:

@@ -15,6 +15,7 @@ from configs.key_check import suggestion
 from configs.launch import check_world_size, launched_precision
 from configs.run_folder import RunFolder
 from pretrain.models.layers import layer_numbers
+from pretrain.models.pretraining_models import MaskedLanguageModel
 from pretrain.training import fast_paths
 from pretrain.training.config import OptimizerConfig, TrainingConfig
 from pretrain.training.fast_paths import FastPaths
@@ -103,7 +104,20 @@ def prepare_for_training(
     if accelerator.distributed_type == DistributedType.FSDP:
         shard_by_layers(accelerator, model)
     prepared, optimizer = accelerator.prepare(model, create_optimizer(model, optimizer_config))
+    if paths.fast_layers and isinstance(model, MaskedLanguageModel):
+        keep_precision_of_outputs(model)
     return Prepared(prepared, optimizer, ThroughputMeter(flops, float(rates)), paths)
+
+
+def keep_precision_of_outputs(model: torch.nn.Module) -> None:
+    """Take back accelerate's conversion of outputs to fp32, which the engine's autocast does not need, in place.
+
+    It copies the scores of the whole vocabulary, and in the backward pass their gradient; the loss converts a few rows
+    at a time.
+    """
+    original = model.__dict__.pop("_original_forward", None)
+    if original is not None:
+        model.forward = original
 
 
 def shard_by_layers(accelerator: Accelerator, model: torch.nn.Module) -> None:

@@ -1,15 +1,18 @@
 """Fast paths: which are chosen on which machine, and that each changes nothing but rounding."""
 
+import dataclasses
 import re
 from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModel, BertConfig, ModernBertConfig
+from transformers import AutoModel, BertConfig, ModernBertConfig, ModernBertForMaskedLM
 
 from configs.errors import InputError
 from pretrain.models.cpu_kernels import FastDropout
+from pretrain.models.cpu_modernbert import has_faster_layers
 from pretrain.models.modeling.modeling_recurrent import RecurrentConfig, RecurrentForSequenceClassification
+from pretrain.models.pretraining_models import MaskedLanguageModel
 from pretrain.run import run
 from pretrain.training.config import SpeedConfig
 from pretrain.training.fast_paths import (
@@ -44,6 +47,24 @@ def test_a_cpu_gets_its_kernels_in_fp32_and_is_not_compiled_for():
     paths = choose(SpeedConfig(), CPU, BERT)
     assert paths == FastPaths("cpu", "no", "cpu_kernel", True, False, False, False, False)
     assert str(paths) == "cpu, fp32, attention with kept scores, cheap dropout"
+
+
+def test_layers_in_fewer_passes_are_taken_for_modernbert_on_a_cpu_and_can_be_switched_off():
+    modernbert = dataclasses.replace(BERT, has_faster_layers=True)
+    paths = choose(SpeedConfig(), CPU, modernbert)
+    assert paths.fast_layers
+    assert "layers in fewer passes" in str(paths)
+    for config, hardware in (
+        (SpeedConfig(layers="torch"), CPU),
+        (SpeedConfig(attention="torch"), CPU),
+        (SpeedConfig(), GPU),
+    ):
+        assert not choose(config, hardware, modernbert).fast_layers
+    special = {f"{name}_token_id": 1 for name in ("pad", "bos", "eos", "cls", "sep")}
+    model = MaskedLanguageModel(ModernBertForMaskedLM(ModernBertConfig(**TINY, **special)))
+    assert has_faster_layers(model)
+    apply(paths, model)
+    assert not has_faster_layers(model)
 
 
 def test_a_gpu_gets_bf16_compilation_and_its_own_masks():
