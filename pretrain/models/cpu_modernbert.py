@@ -9,7 +9,7 @@ size, F width of the gated layer, M predicted positions.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import torch
@@ -58,7 +58,7 @@ class GatedLayer(modeling_modernbert.ModernBertMLP):
 class Attention(modeling_modernbert.ModernBertAttention):
     """Self-attention with rotary positions (Su et al. 2021), of all positions or of some of them to all."""
 
-    def forward(  # ty: ignore[invalid-method-override]
+    def forward(  # ty: ignore[incompatible-method-override]
         self,
         hidden_states: torch.Tensor,
         position_embeddings: tuple[torch.Tensor, torch.Tensor],
@@ -110,7 +110,7 @@ class Layer(modeling_modernbert.ModernBertEncoderLayer):
 
     positions_BQ: torch.Tensor | None = None
 
-    def forward(  # ty: ignore[invalid-method-override]
+    def forward(
         self,
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
@@ -140,7 +140,7 @@ FASTER = {
 
 
 @contextlib.contextmanager
-def predicting(encoder: Any, masked_positions: torch.Tensor, shape: torch.Size) -> Iterator[torch.Tensor]:
+def predicting(encoder: Any, masked_positions: torch.Tensor, shape: torch.Size) -> Generator[torch.Tensor]:
     """A context in which the last layer is computed at some positions, if it can be and if that pays.
 
     Args:
