@@ -6,7 +6,7 @@ Forward and backward pass of one batch, in one process, the two in turn. The pee
 import copy
 import dataclasses
 import statistics
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.measuring import print_measurement, time_in_turn
 from configs.command_line import parse
@@ -20,11 +20,7 @@ PROGRAM = "python -m benchmarks.layers"
 class LayersConfig:
     """Measure the fast layers and loss of pretraining on this CPU, in fp32 and, where it has instructions, in bf16."""
 
-    data_folder: str | None = None
-    """Unused: the tokens are drawn at random."""
-    layers: int = 4
-    """Number of layers; 64 units of width a head."""
-    hidden_size: int = 256
+    size: Literal["tiny", "mini", "small", "medium", "base"] = "mini"
     vocabulary: int = 8000
     batch_size: int = 32
     sequence_length: int = 256
@@ -32,6 +28,18 @@ class LayersConfig:
     """The share of positions that are predicted."""
     rounds: int = 12
     """Times that each side is measured; the first is not counted."""
+
+
+class Vocabulary:
+    """What a model takes from its tokenizer."""
+
+    pad_token_id, cls_token_id, sep_token_id = range(3)
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
 
 
 def run(config: LayersConfig) -> None:
@@ -52,25 +60,17 @@ def times(config: LayersConfig, precision: str) -> list[list[float]]:
     """Seconds of forward and backward passes, of ours and of the peer."""
     import torch
     from torch.nn.functional import cross_entropy
-    from transformers import ModernBertConfig, ModernBertForMaskedLM
 
     from pretrain.models import cpu_kernels
+    from pretrain.models.builders import pretraining_model
+    from pretrain.models.config import EncoderConfig
     from pretrain.models.cpu_modernbert import install_layers
-    from pretrain.models.pretraining_models import MaskedLanguageModel
 
     torch.manual_seed(0)
-    heads = config.hidden_size // 64
-    special = {f"{name}_token_id": number for number, name in enumerate(("pad", "cls", "sep", "bos", "eos"))}
-    sizes: dict[str, Any] = {
-        "vocab_size": config.vocabulary,
-        "hidden_size": config.hidden_size,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": heads,
-        "intermediate_size": round(8 / 3 * config.hidden_size / 16) * 16,
-        "global_attn_every_n_layers": 1,
-        "max_position_embeddings": config.sequence_length,
-    }
-    theirs = MaskedLanguageModel(ModernBertForMaskedLM(ModernBertConfig(**sizes, **special)))
+    encoder = EncoderConfig(
+        architecture="modernbert", size=config.size, maximum_positions=config.sequence_length, dropout=0.0
+    )
+    theirs = pretraining_model("masked_lm", encoder, Vocabulary(config.vocabulary), None, seed=0)
     cpu_kernels.install_attention(theirs.model)
     ours = copy.deepcopy(theirs)
     install_layers(ours.model)

@@ -253,10 +253,10 @@ def apply(paths: FastPaths, model: torch.nn.Module) -> None:
     for encoder in encoders_of(model):
         if paths.attention == "cpu_kernel":
             install_attention(encoder)
-        if paths.fast_layers:
-            install_layers(encoder)
         elif paths.attention == "flash_attention_2":
             encoder.set_attn_implementation(paths.attention)
+        if paths.fast_layers:
+            install_layers(encoder)
         if paths.activation_checkpointing and encoder.supports_gradient_checkpointing:
             encoder.activation_checkpointing_enable()
     if paths.fast_dropout:

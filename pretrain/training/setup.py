@@ -105,19 +105,10 @@ def prepare_for_training(
         shard_by_layers(accelerator, model)
     prepared, optimizer = accelerator.prepare(model, create_optimizer(model, optimizer_config))
     if paths.fast_layers and isinstance(model, MaskedLanguageModel):
-        keep_precision_of_outputs(model)
+        # accelerate converts outputs to fp32: a copy of the scores of the whole vocabulary, and of their gradient. The
+        # loss converts a few rows at a time, and the engine has an autocast of its own.
+        accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)
     return Prepared(prepared, optimizer, ThroughputMeter(flops, float(rates)), paths)
-
-
-def keep_precision_of_outputs(model: torch.nn.Module) -> None:
-    """Take back accelerate's conversion of outputs to fp32, which the engine's autocast does not need, in place.
-
-    It copies the scores of the whole vocabulary, and in the backward pass their gradient; the loss converts a few rows
-    at a time.
-    """
-    original = model.__dict__.pop("_original_forward", None)
-    if original is not None:
-        model.forward = original
 
 
 def shard_by_layers(accelerator: Accelerator, model: torch.nn.Module) -> None:

@@ -6,6 +6,7 @@ import time
 
 import psutil
 
+from tests.helpers import forked
 from tests.helpers.paths import ROOT
 
 PARENT = """
@@ -29,14 +30,6 @@ def test_the_processes_of_a_killed_parent_end(tmp_path):
         workers = [psutil.Process(int(parent.stdout.readline())) for _ in range(2)]
         parent.kill()
     deadline = time.monotonic() + 30
-    while any(map(runs, workers)) and time.monotonic() < deadline:
+    while any(map(forked.is_alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(map(runs, workers))
-
-
-def runs(process: psutil.Process) -> bool:
-    """Whether a process has not ended; one that nobody has waited for is a zombie."""
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    assert not any(map(forked.is_alive, workers))

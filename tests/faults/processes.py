@@ -24,14 +24,11 @@ from tests.helpers.pretraining import small_run
 Found = dict[str, Any]
 
 
-LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node"]
-
-
 def launch(file: Path, processes: int, *flags: str, module: str = "pretrain") -> forked.Command:
     """Start a run on so many gloo processes of this machine."""
     words = ["-m", module, "--config", str(file), *flags]
-    launcher = [*LAUNCHER, str(processes)] if processes > 1 else []
-    return forked.Command([*launcher, *words], OMP_NUM_THREADS="1", ACCELERATE_USE_CPU="true")
+    launcher = ["-m", *forked.TORCHRUN, str(processes)] if processes > 1 else []
+    return forked.Command([*launcher, *words], **forked.GLOO)
 
 
 def as_file(config: Any, file: Path) -> Path:
@@ -78,10 +75,9 @@ def world_sizes(folder: Path, worlds: tuple[int, ...] = (1, 2, 4, 2, 1)) -> dict
 def ranks(folder: Path, processes: int, *words: str, seconds: float = 300) -> Any:
     """What so many processes of `tests.faults.ranks` find; None if they were not done in time."""
     folder.mkdir(parents=True, exist_ok=True)
-    words = (*LAUNCHER, str(processes), "-m", "tests.faults.ranks", *words)
-    environment = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "FAULTS_FOLDER": str(folder)}
+    words = ("-m", *forked.TORCHRUN, str(processes), "-m", "tests.faults.ranks", *words)
     try:
-        ended = forked.Command(words, **environment).wait(seconds)
+        ended = forked.Command(words, FAULTS_FOLDER=str(folder), **forked.GLOO).wait(seconds)
     except subprocess.TimeoutExpired:
         return None
     assert ended.returncode == 0, ended.stderr[-3000:]
@@ -127,7 +123,7 @@ def lost_rank(folder: Path, number: int, timeout: float = 5.0) -> dict[str, Any]
     seconds = time.monotonic() - asked
     return {
         "seconds": seconds,
-        "left": sum(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in ranks),
+        "left": sum(map(forked.is_alive, ranks)),
         "named": bool(re.search(r"rank 1 \(process \d+\)|local_rank: 1|rank +: 1", ended.stderr)),
         "status": ended.returncode,
     }

@@ -63,9 +63,9 @@ def kill_in_save(folder: Path, kills: int, seed: int = 0) -> dict[str, int]:
         acknowledged.write_bytes(newest.to_bytes(8, "little"))
         child = FORK.Process(target=work, args=(newest,))
         child.start()
-        # On a busy machine, a save takes longer than the moment that is chosen.
+        # On a busy machine, two saves take longer than the moment that is chosen.
         deadline = time.monotonic() + 30
-        while int.from_bytes(acknowledged.read_bytes(), "little") <= newest and time.monotonic() < deadline:
+        while int.from_bytes(acknowledged.read_bytes(), "little") <= newest + 1 and time.monotonic() < deadline:
             time.sleep(0.002)
         time.sleep(rng.uniform(0.0, 0.1))
         assert child.pid is not None

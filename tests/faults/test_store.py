@@ -9,7 +9,7 @@ from tests.faults import store as faults_store
 def test_no_acknowledged_checkpoint_is_lost_to_a_kill(tmp_path):
     found = faults_store.kill_in_save(tmp_path, kills=15)
     assert found["lost"] == 0
-    assert found["acknowledged"] >= 15, "the kills came too early to mean anything"
+    assert found["acknowledged"] > 15, "the kills came too early to mean anything"
 
 
 def test_the_disk_holds_a_valid_checkpoint_whenever_the_power_fails(tmp_path):

@@ -18,10 +18,15 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from configs.launch import RESTARTED
 from tests.helpers.paths import ROOT
 
 CONTEXT = multiprocessing.get_context("forkserver")
+# Before the number of processes and what each of them runs; they talk over gloo.
+TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc_per_node"]
+GLOO = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
 PRELOADED = ["finetune.run", "pretrain.run", "accelerate", "torch.distributed.run", "transformers.models.bert"]
 
 
@@ -78,6 +83,14 @@ def run(words: Sequence[str], **environment: str) -> subprocess.CompletedProcess
     return Command(words, **environment).wait()
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Whether a process has not ended; one that nobody has waited for is a zombie."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _begin(words: list[str], environment: Mapping[str, str], folder: Path) -> None:
     """Become the command, in the checkout's root: its variables, output and arguments."""
     os.setsid()
@@ -91,7 +104,7 @@ def _begin(words: list[str], environment: Mapping[str, str], folder: Path) -> No
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _set_threads()
     assert words[0] == "-m", words
-    if words[1] == "torch.distributed.run":
+    if words[1] == TORCHRUN[0]:
         _as_command(_elastic, words[2:])
     else:
         _as_command(_as_main, words[1], words[2:])

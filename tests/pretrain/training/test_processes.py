@@ -30,7 +30,7 @@ from tests.helpers.paths import ROOT
 from tests.helpers.pretraining import changed, losses, small_run
 from tokenizer.run_paths import find as find_tokenizer
 
-TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+TORCHRUN = [*forked.TORCHRUN, "2"]
 
 
 def command(stage: str, config, folder: Path, launcher: list[str]) -> list[str]:
@@ -41,7 +41,7 @@ def command(stage: str, config, folder: Path, launcher: list[str]) -> list[str]:
     return ["-m", *launcher, *module, "--config", str(file)]
 
 
-ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+ENVIRONMENT = {"HF_HUB_OFFLINE": "1"} | forked.GLOO
 
 
 def typed(words: list[str]) -> "subprocess.CompletedProcess[str]":

@@ -85,9 +85,8 @@ def two_processes(folder):
 
 
 def test_a_model_in_parts_trains_saves_and_goes_on_like_one_in_one_piece(tmp_path):
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
-    words += ["tests.pretrain.training.test_sharded", str(tmp_path)]
-    ended = forked.run(words, OMP_NUM_THREADS="1", ACCELERATE_USE_CPU="true")
+    words = ["-m", *forked.TORCHRUN, "2", "-m", "tests.pretrain.training.test_sharded", str(tmp_path)]
+    ended = forked.run(words, **forked.GLOO)
     assert ended.returncode == 0, ended.stderr[-3000:]
     model, _, norms = in_one_piece()
     assert torch.allclose(load_file(tmp_path / "norms.safetensors")["norms"], torch.stack(norms), rtol=1e-5)
