@@ -12,5 +12,6 @@ Subpackages, each importing only from those before it:
 
 - `classification/`: labelled text → scores of one model
 - `comparison/`: many runs → intervals, verdict, report
+- `own_data/`: texts and a time → the settings of a comparison
 - `publishing/`: a run → a folder or a Hub repository
 """

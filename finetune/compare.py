@@ -8,21 +8,25 @@ import itertools
 import logging
 import multiprocessing
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from configs.command_line import parse
 from configs.errors import InputError, run_command
-from configs.launch import ALLOCATOR, physical_cores, release_memory
+from configs.launch import ALLOCATOR, release_memory
 from configs.processes import in_processes
 from configs.run_folder import RunFolder
 from configs.terminal import progress, show_progress_lines
 from finetune.classification.corpora import corpora_of
 from finetune.comparison.config import CompareConfig, Overrides
+from finetune.comparison.devices import gpu_of, gpus, runs_at_a_time
 from finetune.comparison.grid import Cell, cell_config, grid_cells, grid_cells_if_ready, stage_command, stage_configs
 from finetune.comparison.subprocesses import run_stage
 from finetune.config import check_model_name
+from finetune.own_data import plan
+from finetune.own_data.config import OwnDataConfig
 from pretrain.config import PretrainConfig
 from pretrain.run_paths import minimum_documents
 from pretrain.run_paths import run_folder as pretrain_folder
@@ -30,10 +34,42 @@ from tokenizer.config import TokenizerConfig
 from tokenizer.corpus.documents import read as read_documents
 from tokenizer.run_paths import run_folder as tokenizer_folder
 
+if TYPE_CHECKING:
+    from finetune.comparison.estimate import Rates
+
 # `__name__` is `__main__` when this module runs as a command.
 log = logging.getLogger("finetune.compare")
 
 PROGRAM = "python -m finetune.compare"
+
+
+class Begun(NamedTuple):
+    """A comparison that was checked and whose tokenizer is trained."""
+
+    tokenizer_run: RunFolder
+    stages: dict[str, PretrainConfig]
+    cells: list[Cell] | None
+    """None while a pretraining stage is not finished."""
+
+
+def begin(config: CompareConfig) -> Begun:
+    """Check the texts of all stages and runs, and train the tokenizer.
+
+    Raises:
+        InputError: an invalid key, file or text; or the stage failed.
+    """
+    os.environ.update({name: os.environ.get(name, value) for name, value in ALLOCATOR.items()})
+    tokenizer, stages = stage_configs(config)
+    check_corpora(config, tokenizer, stages)
+    tokenizer_run = tokenizer_folder(tokenizer)
+    stages = {name: dataclasses.replace(stage, tokenizer=str(tokenizer_run.path)) for name, stage in stages.items()}
+    cells = grid_cells_if_ready(config, tokenizer_run, stages)
+    if cells is None or not all(cell.folder.finished for cell in cells):
+        check_tasks(config)
+    run_stage(
+        stage_command("tokenizer", config.tokenizer, config.set.tokenizer, config, tokenizer.corpus), tokenizer_run
+    )
+    return Begun(tokenizer_run, stages, cells)
 
 
 def run(config: CompareConfig) -> RunFolder:
@@ -42,18 +78,8 @@ def run(config: CompareConfig) -> RunFolder:
     Raises:
         InputError: an invalid key, file or text, reported before anything is trained; or a stage failed.
     """
-    os.environ.update({name: os.environ.get(name, value) for name, value in ALLOCATOR.items()})
-    tokenizer, stages = stage_configs(config)
-    check_corpora(config, tokenizer, stages)
-    tokenizer_run = tokenizer_folder(tokenizer)
+    tokenizer_run, stages, cells = begin(config)
     tokenizer_override: Overrides = {"tokenizer": str(tokenizer_run.path)}
-    stages = {name: dataclasses.replace(stage, **tokenizer_override) for name, stage in stages.items()}
-    cells = grid_cells_if_ready(config, tokenizer_run, stages)
-    if cells is None or not all(cell.folder.finished for cell in cells):
-        check_tasks(config)
-    run_stage(
-        stage_command("tokenizer", config.tokenizer, config.set.tokenizer, config, tokenizer.corpus), tokenizer_run
-    )
     pretrained = {}
     for name, stage in stages.items():
         pretrained[name] = pretrain_folder(stage)
@@ -67,6 +93,45 @@ def run(config: CompareConfig) -> RunFolder:
     return write_comparison(config, cells, pretrained)
 
 
+def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
+    """Print what is not finished, and what time and disk it would take.
+
+    Args:
+        config: of the comparison.
+        rates: of this machine; None measures them.
+
+    Raises:
+        InputError: as `run`.
+    """
+    import rich
+
+    from finetune.comparison import estimate
+    from finetune.comparison.intervals import planned_detectable
+    from finetune.run import run as fine_tune
+
+    tokenizer_run, stages, cells = begin(config)
+    unfinished = {name: stage for name, stage in stages.items() if not pretrain_folder(stage).finished}
+    if cells is None:
+        grid = itertools.product(config.models, config.label_budgets, config.seeds)
+        runs = [(cell[0], cell_config(config, *cell, {}, {})[0]) for cell in grid]
+    else:
+        runs = [(cell.model, cell.config) for cell in cells if not cell.folder.finished]
+    if not runs and not unfinished:
+        print("everything is finished; without dry_run, the report is written")
+        return
+    at_a_time = runs_at_a_time(config, runs[0][1]) if runs else 1
+    rates = rates or estimate.measure(config, tokenizer_run, stages, at_a_time, fine_tune)
+    rich.print(estimate.table(estimate.expected(unfinished, runs, rates), at_a_time, tuple(unfinished)))
+    print(f"fine-tuning runs go {at_a_time} at a time; nothing was run but the tokenizer's stage and the measurement")
+    if runs:
+        test_texts, seeds = estimate.text_counts(runs[0][1])[2], len(config.seeds)
+        detectable = planned_detectable(seeds, test_texts, config.confidence)
+        print(
+            f"{seeds} seeds and {test_texts:,} test texts show a difference of {100 * detectable:.1f} points in four "
+            "of five comparisons, smaller ones less often"
+        )
+
+
 def write_comparison(config: CompareConfig, cells: Sequence[Cell], pretrained: Mapping[str, RunFolder]) -> RunFolder:
     """Write `result.json`, `report.html` and the figures to the comparison's run folder, unless they exist."""
     upstream = [folder.digest for folder in (*(cell.folder for cell in cells), *pretrained.values())]
@@ -75,7 +140,7 @@ def write_comparison(config: CompareConfig, cells: Sequence[Cell], pretrained: M
         from finetune.comparison import report, summary
 
         folder.begin(config)
-        comparison = summary.compare(cells, config.confidence)
+        comparison = summary.compare(cells, config.confidence, config.margin)
         report.write(folder, config, comparison, cells, pretrained)
         folder.finish(dataclasses.asdict(comparison))
     return folder
@@ -125,8 +190,7 @@ def run_cells(unfinished: Sequence[Cell], config: CompareConfig) -> None:
     if not unfinished:
         return
     devices = gpus()
-    at_a_time = len(devices) or physical_cores() // (unfinished[0].config.training.threads or physical_cores())
-    count = min(len(unfinished), config.processes or max(1, at_a_time))
+    count = min(len(unfinished), runs_at_a_time(config, unfinished[0].config))
     print(f"{len(unfinished)} runs, {count} at a time", flush=True)
     results = in_processes(_run_cell, [(cell, devices) for cell in unfinished], count, imports=["finetune.run"])
     for (cell, _), (seconds, accuracy) in progress(results, "fine-tuning", "runs", total=len(unfinished)):
@@ -134,26 +198,6 @@ def run_cells(unfinished: Sequence[Cell], config: CompareConfig) -> None:
             "%s, %d labels, seed %d: test accuracy %.4f (%.0f s)",
             cell.model, cell.label_budget, cell.seed, accuracy, seconds,
         )  # fmt: skip
-
-
-def gpus() -> list[str]:
-    """The CUDA identifiers of the GPUs that this process may use."""
-    import torch
-
-    if os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("1", "true"):
-        return []
-    count = torch.cuda.device_count()
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
-    return visible.split(",")[:count]
-
-
-def gpu_of(process: str, devices: Sequence[str]) -> str:
-    """The GPU for a worker process, by the number in its `multiprocessing` name.
-
-    >>> [gpu_of(f"ForkServerProcess-{number}", ["2", "5"]) for number in (1, 2, 3)]
-    ['2', '5', '2']
-    """
-    return devices[(int(process.rsplit("-", 1)[-1]) - 1) % len(devices)]
 
 
 def _run_cell(cell_and_devices: tuple[Cell, Sequence[str]]) -> tuple[float, float]:
@@ -173,8 +217,20 @@ def _run_cell(cell_and_devices: tuple[Cell, Sequence[str]]) -> tuple[float, floa
 
 def main() -> None:
     """Parse the command line, then compare."""
-    config = parse(CompareConfig, PROGRAM)
     show_progress_lines()
+    if any(argument == "--labelled" or argument.startswith("--labelled=") for argument in sys.argv[1:]):
+        from finetune.run import run as fine_tune
+
+        own = parse(OwnDataConfig, PROGRAM)
+        folder = plan.run(own, fine_tune)
+        print(f"plan: {folder.path} (again: {PROGRAM} --config {folder.path / 'compare.yaml'})", flush=True)
+        config = plan.comparison_of(folder, own)
+        rates = plan.rates_of(folder)
+    else:
+        config, rates = parse(CompareConfig, PROGRAM), None
+    if config.dry_run:
+        preview(config, rates)
+        return
     folder = run(config)
     result = folder.result()
     print_table(result["scores"])

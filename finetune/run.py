@@ -104,7 +104,7 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> None:
     lengths = np.minimum(lengths_of(task.train.store, task.train_indices), config.sequence_length)
     tokens = int(lengths.sum())
     tokens_per_step = config.training.batch_size * tokens // len(task.train_indices)
-    if config.model.classifier_init == "linear_probe":
+    if config.model.fits_output_layer:
         _fit_output_layer(config, start)
     prepared = prepare_for_training(accelerator, model, config.training, config.optimizer, tokens_per_step, tokens)
     buckets = length_buckets(config.sequence_length) if prepared.fast_paths.compiled else ()
@@ -182,7 +182,9 @@ def _test_and_save(config: FinetuneConfig, folder: RunFolder, start: Start, mode
     held_out = evaluation_epoch(task.validation, task.validation_indices, evaluation_tokens(accelerator))
     validation_scores = evaluate(accelerator, held_out, model)
     test = evaluation_epoch(task.test, task.test_indices, evaluation_tokens(accelerator))
+    started = time.monotonic()
     logits_NC, labels_N = predict(accelerator, test, model)
+    facts = facts | {"test_seconds": time.monotonic() - started}
     with quiet_transformers():
         sharded.save_pretrained(accelerator, start.model, folder.model)
     if accelerator.is_main_process:

@@ -18,7 +18,7 @@ from finetune.classification.corpora import corpora_of
 from finetune.classification.labels import LabelSet, label_set
 from finetune.classification.metrics import probability_scores
 from finetune.classification.predictions import write_result
-from finetune.classification.splits import document_keys, draw_splits, draw_validation_texts
+from finetune.classification.splits import document_keys, draw_splits, draw_test_texts, draw_validation_texts
 from pretrain.data.encode import document_row
 from tokenizer.corpus.documents import Document
 from tokenizer.corpus.documents import read as read_documents
@@ -97,8 +97,8 @@ def draw(
     validation = ("train", splits.validation)
     if "validation" in documents:
         validation = ("validation", draw_validation_texts(config, labels["validation"]))
-    test = ("test", np.arange(len(documents["test"]))) if splits.test is None else ("train", splits.test)
-    return [("train", splits.train), validation, test]
+    part, indices = ("test", np.arange(len(documents["test"]))) if splits.test is None else ("train", splits.test)
+    return [("train", splits.train), validation, (part, draw_test_texts(config, labels[part], indices))]
 
 
 def joined_texts(documents: list[Document]) -> list[str]:

@@ -27,6 +27,9 @@ class TaskConfig:
     test_share: float = added_later(0.2)
     """Share of the texts set aside for testing if there are no others: the same ones for every seed and budget, with
     the classes in proportion and copies of a text kept together."""
+    maximum_test_texts: int | None = added_later(None)
+    """Test on this many of the test texts only, a stratified sample that is the same for every run; null tests on all.
+    For trials."""
     label_budget: int | None = None
     """Use only this many training labels, a stratified sample for each seed; null uses all."""
     sequence_length: int = 128
@@ -53,3 +56,5 @@ class TaskConfig:
         require_between(0, 0.9, token_masking=self.token_masking)
         if self.label_budget is not None:
             require_at_least(2, label_budget=self.label_budget)
+        if self.maximum_test_texts is not None:
+            require_at_least(2, maximum_test_texts=self.maximum_test_texts)

@@ -154,6 +154,20 @@ def draw_validation_texts(config: TaskConfig, classes_N: np.ndarray) -> np.ndarr
     return np.sort(stratified_order(classes_N, seed=0)[: config.maximum_validation_texts])
 
 
+def draw_test_texts(config: TaskConfig, classes_N: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Which of the test texts are used: all, or as many as the config allows.
+
+    Args:
+        config: of the task.
+        classes_N: the class of each text of their corpus.
+        indices: of the test texts in it.
+    """
+    maximum = config.maximum_test_texts
+    if maximum is None or maximum >= len(indices):
+        return indices
+    return np.sort(indices[stratified_order(classes_N[indices], seed=0)[:maximum]])
+
+
 def stratified_order(classes_N: np.ndarray, seed: int, minimum: int = 1) -> np.ndarray:
     """A random order of N texts of which every beginning holds the classes in proportion.
 

@@ -9,7 +9,7 @@ from configs.run_folder import RunFolder
 from finetune.classification.config import TaskConfig
 from finetune.classification.corpora import corpora_of
 from finetune.classification.labels import LabelSet, label_set
-from finetune.classification.splits import draw_splits, draw_validation_texts, text_key
+from finetune.classification.splits import draw_splits, draw_test_texts, draw_validation_texts, text_key
 from finetune.classification.text_dataset import TextEpoch, lengths_of
 from pretrain.data.masked_lm_dataset import TokenLayout
 from pretrain.data.store import TokenStore, prepare, store_folder
@@ -74,6 +74,7 @@ def load_task(config: TaskConfig, tokenizer: Any, tokenizer_folder: str, runs: s
     if "validation" in stores:
         validation_indices = draw_validation_texts(config, texts["validation"].classes_N)
     test_texts = texts.get("test", texts["train"])
+    test_indices = np.arange(test_texts.store.document_count) if splits.test is None else splits.test
     return Task(
         classes=classes,
         train=texts["train"],
@@ -81,7 +82,7 @@ def load_task(config: TaskConfig, tokenizer: Any, tokenizer_folder: str, runs: s
         validation=texts.get("validation", texts["train"]),
         validation_indices=validation_indices,
         test=test_texts,
-        test_indices=np.arange(test_texts.store.document_count) if splits.test is None else splits.test,
+        test_indices=draw_test_texts(config, test_texts.classes_N, test_indices),
         store_runs=store_runs,
     )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from configs.bounds import require_at_least, require_between
 from configs.errors import InputError
-from configs.fields import outside_digest
+from configs.fields import added_later, outside_digest
 from finetune.config import BAG_OF_WORDS
 
 MINIMUM_SEEDS = 2
@@ -32,7 +32,9 @@ class StageOverrides:
 
 @dataclasses.dataclass(frozen=True)
 class CompareConfig:
-    """Compare models on the same labels: models × seeds × label budgets, then intervals, a verdict and a report."""
+    """Compare models on the same labels: models × seeds × label budgets, then intervals, a verdict and a report.
+    `--labelled FILE` alone, with your own data, chooses everything else (`--labelled FILE --help` shows its keys).
+    """
 
     name: str = "compare"
     """The run folder is `runs/compare/<name>-<digest>`."""
@@ -61,6 +63,8 @@ class CompareConfig:
     """Numbers of training labels."""
     confidence: float = 0.95
     """Confidence level of all intervals."""
+    margin: float = added_later(0.01)
+    """Differences of accuracy within this share do not matter to you: 0.01 is a point."""
     data_folder: str | None = outside_digest(None)
     """Look for the data set `owner/name` in `<data_folder>/name` before asking the Hub."""
     processes: int | None = outside_digest(None)
@@ -68,6 +72,9 @@ class CompareConfig:
     the fine-tuning stage's `training.threads`."""
     launcher: str = outside_digest("python")
     """The launcher of pretraining: `python`, or `accelerate launch` with its flags for several GPUs."""
+    dry_run: bool = outside_digest(False)
+    """Print the stages and runs that are not finished, with the time and disk they would take by a short measurement,
+    and run none of them but the tokenizer's."""
     runs: str = outside_digest("runs")
     """The parent folder of all run folders."""
 
@@ -76,6 +83,7 @@ class CompareConfig:
         require_at_least(MINIMUM_SEEDS, number_of_seeds=len(set(self.seeds)))
         require_at_least(1, number_of_models=len(self.models), number_of_label_budgets=len(self.label_budgets))
         require_between(0.5, 0.999, confidence=self.confidence)
+        require_between(0, 0.5, margin=self.margin)
         if self.processes is not None:
             require_at_least(1, processes=self.processes)
         if self.launcher != "python" and not self.launcher.startswith("accelerate launch"):

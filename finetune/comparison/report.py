@@ -97,7 +97,7 @@ def columns(comparison: Comparison, tokens_per_second: Mapping[str, float]) -> l
             return (
                 f"{points(score.difference.estimate)} [{points(score.difference.low)}, {points(score.difference.high)}]"
             )
-        return "recurrent baseline" if comparison.best_recurrent.get(score.label_budget) == score.model else "–"
+        return "is that" if comparison.best_unpretrained.get(score.label_budget) == score.model else "–"
 
     def speed(score: Score) -> str:
         return f"{tokens_per_second[score.model]:,.0f}" if score.model in tokens_per_second else "–"
@@ -113,7 +113,7 @@ def columns(comparison: Comparison, tokens_per_second: Mapping[str, float]) -> l
         Column("spread", lambda score: percent(score.spread)),
         Column("macro-F1, %", lambda score: percent(score.macro_f1)),
         Column("Matthews", lambda score: f"{score.matthews:.3f}"),
-        Column("vs recurrent baseline, points", difference),
+        Column("against the best without pretraining, points", difference),
         Column("parameters", lambda score: f"{score.parameters:,}"),
         Column("seconds a run", lambda score: f"{score.seconds:.0f}"),
         Column("tokens/s", speed),

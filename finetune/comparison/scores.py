@@ -5,6 +5,7 @@ from typing import Literal, Protocol
 
 from configs.run_folder import RunFolder
 from finetune.comparison.intervals import Interval
+from finetune.comparison.worth import Worth
 from finetune.config import FinetuneConfig
 
 
@@ -59,7 +60,7 @@ class Score:
     """Mean duration of a run."""
     parameters: int
     difference: Interval | None
-    """Paired difference of accuracy from the recurrent baseline; None for that model, or if none is compared."""
+    """Paired difference of accuracy from the best model without pretraining; None for itself, or if there is none."""
     family: Literal["encoder", "recurrent", "linear"] = "encoder"
     pretrained: bool = True
     """Whether it started from pretrained weights."""
@@ -80,6 +81,31 @@ class Gain:
 
 
 @dataclasses.dataclass(frozen=True)
+class Lead:
+    """The lead of a pretrained encoder over another model than the best without pretraining."""
+
+    model: str
+    rival: str
+    label_budget: int
+    difference: Interval
+    """Paired difference of accuracy."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """Whether a pretrained encoder is worth taking at a label budget, against the best model without pretraining."""
+
+    model: str
+    label_budget: int
+    rival: str
+    difference: Interval
+    adjusted_p_value: float
+    """By Holm, for all encoders and budgets of the comparison."""
+    outcome: Literal["ahead", "behind", "equal", "not shown"]
+    """`equal`: the whole interval is within the margin that matters."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Comparison:
     """All scores, gains and verdicts of a comparison."""
 
@@ -89,6 +115,14 @@ class Comparison:
     best_recurrent: dict[int, str]
     """For each label budget, the recurrent baseline: of the recurrent models without pretraining, the one with the best
     mean validation accuracy."""
+    best_unpretrained: dict[int, str]
+    """For each label budget, the same of all models without pretraining: recurrent, linear, or an encoder."""
+    answers: list[Answer]
+    """For every pretrained encoder and label budget."""
+    worths: list[Worth]
+    """What pretraining is worth in labels, for every pretrained encoder and label budget but the largest."""
+    margin: float
+    """Differences within it do not matter, as a share of 1."""
     gains: list[Gain]
     """For every model whose `-scratch` variant is compared too."""
     verdicts: list[str]

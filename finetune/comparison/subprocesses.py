@@ -22,14 +22,35 @@ def run_stage(command: str, folder: RunFolder) -> None:
         print(f"finished: {folder.path}", flush=True)
         return
     print(f"$ {command}", flush=True)
-    words = shlex.split(command)
-    # This interpreter, not the `python` on the PATH.
-    launcher = [sys.executable] if words[0] == "python" else [sys.executable, "-m", "accelerate.commands.launch"]
-    status = run_process([*launcher, *words[1 if words[0] == "python" else 2 :]])
+    status = run_process(arguments_of(command))
     if status == STOPPED:
         raise Interrupted(signal.SIGTERM)
     if status != 0 or not folder.finished:
         raise InputError(f"`{command}` exited with status {status}")
+
+
+def arguments_of(command: str) -> list[str]:
+    """The words of a stage's command, for this interpreter, not the `python` on the PATH.
+
+    >>> arguments_of("accelerate launch --cpu -m pretrain")[1:]
+    ['-m', 'accelerate.commands.launch', '--cpu', '-m', 'pretrain']
+    """
+    words = shlex.split(command)
+    if words[0] == "python":
+        return [sys.executable, *words[1:]]
+    return [sys.executable, "-m", "accelerate.commands.launch", *words[2:]]
+
+
+def run_quietly(command: str) -> None:
+    """Run a stage in a separate process; of its output, only the last line of a failure is shown.
+
+    Raises:
+        InputError: it failed.
+    """
+    done = subprocess.run(arguments_of(command), capture_output=True, text=True, check=False)
+    if done.returncode:
+        message = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise InputError(f"`{command}` exited with status {done.returncode}: {message}")
 
 
 def run_process(arguments: Sequence[str]) -> int:

@@ -1,5 +1,9 @@
-"""Finished runs → scores, the best recurrent model, paired differences, verdicts."""
+"""Finished runs → scores, the best models without pretraining, paired differences, verdicts.
 
+Shapes: S seeds, N test texts.
+"""
+
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -8,81 +12,188 @@ import numpy as np
 
 from configs.errors import InputError
 from finetune.classification.predictions import correctness, digest_of_test_texts
-from finetune.comparison.intervals import Interval, mean_interval
-from finetune.comparison.scores import Comparison, Gain, Run, Score
-from finetune.comparison.verdict import (
-    caution,
-    failures,
-    gain_sentence,
-    is_pretrained_encoder,
-    is_pretrained_recurrent,
-    verdict,
-)
+from finetune.comparison.intervals import Interval, holm, mean_interval
+from finetune.comparison.scores import Answer, Comparison, Gain, Lead, Run, Score
+from finetune.comparison.verdict import is_pretrained_encoder, is_pretrained_recurrent, verdict
+from finetune.comparison.worth import labels_worth
 from finetune.config import BAG_OF_WORDS
 from pretrain.models.config import RECURRENT, SCRATCH, is_frozen, is_recurrent, stage_of
 
 
-def compare(runs: Sequence[Run], confidence: float) -> Comparison:
-    """Scores, the recurrent baseline, paired differences from it, and the verdicts.
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """The runs of a comparison, and which test texts each got right."""
+
+    runs: dict[tuple[str, int], list[Run]]
+    """By model and label budget, in the order of the seeds."""
+    correct: dict[tuple[str, int], np.ndarray]
+    """The same; 1 where a text was classified correctly, [S, N]."""
+    confidence: float
+
+    @classmethod
+    def of(cls, runs: Sequence[Run], confidence: float) -> "Evidence":
+        """Read the predictions of runs.
+
+        Raises:
+            InputError: two runs at a budget were tested on different texts.
+        """
+        by_cell: dict[tuple[str, int], list[Run]] = {}
+        seeds = list(dict.fromkeys(run.seed for run in runs))
+        for run in sorted(runs, key=lambda run: seeds.index(run.seed)):
+            by_cell.setdefault((run.model, run.label_budget), []).append(run)
+        for budget in sorted({budget for _, budget in by_cell}):
+            at_budget = [run for (_, other), group in by_cell.items() if other == budget for run in group]
+            if len({digest_of_test_texts(run.folder) for run in at_budget}) > 1:
+                raise InputError(
+                    f"the runs at {budget} labels were tested on different texts, so that they cannot be compared; "
+                    "delete the folders of those made with other test texts"
+                )
+        correct = {cell: np.stack([correctness(run.folder) for run in group]) for cell, group in by_cell.items()}
+        return cls(by_cell, correct, confidence)
+
+    @property
+    def budgets(self) -> list[int]:
+        """The label budgets, ascending."""
+        return sorted({budget for _, budget in self.runs})
+
+    def at(self, budget: int) -> dict[str, list[Run]]:
+        """The runs at a budget, by model."""
+        return {model: runs for (model, other), runs in self.runs.items() if other == budget}
+
+    def difference(self, model: str, rival: str | None, budget: int) -> Interval | None:
+        """The paired difference between two models; None if they are one, or there is no rival."""
+        if rival is None or model == rival:
+            return None
+        return mean_interval(self.correct[model, budget] - self.correct[rival, budget], self.confidence)
+
+
+def compare(runs: Sequence[Run], confidence: float, margin: float) -> Comparison:
+    """Scores, the best models without pretraining, paired differences from them, and the verdicts.
+
+    Args:
+        runs: all runs: every model at every budget with every seed.
+        confidence: of all intervals.
+        margin: differences of accuracy that do not matter.
 
     Raises:
         InputError: two runs at a budget were tested on different texts.
     """
-    budgets = sorted({run.label_budget for run in runs})
-    models = list(dict.fromkeys(run.model for run in runs))
-    seeds = list(dict.fromkeys(run.seed for run in runs))
-    by_cell = {(run.model, run.label_budget, run.seed): run for run in runs}
-    scores, gains, best, cautions = [], [], {}, {}
-    for budget in budgets:
-        runs_by_model = {model: [by_cell[model, budget, seed] for seed in seeds] for model in models}
-        if len({digest_of_test_texts(run.folder) for seed_runs in runs_by_model.values() for run in seed_runs}) > 1:
-            raise InputError(
-                f"the runs at {budget} labels were tested on different texts, so that they cannot be compared; delete "
-                "the folders of those made with other test texts"
-            )
-        best_model = best_recurrent(runs_by_model)
-        if best_model is not None:
-            best[budget] = best_model
-        correct = {
-            model: np.stack([correctness(run.folder) for run in seed_runs])
-            for model, seed_runs in runs_by_model.items()
-        }
-        for model, seed_runs in runs_by_model.items():
-            difference = None
-            if best_model is not None and model != best_model:
-                difference = mean_interval(correct[model] - correct[best_model], confidence)
-            scores.append(score(model, budget, seed_runs, mean_interval(correct[model], confidence), difference))
-            if (scratch := f"{model}{SCRATCH}") in correct:
-                gains.append(Gain(model, budget, mean_interval(correct[model] - correct[scratch], confidence)))
-        encoders = [score.model for score in scores if score.label_budget == budget and is_pretrained_encoder(score)]
-        rivals = [
-            score.model
-            for score in scores
-            if score.label_budget == budget and (score.family == "linear" or is_pretrained_recurrent(score))
-        ]
-        for encoder, rival in itertools.product(encoders, rivals):
-            lead = mean_interval(correct[rival] - correct[encoder], confidence)
-            cautions[budget] = cautions.get(budget, "") + caution(encoder, rival, lead)
-    verdicts = [
-        verdict(scores, budget, best.get(budget))
-        + failures(scores, budget)
-        + cautions.get(budget, "")
-        + "".join(f" {gain_sentence(gain)}" for gain in gains if gain.label_budget == budget)
+    evidence = Evidence.of(runs, confidence)
+    budgets = evidence.budgets
+    best = {budget: model for budget in budgets if (model := best_unpretrained(evidence.at(budget))) is not None}
+    recurrent = {budget: model for budget in budgets if (model := best_recurrent(evidence.at(budget))) is not None}
+    scores = [
+        score(
+            model,
+            budget,
+            cell,
+            mean_interval(evidence.correct[model, budget], confidence),
+            evidence.difference(model, best.get(budget), budget),
+        )
         for budget in budgets
+        for model, cell in evidence.at(budget).items()
     ]
-    return Comparison(confidence, seeds, scores, best, gains, verdicts, " ".join(verdicts))
+    gains = [
+        Gain(model, budget, gain)
+        for budget in budgets
+        for model in evidence.at(budget)
+        if f"{model}{SCRATCH}" in evidence.at(budget)
+        and (gain := evidence.difference(model, f"{model}{SCRATCH}", budget)) is not None
+    ]
+    leads = leads_over_others(evidence, scores, best, recurrent)
+    found = answers(scores, best, margin, 1 - confidence)
+    worths = [
+        labels_worth(
+            answer.model,
+            answer.label_budget,
+            evidence.correct[answer.model, answer.label_budget],
+            np.stack([evidence.correct[best[budget], budget] for budget in budgets]),
+            budgets,
+            confidence,
+        )
+        for answer in found
+        if answer.label_budget < budgets[-1]
+    ]
+    verdicts = [verdict(scores, budget, found, worths, leads, gains, recurrent.get(budget)) for budget in budgets]
+    return Comparison(
+        confidence=confidence,
+        seeds=list(dict.fromkeys(run.seed for run in runs)),
+        scores=scores,
+        best_recurrent=recurrent,
+        best_unpretrained=best,
+        answers=found,
+        worths=worths,
+        margin=margin,
+        gains=gains,
+        verdicts=verdicts,
+        verdict=" ".join(verdicts),
+    )
 
 
-def best_recurrent(runs_by_model: Mapping[str, Sequence[Run]]) -> str | None:
-    """Of the recurrent models without pretraining, the one with the best mean validation accuracy.
+def leads_over_others(
+    evidence: Evidence, scores: Sequence[Score], best: Mapping[int, str], recurrent: Mapping[int, str]
+) -> list[Lead]:
+    """The leads of pretrained encoders over linear models, pretrained recurrent ones and the best recurrent one.
+
+    That over the best model without pretraining is left out: it is the answer.
+    """
+    leads = []
+    for encoder, rival in itertools.product(filter(is_pretrained_encoder, scores), scores):
+        budget = encoder.label_budget
+        if rival.label_budget != budget or rival.model == best.get(budget):
+            continue
+        if rival.model == recurrent.get(budget) or rival.family == "linear" or is_pretrained_recurrent(rival):
+            lead = evidence.difference(encoder.model, rival.model, budget)
+            assert lead is not None
+            leads.append(Lead(encoder.model, rival.model, budget, lead))
+    return leads
+
+
+def answers(scores: Sequence[Score], best: Mapping[int, str], margin: float, level: float) -> list[Answer]:
+    """Whether each pretrained encoder is ahead of the best model without pretraining, at each budget.
+
+    Args:
+        scores: of all models and budgets.
+        best: the best model without pretraining at each budget.
+        margin: differences that do not matter.
+        level: of the whole family of answers, such as 0.05.
+    """
+    compared = [
+        (score, score.difference)
+        for score in scores
+        if is_pretrained_encoder(score) and score.label_budget in best and score.difference is not None
+    ]
+    adjusted = holm([difference.p_value for _, difference in compared])
+    found = []
+    for (row, difference), p_value in zip(compared, adjusted, strict=True):
+        outcome: Literal["ahead", "behind", "equal", "not shown"] = "not shown"
+        if -margin <= difference.low and difference.high <= margin:
+            outcome = "equal"
+        elif p_value < level:
+            outcome = "ahead" if difference.estimate > 0 else "behind"
+        found.append(Answer(row.model, row.label_budget, best[row.label_budget], difference, p_value, outcome))
+    return found
+
+
+def best_unpretrained(runs_by_model: Mapping[str, Sequence[Run]]) -> str | None:
+    """Of all models without pretraining, the one with the best mean validation accuracy.
 
     Selection by test accuracy would bias the verdict; so may validation accuracy on few texts, and the verdict tells
     how many there were.
     """
+    return _best(runs_by_model, ("recurrent", "linear", "encoder"))
+
+
+def best_recurrent(runs_by_model: Mapping[str, Sequence[Run]]) -> str | None:
+    """The same of the recurrent models alone."""
+    return _best(runs_by_model, ("recurrent",))
+
+
+def _best(runs_by_model: Mapping[str, Sequence[Run]], families: Sequence[str]) -> str | None:
     accuracies = {
         model: float(np.mean([run.folder.result()["eval_accuracy"] for run in runs]))
         for model, runs in runs_by_model.items()
-        if family_of(runs[0].config.model.name) == ("recurrent", False)
+        if (family := family_of(runs[0].config.model.name))[0] in families and not family[1]
     }
     return max(accuracies, key=lambda model: accuracies[model]) if accuracies else None
 

@@ -156,10 +156,10 @@ class ClassifierConfig(RecurrentSizes):
     keep_classifier: bool = added_later(False)
     """For a checkpoint that is a classifier already: keep its classifier, whose classes must be the same. By default a
     new one is trained."""
-    classifier_init: Literal["random", "linear_probe"] = added_later("random")
+    classifier_init: Literal["random", "linear_probe", "auto"] = added_later("random")
     """How the output layer of a checkpoint starts: at random, or by logistic regression on the features of the training
     texts before anything is trained, so that the first steps do not spoil pretrained layers (Kumar et al. 2022,
-    arXiv 2202.10054)."""
+    arXiv 2202.10054). `auto`: by logistic regression in encoders, at random in recurrent models, which lose by it."""
     pooling: Pooling | None = digested_as(None, "mean", {"mean": "mean of tokens"})  # noqa: RUF009
     """How the states of a text become one vector: the `mean` or `max` over tokens; `last`, a recurrent model's last
     state, or `cls`, an encoder's first; all three (`concat`); or `attention`, of the last state to all states in a
@@ -178,6 +178,13 @@ class ClassifierConfig(RecurrentSizes):
             raise InputError("model.keep_classifier: a classifier that is kept cannot start anew by a linear_probe")
         require_at_least(1, longest_word_sequence=self.longest_word_sequence)
         require_at_least(0, reinitialized_layers=self.reinitialized_layers)
+
+    @property
+    def fits_output_layer(self) -> bool:
+        """Whether logistic regression gives the output layer its first weights."""
+        if self.classifier_init == "auto":
+            return not self.keep_classifier and not is_recurrent(self.name)
+        return self.classifier_init == "linear_probe"
 
 
 @dataclass(frozen=True)

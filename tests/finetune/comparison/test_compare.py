@@ -97,7 +97,8 @@ def test_the_intervals_hold_the_means_of_the_runs(compared: Path) -> None:
         mean = sum(score["accuracies"]) / len(score["accuracies"])
         assert score["accuracy"]["estimate"] == pytest.approx(mean)
         assert score["accuracy"]["low"] <= mean <= score["accuracy"]["high"]
-        assert (score["difference"] is None) == (score["model"] == "lstm")
+        best = result["best_unpretrained"][str(score["label_budget"])]
+        assert (score["difference"] is None) == (score["model"] == best)
 
 
 def test_a_second_run_finds_everything_finished(

@@ -1,0 +1,76 @@
+"""What pretraining is worth in labels: how many more a model without it needs to do as well.
+
+Shapes: S seeds, N test texts, B label budgets, D draws.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+DRAWS = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class Worth:
+    """The labels with which the models without pretraining reach a pretrained model's accuracy, less those it has."""
+
+    model: str
+    label_budget: int
+    estimate: float | None
+    """None: more than the largest budget has."""
+    low: float
+    high: float | None
+    """None: as `estimate`."""
+    largest: int
+    """The largest label budget."""
+
+
+def labels_worth(
+    model: str,
+    budget: int,
+    correct_SN: np.ndarray,
+    others_BSN: np.ndarray,
+    budgets: Sequence[int],
+    confidence: float,
+) -> Worth:
+    """The labels that pretraining is worth at a budget, with a percentile interval by the bootstrap.
+
+    Seeds and test texts are drawn with replacement, the same for all models and budgets. Between two budgets, accuracy
+    is taken as linear in the logarithm of the number of labels, and as never falling with more labels.
+
+    Args:
+        model: the pretrained model.
+        budget: its number of labels.
+        correct_SN: 1 where it is right.
+        others_BSN: the same of the best model without pretraining at each budget.
+        budgets: the B budgets, ascending; `budget` is one of them.
+        confidence: the confidence level.
+    """
+    rng = np.random.default_rng(0)
+    seeds, texts = correct_SN.shape
+    estimate = _labels(correct_SN.mean()[None], others_BSN.mean((1, 2))[None], budgets)[0] - budget
+    # One row a text: a draw of texts is a weighting, and all draws of means are one product of matrices.
+    runs_RN = np.concatenate([correct_SN[None], others_BSN]).reshape(-1, texts)
+    weights_DN = rng.multinomial(texts, np.full(texts, 1 / texts), size=DRAWS) / texts
+    means_DBS = (weights_DN @ runs_RN.T).reshape(DRAWS, 1 + len(budgets), seeds)
+    seed_weights_DS = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=DRAWS) / seeds
+    means_DB = (means_DBS * seed_weights_DS[:, None]).sum(2)
+    draws_D = _labels(means_DB[:, 0], means_DB[:, 1:], budgets) - budget
+    low, high = np.quantile(draws_D, [(1 - confidence) / 2, (1 + confidence) / 2], method="closest_observation")
+    return Worth(model, budget, _finite(estimate), max(0.0, float(low)), _finite(high), max(budgets))
+
+
+def _labels(accuracies_D: np.ndarray, others_DB: np.ndarray, budgets: Sequence[int]) -> np.ndarray:
+    """The number of labels at which a curve reaches an accuracy, for each draw; infinite beyond the last budget."""
+    curves_DB = np.maximum.accumulate(others_DB, axis=1)
+    logarithms_B = np.log(budgets)
+    found_D = np.full(len(accuracies_D), np.inf)
+    for row, (accuracy, curve_B) in enumerate(zip(accuracies_D, curves_DB, strict=True)):
+        if accuracy <= curve_B[-1]:
+            found_D[row] = np.exp(np.interp(accuracy, curve_B, logarithms_B))
+    return found_D
+
+
+def _finite(labels: float) -> float | None:
+    return max(0.0, float(labels)) if np.isfinite(labels) else None

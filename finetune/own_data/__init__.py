@@ -1,0 +1,11 @@
+"""Texts and a time → a whole comparison, without a YAML file written by hand.
+
+In: labelled texts, and perhaps more without labels. Out: `runs/plans/<name>-<digest>/` with the YAML files of every
+stage. Read in this order:
+
+- `config.py`: the few keys
+- `columns.py`: which column is the text, which the label
+- `texts.py`: texts → training, test and unlabelled parts
+- `rules.py`: texts and time → settings
+- `plan.py`: all of it, with a measurement of the machine between
+"""

@@ -1,0 +1,189 @@
+"""Which column of a table is the text and which the label: by its name, else by what it holds."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from configs.errors import InputError
+from tokenizer.corpus import formats
+from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.quarantine import RowError
+from tokenizer.corpus.shards import shards
+
+# What such columns are called in published data sets, the most frequent first.
+TEXT_NAMES = (
+    "text", "review", "sentence", "content", "comment", "body", "document", "message", "tweet", "post", "review_text",
+    "reviewtext", "review_body", "description", "abstract", "utterance", "question", "title",
+)  # fmt: skip
+LABEL_NAMES = (
+    "label", "labels", "sentiment", "class", "category", "target", "polarity", "stars", "rating", "score", "topic",
+    "intent", "emotion", "y",
+)  # fmt: skip
+# More different values are no classes.
+MAXIMUM_CLASSES = 50
+# A class has this many texts, on average, at least.
+TEXTS_A_CLASS = 4
+# Characters of the texts in a column, on average, at least.
+SHORTEST_TEXTS = 12
+# Rows of a corpus without labels that are looked at.
+ENOUGH_ROWS = 2000
+# A name of a column does not have as many words.
+LONGEST_NAME = 6
+
+
+class Columns(NamedTuple):
+    """The names of columns; without a header, their numbers from 1."""
+
+    text: str
+    label: str | None
+    """None for texts without labels."""
+    header: bool | None
+    """As `corpus.header`."""
+
+
+@dataclasses.dataclass
+class Content:
+    """What a column holds."""
+
+    rows: int = 0
+    filled: int = 0
+    texts: int = 0
+    """Values that are strings."""
+    characters: int = 0
+    values: set[str] = dataclasses.field(default_factory=set)
+    """The different values, as far as they are classes."""
+
+    def add(self, value: Any) -> None:
+        """Count a value."""
+        self.rows += 1
+        if value is None or value == "":
+            return
+        self.filled += 1
+        if isinstance(value, str):
+            self.texts += 1
+            self.characters += len(value)
+        if len(self.values) <= MAXIMUM_CLASSES and isinstance(value, str | int | float):
+            self.values.add(str(value))
+
+    @property
+    def length(self) -> float:
+        """Characters of a text, on average; 0 for a column of something else."""
+        return self.characters / self.texts if self.texts and self.texts == self.filled else 0.0
+
+    @property
+    def may_be_classes(self) -> bool:
+        """Whether it holds a few values, each often."""
+        return 2 <= len(self.values) <= min(MAXIMUM_CLASSES, self.filled / TEXTS_A_CLASS)
+
+
+def find_columns(corpus: CorpusConfig, text: str | None, label: str | None, labelled: bool) -> Columns:
+    """The columns of a corpus.
+
+    Args:
+        corpus: the corpus.
+        text: the name of the text column, if it was given.
+        label: the name of the label column, if it was given.
+        labelled: whether a label is needed.
+
+    Raises:
+        InputError: none, or more than one, may be it; the message names the columns and the key to set.
+    """
+    contents = read_contents(corpus, labelled)
+    header = corpus.header
+    if text is None and header is None and is_data(contents):
+        corpus, header = dataclasses.replace(corpus, header=False, text_column="1"), False
+        contents = read_contents(corpus, labelled)
+    text = find_text(contents, corpus, taken=label) if text is None else text
+    if not labelled:
+        return Columns(text, None, header)
+    return Columns(text, find_label(contents, corpus, text) if label is None else label, header)
+
+
+def read_contents(corpus: CorpusConfig, labelled: bool) -> dict[str, Content]:
+    """What each column holds; of texts without labels, in the first rows.
+
+    Raises:
+        InputError: no row can be read.
+    """
+    contents: dict[str, Content] = {}
+    for row in itertools.islice(_rows(corpus), None if labelled else ENOUGH_ROWS):
+        for name, value in row.items():
+            contents.setdefault(name, Content()).add(value)
+    if not contents:
+        raise InputError(f"{corpus.source!r} (split {corpus.split!r}) holds no row that can be read")
+    return contents
+
+
+def _rows(corpus: CorpusConfig) -> Iterator[dict[str, Any]]:
+    for part in itertools.chain.from_iterable(shards(corpus)):
+        for row, _ in formats.READERS[part.format](part, corpus):
+            if not isinstance(row, RowError):
+                yield row
+
+
+def is_data(names: Iterable[str]) -> bool:
+    """Whether what was taken for the names of columns is a row: one of them is a text, and none is known.
+
+    >>> is_data(["I liked this film a good deal.", "1"]), is_data(["text", "label"]), is_data(["what they said", "x"])
+    (True, False, False)
+    """
+    names = [name.strip() for name in names]
+    if any(name.casefold() in TEXT_NAMES or name.casefold() in LABEL_NAMES for name in names):
+        return False
+    return any(len(name.split()) > LONGEST_NAME or (len(name.split()) > 1 and name[-1:] in ".!?") for name in names)
+
+
+def find_text(contents: dict[str, Content], corpus: CorpusConfig, taken: str | None = None) -> str:
+    """The column of the text: one with a usual name, else the one with the longest texts.
+
+    Raises:
+        InputError: no column holds text.
+    """
+    candidates = {name: held for name, held in contents.items() if held.length > 0 and name != taken}
+    by_name = {name.casefold().strip(): name for name, held in candidates.items() if not held.may_be_classes}
+    for name in TEXT_NAMES:
+        if name in by_name:
+            return by_name[name]
+    long_enough = {name: held.length for name, held in candidates.items() if held.length >= SHORTEST_TEXTS}
+    if not long_enough:
+        raise InputError(
+            f"text_column: no column of {corpus.source!r} holds texts; it has {_described(contents)}; give the column "
+            "with `--text_column NAME`"
+        )
+    return max(long_enough, key=lambda name: long_enough[name])
+
+
+def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str) -> str:
+    """The column of the label: one with a usual name, else the only one with a few values that come often.
+
+    Raises:
+        InputError: no column, or more than one, may be it.
+    """
+    others = {name: held for name, held in contents.items() if name != text}
+    by_name = {name.casefold().strip(): name for name in others}
+    named = [by_name[name] for name in LABEL_NAMES if name in by_name]
+    for name in named:
+        if others[name].may_be_classes:
+            return name
+    possible = [name for name, held in others.items() if held.may_be_classes]
+    if len(possible) == 1:
+        return possible[0]
+    if not possible and named:
+        # What is wrong with it is told when its values are read.
+        return named[0]
+    which = f"{', '.join(map(repr, possible))} may all be it" if possible else "none has a few values that come often"
+    raise InputError(
+        f"label_column: which column of {corpus.source!r} is the label? {which}; it has {_described(contents)}; give "
+        "the column with `--label_column NAME`"
+    )
+
+
+def _described(contents: dict[str, Content]) -> str:
+    """The columns and what they hold, for a message."""
+    described = []
+    for name, held in itertools.islice(contents.items(), 12):
+        values = f"{len(held.values)} values" if len(held.values) <= MAXIMUM_CLASSES else "many values"
+        kind = f"texts of {held.length:.0f} characters" if held.length >= SHORTEST_TEXTS else values
+        described.append(f"{name[:40]!r} ({kind})")
+    return ", ".join(described)

@@ -1,0 +1,59 @@
+"""The few keys of a comparison on one's own data."""
+
+from dataclasses import dataclass
+
+from configs.bounds import require_at_least, require_between
+from configs.errors import InputError
+from configs.fields import outside_digest
+from finetune.comparison.config import MINIMUM_SEEDS
+
+
+@dataclass(frozen=True)
+class OwnDataConfig:
+    """Compare models on your own text: columns, sizes, lengths, label budgets and seeds are chosen, and told."""
+
+    labelled: str
+    """Labelled texts: a file, a folder, a glob pattern, the id of a data set on the Hub, or `sample`. In a folder with
+    files or folders named train, test and unlabelled or unsupervised, these are what they are called."""
+    unlabelled: str | None = None
+    """More text of the same kind, for pretraining: as `labelled`; labels in it are not read. null: the labelled
+    training texts alone."""
+    test: str | None = None
+    """Labelled test texts. null sets a fifth of the labelled texts aside, near duplicates together."""
+    minutes: float = 30.0
+    """The time for everything, on this machine. More time: longer pretraining, more label budgets and seeds."""
+    text_column: str | None = None
+    """The column of the text; null finds it by name and content."""
+    second_text_column: str | None = None
+    """A second text column, for text-pair tasks."""
+    label_column: str | None = None
+    """The column of the label; null finds it by name and content."""
+    language: str = "en"
+    """ISO 639 code, for sentence splitting."""
+    label_budgets: list[int] | None = None
+    """Numbers of labels to compare at; null chooses them."""
+    seeds: list[int] | None = None
+    """Seeds of fine-tuning; null chooses how many."""
+    models: list[str] | None = None
+    """The models to compare; null: counting words, recurrent models, and the encoder, pretrained and not."""
+    name: str = "own"
+    """The plan's folder is `runs/plans/<name>-<digest>`."""
+    dry_run: bool = outside_digest(False)
+    """Choose, measure how fast this machine is, and print what would run, how long and how much disk it would take."""
+    processes: int | None = outside_digest(None)
+    """As of a comparison: the number of parallel runs."""
+    runs: str = outside_digest("runs")
+    """The parent folder of all run folders."""
+
+    def __post_init__(self) -> None:
+        """Validate the keys."""
+        require_between(1, 100_000, minutes=self.minutes)
+        if self.seeds is not None:
+            require_at_least(MINIMUM_SEEDS, number_of_seeds=len(set(self.seeds)))
+        if self.label_budgets is not None:
+            require_at_least(1, number_of_label_budgets=len(self.label_budgets))
+            require_at_least(2, label_budgets=min(self.label_budgets))
+        if self.models is not None:
+            require_at_least(1, number_of_models=len(self.models))
+        if self.labelled == self.test:
+            raise InputError(f"test: {self.test!r} are the labelled texts; give others, or leave `test` out")

@@ -1,0 +1,249 @@
+"""The written rules: texts and time → every setting of a comparison. docs/your-own-data.md tells them in words.
+
+The settings are those that the recipes of `configs/` were tuned to (docs/diary.md): the demo's for a tiny encoder,
+IMDB's for a larger one.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from finetune.config import BAG_OF_WORDS
+from finetune.own_data.texts import TEST, TRAIN, UNLABELLED, Texts
+from pretrain.models.config import is_recurrent
+
+Settings = dict[str, Any]
+
+MODELS = (BAG_OF_WORDS, "lstm", "lstm-attention", "lm-lstm", "frozen", "bert-scratch", "bert")
+# (characters of text, entries): the smallest vocabulary whose bound the text exceeds.
+VOCABULARIES = ((3e6, 8000), (5e5, 4000), (0, 2000))
+# A text with more different characters is written in words of one or a few of them.
+MANY_CHARACTERS, LARGE_VOCABULARY = 1500, 16000
+SHORTEST, LONGEST = 32, 400
+# From here on, the greatest value over a text's tokens tells more than their average, and hiding some of them helps.
+LONG_TEXT = 80
+PRETRAINING_LENGTHS = (128, 256)
+# Minutes of pretraining from which a larger encoder is the better one.
+LARGER_FROM = 8.0
+# Times that a text is read at most, as BERT read its corpus (Devlin et al. 2019, appendix A.2).
+MAXIMUM_PASSES = 40
+# Shares of the time: fine-tuning may take the first, pretraining has at least the second.
+FINETUNING_SHARE, PRETRAINING_SHARE = 0.55, 0.25
+# Of the time of pretraining, that of the language model.
+LANGUAGE_MODEL_SHARE = 0.25
+SMALLEST_BUDGET, TEXTS_A_CLASS = 60, 10
+# (label budgets, seeds): the first that fits the time is taken.
+DESIGNS = ((3, 5), (3, 3), (2, 3), (1, 3), (1, 2))
+
+SIZES: dict[str, dict[str, Settings]] = {
+    "tiny": {
+        "pretrain": {"muon_learning_rate": 0.02, "learning_rate": 2e-3},
+        "finetune": {"muon_learning_rate": 0.01, "learning_rate": 1e-3},
+    },
+    "mini": {
+        "pretrain": {"muon_learning_rate": 0.015, "learning_rate": 1.5e-3},
+        "finetune": {"muon_learning_rate": 4e-3, "learning_rate": 4e-4},
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Design:
+    """What is compared at which sizes."""
+
+    size: str
+    vocabulary_size: int
+    sequence_length: int
+    long_texts: bool
+    pretraining_length: int
+    label_budgets: list[int]
+    seeds: list[int]
+    models: list[str]
+    pretraining_tokens: int
+    language_model_tokens: int
+
+
+def vocabulary_size(texts: Texts) -> int:
+    """Entries of the vocabulary."""
+    if texts.different_characters > MANY_CHARACTERS:
+        return LARGE_VOCABULARY
+    return next(size for bound, size in VOCABULARIES if texts.characters >= bound)
+
+
+def lengths(tokens_N: Sequence[int]) -> tuple[int, bool, int]:
+    """Tokens of a text in fine-tuning, whether texts are long, and tokens of a sequence in pretraining.
+
+    Args:
+        tokens_N: the tokens of training texts.
+
+    >>> lengths([10] * 90 + [50] * 10), lengths([300] * 100)
+    ((64, False, 128), (304, True, 256))
+    """
+    ordered = sorted(tokens_N)
+    most = ordered[math.ceil(0.95 * len(ordered)) - 1] + 2
+    median = ordered[len(ordered) // 2]
+    length = min(LONGEST, max(SHORTEST, 16 * math.ceil(most / 16)))
+    return length, median >= LONG_TEXT, PRETRAINING_LENGTHS[most > PRETRAINING_LENGTHS[0]]
+
+
+def label_budgets(texts: Texts, count: int) -> list[int]:
+    """Up to `count` numbers of labels, the largest being all there are, each a quarter of the next.
+
+    >>> label_budgets(Texts(8000, 2000, 0, ["a", "b"], [4000, 4000], 1, 1), 3)
+    [500, 2000, 8000]
+    """
+    smallest = max(SMALLEST_BUDGET, TEXTS_A_CLASS * len(texts.classes))
+    budgets = [texts.train_texts]
+    while len(budgets) < count and budgets[0] / 4 >= smallest:
+        budgets.insert(0, two_digits(budgets[0] / 4))
+    return budgets
+
+
+def two_digits(number: float) -> int:
+    """A number with two digits that are not zero.
+
+    >>> two_digits(1731.4), two_digits(95)
+    (1700, 95)
+    """
+    unit = 10 ** max(0, math.floor(math.log10(number)) - 1)
+    return round(number / unit) * unit
+
+
+def encoder_size(minutes_of_pretraining: float) -> str:
+    """The size of the encoder: a larger one learns more from the same tokens, and sees fewer in the same time."""
+    return "mini" if minutes_of_pretraining >= LARGER_FROM else "tiny"
+
+
+def pretraining_tokens(seconds: float, tokens_per_second: float, corpus_tokens: int) -> int:
+    """Tokens to pretrain on in a time, to two digits.
+
+    >>> pretraining_tokens(600, 10_000, 1_000_000), pretraining_tokens(600, 10_000, 10_000)
+    (6000000, 400000)
+    """
+    return max(20_000, two_digits(min(seconds * tokens_per_second, MAXIMUM_PASSES * corpus_tokens)))
+
+
+def stage_settings(
+    design: Design, texts: Texts, data: str, paths: Mapping[str, str], language: str, pairs: bool
+) -> dict[str, Settings]:
+    """The settings of every stage, as their YAML files have them.
+
+    Args:
+        design: what is compared.
+        texts: what the texts are.
+        data: the folder of the Parquet files.
+        paths: the file of each stage, by which they refer to each other.
+        language: ISO 639 code.
+        pairs: whether a text has a second one.
+    """
+    more = f"{TRAIN}+{UNLABELLED}" if texts.unlabelled_texts else TRAIN
+    # Pieces of HTML were replaced when the texts were read.
+    corpus: Settings = {"source": data, "clean_html": False, "language": language}
+    sizes = SIZES[design.size]
+    speed = {"precision": "fastest"}
+    pretraining: Settings = {
+        "tokenizer": paths["tokenizer"],
+        "corpus": corpus | {"split": more},
+        "leakage": {"split": TEST, "drop": True},
+        "audited_documents": 0,
+    }
+    return {
+        "tokenizer": {"name": "own", "corpus": corpus | {"split": more}, "vocabulary_size": design.vocabulary_size},
+        "pretrain": pretraining
+        | {
+            "name": "own",
+            "objective": "mlm",
+            "sequence_length": design.pretraining_length,
+            "masking": {"rate": 0.3},
+            "model": {
+                "architecture": "modernbert",
+                "size": design.size,
+                "dropout": 0.0,
+                "initializer_range": None,
+                "embedding_init": "cooccurrence",
+            },
+            "optimizer": {"name": "muon", "warmup": 0.05, "beta2": 0.98} | sizes["pretrain"],
+            "training": {
+                "duration": tokens_text(design.pretraining_tokens),
+                "batch_size": 8192 // design.pretraining_length,
+                "evaluations": 4,
+                "save_every": 500,
+                "speed": speed,
+            },
+        },
+        "language_model": pretraining
+        | {
+            "name": "own-lm",
+            "objective": "causal_lm",
+            "recurrent": {"embedding_size": 128, "hidden_size": 256, "dropout": 0.1, "bptt": 64},
+            "optimizer": {"learning_rate": 4e-3, "weight_decay": 0.0, "beta2": 0.99},
+            "training": {
+                "duration": tokens_text(design.language_model_tokens),
+                "batch_size": 32,
+                "evaluations": 4,
+                "save_every": 1000,
+            },
+        },
+        "finetune": {
+            "name": "own",
+            "corpus": corpus | {"split": TRAIN} | ({"second_text_column": "second_text"} if pairs else {}),
+            "test": TEST,
+            "tokenizer": paths["tokenizer"],
+            "sequence_length": design.sequence_length,
+            "token_masking": 0.15 if design.long_texts else 0.0,
+            "model": {
+                "name": "bert",
+                "pretrained": paths["pretrain"],
+                "dropout": 0.0,
+                "pooling": "max" if design.long_texts else "mean",
+                "classifier_init": "auto",
+            },
+            "optimizer": {"name": "muon", "beta2": 0.98} | sizes["finetune"],
+            "training": {
+                "duration": "4 epochs, at least 300 steps",
+                "batch_size": 16,
+                "evaluations": 4,
+                "threads": 1,
+                "speed": speed,
+            },
+        },
+        "compare": {
+            "name": "own",
+            "tokenizer": paths["tokenizer"],
+            "pretrain": paths["pretrain"],
+            "language_model": paths["language_model"],
+            "finetune": paths["finetune"],
+            "models": {model: model_settings(model) for model in design.models},
+            "seeds": design.seeds,
+            "label_budgets": design.label_budgets,
+        },
+    }
+
+
+def model_settings(model: str) -> Settings:
+    """What a model has instead of the encoder's settings: those that were best for it on validation texts."""
+    if is_recurrent(model):
+        rate = 5e-3 if model == "lm-lstm" else 2e-3
+        settings: Settings = {
+            "token_masking": 0.0,
+            "model.pooling": "max",
+            "model.dropout": 0.3,
+            "model.embedding_dropout": 0.1,
+            "optimizer.name": "adamw",
+            "optimizer.learning_rate": rate,
+            "optimizer.weight_decay": 0.0,
+            "optimizer.beta2": 0.99,
+        }
+        gradual = {"optimizer.layer_decay": 0.385, "optimizer.schedule": "slanted_triangular"}
+        return settings | (gradual if model == "lm-lstm" else {})
+    return {"model.pooling": "mean"} if model == "frozen" else {}
+
+
+def tokens_text(tokens: int) -> str:
+    """A number of tokens as a duration.
+
+    >>> tokens_text(2_500_000), tokens_text(40_000)
+    ('2.5M tokens', '40k tokens')
+    """
+    return f"{tokens / 1e6:g}M tokens" if tokens >= 1_000_000 else f"{tokens / 1e3:g}k tokens"

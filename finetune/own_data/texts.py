@@ -1,0 +1,264 @@
+"""The labelled, test and unlabelled texts of a plan: read once, split, and kept as Parquet files.
+
+Shapes: N texts.
+"""
+
+import dataclasses
+import itertools
+import json
+import logging
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import scipy.sparse
+import scipy.sparse.csgraph
+
+from configs.errors import InputError
+from configs.run_folder import write_atomically
+from finetune.classification.labels import label_set
+from finetune.classification.splits import set_aside, text_key
+from finetune.own_data.columns import Columns, find_columns
+from finetune.own_data.config import OwnDataConfig
+from pretrain.audits import duplicates
+from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.documents import Document, label_key
+from tokenizer.corpus.documents import read as read_documents
+from tokenizer.corpus.files import find_files, has_split
+from tokenizer.corpus.quarantine import FILE as QUARANTINE
+from tokenizer.corpus.quarantine import Quarantine
+
+log = logging.getLogger(__name__)
+
+TRAIN, TEST, UNLABELLED = "train", "test", "unlabelled"
+# What the unlabelled part of published data sets is called.
+UNLABELLED_NAMES = (UNLABELLED, "unsupervised", "unlabeled", "unsup")
+TEST_SHARE = 0.2
+# So many tell two models apart that differ by a point (McNemar, models that agree on nine of ten texts).
+MAXIMUM_TEST_TEXTS = 5000
+# Of more labelled texts, only copies are kept together, not near duplicates.
+COMPARED_TEXTS = 50_000
+BATCH = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class Sources:
+    """Where the texts of each part come from."""
+
+    labelled: CorpusConfig
+    test: CorpusConfig | None
+    """None: a share of the labelled texts."""
+    unlabelled: CorpusConfig | None
+
+    def corpora(self) -> list[CorpusConfig]:
+        """All corpora."""
+        return [corpus for corpus in (self.labelled, self.test, self.unlabelled) if corpus is not None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts:
+    """What the texts are, as far as choices depend on it."""
+
+    train_texts: int
+    test_texts: int
+    unlabelled_texts: int
+    classes: list[str]
+    counts: list[int]
+    """Training texts of each class."""
+    characters: int
+    """Of the training and unlabelled texts."""
+    different_characters: int
+    """Of a thousand training texts."""
+
+
+def find_sources(config: OwnDataConfig) -> Sources:
+    """The corpora that the config names, with their columns.
+
+    Raises:
+        InputError: one cannot be found, or a column is not clear.
+    """
+    labelled = corpus_of(config, config.labelled, (TRAIN,))
+    columns = find_columns(labelled, config.text_column, config.label_column, labelled=True)
+    labelled = with_columns(labelled, columns)
+    log.info("own data: text in column %r, label in column %r of %s", columns.text, columns.label, config.labelled)
+    parts: dict[str, CorpusConfig | None] = {}
+    for part, given, names in ((TEST, config.test, (TEST,)), (UNLABELLED, config.unlabelled, UNLABELLED_NAMES)):
+        corpus = corpus_of(config, given, names) if given is not None else sibling(labelled, names)
+        if corpus is not None and given is not None:
+            is_labelled = part == TEST
+            label = columns.label if is_labelled and config.label_column is not None else None
+            found = find_columns(corpus, config.text_column and columns.text, label, is_labelled)
+            log.info("own data: %s texts in column %r of %s", part, found.text, given)
+            corpus = with_columns(corpus, found)
+        elif corpus is not None:
+            log.info("own data: %s texts are the split %r of %s", part, corpus.split, corpus.source)
+        parts[part] = corpus
+    return Sources(labelled, parts[TEST], parts[UNLABELLED])
+
+
+def corpus_of(config: OwnDataConfig, source: str, splits: Sequence[str]) -> CorpusConfig:
+    """A corpus as it is read: the first of `splits` that a folder has, else all of its files."""
+    corpus = CorpusConfig(
+        source=source, second_text_column=config.second_text_column, language=config.language, split="all"
+    )
+    if source == "sample":
+        return dataclasses.replace(corpus, split=splits[0])
+    if Path(source).is_dir():
+        found = [split for split in splits if has_split(corpus, split)]
+        return dataclasses.replace(corpus, split=found[0] if found else "all")
+    return dataclasses.replace(corpus, split=splits[0]) if find_files(corpus) is None else corpus
+
+
+def sibling(labelled: CorpusConfig, splits: Sequence[str]) -> CorpusConfig | None:
+    """Another split of the labelled corpus, if that is a folder with splits; None if there is none."""
+    if labelled.split == "all":
+        return None
+    if labelled.source == "sample":
+        return dataclasses.replace(labelled, split=splits[0])
+    if not Path(labelled.source).is_dir():
+        return None
+    found = [split for split in splits if has_split(labelled, split)]
+    return dataclasses.replace(labelled, split=found[0]) if found else None
+
+
+def with_columns(corpus: CorpusConfig, columns: Columns) -> CorpusConfig:
+    """The corpus with its columns."""
+    label = corpus.label_column if columns.label is None else columns.label
+    return dataclasses.replace(corpus, text_column=columns.text, label_column=label, header=columns.header)
+
+
+def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
+    """Read all texts, set test texts aside where none are given, and write one Parquet file a part.
+
+    Args:
+        sources: the corpora.
+        folder: where the files go.
+        maximum_characters: of unlabelled texts; the rest is not read.
+
+    Raises:
+        InputError: a file, column, text or label is missing or unusable.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    quarantine = Quarantine(sources.labelled.maximum_set_aside)
+    labelled = list(read_documents(sources.labelled, labelled=True, quarantine=quarantine))
+    loose = [text for text in labelled if str(text.label).casefold() in UNLABELLED_NAMES]
+    labelled = [text for text in labelled if str(text.label).casefold() not in UNLABELLED_NAMES]
+    names = {text.label: text.label_name or str(text.label) for text in labelled if text.label is not None}
+    classes = label_set([text.label for text in labelled if text.label is not None], names, sources.labelled)
+    classes_N = classes.encode([text.label for text in labelled if text.label is not None], sources.labelled)
+    if sources.test is None:
+        share = min(TEST_SHARE, MAXIMUM_TEST_TEXTS / len(labelled))
+        is_test = np.zeros(len(labelled), dtype=bool)
+        is_test[set_aside(groups(labelled), classes_N, share, classes.names)] = True
+        train = [text for text, chosen in zip(labelled, is_test, strict=True) if not chosen]
+        test = [text for text, chosen in zip(labelled, is_test, strict=True) if chosen]
+        log.info("own data: %d of %d labelled texts are set aside for testing", len(test), len(labelled))
+    else:
+        test = list(read_documents(sources.test, labelled=True, quarantine=quarantine))
+        classes.encode([text.label for text in test if text.label is not None], sources.test)
+        train = without_copies(labelled, test)
+        if len(train) < len(labelled):
+            log.warning(
+                "own data: %d of %d labelled texts are copies of test texts and are left out",
+                len(labelled) - len(train), len(labelled),
+            )  # fmt: skip
+    counts = np.bincount(classes.encode([text.label for text in train if text.label is not None], sources.labelled))
+    name_of = dict(zip(classes.keys, classes.names, strict=True))
+    write_parquet(folder / f"{TRAIN}.parquet", (row_of(text, name_of) for text in train))
+    write_parquet(folder / f"{TEST}.parquet", (row_of(text, name_of) for text in test))
+    quarantine.write_and_log(folder / QUARANTINE)
+    unlabelled_texts, characters = 0, sum(len(text.text) for text in train)
+    if sources.unlabelled is not None or loose:
+        more = itertools.chain(loose, read_documents(sources.unlabelled) if sources.unlabelled is not None else ())
+        limited = Limited(more, maximum_characters)
+        write_parquet(folder / f"{UNLABELLED}.parquet", (row_of(text) for text in limited))
+        unlabelled_texts, characters = limited.texts, characters + limited.characters
+        if limited.reached:
+            log.info(
+                "own data: the first %d unlabelled texts are used; more would not be read in this time", limited.texts
+            )
+    sample = {character for text in train[:1000] for character in text.text}
+    texts = Texts(len(train), len(test), unlabelled_texts, classes.names, counts.tolist(), characters, len(sample))
+    write_atomically(folder / "texts.json", json.dumps(dataclasses.asdict(texts)) + "\n")
+    return texts
+
+
+class Limited:
+    """Documents up to a number of characters, counted."""
+
+    def __init__(self, documents: Iterator[Document], maximum_characters: int) -> None:
+        self.documents, self.maximum_characters = documents, maximum_characters
+        self.texts, self.characters, self.reached = 0, 0, False
+
+    def __iter__(self) -> Iterator[Document]:
+        for document in self.documents:
+            if self.characters > self.maximum_characters:
+                self.reached = True
+                return
+            self.texts, self.characters = self.texts + 1, self.characters + len(document.text)
+            yield document
+
+
+def row_of(document: Document, name_of: dict[str, str] | None = None) -> dict[str, Any]:
+    """A document as a row, with the name of its class if it is labelled."""
+    row: dict[str, Any] = {"text": document.text, "place": str(document.location)}
+    if document.second_text is not None:
+        row["second_text"] = document.second_text
+    if name_of is not None and document.label is not None:
+        row["label"] = name_of[label_key(document.label)]
+    return row
+
+
+def write_parquet(file: Path, rows: Iterator[dict[str, Any]]) -> None:
+    """Write rows to a Parquet file, a batch at a time."""
+    writer = None
+    while batch := list(itertools.islice(rows, BATCH)):
+        table = pyarrow.Table.from_pylist(batch, schema=None if writer is None else writer.schema)
+        writer = writer or pyarrow.parquet.ParquetWriter(file, table.schema, compression="zstd")
+        writer.write_table(table)
+    if writer is None:
+        raise InputError(f"{file.stem}: no text is left")
+    writer.close()
+
+
+def words_of(text: Document) -> np.ndarray:
+    """A number for each word of a text, whatever its case."""
+    words = text_key(text.text, text.second_text).split()
+    return np.array([zlib.crc32(word.encode()) for word in words], dtype=np.uint64)
+
+
+def groups(texts: Sequence[Document]) -> list[str]:
+    """A key for each text, the same for near duplicates (`pretrain.audits.duplicates`), and for copies."""
+    keys = [text_key(text.text, text.second_text) for text in texts]
+    if len(texts) > COMPARED_TEXTS:
+        log.info("own data: %d texts are too many to look for near duplicates; copies stay together", len(texts))
+        return keys
+    first_of = {key: number for number, key in reversed(list(enumerate(keys)))}
+    index = duplicates.Index()
+    pairs: list[tuple[int, int]] = []
+    for number in sorted(first_of.values()):
+        hashes = duplicates.shingles(words_of(texts[number]))
+        pairs += [(number, near) for near in index.near_duplicates(hashes)]
+        index.add(number, hashes)
+    if not pairs:
+        return keys
+    ones, others = zip(*pairs, strict=True)
+    near = scipy.sparse.coo_array((np.ones(len(pairs)), (ones, others)), shape=(len(texts), len(texts)))
+    _, components_N = scipy.sparse.csgraph.connected_components(near, directed=False)
+    return [str(components_N[first_of[key]]) for key in keys]
+
+
+def without_copies(texts: Sequence[Document], tests: Sequence[Document]) -> list[Document]:
+    """The texts that are no near duplicates of a test text; among very many texts, no copies."""
+    keys = {text_key(test.text, test.second_text) for test in tests}
+    rest = [text for text in texts if text_key(text.text, text.second_text) not in keys]
+    if len(texts) + len(tests) > COMPARED_TEXTS:
+        return rest
+    index = duplicates.Index()
+    for number, test in enumerate(tests):
+        index.add(number, duplicates.shingles(words_of(test)))
+    return [text for text in rest if not index.near_duplicates(duplicates.shingles(words_of(text)))]

@@ -1,0 +1,58 @@
+"""What pretraining is worth in labels, against simulations in which that is known."""
+
+import numpy as np
+import pytest
+
+from finetune.comparison import worth
+from finetune.comparison.worth import labels_worth
+
+BUDGETS = [250, 1000, 4000, 16000]
+# Gains 4 points with each fourfold number of labels.
+CURVE = (0.72, 0.76, 0.80, 0.84)
+
+
+def answers(rng: np.random.Generator, accuracies: np.ndarray, texts: int = 2000, seeds: int = 3) -> np.ndarray:
+    """Right and wrong answers, [models, seeds, texts], of models that find the same texts hard."""
+    hardness_N = rng.normal(0, 1, texts)
+    seed_effects = rng.normal(0, 0.004, (len(accuracies), seeds, 1))
+    bias = np.quantile(hardness_N + rng.normal(0, 0.5, texts), accuracies)[:, None, None]
+    noise = rng.normal(0, 0.5, (len(accuracies), seeds, texts))
+    return (hardness_N + noise < bias + 3 * seed_effects).astype(float)
+
+
+def worth_of(rng: np.random.Generator, accuracy: float):
+    correct = answers(rng, np.array([accuracy, *CURVE]))
+    return labels_worth("bert", 1000, correct[0], correct[1:], BUDGETS, 0.95)
+
+
+def test_a_planted_worth_is_within_the_interval_about_as_often_as_it_claims(monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(worth, "DRAWS", 300)
+    # As good as the others with 4,000 labels.
+    found = [worth_of(rng, 0.80) for _ in range(60)]
+    assert np.mean([one.low <= 3000 <= (one.high or np.inf) for one in found]) >= 0.9
+    assert np.median([one.estimate for one in found if one.estimate is not None]) == pytest.approx(3000, rel=0.15)
+
+
+def test_between_two_budgets_labels_count_by_their_logarithm() -> None:
+    exact = np.array([0.78, *CURVE])[:, None, None] * np.ones((5, 2, 50))
+    one = labels_worth("bert", 1000, exact[0], exact[1:], BUDGETS, 0.95)
+    assert one.estimate == pytest.approx(1000)
+    assert (one.low, one.high) == pytest.approx((1000, 1000))
+
+
+def test_no_gain_is_worth_nothing_and_more_than_all_labels_has_no_upper_end() -> None:
+    rng = np.random.default_rng(1)
+    nothing = worth_of(rng, 0.74)
+    assert nothing.estimate == nothing.low == 0
+    beyond = worth_of(rng, 0.9)
+    assert beyond.estimate is None
+    assert beyond.high is None
+    assert beyond.low > 14000
+
+
+def test_a_curve_that_dips_is_taken_as_level() -> None:
+    exact = np.array([0.80, 0.72, 0.79, 0.78, 0.84])[:, None, None] * np.ones((5, 2, 50))
+    one = labels_worth("bert", 250, exact[0], exact[1:], BUDGETS, 0.95)
+    assert one.estimate is not None
+    assert 4000 - 250 < one.estimate < 6000

@@ -1,0 +1,88 @@
+"""The columns of a table are found by name and by content, or the message says what to give."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from configs.errors import InputError
+from finetune.own_data.columns import find_columns
+from tests.helpers.corpora import write_jsonl, write_parquet, write_table
+from tests.helpers.finetuning import sentence
+from tokenizer.corpus.config import CorpusConfig
+
+
+def rows_of(text: str, label: str, /, count: int = 40, **others: object) -> list[dict]:
+    """Rows with a text and a label under these names, between other columns."""
+    rng = random.Random(1)
+    return [
+        {name: value(number) if callable(value) else value for name, value in others.items()}
+        | {text: sentence(number % 2, rng), label: ("bad", "good")[number % 2]}
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "others"),
+    [
+        ("text", "label", {}),
+        ("Review", "Sentiment", {"id": lambda number: f"r{number}"}),
+        ("verbatim", "outcome", {"when": lambda number: f"2024-01-{number:02d}"}),
+        ("sentence", "stars", {"title": lambda number: f"a title of number {number}"}),
+        # `label` is a number of the row here, and what the class is called stands in another column.
+        ("comment", "category", {"label": lambda number: f"{number}.5"}),
+        ("opinion", "y", {"source": "web", "author": lambda number: f"author {number}"}),
+    ],
+)
+def test_columns_are_found_by_name_or_content(tmp_path: Path, text: str, label: str, others: dict) -> None:
+    rows = rows_of(text, label, **others)
+    for write, name in ((write_table, "t.csv"), (write_jsonl, "t.jsonl"), (write_parquet, "t.parquet")):
+        corpus = CorpusConfig(source=str(write(tmp_path / name, rows)))
+        assert find_columns(corpus, None, None, labelled=True)[:2] == (text, label)
+
+
+def test_a_table_without_a_header_has_numbered_columns(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    rng = random.Random(0)
+    file.write_text("".join(f"{number % 2},{sentence(number % 2, rng)}\n" for number in range(40)))
+    columns = find_columns(CorpusConfig(source=str(file)), None, None, labelled=True)
+    assert columns == ("2", "1", False)
+
+
+def test_a_sorted_table_has_its_second_class_at_the_end(tmp_path: Path) -> None:
+    rows = sorted(rows_of("t", "l", count=6000), key=lambda row: row["l"])
+    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+    assert find_columns(corpus, None, None, labelled=True)[:2] == ("t", "l")
+
+
+def test_two_possible_labels_are_told_with_the_key_to_set(tmp_path: Path) -> None:
+    rows = rows_of("text", "mood", region=lambda number: ("north", "south")[number // 2 % 2])
+    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+    with pytest.raises(InputError, match=r"'region', 'mood' may all be it.*--label_column NAME"):
+        find_columns(corpus, None, None, labelled=True)
+    assert find_columns(corpus, None, "mood", labelled=True).label == "mood"
+
+
+def test_texts_without_labels_are_refused_as_labelled(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("A text of some length.\n\nAnother one, as long.")
+    with pytest.raises(InputError, match=r"label_column: .* none has a few values"):
+        find_columns(CorpusConfig(source=str(tmp_path / "t.txt")), None, None, labelled=True)
+    assert find_columns(CorpusConfig(source=str(tmp_path / "t.txt")), None, None, labelled=False).text == "text"
+
+
+def test_a_table_of_numbers_has_no_text(tmp_path: Path) -> None:
+    file = tmp_path / "t.jsonl"
+    file.write_text("".join(json.dumps({"a": number, "b": number % 2}) + "\n" for number in range(20)))
+    with pytest.raises(InputError, match=r"text_column: no column .* holds texts; .*--text_column NAME"):
+        find_columns(CorpusConfig(source=str(file)), None, None, labelled=True)
+
+
+def test_folders_named_after_classes_are_labels(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    for number in range(20):
+        folder = tmp_path / ("neg", "pos")[number % 2]
+        folder.mkdir(exist_ok=True)
+        (folder / f"{number}.txt").write_text(sentence(number % 2, rng))
+    corpus = CorpusConfig(source=str(tmp_path), split="all")
+    assert find_columns(corpus, None, None, labelled=True)[:2] == ("text", "label")

@@ -1,0 +1,100 @@
+"""From a table to a comparison without a YAML file; the same command does not choose anew."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from finetune import compare
+from finetune.comparison import estimate, subprocesses
+from finetune.own_data import plan
+from finetune.own_data.config import OwnDataConfig
+from finetune.run import run as fine_tune
+from tests.finetune.own_data.test_texts import labelled_rows
+from tests.helpers import forked
+from tests.helpers.corpora import write_jsonl
+
+
+def run_forked(words: list[str]) -> int:
+    assert words[0] == sys.executable
+    return forked.run(words[1:]).returncode
+
+
+def run_quietly(command: str) -> None:
+    assert run_forked(subprocesses.arguments_of(command)) == 0
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, OwnDataConfig]:
+    """A folder with a plan in `runs/plans`, and its config."""
+    folder = tmp_path_factory.mktemp("planned")
+    file = write_jsonl(folder / "reviews.jsonl", labelled_rows(200))
+    config = OwnDataConfig(
+        labelled=str(file), minutes=2, models=["bag-of-words", "lstm", "bert-scratch", "bert"], seeds=[0, 1],
+        processes=1, runs=str(folder / "runs"),
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(estimate, "STAGE_SECONDS", 1)
+        patched.setattr(estimate, "CELL_STEPS", 4)
+        patched.setattr(subprocesses, "run_process", run_forked)
+        patched.setattr(subprocesses, "run_quietly", run_quietly)
+        plan.run(config, fine_tune)
+    return folder, config
+
+
+def test_a_plan_says_what_was_chosen_and_leaves_no_probe(planned) -> None:
+    folder, config = planned
+    (run,) = (folder / "runs" / "plans").iterdir()
+    result = json.loads((run / "result.json").read_text())
+    assert {choice["name"] for choice in result["choices"]} >= {
+        "texts",
+        "vocabulary",
+        "length",
+        "encoder",
+        "pretraining",
+    }
+    assert set(result["rates"]["cells"]) == {"bag-of-words", "lstm", "bert-scratch", "bert"}
+    assert not list((folder / "runs" / "finetune").iterdir())
+    assert not list((folder / "runs" / "pretrain").iterdir())
+    comparison = plan.comparison_of(plan.run(config, fine_tune), config)
+    assert comparison.seeds == [0, 1]
+    assert comparison.label_budgets[-1] == result["texts"]["train_texts"]
+
+
+def test_a_dry_run_prints_every_part_and_runs_none(planned, capsys) -> None:
+    folder, config = planned
+    run = plan.run(config, fine_tune)
+    compare.preview(plan.comparison_of(run, config), plan.rates_of(run))
+    printed = capsys.readouterr().out
+    for part in ("pretrain", "bag-of-words", "lstm", "bert-scratch", "bert", "all"):
+        assert f" {part} " in printed
+    assert "2 seeds and" in printed
+    assert "points in four of five" in printed
+    assert not list((folder / "runs" / "finetune").iterdir())
+
+
+def test_the_planned_comparison_runs_to_its_verdict(planned, monkeypatch) -> None:
+    folder, config = planned
+    monkeypatch.setattr(subprocesses, "run_process", run_forked)
+    comparison = plan.comparison_of(plan.run(config, fine_tune), config)
+    fast = dataclasses.replace(
+        comparison.set, pretrain={"training.duration": "5steps"}, finetune={"training.duration": "5steps"}
+    )
+    folder = compare.run(dataclasses.replace(comparison, set=fast, label_budgets=comparison.label_budgets[-1:]))
+    assert {score["model"] for score in folder.result()["scores"]} == set(config.models or ())
+    assert "bert" in (folder.path / "report.html").read_text()
+
+
+def test_expected_seconds_follow_from_rates(planned) -> None:
+    _, config = planned
+    run = plan.run(config, fine_tune)
+    comparison, rate = plan.comparison_of(run, config), estimate.CellRate(0.1, 0.01, 3.0, 1000)
+    cell, _ = estimate.cell_config(comparison, "lstm", 160, 0, {}, {})
+    # 300 steps, and 4 evaluations, a last one and the test.
+    assert estimate.cell_seconds(cell, rate, (128, 32, 50)) == pytest.approx(3 + 300 * 0.1 + (5 * 32 + 50) * 0.01)
+    encoder, _ = estimate.cell_config(comparison, "bert", 160, 0, {}, {})
+    fits = estimate.cell_seconds(encoder, rate, (128, 32, 50)) - estimate.cell_seconds(cell, rate, (128, 32, 50))
+    assert fits == pytest.approx((128 + 32) * 0.01)
+    assert estimate.text_counts(cell) == (128, 32, plan.run(config, fine_tune).result()["texts"]["test_texts"])

@@ -1,0 +1,111 @@
+"""Texts are split once: classes in proportion, near duplicates together, test texts in no other part."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from configs.errors import InputError
+from finetune.classification.splits import text_key
+from finetune.own_data import texts
+from finetune.own_data.config import OwnDataConfig
+from tests.helpers.corpora import write_jsonl
+from tests.helpers.finetuning import THINGS, sentence
+
+
+def long_text(rng: random.Random, label: int) -> str:
+    return " ".join(sentence(label, rng) + f" {rng.choice(THINGS)} {rng.randrange(10**6)}" for _ in range(8))
+
+
+def labelled_rows(count: int = 120) -> list[dict[str, Any]]:
+    """Rows of which a quarter are the row before with one word more."""
+    rng = random.Random(0)
+    rows: list[dict[str, Any]] = []
+    for number in range(count):
+        label = number // 2 % 3 == 0
+        text = f"{rows[-1]['text']} Indeed." if number % 4 == 3 else long_text(rng, label)
+        rows.append({"text": text, "label": ("no", "yes")[rows[-1]["label"] == "yes" if number % 4 == 3 else label]})
+    return rows
+
+
+def split(tmp_path: Path, maximum_characters: int = 10**9, **keys: Any) -> tuple[texts.Texts, dict[str, list[dict]]]:
+    sources = texts.find_sources(OwnDataConfig(**keys))
+    facts = texts.write(sources, tmp_path / "data", maximum_characters)
+    return facts, {
+        file.stem: pyarrow.parquet.read_table(file).to_pylist() for file in (tmp_path / "data").glob("*.parquet")
+    }
+
+
+def test_near_duplicates_stay_on_one_side_and_classes_in_proportion(tmp_path: Path) -> None:
+    rows = labelled_rows()
+    facts, parts = split(tmp_path, labelled=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+    assert sorted(row["text"] for part in parts.values() for row in part) == sorted(row["text"] for row in rows)
+    test = {row["text"].removesuffix(" Indeed.") for row in parts["test"]}
+    assert not test & {row["text"].removesuffix(" Indeed.") for row in parts["train"]}
+    assert len(parts["test"]) == facts.test_texts == pytest.approx(24, abs=2)
+    share = sum(row["label"] == "yes" for row in rows) / len(rows)
+    assert sum(row["label"] == "yes" for row in parts["test"]) / len(parts["test"]) == pytest.approx(share, abs=0.1)
+    assert facts.classes == ["no", "yes"]
+    assert sum(facts.counts) == facts.train_texts == len(parts["train"])
+    assert parts["test"][0]["place"].startswith(str(tmp_path / "t.jsonl"))
+
+
+def test_chains_of_near_duplicates_are_one_group(tmp_path: Path) -> None:
+    rng = random.Random(3)
+    words = [str(rng.randrange(10**6)) for _ in range(60)]
+    rows = [{"text": " ".join(words[begin : begin + 50]), "label": "no"} for begin in (0, 4, 8)]
+    rows += [{"text": long_text(rng, 1), "label": label} for label in ("no", "yes") for _ in range(10)]
+    sources = texts.find_sources(OwnDataConfig(labelled=str(write_jsonl(tmp_path / "t.jsonl", rows))))
+    keys = texts.groups(list(texts.read_documents(sources.labelled, labelled=True)))
+    assert keys[0] == keys[1] == keys[2]
+    assert len(set(keys)) == 21
+
+
+def test_labelled_copies_of_given_test_texts_are_left_out(tmp_path: Path) -> None:
+    rows = labelled_rows()
+    write_jsonl(tmp_path / "t.jsonl", rows)
+    tests = [dict(row, text=row["text"].upper()) for row in rows[:5]] + labelled_rows(8)[7:]
+    write_jsonl(tmp_path / "given.jsonl", tests)
+    facts, parts = split(tmp_path, labelled=str(tmp_path / "t.jsonl"), test=str(tmp_path / "given.jsonl"))
+    assert facts.test_texts == len(tests)
+    tested = {text_key(row["text"]).removesuffix(" indeed.") for row in tests}
+    assert not tested & {text_key(row["text"]).removesuffix(" indeed.") for row in parts["train"]}
+    assert len(rows) - 10 <= facts.train_texts <= len(rows) - 6
+
+
+def test_a_folder_with_splits_is_used_as_it_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    rows = labelled_rows()
+    write_jsonl(folder / "train.jsonl", rows[:80])
+    write_jsonl(folder / "test.jsonl", rows[80:])
+    write_jsonl(folder / "unsupervised.jsonl", [{"text": row["text"], "label": -1} for row in labelled_rows(30)])
+    facts, _ = split(tmp_path, labelled=str(folder))
+    assert (facts.test_texts, facts.unlabelled_texts) == (40, 30)
+
+
+def test_the_layout_of_aclimdb_has_its_unlabelled_texts_among_the_training_texts(tmp_path: Path) -> None:
+    rng = random.Random(5)
+    for part in ("train/pos", "train/neg", "train/unsup", "test/pos", "test/neg"):
+        folder = tmp_path / "acl" / part
+        folder.mkdir(parents=True)
+        for number in range(10):
+            (folder / f"{number}.txt").write_text(long_text(rng, 1))
+    facts, parts = split(tmp_path, labelled=str(tmp_path / "acl"))
+    assert facts.classes == ["neg", "pos"]
+    assert (facts.train_texts, facts.test_texts, facts.unlabelled_texts) == (20, 20, 10)
+    assert "label" not in parts["unlabelled"][0]
+
+
+def test_no_more_unlabelled_text_is_copied_than_the_time_can_read(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "t.jsonl", labelled_rows())
+    write_jsonl(tmp_path / "more.jsonl", [{"text": "a" * 100} for _ in range(50)])
+    facts, parts = split(tmp_path, 1000, labelled=str(tmp_path / "t.jsonl"), unlabelled=str(tmp_path / "more.jsonl"))
+    assert facts.unlabelled_texts == len(parts["unlabelled"]) == 11
+
+
+def test_test_texts_may_not_be_the_labelled_texts(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="are the labelled texts"):
+        OwnDataConfig(labelled="a.csv", test="a.csv")
