@@ -6,6 +6,7 @@ many of them one table, one verdict, one HTML file. Commands and entry points:
 - `config.py`: the config of a fine-tuning run; `run_paths.py`: run folders, and the checkpoint a run starts from
 - `run.py`, `__main__.py`: fine-tune one model with one seed and one label budget, and its command
 - `compare.py`: the command that runs every stage and compares
+- `predict.py`: the command that labels texts with a finished run; in Python, `load(run)(texts)`
 - `export.py`: the command that copies a model with its card to a folder or the Hub
 
 Subpackages, each importing only from those before it:
@@ -13,5 +14,26 @@ Subpackages, each importing only from those before it:
 - `classification/`: labelled text → scores of one model
 - `comparison/`: many runs → intervals, verdict, report
 - `own_data/`: texts and a time → the settings of a comparison
+- `inference/`: a finished classifier and any text → labels
 - `publishing/`: a run → a folder or a Hub repository
 """
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from finetune.inference.classifier import Classifier, Prediction, load
+
+__all__ = ["Classifier", "Prediction", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """What notebooks need, imported when it is asked for: most commands of this room do without.
+
+    Raises:
+        AttributeError: there is no such name.
+    """
+    if name in __all__:
+        from finetune.inference import classifier
+
+        return getattr(classifier, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,7 +22,17 @@ from configs.terminal import progress, show_progress_lines
 from finetune.classification.corpora import corpora_of
 from finetune.comparison.config import CompareConfig, Overrides
 from finetune.comparison.devices import gpu_of, gpus, runs_at_a_time
-from finetune.comparison.grid import Cell, cell_config, grid_cells, grid_cells_if_ready, stage_command, stage_configs
+from finetune.comparison.grid import (
+    Cell,
+    cell_config,
+    grid_cells,
+    grid_cells_if_ready,
+    seeds_of_pretraining,
+    stage_command,
+    stage_configs,
+    stage_name,
+    stage_overrides,
+)
 from finetune.comparison.subprocesses import run_stage
 from finetune.config import check_model_name
 from finetune.own_data import plan
@@ -81,10 +91,10 @@ def run(config: CompareConfig) -> RunFolder:
     tokenizer_run, stages, cells = begin(config)
     tokenizer_override: Overrides = {"tokenizer": str(tokenizer_run.path)}
     pretrained = {}
-    for name, stage in stages.items():
-        pretrained[name] = pretrain_folder(stage)
-        overrides = getattr(config.set, name) | tokenizer_override
-        run_stage(stage_command("pretrain", getattr(config, name), overrides, config, stage.corpus), pretrained[name])
+    for key, stage in stages.items():
+        pretrained[key] = pretrain_folder(stage)
+        overrides, file = stage_overrides(config, key) | tokenizer_override, getattr(config, stage_name(key))
+        run_stage(stage_command("pretrain", file, overrides, config, stage.corpus), pretrained[key])
     cells = cells or grid_cells(config, tokenizer_override, pretrained)
     unfinished = [cell for cell in cells if not cell.folder.finished]
     if len(unfinished) < len(cells):
@@ -113,7 +123,11 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
     unfinished = {name: stage for name, stage in stages.items() if not pretrain_folder(stage).finished}
     if cells is None:
         grid = itertools.product(config.models, config.label_budgets, config.seeds)
-        runs = [(cell[0], cell_config(config, *cell, {}, {})[0]) for cell in grid]
+        runs = [
+            (model, cell_config(config, model, budget, seed, {}, {})[0])
+            for model, budget, seed in grid
+            for _ in seeds_of_pretraining(config, model)
+        ]
     else:
         runs = [(cell.model, cell.config) for cell in cells if not cell.folder.finished]
     if not runs and not unfinished:
@@ -195,8 +209,9 @@ def run_cells(unfinished: Sequence[Cell], config: CompareConfig) -> None:
     results = in_processes(_run_cell, [(cell, devices) for cell in unfinished], count, imports=["finetune.run"])
     for (cell, _), (seconds, accuracy) in progress(results, "fine-tuning", "runs", total=len(unfinished)):
         log.info(
-            "%s, %d labels, seed %d: test accuracy %.4f (%.0f s)",
-            cell.model, cell.label_budget, cell.seed, accuracy, seconds,
+            "%s, %d labels, seed %d%s: test accuracy %.4f (%.0f s)",
+            cell.model, cell.label_budget, cell.seed,
+            "" if cell.pretraining_seed is None else f" of pretraining seed {cell.pretraining_seed}", accuracy, seconds,
         )  # fmt: skip
 
 
@@ -247,7 +262,10 @@ def print_table(scores: Sequence[Mapping[str, Any]]) -> None:
     table = Table("test accuracy, %", *(f"{budget:,} labels" for budget in budgets))
     for model in dict.fromkeys(score["model"] for score in scores):
         accuracies = {score["label_budget"]: score["accuracy"] for score in scores if score["model"] == model}
-        percents = ({name: f"{100 * share:.1f}" for name, share in accuracies[budget].items()} for budget in budgets)
+        percents = [
+            {name: f"{100 * accuracies[budget][name]:.1f}" for name in ("estimate", "low", "high")}
+            for budget in budgets
+        ]
         failed = sum(score["failed_runs"] for score in scores if score["model"] == model)
         name = f"{model} ({failed} failed)" if failed else model
         table.add_row(name, *(f"{cell['estimate']} \\[{cell['low']}, {cell['high']}]" for cell in percents))

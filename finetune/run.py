@@ -13,7 +13,8 @@ from accelerate import Accelerator
 from configs.command_line import as_dict
 from configs.run_folder import RunFolder, run_unless_finished
 from finetune.classification import bag_of_words
-from finetune.classification.evaluation import evaluate, predict
+from finetune.classification.calibration import calibration_facts
+from finetune.classification.evaluation import evaluate, logit_scores, predict
 from finetune.classification.frozen import fit_linear, output_layer, without_output_layer
 from finetune.classification.objective import classification_loss
 from finetune.classification.predictions import write_result
@@ -180,7 +181,7 @@ def _test_and_save(config: FinetuneConfig, folder: RunFolder, start: Start, mode
     """
     accelerator, task = start.accelerator, start.task
     held_out = evaluation_epoch(task.validation, task.validation_indices, evaluation_tokens(accelerator))
-    validation_scores = evaluate(accelerator, held_out, model)
+    validation = predict(accelerator, held_out, model)
     test = evaluation_epoch(task.test, task.test_indices, evaluation_tokens(accelerator))
     started = time.monotonic()
     logits_NC, labels_N = predict(accelerator, test, model)
@@ -192,8 +193,9 @@ def _test_and_save(config: FinetuneConfig, folder: RunFolder, start: Start, mode
         cutting.save_pretrained(folder.model)
         facts |= {"parameters": sum(parameter.numel() for parameter in start.model.parameters())} | text_counts(task)
         probabilities_NC = scipy.special.softmax(logits_NC, axis=1)
+        facts |= calibration_facts(validation, logits_NC, labels_N)
         test_rows = task.test.store.texts.take(task.test_indices)
-        write_result(folder, facts, validation_scores, task.classes, probabilities_NC, labels_N, test_rows)
+        write_result(folder, facts, logit_scores(*validation), task.classes, probabilities_NC, labels_N, test_rows)
 
 
 def evaluation_tokens(accelerator: Accelerator) -> int:

@@ -7,7 +7,8 @@ In: labelled corpora. Out: batches, a loss, predictions and metrics. Read in thi
 - `task.py`: the texts of a run; `text_dataset.py`: texts → batches;
   `tokenization_head_tail.py`: long texts cut to head and tail
 - `objective.py`: the loss; `evaluation.py`: class scores over all processes
-- `metrics.py`: accuracy, macro-F1, Matthews; `predictions.py`: `result.json` and the prediction for every test text
+- `metrics.py`: accuracy, macro-F1, Matthews; `calibration.py`: temperature and calibration error;
+  `predictions.py`: `result.json` and the prediction for every test text
 - `bag_of_words.py`: logistic regression on words and pairs of words; `frozen.py`: on the states of an encoder that is
   not trained
 """

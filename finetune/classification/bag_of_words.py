@@ -3,16 +3,24 @@
 Shapes: N texts, C classes, F features.
 """
 
+import dataclasses
+import functools
+import json
 import time
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow
+import scipy.special
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from configs.run_folder import RunFolder
+from configs.errors import InputError
+from configs.run_folder import RunFolder, write_atomically
+from finetune.classification.calibration import calibration_facts
 from finetune.classification.config import TaskConfig
 from finetune.classification.corpora import corpora_of
 from finetune.classification.labels import LabelSet, label_set
@@ -25,11 +33,15 @@ from tokenizer.corpus.documents import read as read_documents
 
 # Inverse strengths of the L2 penalty, to be selected on the validation texts.
 INVERSE_PENALTIES = (0.1, 1.0, 10.0, 100.0)
+# The least probability, for logarithms.
+TINY = 1e-12
+# In `model/`.
+SETTINGS, WEIGHTS = "bag_of_words.json", "bag_of_words.npz"
 TOKEN = r"\w+|[^\w\s]"
 
 
 def train_and_test(config: TaskConfig, folder: RunFolder) -> None:
-    """Fit, select features and penalty on the validation texts, test once. No `model/` is saved.
+    """Fit, select features and penalty on the validation texts, test once.
 
     Raises:
         InputError: a text, column or label is missing, or a label does not occur in the training texts.
@@ -55,7 +67,10 @@ def train_and_test(config: TaskConfig, folder: RunFolder) -> None:
             if best is None or rank > best:
                 best, chosen, validation_scores = rank, (kind, inverse_penalty, vectorizer, model), values
     kind, inverse_penalty, vectorizer, model = chosen
-    test_probabilities_NC = model.predict_proba(vectorizer.transform(test_texts))
+    fitted = BagOfWords.of(kind, vectorizer, model, classes.names)
+    fitted.save(folder.model)
+    test_probabilities_NC = fitted.probabilities(test_texts)
+    held_out = np.log(np.maximum(fitted.probabilities(held_out_texts), TINY)), held_out_labels
     weight_vectors = 1 if len(classes.names) == 2 else len(classes.names)
     facts = {
         "seconds": time.monotonic() - started,
@@ -65,7 +80,7 @@ def train_and_test(config: TaskConfig, folder: RunFolder) -> None:
         "train_texts": len(train_texts),
         "validation_texts": len(held_out_texts),
         "test_texts": len(test_texts),
-    }
+    } | calibration_facts(held_out, np.log(np.maximum(test_probabilities_NC, TINY)), test_labels)
     rows = [document_row(document, labelled=True) for document in test_documents]
     columns = {name: [row[name] for row in rows] for name in ("text", "second_text", "file", "row")}
     write_result(folder, facts, validation_scores, classes, test_probabilities_NC, test_labels, pyarrow.table(columns))
@@ -146,6 +161,78 @@ class NaiveBayesLogisticRegression:
         """Class probabilities [N, C]."""
         shares = [model.predict_proba(features_NF.multiply(ratios).tocsr())[:, 1] for ratios, model in self.models]
         shares_NC = np.stack([1 - shares[0], shares[0]] if self.classes == 2 else shares, axis=1)
+        return shares_NC / shares_NC.sum(1, keepdims=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class BagOfWords:
+    """A fitted linear model: everything needed to classify texts, and nothing that runs when it is loaded.
+
+    Shapes: K weight vectors: one for two classes, else C.
+    """
+
+    kind: str
+    """`tf-idf` or `naive-bayes`."""
+    labels: list[str]
+    longest: int
+    """Words of the longest sequence."""
+    vocabulary: list[str]
+    """Sequences of words, in the order of the features."""
+    idf_F: np.ndarray
+    """Inverse document frequencies; empty for naive Bayes."""
+    weights_KF: np.ndarray
+    bias_K: np.ndarray
+
+    @classmethod
+    def of(cls, kind: str, vectorizer: Any, model: Any, labels: Sequence[str]) -> "BagOfWords":
+        """What a fitted vectorizer and classifier know."""
+        vocabulary = [str(word) for word in vectorizer.get_feature_names_out()]
+        if kind == "tf-idf":
+            idf_F, weights_KF, bias_K = vectorizer.idf_, model.coef_, model.intercept_
+        else:
+            idf_F = np.zeros(0)
+            weights_KF = np.stack([ratios_F * part.coef_[0] for ratios_F, part in model.models])
+            bias_K = np.concatenate([part.intercept_ for _, part in model.models])
+        return cls(kind, list(labels), vectorizer.ngram_range[1], vocabulary, idf_F, weights_KF, bias_K)
+
+    def save(self, folder: Path) -> None:
+        """Write `bag_of_words.json` and `bag_of_words.npz`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = {name: getattr(self, name) for name in ("kind", "labels", "longest", "vocabulary")}
+        write_atomically(folder / SETTINGS, json.dumps(settings) + "\n")
+        np.savez(folder / WEIGHTS, idf=self.idf_F, weights=self.weights_KF, bias=self.bias_K)
+
+    @classmethod
+    def load(cls, folder: Path) -> "BagOfWords":
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: the files are missing or damaged.
+        """
+        try:
+            settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+            with np.load(folder / WEIGHTS, allow_pickle=False) as arrays:
+                return cls(**settings, idf_F=arrays["idf"], weights_KF=arrays["weights"], bias_K=arrays["bias"])
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise InputError(f"{folder}: no bag-of-words model ({' '.join(str(error).split())})") from None
+
+    @functools.cached_property
+    def vectorizer(self) -> Any:
+        """Texts → features."""
+        vectorizer = vectorizers(self.longest)[self.kind].set_params(vocabulary=self.vocabulary)
+        if self.kind == "tf-idf":
+            vectorizer.idf_ = self.idf_F
+        return vectorizer
+
+    def probabilities(self, texts: Sequence[str]) -> np.ndarray:
+        """Class probabilities [N, C]."""
+        logits_NK = self.vectorizer.transform(texts) @ self.weights_KF.T + self.bias_K
+        if len(self.bias_K) == 1:
+            share_N = scipy.special.expit(logits_NK[:, 0])
+            return np.stack([1 - share_N, share_N], axis=1)
+        if self.kind == "tf-idf":
+            return scipy.special.softmax(logits_NK, axis=1)
+        shares_NC = scipy.special.expit(logits_NK)
         return shares_NC / shares_NC.sum(1, keepdims=True)
 
 

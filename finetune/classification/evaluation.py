@@ -37,6 +37,10 @@ def predict(accelerator: Accelerator, epoch: TextEpoch, model: torch.nn.Module) 
 
 def evaluate(accelerator: Accelerator, epoch: TextEpoch, model: torch.nn.Module) -> dict[str, float]:
     """Loss in nats, and scores, on held-out texts."""
-    logits_NC, labels_N = predict(accelerator, epoch, model)
+    return logit_scores(*predict(accelerator, epoch, model))
+
+
+def logit_scores(logits_NC: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
+    """Loss in nats, and scores."""
     loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits_NC), torch.from_numpy(labels_N))
     return {"loss": float(loss)} | scores(logits_NC.argmax(1), labels_N)

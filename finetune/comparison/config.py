@@ -59,6 +59,9 @@ class CompareConfig:
     the name in the table."""
     seeds: list[int] = dataclasses.field(default_factory=lambda: [0, 1, 2])
     """Each seed draws its own labels, initial weights and order; at least two; the intervals of two are wide."""
+    pretraining_seeds: list[int] | None = added_later(None)  # noqa: RUF009
+    """Seeds of the pretraining stages; with several, every pretrained model is fine-tuned from each, and the intervals
+    allow for the variance between them. null: one, that of the stage's file."""
     label_budgets: list[int] = dataclasses.field(default_factory=lambda: [200, 1000, 4000])
     """Numbers of training labels."""
     confidence: float = 0.95
@@ -81,6 +84,10 @@ class CompareConfig:
     def __post_init__(self) -> None:
         """Validate the keys."""
         require_at_least(MINIMUM_SEEDS, number_of_seeds=len(set(self.seeds)))
+        if self.pretraining_seeds is not None:
+            require_at_least(1, number_of_pretraining_seeds=len(self.pretraining_seeds))
+            if len(set(self.pretraining_seeds)) < len(self.pretraining_seeds):
+                raise InputError(f"pretraining_seeds: {self.pretraining_seeds} holds one twice")
         require_at_least(1, number_of_models=len(self.models), number_of_label_budgets=len(self.label_budgets))
         require_between(0.5, 0.999, confidence=self.confidence)
         require_between(0, 0.5, margin=self.margin)

@@ -15,7 +15,7 @@ from configs.run_folder import RunFolder
 from finetune.classification.corpora import corpora_of
 from finetune.comparison import subprocesses
 from finetune.comparison.config import CompareConfig
-from finetune.comparison.grid import cell_config, stage_command
+from finetune.comparison.grid import cell_config, stage_command, stage_name
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
 from finetune.run_paths import run_folder as finetune_folder
 from pretrain.config import PretrainConfig
@@ -107,7 +107,8 @@ def measure(
     folders: dict[str, RunFolder] = {}
     probed: dict[str, RunFolder] = {}
     try:
-        for name, stage in stages.items():
+        for name in dict.fromkeys(map(stage_name, stages)):
+            stage = stages[name]
             folder = pretrain_folder(stage)
             if not folder.finished:
                 folder = probed[name] = _stage_probe(config, name, stage, tokenizer_run)
@@ -227,11 +228,12 @@ def expected(
         rates: from `measure`.
     """
     parts = []
-    for name, stage in stages.items():
+    for key, stage in stages.items():
+        name = stage_name(key)
         speed = rates.tokens_per_second[name]
         disk = rates.parameters[name] * PARAMETER_BYTES * (1 + CHECKPOINTS * (1 + OPTIMIZER_STATES))
         seconds = STAGE_START + stage_tokens(stage, rates.corpus_tokens[name], speed) / speed
-        parts.append(Part(name, 1, seconds, disk))
+        parts.append(Part(key, 1, seconds, disk))
     counts: dict[str, tuple[int, int, int]] = {}
     for model in dict.fromkeys(name for name, _ in runs):
         seconds, disk, configs = 0.0, 0.0, [config for name, config in runs if name == model]

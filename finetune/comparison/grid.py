@@ -12,10 +12,13 @@ from finetune.comparison.config import CompareConfig, Overrides
 from finetune.config import FinetuneConfig
 from finetune.run_paths import run_folder as finetune_folder
 from pretrain.config import PretrainConfig
-from pretrain.models.config import STAGES, stage_of
+from pretrain.models.config import SCRATCH, STAGES, stage_of
 from pretrain.run_paths import run_folder as pretrain_folder
 from tokenizer.config import TokenizerConfig
 from tokenizer.corpus.config import CorpusConfig
+
+# Between the name of a stage and its seed.
+SEED_MARK = "#"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Cell:
     model: str
     label_budget: int
     seed: int
+    pretraining_seed: int | None
+    """None for a model without pretraining, or if the comparison names no such seeds."""
     config: FinetuneConfig
     folder: RunFolder
     command: str
@@ -54,10 +59,40 @@ def stage_configs(config: CompareConfig) -> tuple[TokenizerConfig, dict[str, Pre
     tokenizer = load(TokenizerConfig, config.tokenizer, config.set.tokenizer | runs)
     tokenizer = dataclasses.replace(tokenizer, corpus=with_local_source(tokenizer.corpus, config))
     stages = {}
-    for name in pretraining_stages(config):
-        stage = load(PretrainConfig, getattr(config, name), getattr(config.set, name) | runs)
-        stages[name] = dataclasses.replace(stage, corpus=with_local_source(stage.corpus, config))
+    for name, seed in itertools.product(pretraining_stages(config), config.pretraining_seeds or [None]):
+        key = stage_key(config, name, seed)
+        stage = load(PretrainConfig, getattr(config, name), stage_overrides(config, key) | runs)
+        stages[key] = dataclasses.replace(stage, corpus=with_local_source(stage.corpus, config))
     return tokenizer, stages
+
+
+def stage_key(config: CompareConfig, name: str, seed: int | None) -> str:
+    """The key of a pretraining stage with a seed: its name, with the first or only seed; else with the seed added.
+
+    >>> config = CompareConfig(pretraining_seeds=[3, 4])
+    >>> stage_key(config, "pretrain", 3), stage_key(config, "pretrain", 4), stage_key(CompareConfig(), "pretrain", None)
+    ('pretrain', 'pretrain#4', 'pretrain')
+    """
+    is_first = seed is None or config.pretraining_seeds is None or seed == config.pretraining_seeds[0]
+    return name if is_first else f"{name}{SEED_MARK}{seed}"
+
+
+def stage_name(key: str) -> str:
+    """The name of a stage, which is the comparison's key for its file.
+
+    >>> stage_name("pretrain"), stage_name("language_model#2")
+    ('pretrain', 'language_model')
+    """
+    return key.partition(SEED_MARK)[0]
+
+
+def stage_overrides(config: CompareConfig, key: str) -> Overrides:
+    """The overrides of a pretraining stage's file."""
+    name, _, seed = key.partition(SEED_MARK)
+    overrides = getattr(config.set, name)
+    if config.pretraining_seeds is None:
+        return overrides
+    return overrides | {"seed": int(seed) if seed else config.pretraining_seeds[0]}
 
 
 def with_local_source(corpus: CorpusConfig, config: CompareConfig) -> CorpusConfig:
@@ -81,6 +116,7 @@ def cell_config(
     seed: int,
     tokenizer_override: Overrides,
     pretrained: Mapping[str, RunFolder],
+    pretraining_seed: int | None = None,
 ) -> tuple[FinetuneConfig, Overrides]:
     """The fine-tuning config of a cell, and its overrides of the stage's file.
 
@@ -91,8 +127,8 @@ def cell_config(
     overrides: Overrides = {"model.name": model} | config.set.finetune | keys
     overrides |= {"label_budget": budget, "seed": seed} | tokenizer_override
     stage = stage_of(overrides["model.name"])
-    if stage is not None and stage in pretrained:
-        overrides["model.pretrained"] = str(pretrained[stage].path)
+    if stage is not None and (key := stage_key(config, stage, pretraining_seed)) in pretrained:
+        overrides["model.pretrained"] = str(pretrained[key].path)
     base = load(FinetuneConfig, config.finetune, overrides | {"runs": config.runs})
     corpus = with_local_source(base.corpus, config)
     if corpus.source != base.corpus.source:
@@ -106,10 +142,18 @@ def grid_cells(config: CompareConfig, tokenizer_override: Overrides, pretrained:
     for budget, seed, model in itertools.product(
         sorted(config.label_budgets, reverse=True), config.seeds, config.models
     ):
-        finetune_config, overrides = cell_config(config, model, budget, seed, tokenizer_override, pretrained)
-        command = shell_command("finetune", config.finetune, overrides, config)
-        cells.append(Cell(model, budget, seed, finetune_config, finetune_folder(finetune_config), command))
+        for first in seeds_of_pretraining(config, model):
+            cell, overrides = cell_config(config, model, budget, seed, tokenizer_override, pretrained, first)
+            command = shell_command("finetune", config.finetune, overrides, config)
+            cells.append(Cell(model, budget, seed, first, cell, finetune_folder(cell), command))
     return cells
+
+
+def seeds_of_pretraining(config: CompareConfig, model: str) -> list[int | None]:
+    """The pretraining seeds that a model is fine-tuned from."""
+    name = config.models[model].get("model.name", model)
+    starts_from_weights = stage_of(name) is not None and not name.endswith(SCRATCH)
+    return list(config.pretraining_seeds or [None]) if starts_from_weights else [None]
 
 
 def shell_command(stage: str, file: str, overrides: Overrides, config: CompareConfig) -> str:

@@ -1,6 +1,6 @@
 """Confidence intervals that include both sources of variance: seeds and test texts.
 
-Shapes: S seeds, N test texts.
+Shapes: P pretraining seeds, S fine-tuning seeds, N test texts, R runs.
 """
 
 import dataclasses
@@ -65,6 +65,51 @@ def mean_interval(values_SN: np.ndarray, confidence: float) -> Interval:
     residual_square = (residual_SN**2).sum() / ((seeds - 1) * (texts - 1))
     from_texts = max(0.0, text_square - residual_square)
     return _interval(float(mean), seed_square / (seeds * texts), from_texts / (seeds * texts), seeds, confidence)
+
+
+def crossed_interval(values_PSN: np.ndarray, confidence: float) -> Interval:
+    """The mean over pretraining seeds, fine-tuning seeds and test texts, all treated as random samples.
+
+    With one pretraining seed, `mean_interval`. Else three crossed factors: the variance of the mean is
+    (MS_pretraining + MS_seed + max(0, MS_text - MS_residual)) / (P S N), a little more than it is, as the interaction
+    of the seeds counts twice; its degrees of freedom are Satterthwaite's, with those of the texts taken as infinite.
+    93 to 97 % of 95 are covered with three seeds each (tests/finetune/comparison).
+
+    Args:
+        values_PSN: correctness (0 or 1) of a model, or the difference between two models' correctness.
+        confidence: the confidence level.
+
+    Raises:
+        ValueError: fewer than two seeds or two texts.
+    """
+    pretrainings, seeds, texts = values_PSN.shape
+    if pretrainings == 1:
+        return mean_interval(values_PSN[0], confidence)
+    if min(seeds, texts) < 2:
+        raise ValueError(f"an interval needs two seeds and two texts, not {seeds} and {texts}")
+    count, mean = values_PSN.size, values_PSN.mean()
+    means_P, means_S = values_PSN.mean((1, 2)), values_PSN.mean((0, 2))
+    pretraining_square = seeds * texts * ((means_P - mean) ** 2).sum() / (pretrainings - 1)
+    seed_square = pretrainings * texts * ((means_S - mean) ** 2).sum() / (seeds - 1)
+    runs_RN = values_PSN.reshape(-1, texts)
+    run_means_R, text_means_N = runs_RN.mean(1), runs_RN.mean(0)
+    text_square = len(runs_RN) * ((text_means_N - mean) ** 2).sum() / (texts - 1)
+    residual_RN = runs_RN - run_means_R[:, None] - text_means_N[None] + mean
+    residual_square = (residual_RN**2).sum() / ((len(runs_RN) - 1) * (texts - 1))
+    total = pretraining_square + seed_square + max(0.0, text_square - residual_square)
+    uncertain = pretraining_square**2 / (pretrainings - 1) + seed_square**2 / (seeds - 1)
+    if total <= 0:
+        return Interval(float(mean), float(mean), float(mean))
+    degrees_of_freedom = total**2 / uncertain if uncertain > 0 else np.inf
+    error, distribution = float(np.sqrt(total / count)), scipy.stats.t(degrees_of_freedom)
+    half_width = float(distribution.ppf((1 + confidence) / 2)) * error
+    return Interval(
+        float(mean),
+        float(mean) - half_width,
+        float(mean) + half_width,
+        p_value=2 * float(distribution.sf(abs(mean) / error)),
+        detectable=half_width + float(distribution.ppf(POWER)) * error,
+    )
 
 
 def _interval(mean: float, seed_variance: float, text_variance: float, seeds: int, confidence: float) -> Interval:

@@ -17,7 +17,8 @@ from markupsafe import Markup
 
 from configs.run_folder import RunFolder
 from finetune.comparison.scores import Comparison, Run, Score
-from finetune.comparison.verdict import points
+from finetune.comparison.verdict import points, rounded
+from finetune.comparison.worth import Worth
 from pretrain.objectives.registry import second_task_results
 from pretrain.training.metric_logger import read_metrics
 
@@ -54,7 +55,7 @@ def write(
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"points": points, "percent": percent}
+    environment.filters |= {"points": points, "percent": percent, "labels": more_labels}
     first = runs[0]
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         name=config.name,
@@ -62,6 +63,7 @@ def write(
         tables=tables(comparison),
         pictures={name: Markup(_inline_svg(picture, name)) for name, picture in pictures.items()},
         pretraining=None if pretrained is None else pretrained.result(),
+        pretraining_seeds=len({run.pretraining_seed for run in runs} - {None}),
         writers=[(RECURRENT_STAGES[name], run.result()) for name, run in stages.items() if name in RECURRENT_STAGES],
         second_task_results=[] if pretrained is None else second_task_results(pretrained.result()),
         synthetic=first.config.corpus.source == "sample",
@@ -114,6 +116,10 @@ def columns(comparison: Comparison, tokens_per_second: Mapping[str, float]) -> l
         Column("macro-F1, %", lambda score: percent(score.macro_f1)),
         Column("Matthews", lambda score: f"{score.matthews:.3f}"),
         Column("against the best without pretraining, points", difference),
+        Column(
+            "calibration error, points",
+            lambda score: "–" if score.calibration_error is None else percent(score.calibration_error),
+        ),
         Column("parameters", lambda score: f"{score.parameters:,}"),
         Column("seconds a run", lambda score: f"{score.seconds:.0f}"),
         Column("tokens/s", speed),
@@ -127,6 +133,17 @@ def percent(share: float) -> str:
     '84.5'
     """
     return f"{100 * share:.1f}"
+
+
+def more_labels(labels: float | None, worth: Worth) -> str:
+    """A number of more labels.
+
+    >>> from finetune.comparison.worth import Worth
+    >>> worth = Worth("bert", 1000, None, 2345.0, None, 4000)
+    >>> more_labels(worth.low, worth), more_labels(worth.high, worth)
+    ('2,300', 'beyond 3,000')
+    """
+    return f"beyond {worth.largest - worth.label_budget:,}" if labels is None else f"{rounded(labels):,}"
 
 
 def speeds(runs: Sequence[Run]) -> dict[str, float]:

@@ -28,6 +28,11 @@ class Run(Protocol):
         ...
 
     @property
+    def pretraining_seed(self) -> int | None:
+        """The seed of the pretraining it starts from, if the comparison names such seeds."""
+        ...
+
+    @property
     def config(self) -> FinetuneConfig:
         """The fine-tuning config."""
         ...
@@ -50,6 +55,7 @@ class Score:
     model: str
     label_budget: int
     accuracies: list[float]
+    """Of all runs: of one pretraining seed after the other."""
     accuracy: Interval
     spread: float
     """Standard deviation of the accuracy over the seeds."""
@@ -68,6 +74,8 @@ class Score:
     """Validation texts of each run."""
     failed_runs: int = 0
     """Runs that ended no better than the majority label."""
+    calibration_error: float | None = None
+    """Mean distance of the calibrated confidence from the accuracy; None of runs made before it was measured."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Finished runs → scores, the best models without pretraining, paired differences, verdicts.
 
-Shapes: S seeds, N test texts.
+Shapes: P pretraining seeds, S fine-tuning seeds, N test texts, R runs.
 """
 
 import dataclasses
@@ -12,12 +12,14 @@ import numpy as np
 
 from configs.errors import InputError
 from finetune.classification.predictions import correctness, digest_of_test_texts
-from finetune.comparison.intervals import Interval, holm, mean_interval
+from finetune.comparison.intervals import Interval, crossed_interval, holm
 from finetune.comparison.scores import Answer, Comparison, Gain, Lead, Run, Score
 from finetune.comparison.verdict import is_pretrained_encoder, is_pretrained_recurrent, verdict
 from finetune.comparison.worth import labels_worth
 from finetune.config import BAG_OF_WORDS
 from pretrain.models.config import RECURRENT, SCRATCH, is_frozen, is_recurrent, stage_of
+
+CALIBRATION = "test_calibrated_calibration_error"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Evidence:
     runs: dict[tuple[str, int], list[Run]]
     """By model and label budget, in the order of the seeds."""
     correct: dict[tuple[str, int], np.ndarray]
-    """The same; 1 where a text was classified correctly, [S, N]."""
+    """The same; 1 where a text was classified correctly, [P, S, N], with P = 1 for models without pretraining."""
     confidence: float
 
     @classmethod
@@ -39,7 +41,8 @@ class Evidence:
         """
         by_cell: dict[tuple[str, int], list[Run]] = {}
         seeds = list(dict.fromkeys(run.seed for run in runs))
-        for run in sorted(runs, key=lambda run: seeds.index(run.seed)):
+        first = list(dict.fromkeys(run.pretraining_seed for run in runs))
+        for run in sorted(runs, key=lambda run: (first.index(run.pretraining_seed), seeds.index(run.seed))):
             by_cell.setdefault((run.model, run.label_budget), []).append(run)
         for budget in sorted({budget for _, budget in by_cell}):
             at_budget = [run for (_, other), group in by_cell.items() if other == budget for run in group]
@@ -48,7 +51,10 @@ class Evidence:
                     f"the runs at {budget} labels were tested on different texts, so that they cannot be compared; "
                     "delete the folders of those made with other test texts"
                 )
-        correct = {cell: np.stack([correctness(run.folder) for run in group]) for cell, group in by_cell.items()}
+        correct = {}
+        for cell, group in by_cell.items():
+            answers_RN = np.stack([correctness(run.folder) for run in group])
+            correct[cell] = answers_RN.reshape(-1, len(seeds), answers_RN.shape[1])
         return cls(by_cell, correct, confidence)
 
     @property
@@ -64,7 +70,7 @@ class Evidence:
         """The paired difference between two models; None if they are one, or there is no rival."""
         if rival is None or model == rival:
             return None
-        return mean_interval(self.correct[model, budget] - self.correct[rival, budget], self.confidence)
+        return crossed_interval(self.correct[model, budget] - self.correct[rival, budget], self.confidence)
 
 
 def compare(runs: Sequence[Run], confidence: float, margin: float) -> Comparison:
@@ -87,7 +93,7 @@ def compare(runs: Sequence[Run], confidence: float, margin: float) -> Comparison
             model,
             budget,
             cell,
-            mean_interval(evidence.correct[model, budget], confidence),
+            crossed_interval(evidence.correct[model, budget], confidence),
             evidence.difference(model, best.get(budget), budget),
         )
         for budget in budgets
@@ -107,7 +113,7 @@ def compare(runs: Sequence[Run], confidence: float, margin: float) -> Comparison
             answer.model,
             answer.label_budget,
             evidence.correct[answer.model, answer.label_budget],
-            np.stack([evidence.correct[best[budget], budget] for budget in budgets]),
+            np.concatenate([evidence.correct[best[budget], budget] for budget in budgets]),
             budgets,
             confidence,
         )
@@ -115,18 +121,9 @@ def compare(runs: Sequence[Run], confidence: float, margin: float) -> Comparison
         if answer.label_budget < budgets[-1]
     ]
     verdicts = [verdict(scores, budget, found, worths, leads, gains, recurrent.get(budget)) for budget in budgets]
+    seeds = list(dict.fromkeys(run.seed for run in runs))
     return Comparison(
-        confidence=confidence,
-        seeds=list(dict.fromkeys(run.seed for run in runs)),
-        scores=scores,
-        best_recurrent=recurrent,
-        best_unpretrained=best,
-        answers=found,
-        worths=worths,
-        margin=margin,
-        gains=gains,
-        verdicts=verdicts,
-        verdict=" ".join(verdicts),
+        confidence, seeds, scores, recurrent, best, found, worths, margin, gains, verdicts, " ".join(verdicts)
     )
 
 
@@ -243,4 +240,5 @@ def score(model: str, budget: int, runs: Sequence[Run], accuracy: Interval, diff
         validation_texts=int(results[0]["validation_texts"]),
         # Runs made before this was recorded count as successes.
         failed_runs=sum(result.get("beats_majority") is False for result in results),
+        calibration_error=mean(CALIBRATION) if all(CALIBRATION in result for result in results) else None,
     )

@@ -1,6 +1,6 @@
 """What pretraining is worth in labels: how many more a model without it needs to do as well.
 
-Shapes: S seeds, N test texts, B label budgets, D draws.
+Shapes: P pretraining seeds, S fine-tuning seeds, N test texts, B label budgets, R runs, D draws.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ class Worth:
 def labels_worth(
     model: str,
     budget: int,
-    correct_SN: np.ndarray,
+    correct_PSN: np.ndarray,
     others_BSN: np.ndarray,
     budgets: Sequence[int],
     confidence: float,
@@ -42,23 +42,28 @@ def labels_worth(
     Args:
         model: the pretrained model.
         budget: its number of labels.
-        correct_SN: 1 where it is right.
+        correct_PSN: 1 where it is right, from each pretraining seed.
         others_BSN: the same of the best model without pretraining at each budget.
         budgets: the B budgets, ascending; `budget` is one of them.
         confidence: the confidence level.
     """
     rng = np.random.default_rng(0)
-    seeds, texts = correct_SN.shape
-    estimate = _labels(correct_SN.mean()[None], others_BSN.mean((1, 2))[None], budgets)[0] - budget
-    # One row a text: a draw of texts is a weighting, and all draws of means are one product of matrices.
-    runs_RN = np.concatenate([correct_SN[None], others_BSN]).reshape(-1, texts)
-    weights_DN = rng.multinomial(texts, np.full(texts, 1 / texts), size=DRAWS) / texts
-    means_DBS = (weights_DN @ runs_RN.T).reshape(DRAWS, 1 + len(budgets), seeds)
-    seed_weights_DS = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=DRAWS) / seeds
-    means_DB = (means_DBS * seed_weights_DS[:, None]).sum(2)
-    draws_D = _labels(means_DB[:, 0], means_DB[:, 1:], budgets) - budget
+    pretrainings, seeds, texts = correct_PSN.shape
+    estimate = _labels(correct_PSN.mean()[None], others_BSN.mean((1, 2))[None], budgets)[0] - budget
+    # A draw is a weighting, and all draws of means are one product of matrices.
+    runs_RN = np.concatenate([correct_PSN, others_BSN]).reshape(-1, texts)
+    weights_DP, weights_DS, weights_DN = (_draws(rng, count) for count in (pretrainings, seeds, texts))
+    means_DRS = (weights_DN @ runs_RN.T).reshape(DRAWS, -1, seeds)
+    means_DR = (means_DRS * weights_DS[:, None]).sum(2)
+    accuracies_D = (means_DR[:, :pretrainings] * weights_DP).sum(1)
+    draws_D = _labels(accuracies_D, means_DR[:, pretrainings:], budgets) - budget
     low, high = np.quantile(draws_D, [(1 - confidence) / 2, (1 + confidence) / 2], method="closest_observation")
     return Worth(model, budget, _finite(estimate), max(0.0, float(low)), _finite(high), max(budgets))
+
+
+def _draws(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Weights of `count` members of a sample that is drawn with replacement, for each draw, [D, count]."""
+    return rng.multinomial(count, np.full(count, 1 / count), size=DRAWS) / count
 
 
 def _labels(accuracies_D: np.ndarray, others_DB: np.ndarray, budgets: Sequence[int]) -> np.ndarray:

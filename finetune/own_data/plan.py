@@ -23,7 +23,7 @@ from finetune.comparison.grid import cell_config, stage_command, stage_configs
 from finetune.comparison.subprocesses import run_stage
 from finetune.own_data import rules, texts
 from finetune.own_data.config import OwnDataConfig
-from finetune.own_data.rules import Design
+from finetune.own_data.rules import Design, Places
 from finetune.own_data.texts import Texts
 from pretrain.config import PretrainConfig
 from tokenizer.corpus import shards
@@ -199,8 +199,8 @@ def finetuning_seconds(comparison: CompareConfig, facts: Texts, rates: estimate.
 def _write_stages(config: OwnDataConfig, folder: RunFolder, design: Design, facts: Texts) -> None:
     """Write the YAML file of each stage."""
     paths = {name: str(folder.path / f"{name.replace('_', '-')}.yaml") for name in STAGES}
-    data, pairs = str(folder.path / "data"), config.second_text_column is not None
-    settings = rules.stage_settings(design, facts, data, paths, config.language, pairs)
+    places = Places.of(facts, str(folder.path / "data"), paths, config.language)
+    settings = rules.stage_settings(design, places, pairs=config.second_text_column is not None)
     for name, keys in settings.items():
         write_atomically(Path(paths[name]), yaml.safe_dump(keys, sort_keys=False, allow_unicode=True))
 

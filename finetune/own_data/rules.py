@@ -36,10 +36,11 @@ SMALLEST_BUDGET, TEXTS_A_CLASS = 60, 10
 # (label budgets, seeds): the first that fits the time is taken.
 DESIGNS = ((3, 5), (3, 3), (2, 3), (1, 3), (1, 2))
 
+SPEED: Settings = {"precision": "fastest"}
 SIZES: dict[str, dict[str, Settings]] = {
     "tiny": {
         "pretrain": {"muon_learning_rate": 0.02, "learning_rate": 2e-3},
-        "finetune": {"muon_learning_rate": 0.01, "learning_rate": 1e-3},
+        "finetune": {"muon_learning_rate": 5e-3, "learning_rate": 1e-3},
     },
     "mini": {
         "pretrain": {"muon_learning_rate": 0.015, "learning_rate": 1.5e-3},
@@ -124,99 +125,133 @@ def pretraining_tokens(seconds: float, tokens_per_second: float, corpus_tokens: 
     return max(20_000, two_digits(min(seconds * tokens_per_second, MAXIMUM_PASSES * corpus_tokens)))
 
 
-def stage_settings(
-    design: Design, texts: Texts, data: str, paths: Mapping[str, str], language: str, pairs: bool
-) -> dict[str, Settings]:
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Where the texts and the files of the stages are."""
+
+    data: str
+    """The folder of the Parquet files."""
+    stages: Mapping[str, str]
+    """The file of each stage, by which they refer to each other."""
+    corpus: Settings
+    """How texts are read: language, and the second text of pairs."""
+    splits: str
+    """Of the text for the tokenizer and for pretraining."""
+
+    @classmethod
+    def of(cls, texts: Texts, data: str, stages: Mapping[str, str], language: str) -> "Places":
+        """The places of a plan."""
+        # Pieces of HTML were replaced when the texts were read.
+        corpus = {"source": data, "clean_html": False, "language": language}
+        return cls(data, stages, corpus, f"{TRAIN}+{UNLABELLED}" if texts.unlabelled_texts else TRAIN)
+
+
+def stage_settings(design: Design, places: Places, pairs: bool) -> dict[str, Settings]:
     """The settings of every stage, as their YAML files have them.
 
     Args:
         design: what is compared.
-        texts: what the texts are.
-        data: the folder of the Parquet files.
-        paths: the file of each stage, by which they refer to each other.
-        language: ISO 639 code.
+        places: of texts and files.
         pairs: whether a text has a second one.
     """
-    more = f"{TRAIN}+{UNLABELLED}" if texts.unlabelled_texts else TRAIN
-    # Pieces of HTML were replaced when the texts were read.
-    corpus: Settings = {"source": data, "clean_html": False, "language": language}
-    sizes = SIZES[design.size]
-    speed = {"precision": "fastest"}
-    pretraining: Settings = {
-        "tokenizer": paths["tokenizer"],
-        "corpus": corpus | {"split": more},
-        "leakage": {"split": TEST, "drop": True},
-        "audited_documents": 0,
-    }
+    stages = places.stages
     return {
-        "tokenizer": {"name": "own", "corpus": corpus | {"split": more}, "vocabulary_size": design.vocabulary_size},
-        "pretrain": pretraining
-        | {
+        "tokenizer": {
             "name": "own",
-            "objective": "mlm",
-            "sequence_length": design.pretraining_length,
-            "masking": {"rate": 0.3},
-            "model": {
-                "architecture": "modernbert",
-                "size": design.size,
-                "dropout": 0.0,
-                "initializer_range": None,
-                "embedding_init": "cooccurrence",
-            },
-            "optimizer": {"name": "muon", "warmup": 0.05, "beta2": 0.98} | sizes["pretrain"],
-            "training": {
-                "duration": tokens_text(design.pretraining_tokens),
-                "batch_size": 8192 // design.pretraining_length,
-                "evaluations": 4,
-                "save_every": 500,
-                "speed": speed,
-            },
+            "corpus": places.corpus | {"split": places.splits},
+            "vocabulary_size": design.vocabulary_size,
         },
-        "language_model": pretraining
-        | {
-            "name": "own-lm",
-            "objective": "causal_lm",
-            "recurrent": {"embedding_size": 128, "hidden_size": 256, "dropout": 0.1, "bptt": 64},
-            "optimizer": {"learning_rate": 4e-3, "weight_decay": 0.0, "beta2": 0.99},
-            "training": {
-                "duration": tokens_text(design.language_model_tokens),
-                "batch_size": 32,
-                "evaluations": 4,
-                "save_every": 1000,
-            },
-        },
-        "finetune": {
-            "name": "own",
-            "corpus": corpus | {"split": TRAIN} | ({"second_text_column": "second_text"} if pairs else {}),
-            "test": TEST,
-            "tokenizer": paths["tokenizer"],
-            "sequence_length": design.sequence_length,
-            "token_masking": 0.15 if design.long_texts else 0.0,
-            "model": {
-                "name": "bert",
-                "pretrained": paths["pretrain"],
-                "dropout": 0.0,
-                "pooling": "max" if design.long_texts else "mean",
-                "classifier_init": "auto",
-            },
-            "optimizer": {"name": "muon", "beta2": 0.98} | sizes["finetune"],
-            "training": {
-                "duration": "4 epochs, at least 300 steps",
-                "batch_size": 16,
-                "evaluations": 4,
-                "threads": 1,
-                "speed": speed,
-            },
-        },
+        "pretrain": encoder_settings(design, places),
+        "language_model": language_model_settings(design, places),
+        "finetune": finetune_settings(design, places, pairs),
         "compare": {
             "name": "own",
-            "tokenizer": paths["tokenizer"],
-            "pretrain": paths["pretrain"],
-            "language_model": paths["language_model"],
-            "finetune": paths["finetune"],
+            "tokenizer": stages["tokenizer"],
+            "pretrain": stages["pretrain"],
+            "language_model": stages["language_model"],
+            "finetune": stages["finetune"],
             "models": {model: model_settings(model) for model in design.models},
             "seeds": design.seeds,
             "label_budgets": design.label_budgets,
+        },
+    }
+
+
+def _pretraining_settings(places: Places) -> Settings:
+    """What the encoder and the language model have in common."""
+    return {
+        "tokenizer": places.stages["tokenizer"],
+        "corpus": places.corpus | {"split": places.splits},
+        "leakage": {"split": TEST, "drop": True},
+        "audited_documents": 0,
+    }
+
+
+def encoder_settings(design: Design, places: Places) -> Settings:
+    """Pretraining of the encoder."""
+    return _pretraining_settings(places) | {
+        "name": "own",
+        "objective": "mlm",
+        "sequence_length": design.pretraining_length,
+        "masking": {"rate": 0.3},
+        "model": {
+            "architecture": "modernbert",
+            "size": design.size,
+            "dropout": 0.0,
+            "initializer_range": None,
+            "embedding_init": "cooccurrence",
+        },
+        "optimizer": {"name": "muon", "warmup": 0.05, "beta2": 0.98} | SIZES[design.size]["pretrain"],
+        "training": {
+            "duration": tokens_text(design.pretraining_tokens),
+            "batch_size": 8192 // design.pretraining_length,
+            "evaluations": 4,
+            "save_every": 500,
+            "speed": SPEED,
+        },
+    }
+
+
+def language_model_settings(design: Design, places: Places) -> Settings:
+    """Pretraining of the language model."""
+    return _pretraining_settings(places) | {
+        "name": "own-lm",
+        "objective": "causal_lm",
+        "recurrent": {"embedding_size": 128, "hidden_size": 256, "dropout": 0.1, "bptt": 64},
+        "optimizer": {"learning_rate": 4e-3, "weight_decay": 0.0, "beta2": 0.99},
+        "training": {
+            "duration": tokens_text(design.language_model_tokens),
+            "batch_size": 32,
+            "evaluations": 4,
+            "save_every": 1000,
+        },
+    }
+
+
+def finetune_settings(design: Design, places: Places, pairs: bool) -> Settings:
+    """Fine-tuning of the encoder; `model_settings` has what other models have instead."""
+    second = {"second_text_column": "second_text"} if pairs else {}
+    return {
+        "name": "own",
+        "corpus": places.corpus | {"split": TRAIN} | second,
+        "test": TEST,
+        "tokenizer": places.stages["tokenizer"],
+        "sequence_length": design.sequence_length,
+        "token_masking": 0.15 if design.long_texts else 0.0,
+        "model": {
+            "name": "bert",
+            "pretrained": places.stages["pretrain"],
+            "dropout": 0.0,
+            "pooling": "max" if design.long_texts else "mean",
+            "classifier_init": "auto",
+        },
+        "optimizer": {"name": "muon", "beta2": 0.98} | SIZES[design.size]["finetune"],
+        "training": {
+            "duration": "4 epochs, at least 300 steps",
+            "batch_size": 16,
+            "evaluations": 4,
+            "threads": 1,
+            "speed": SPEED,
         },
     }
 

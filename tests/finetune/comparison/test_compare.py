@@ -319,3 +319,25 @@ def test_runs_on_other_test_texts_are_not_compared(
     shutil.rmtree(compared / "runs" / "compare")
     with pytest.raises(InputError, match="the runs at 20 labels were tested on different texts"):
         compare.run(config_in(compared))
+
+
+def test_several_pretraining_seeds_are_pretrained_and_fine_tuned_from(
+    compared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(subprocesses, "run_process", run_forked)
+    models = {"lstm": {"model.pooling": "max"}, "bert": {}, "bert-scratch": {}}
+    config = config_in(compared, pretraining_seeds=[0, 5], label_budgets=[20], models=models, name="twice")
+    result = compare.run(config).result()
+    scores = {score["model"]: score for score in result["scores"]}
+    assert {model: len(score["accuracies"]) for model, score in scores.items()} == {
+        "lstm": 2, "bert": 4, "bert-scratch": 2
+    }  # fmt: skip
+    # The first is the run that was there, as the seed of its file is 0.
+    assert len(list((compared / "runs" / "pretrain").iterdir())) == 2
+    page = next((compared / "runs" / "compare").glob("twice-*/report.html")).read_text(encoding="utf-8")
+    assert "2 pretraining seeds each" in " ".join(page.split())
+    compare.print_table(result["scores"])
+    printed = capsys.readouterr().out
+    assert f"{100 * scores['bert']['accuracy']['estimate']:.1f}" in printed
+    with pytest.raises(InputError, match="holds one twice"):
+        config_in(compared, pretraining_seeds=[1, 1])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from finetune.comparison.intervals import Interval, holm, mean_interval, planned_detectable
+from finetune.comparison.intervals import Interval, crossed_interval, holm, mean_interval, planned_detectable
 from finetune.comparison.scores import Gain, Lead, Score
 from finetune.comparison.summary import answers, family_of
 from finetune.comparison.verdict import failures, gain_sentence, is_pretrained_recurrent, points, verdict
@@ -179,6 +179,33 @@ def test_intervals_cover_whether_seeds_or_texts_decide(seeds: int, deviation: fl
     # Of 400 with 5 %: 0.083 is three standard errors above.
     assert np.mean(missed) <= 0.083
     assert np.mean(missed) >= (0.0 if seeds == 2 else 0.002)
+
+
+@pytest.mark.parametrize(("pretraining", "tuning"), [(0.0, 0.0), (0.01, 0.003), (0.003, 0.01), (0.02, 0.02)])
+def test_three_pretraining_seeds_of_three_runs_cover_the_truth(pretraining: float, tuning: float) -> None:
+    rng = np.random.default_rng(9)
+    covered = []
+    for _ in range(1000):
+        runs_PS = rng.normal(0, pretraining, (3, 1)) + rng.normal(0, tuning, (1, 3)) + rng.normal(0, 0.003, (3, 3))
+        texts_N = rng.choice([-1.0, 0.0, 1.0], p=[0.05, 0.9, 0.05], size=500)
+        values_PSN = runs_PS[:, :, None] + texts_N + rng.normal(0, 0.1, (3, 3, 500))
+        found = crossed_interval(values_PSN, 0.95)
+        covered.append(found.low <= 0 <= found.high)
+    assert 0.925 <= np.mean(covered) <= 0.975
+
+
+def test_one_pretraining_seed_gives_the_interval_of_its_runs() -> None:
+    values_SN = np.random.default_rng(0).integers(0, 2, (3, 40)).astype(float)
+    assert crossed_interval(values_SN[None], 0.95) == mean_interval(values_SN, 0.95)
+
+
+def test_pretraining_seeds_that_differ_widen_the_interval() -> None:
+    rng = np.random.default_rng(1)
+    values_SN = rng.normal(0, 0.3, (3, 200))
+    alike = np.stack([values_SN + rng.normal(0, 0.01, values_SN.shape) for _ in range(3)])
+    apart = alike + np.array([-0.1, 0.0, 0.1])[:, None, None]
+    widths = [(found.high - found.low) for found in (crossed_interval(values, 0.95) for values in (alike, apart))]
+    assert widths[1] > 2 * widths[0]
 
 
 def test_two_seeds_do_not_claim_more_than_they_know() -> None:

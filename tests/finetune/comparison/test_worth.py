@@ -22,7 +22,7 @@ def answers(rng: np.random.Generator, accuracies: np.ndarray, texts: int = 2000,
 
 def worth_of(rng: np.random.Generator, accuracy: float):
     correct = answers(rng, np.array([accuracy, *CURVE]))
-    return labels_worth("bert", 1000, correct[0], correct[1:], BUDGETS, 0.95)
+    return labels_worth("bert", 1000, correct[:1], correct[1:], BUDGETS, 0.95)
 
 
 def test_a_planted_worth_is_within_the_interval_about_as_often_as_it_claims(monkeypatch) -> None:
@@ -36,7 +36,7 @@ def test_a_planted_worth_is_within_the_interval_about_as_often_as_it_claims(monk
 
 def test_between_two_budgets_labels_count_by_their_logarithm() -> None:
     exact = np.array([0.78, *CURVE])[:, None, None] * np.ones((5, 2, 50))
-    one = labels_worth("bert", 1000, exact[0], exact[1:], BUDGETS, 0.95)
+    one = labels_worth("bert", 1000, exact[:1], exact[1:], BUDGETS, 0.95)
     assert one.estimate == pytest.approx(1000)
     assert (one.low, one.high) == pytest.approx((1000, 1000))
 
@@ -53,6 +53,18 @@ def test_no_gain_is_worth_nothing_and_more_than_all_labels_has_no_upper_end() ->
 
 def test_a_curve_that_dips_is_taken_as_level() -> None:
     exact = np.array([0.80, 0.72, 0.79, 0.78, 0.84])[:, None, None] * np.ones((5, 2, 50))
-    one = labels_worth("bert", 250, exact[0], exact[1:], BUDGETS, 0.95)
+    one = labels_worth("bert", 250, exact[:1], exact[1:], BUDGETS, 0.95)
     assert one.estimate is not None
     assert 4000 - 250 < one.estimate < 6000
+
+
+def test_pretraining_seeds_are_drawn_too() -> None:
+    rng = np.random.default_rng(2)
+    others = answers(rng, np.array(CURVE))
+    narrow, wide = (answers(rng, np.array(accuracies)) for accuracies in ([0.8] * 3, [0.78, 0.8, 0.82]))
+    spans = []
+    for correct in (narrow, wide):
+        one = labels_worth("bert", 1000, correct, others, BUDGETS, 0.95)
+        assert one.high is not None
+        spans.append(np.log((one.high + 1000) / (one.low + 1000)))
+    assert spans[1] > 1.1 * spans[0]

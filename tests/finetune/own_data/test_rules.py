@@ -10,7 +10,7 @@ from configs.command_line import load
 from finetune.comparison.config import CompareConfig
 from finetune.comparison.grid import cell_config, stage_configs
 from finetune.own_data import rules
-from finetune.own_data.rules import Design
+from finetune.own_data.rules import Design, Places
 from finetune.own_data.texts import Texts
 
 
@@ -48,7 +48,8 @@ def test_every_stage_accepts_the_settings(tmp_path: Path, size: str, long_texts:
         for name in ("tokenizer", "pretrain", "language_model", "finetune", "compare")
     }
     texts = facts(400, unlabelled=unlabelled)
-    for name, keys in rules.stage_settings(design, texts, str(tmp_path), paths, "en", pairs=False).items():
+    places = Places.of(texts, str(tmp_path), paths, "en")
+    for name, keys in rules.stage_settings(design, places, pairs=False).items():
         Path(paths[name]).write_text(yaml.safe_dump(keys))
     comparison = load(CompareConfig, paths["compare"])
     _, stages = stage_configs(comparison)

@@ -1,0 +1,9 @@
+"""A finished classifier → labels for any text.
+
+In: the folder of a fine-tuning run (or of an exported model, or a Hub id), and texts. Out: class probabilities. Read
+in this order:
+
+- `classifier.py`: models → probabilities, at the machine's speed
+- `rows.py`: input files and pipes → rows with all their columns
+- `output.py`: rows with their predictions → a file that grows, and that an interrupted command takes up again
+"""

@@ -1,0 +1,121 @@
+"""Rows with their predictions → a file that grows, or a pipe; an interrupted command goes on where it was."""
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from configs.errors import InputError
+from configs.run_folder import write_atomically
+
+FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+
+
+class Output:
+    """A table of rows, in CSV, TSV or JSON lines.
+
+    Beside a file stands `.NAME.progress`, which says how many rows are in it for sure, and of which model and input. It
+    is there until the file is whole.
+    """
+
+    def __init__(self, target: str | None, identity: Mapping[str, Any], file_format: str = "csv") -> None:
+        """Open a file, or standard output.
+
+        Args:
+            target: the file; None for standard output.
+            identity: what must be the same to go on: model, inputs, settings.
+            file_format: of standard output.
+
+        Raises:
+            InputError: the file holds other rows, or its ending is unknown.
+        """
+        self.identity, self.rows, self.names = dict(identity), 0, list[str]()
+        self.file = None if target is None else Path(target)
+        self.format = file_format
+        if self.file is None:
+            self.stream: TextIO = sys.stdout
+            return
+        if self.file.suffix.lower() not in FORMATS:
+            raise InputError(f"to: {target!r} must end in one of {', '.join(FORMATS)}")
+        self.format = FORMATS[self.file.suffix.lower()]
+        self.progress = self.file.with_name(f".{self.file.name}.progress")
+        begin = self._begun()
+        self.stream = self.file.open("r+" if begin else "w", encoding="utf-8", newline="")
+        self.stream.seek(begin)
+        self.stream.truncate()
+
+    def _begun(self) -> int:
+        """The bytes of the file that are kept.
+
+        Raises:
+            InputError: the file was not begun by such a command.
+        """
+        assert self.file is not None
+        if not self.file.exists():
+            return 0
+        if not self.progress.is_file():
+            raise InputError(f"to: {self.file} exists; delete it, or give another file")
+        begun = json.loads(self.progress.read_text(encoding="utf-8"))
+        changed = [name for name, value in self.identity.items() if begun["identity"].get(name) != value]
+        if changed:
+            raise InputError(
+                f"to: {self.file} was begun with another {', '.join(changed)}; delete it, or give another file"
+            )
+        self.rows, self.names = begun["rows"], begun["names"]
+        return begun["bytes"]
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows, and make sure that they are on the disk."""
+        if not self.names and rows:
+            self.names = list(dict.fromkeys(name for row in rows for name in row))
+            self._write_header()
+        text = io.StringIO()
+        if self.format == "jsonl":
+            text.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+        else:
+            writer = csv.DictWriter(text, self.names, delimiter=DELIMITERS[self.format], extrasaction="ignore")
+            writer.writerows({name: _cell(row.get(name)) for name in self.names} for row in rows)
+        self.stream.write(text.getvalue())
+        self.stream.flush()
+        self.rows += len(rows)
+        if self.file is not None:
+            os.fsync(self.stream.fileno())
+            state = {"rows": self.rows, "bytes": self.file.stat().st_size, "names": self.names}
+            write_atomically(self.progress, json.dumps(state | {"identity": self.identity}) + "\n")
+
+    def _write_header(self) -> None:
+        if self.format in DELIMITERS:
+            csv.writer(self.stream, delimiter=DELIMITERS[self.format]).writerow(self.names)
+
+    def __enter__(self) -> "Output":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
+        """Close the file; it is whole unless there was an error."""
+        if self.file is not None:
+            self.stream.close()
+            if kind is None:
+                self.progress.unlink(missing_ok=True)
+
+
+def _cell(value: Any) -> Any:
+    """A value as a cell of a table: lists and dictionaries as JSON."""
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
+
+
+def free_name(name: str, taken: Sequence[str]) -> str:
+    """A column's name that the input does not have.
+
+    >>> free_name("label", ["text"]), free_name("label", ["text", "label", "label_2"])
+    ('label', 'label_3')
+    """
+    number, candidate = 1, name
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    return candidate

@@ -1,0 +1,120 @@
+"""Input files and pipes → rows, with all their columns, in constant memory."""
+
+import dataclasses
+import itertools
+import shutil
+import sys
+import tempfile
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from configs.errors import InputError
+from finetune.own_data.columns import find_columns
+from tokenizer.corpus import formats
+from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.documents import clean_html
+from tokenizer.corpus.quarantine import RowError, clean
+from tokenizer.corpus.shards import shards
+
+STDIN = "-"
+# A pipe is text, a line each, unless its format is given.
+PIPE_FORMAT = "lines"
+
+
+class Row(NamedTuple):
+    """A row of the input."""
+
+    columns: dict[str, Any]
+    """Empty if it cannot be read."""
+    text: str
+    second_text: str | None
+    problem: str | None
+    """Why it gets no label; None if it gets one."""
+
+
+@contextmanager
+def opened(sources: Sequence[str], file_format: str, corpus: CorpusConfig) -> Generator[list[CorpusConfig]]:
+    """The corpora of the inputs; what comes through a pipe is kept in a temporary file while it is read.
+
+    Args:
+        sources: files, folders, glob patterns, ids of data sets on the Hub, or `-`.
+        file_format: as `corpus.format`.
+        corpus: the other keys.
+
+    Raises:
+        InputError: a source is given twice.
+    """
+    if len(set(sources)) < len(sources):
+        raise InputError(f"inputs: {', '.join(sources)}: one is given twice")
+    with tempfile.TemporaryDirectory(prefix="bertlet-") as folder:
+        yield [_corpus_of(source, file_format, corpus, Path(folder)) for source in sources]
+
+
+def _corpus_of(source: str, file_format: str, corpus: CorpusConfig, folder: Path) -> CorpusConfig:
+    if source == STDIN:
+        pipe_format = PIPE_FORMAT if file_format == "auto" else file_format
+        file = folder / f"stdin.{pipe_format}"
+        with file.open("wb") as stream:
+            shutil.copyfileobj(sys.stdin.buffer, stream)
+        return dataclasses.replace(corpus, source=str(file), format=pipe_format)
+    # A text file is a line a text here, where a corpus would have documents between blank lines.
+    is_text = file_format == "auto" and Path(source).is_file() and Path(source).suffix == ".txt"
+    found = "lines" if is_text else file_format
+    return dataclasses.replace(corpus, source=source, format=found, split="all")
+
+
+def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: str | None) -> CorpusConfig:
+    """The corpus with the column of its text: the given one, that of the run, or the one that is found.
+
+    Raises:
+        InputError: no column holds texts.
+    """
+    if text_column is not None:
+        return dataclasses.replace(corpus, text_column=text_column)
+    if trained_on is not None:
+        first = next(_raw(corpus), None)
+        if first is not None and trained_on in first:
+            return dataclasses.replace(corpus, text_column=trained_on)
+    columns = find_columns(corpus, None, None, labelled=False)
+    return dataclasses.replace(corpus, text_column=columns.text, header=columns.header)
+
+
+def _raw(corpus: CorpusConfig) -> Iterator[dict[str, Any]]:
+    for part in itertools.chain.from_iterable(shards(corpus)):
+        for row, _ in formats.READERS[part.format](part, corpus):
+            if not isinstance(row, RowError):
+                yield row
+
+
+def read(corpus: CorpusConfig) -> Iterator[Row]:
+    """All rows of a corpus in order, also those that cannot be read or hold no text."""
+    for part in itertools.chain.from_iterable(shards(corpus)):
+        for found, location in formats.READERS[part.format](part, corpus):
+            if isinstance(found, RowError):
+                yield Row({}, "", None, f"{location}: {found}")
+                continue
+            try:
+                text = _text(found, corpus.text_column, corpus)
+                second = None if corpus.second_text_column is None else _text(found, corpus.second_text_column, corpus)
+            except RowError as error:
+                yield Row(found, "", None, f"{location}: {error}")
+            else:
+                yield Row(found, text, second, None if text.strip() else f"{location}: no text")
+
+
+def _text(row: dict[str, Any], column: str, corpus: CorpusConfig) -> str:
+    """The cleaned text of a column.
+
+    Raises:
+        RowError: there is no such column, or it holds something else.
+    """
+    if column not in row:
+        raise RowError(f"no column {column!r}; the columns are {', '.join(row)}")
+    value = row[column]
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise RowError(f"column {column!r} holds {type(value).__name__}, not text")
+    return clean_html(clean(value)) if corpus.clean_html else clean(value)
