@@ -238,7 +238,8 @@ def main() -> None:
 
         own = parse(OwnDataConfig, PROGRAM)
         folder = plan.run(own, fine_tune)
-        print(f"plan: {folder.path} (again: {PROGRAM} --config {folder.path / 'compare.yaml'})", flush=True)
+        runs = "" if own.runs == "runs" else f" --runs {own.runs}"
+        print(f"plan: {folder.path} (again: {PROGRAM} --config {folder.path / 'compare.yaml'}{runs})", flush=True)
         config = plan.comparison_of(folder, own)
         rates = plan.rates_of(folder)
     else:
@@ -248,13 +249,18 @@ def main() -> None:
         return
     folder = run(config)
     result = folder.result()
-    print_table(result["scores"])
+    print_table(result["scores"], result.get("majority"))
     print(f"report: {folder.path / 'report.html'}")
     print("\n".join(result["verdicts"]))
 
 
-def print_table(scores: Sequence[Mapping[str, Any]]) -> None:
-    """Print the mean accuracy and interval of each model at each label budget."""
+def print_table(scores: Sequence[Mapping[str, Any]], majority: float | None = None) -> None:
+    """Print the mean accuracy and interval of each model at each label budget.
+
+    Args:
+        scores: of the comparison.
+        majority: the accuracy of always answering the most frequent class.
+    """
     import rich
     from rich.table import Table
 
@@ -269,6 +275,8 @@ def print_table(scores: Sequence[Mapping[str, Any]]) -> None:
         failed = sum(score["failed_runs"] for score in scores if score["model"] == model)
         name = f"{model} ({failed} failed)" if failed else model
         table.add_row(name, *(f"{cell['estimate']} \\[{cell['low']}, {cell['high']}]" for cell in percents))
+    if majority is not None:
+        table.add_row("most frequent class", *[f"{100 * majority:.1f}"] * len(budgets))
     rich.print(table)
 
 

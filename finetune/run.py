@@ -1,6 +1,7 @@
 """Run fine-tuning: one model, one seed, one label budget."""
 
 import dataclasses
+import functools
 import logging
 import shutil
 import time
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import scipy.special
+import torch
 from accelerate import Accelerator
 
 from configs.command_line import as_dict
@@ -16,6 +18,7 @@ from finetune.classification import bag_of_words
 from finetune.classification.calibration import calibration_facts
 from finetune.classification.evaluation import evaluate, logit_scores, predict
 from finetune.classification.frozen import fit_linear, output_layer, without_output_layer
+from finetune.classification.labels import class_weights
 from finetune.classification.objective import classification_loss
 from finetune.classification.predictions import write_result
 from finetune.classification.task import Task, load_task, longer_than_pretrained, text_counts
@@ -107,6 +110,7 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> None:
     tokens_per_step = config.training.batch_size * tokens // len(task.train_indices)
     if config.model.fits_output_layer:
         _fit_output_layer(config, start)
+    weights = class_weights(config, task.train.classes_N[task.train_indices], task.classes.names)
     prepared = prepare_for_training(accelerator, model, config.training, config.optimizer, tokens_per_step, tokens)
     buckets = length_buckets(config.sequence_length) if prepared.fast_paths.compiled else ()
     train_texts = dataclasses.replace(task.train, buckets=buckets)
@@ -117,7 +121,7 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> None:
             accelerator=accelerator,
             **prepared._asdict(),
             phases=[(1.0, source)],
-            loss=classification_loss,
+            loss=functools.partial(classification_loss, weights_C=None if weights is None else torch.tensor(weights)),
             evaluate=lambda model, phase: evaluate(accelerator, held_out, model),
             config=config.training,
             optimizer_config=config.optimizer,
@@ -166,7 +170,8 @@ def _fit_output_layer(config: FinetuneConfig, start: Start) -> float:
             for texts in ((task.train, task.train_indices), (task.validation, task.validation_indices))
         )
     parent, name = output_layer(model)
-    return fit_linear(getattr(parent, name), train, held_out, config)
+    weights_C = class_weights(config, train[1], task.classes.names)
+    return fit_linear(getattr(parent, name), train, held_out, config, weights_C)
 
 
 def _test_and_save(config: FinetuneConfig, folder: RunFolder, start: Start, model: Any, facts: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from configs.run_folder import RunFolder, write_atomically
 from finetune.classification.calibration import calibration_facts
 from finetune.classification.config import TaskConfig
 from finetune.classification.corpora import corpora_of
-from finetune.classification.labels import LabelSet, label_set
+from finetune.classification.labels import LabelSet, class_weights, label_set
 from finetune.classification.metrics import probability_scores
 from finetune.classification.predictions import write_result
 from finetune.classification.splits import document_keys, draw_splits, draw_test_texts, draw_validation_texts
@@ -55,13 +55,15 @@ def train_and_test(config: TaskConfig, folder: RunFolder) -> None:
     train_labels, held_out_labels, test_labels = (labels[name][indices] for name, indices in parts)
     train_texts, held_out_texts = joined_texts(train_documents), joined_texts(held_out_documents)
     test_texts = joined_texts(test_documents)
+    weights_C = class_weights(config, train_labels, classes.names)
+    weights_N = None if weights_C is None else weights_C[train_labels]
     folder.begin(config)
 
     best: tuple[float, float] | None = None
     for kind, vectorizer in vectorizers(config.model.longest_word_sequence).items():
         train_features, held_out_features = vectorizer.fit_transform(train_texts), vectorizer.transform(held_out_texts)
         for inverse_penalty in INVERSE_PENALTIES:
-            model = CLASSIFIERS[kind](inverse_penalty, config.seed).fit(train_features, train_labels)
+            model = CLASSIFIERS[kind](inverse_penalty, config.seed).fit(train_features, train_labels, weights_N)
             values = probability_scores(model.predict_proba(held_out_features), held_out_labels)
             rank = values[config.select_by], -values["loss"]
             if best is None or rank > best:
@@ -146,15 +148,17 @@ class NaiveBayesLogisticRegression:
     def __init__(self, inverse_penalty: float, seed: int) -> None:
         self.inverse_penalty, self.seed = inverse_penalty, seed
 
-    def fit(self, features_NF: Any, labels_N: np.ndarray) -> "NaiveBayesLogisticRegression":
-        """Fit one classifier a class; of two classes, one for the second."""
+    def fit(
+        self, features_NF: Any, labels_N: np.ndarray, weights_N: np.ndarray | None = None
+    ) -> "NaiveBayesLogisticRegression":
+        """Fit one classifier a class; of two classes, one for the second; texts may have weights."""
         self.classes = int(labels_N.max()) + 1
         self.models = []
         for label in [1] if self.classes == 2 else range(self.classes):
             is_label_N = labels_N == label
             ratios_F = log_count_ratios(features_NF, is_label_N)
             model = logistic_regression(self.inverse_penalty, self.seed)
-            self.models.append((ratios_F, model.fit(features_NF.multiply(ratios_F).tocsr(), is_label_N)))
+            self.models.append((ratios_F, model.fit(features_NF.multiply(ratios_F).tocsr(), is_label_N, weights_N)))
         return self
 
     def predict_proba(self, features_NF: Any) -> np.ndarray:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from configs.bounds import require_at_least, require_between
+from configs.errors import InputError
 from configs.fields import added_later, digested_as, renamed
 from pretrain.models.config import ClassifierConfig
 from tokenizer.corpus.config import CorpusConfig
@@ -42,6 +43,9 @@ class TaskConfig:
     """The probability that a token of a training text becomes [MASK], drawn anew each epoch. It keeps a model from
     relying on single words, and texts look as in masked-LM pretraining."""
     model: ClassifierConfig = field(default_factory=ClassifierConfig)
+    class_weights: Literal["balanced"] | list[float] | None = added_later(None)  # noqa: RUF009
+    """The weight of each class in training, in the order of the classes: `balanced` gives every class the same in sum,
+    as if it had as many texts as the others; null every text. Scores are not weighted; see `select_by: macro_f1`."""
     select_by: Literal["accuracy", "macro_f1", "matthews"] = "accuracy"
     """The validation score that selects the best checkpoint; ties go to the lower loss."""
     seed: int = 0
@@ -54,6 +58,8 @@ class TaskConfig:
         require_between(0.01, 0.9, validation_share=self.validation_share, test_share=self.test_share)
         require_between(0, 1, truncation_head_share=self.truncation_head_share)
         require_between(0, 0.9, token_masking=self.token_masking)
+        if isinstance(self.class_weights, list) and (not self.class_weights or min(self.class_weights) <= 0):
+            raise InputError(f"class_weights: {self.class_weights} must be numbers above 0, one a class")
         if self.label_budget is not None:
             require_at_least(2, label_budget=self.label_budget)
         if self.maximum_test_texts is not None:

@@ -55,7 +55,13 @@ def without_output_layer(model: Any) -> Generator[Any]:
         setattr(parent, name, layer)
 
 
-def fit_linear(classifier: torch.nn.Linear, train: Labelled, held_out: Labelled, config: TaskConfig) -> float:
+def fit_linear(
+    classifier: torch.nn.Linear,
+    train: Labelled,
+    held_out: Labelled,
+    config: TaskConfig,
+    weights_C: np.ndarray | None = None,
+) -> float:
     """Fit a linear layer to features, in place; gives the inverse penalty that is best on the held-out texts.
 
     The features are standardised, and the layer takes the standardisation into its weights.
@@ -64,13 +70,14 @@ def fit_linear(classifier: torch.nn.Linear, train: Labelled, held_out: Labelled,
         classifier: from F to C.
         train, held_out: features and classes.
         config: `select_by` and the seed.
+        weights_C: of the classes; None if all weigh the same.
     """
     scaler = StandardScaler().fit(train[0])
     features_NF, held_out_NF = scaler.transform(train[0]), scaler.transform(held_out[0])
     best: tuple[float, float] | None = None
     for inverse_penalty in INVERSE_PENALTIES:
         model = LogisticRegression(C=inverse_penalty, max_iter=MAXIMUM_ITERATIONS, random_state=config.seed)
-        model.fit(features_NF, train[1])
+        model.fit(features_NF, train[1], None if weights_C is None else weights_C[train[1]])
         values = probability_scores(model.predict_proba(held_out_NF), held_out[1])
         rank = values[config.select_by], -values["loss"]
         if best is None or rank > best:

@@ -129,6 +129,28 @@ def check_classes(by_key: dict[str, list[Label]], counts: Counter[Label], corpus
         )
 
 
+def class_weights(config: TaskConfig, classes_N: np.ndarray, names: list[str]) -> np.ndarray | None:
+    """The weight of each class in training, [C], one on average over the training texts; None if all weigh the same.
+
+    Args:
+        config: `class_weights`.
+        classes_N: of the training texts.
+        names: of the classes.
+
+    Raises:
+        InputError: not one weight a class.
+    """
+    if config.class_weights is None:
+        return None
+    counts_C = np.bincount(classes_N, minlength=len(names))
+    weights_C = 1 / counts_C if config.class_weights == "balanced" else np.array(config.class_weights)
+    if len(weights_C) != len(names):
+        raise InputError(
+            f"class_weights: {len(weights_C)} weights for {len(names)} classes, which are {', '.join(names)}"
+        )
+    return weights_C * len(classes_N) / (counts_C * weights_C).sum()
+
+
 def check_labels(config: TaskConfig) -> LabelSet:
     """Read and check the labels of every corpus of a run; returns the classes.
 
@@ -145,6 +167,7 @@ def check_labels(config: TaskConfig) -> LabelSet:
             texts = read_documents(corpus, labelled=True)
             classes.encode((text.label for text in texts if text.label is not None), corpus)
     classes_N = classes.encode(labels, corpora["train"])
+    class_weights(config, classes_N, classes.names)
     # Read again only if a share is set aside: the texts themselves are not kept for the labels alone.
     draw_splits(
         config, classes_N, lambda: document_keys(read_documents(corpora["train"], labelled=True)), classes.names

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,26 @@ def write_result(
         | {f"eval_{name}": value for name, value in validation_scores.items()}
         | {f"test_{name}": value for name, value in test_scores.items()}
         | against_majority(probabilities_NC.argmax(1), labels_N)
+        | {"test_per_class": per_class(probabilities_NC.argmax(1), labels_N, classes.names)}
     )
+
+
+def per_class(predictions_N: np.ndarray, labels_N: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Precision, recall and F1 of each class, and its number of texts; 0 where there is nothing to divide by.
+
+    >>> per_class(np.array([0, 0, 1]), np.array([0, 1, 1]), ["bad", "good"])["good"]
+    {'precision': 1.0, 'recall': 0.5, 'f1': 0.6666666666666666, 'texts': 2}
+    """
+    import sklearn.metrics
+
+    found = sklearn.metrics.precision_recall_fscore_support(
+        labels_N, predictions_N, labels=np.arange(len(names)), zero_division=0
+    )
+    rows = zip(*(values.tolist() for values in found), strict=True)
+    return {
+        name: dict(zip(("precision", "recall", "f1", "texts"), row, strict=True))
+        for name, row in zip(names, rows, strict=True)
+    }
 
 
 def against_majority(predictions_N: np.ndarray, labels_N: np.ndarray) -> dict[str, float | bool | None]:

@@ -190,6 +190,9 @@ def accuracy_figure(comparison: Comparison) -> str:
             capsize=3,
             linewidth=1.5,
         )
+    if comparison.majority is not None:
+        label = "the most frequent class"
+        axes[0].axhline(100 * comparison.majority, color=COLOURS[0], linestyle="--", linewidth=1, label=label)
     axes[0].set_xscale("log")
     ticks = sorted({score.label_budget for score in comparison.scores})
     axes[0].set_xticks(ticks, [f"{tick:,}" for tick in ticks])

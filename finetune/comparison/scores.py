@@ -135,3 +135,6 @@ class Comparison:
     """For every model whose `-scratch` variant is compared too."""
     verdicts: list[str]
     verdict: str
+    majority: float | None = None
+    """The accuracy of always answering the most frequent class of the test texts; None of runs made before it was
+    recorded."""

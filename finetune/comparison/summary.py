@@ -122,8 +122,9 @@ def compare(runs: Sequence[Run], confidence: float, margin: float) -> Comparison
     ]
     verdicts = [verdict(scores, budget, found, worths, leads, gains, recurrent.get(budget)) for budget in budgets]
     seeds = list(dict.fromkeys(run.seed for run in runs))
+    majority = runs[0].folder.result().get("test_majority")
     return Comparison(
-        confidence, seeds, scores, recurrent, best, found, worths, margin, gains, verdicts, " ".join(verdicts)
+        confidence, seeds, scores, recurrent, best, found, worths, margin, gains, verdicts, " ".join(verdicts), majority
     )
 
 

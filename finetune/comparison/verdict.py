@@ -49,7 +49,9 @@ def verdict(
         sentences += [worth_sentence(worth) for worth in worths if is_of(worth, answer) and answer.outcome == "ahead"]
         for lead in leads:
             if is_of(lead, answer):
-                sentences.append(lead_sentence(lead, told=lead.rival == recurrent))
+                rank = "the best recurrent model without pretraining" if lead.rival == recurrent else ""
+                rank = "pretrained, too" if is_pretrained_recurrent(at_budget[lead.rival]) else rank
+                sentences.append(lead_sentence(lead, rank))
     sentences.append(failures(scores, budget).strip())
     sentences += [gain_sentence(gain) for gain in gains if gain.label_budget == budget]
     return " ".join(sentence for sentence in sentences if sentence)
@@ -131,23 +133,23 @@ def gain_sentence(gain: Gain) -> str:
     return f"{gain.model} {'gains' if difference.estimate > 0 else 'loses'} {amount} over the same model from scratch."
 
 
-def lead_sentence(lead: Lead, told: bool) -> str:
+def lead_sentence(lead: Lead, rank: str) -> str:
     """A sentence about another model than the best without pretraining.
 
     Args:
         lead: of an encoder over it.
-        told: whether to tell a lead of the encoder, too; that of another model is always told.
+        rank: what that model is, to tell a lead of the encoder, too; that of another model is always told.
 
-    >>> lead_sentence(Lead("bert", "bag-of-words", 250, Interval(-0.02, -0.03, -0.01)), told=False)
+    >>> lead_sentence(Lead("bert", "bag-of-words", 250, Interval(-0.02, -0.03, -0.01)), "")
     'But bag-of-words is ahead of bert by +2.0 [+1.0, +3.0] points.'
-    >>> lead_sentence(Lead("bert", "lstm", 250, Interval(0.02, -0.01, 0.05)), told=True)
-    'Over lstm, the best recurrent model without pretraining: +2.0 [-1.0, +5.0] points.'
+    >>> lead_sentence(Lead("bert", "lm-lstm", 250, Interval(0.02, -0.01, 0.05)), "pretrained, too")
+    'Over lm-lstm, pretrained, too: +2.0 [-1.0, +5.0] points.'
     """
     difference = lead.difference
     if difference.estimate < 0 and difference.excludes_zero:
         reverse = Interval(-difference.estimate, -difference.high, -difference.low)
         return f"But {lead.rival} is ahead of {lead.model} by {amount_of(reverse)}."
-    return f"Over {lead.rival}, the best recurrent model without pretraining: {amount_of(difference)}." if told else ""
+    return f"Over {lead.rival}, {rank}: {amount_of(difference)}." if rank else ""
 
 
 def amount_of(difference: Interval) -> str:

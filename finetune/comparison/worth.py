@@ -58,7 +58,9 @@ def labels_worth(
     accuracies_D = (means_DR[:, :pretrainings] * weights_DP).sum(1)
     draws_D = _labels(accuracies_D, means_DR[:, pretrainings:], budgets) - budget
     low, high = np.quantile(draws_D, [(1 - confidence) / 2, (1 + confidence) / 2], method="closest_observation")
-    return Worth(model, budget, _finite(estimate), max(0.0, float(low)), _finite(high), max(budgets))
+    # Beyond the largest budget, all that is known is that it is not enough.
+    low = min(max(0.0, float(low)), float(max(budgets) - budget))
+    return Worth(model, budget, _finite(estimate), low, _finite(high), max(budgets))
 
 
 def _draws(rng: np.random.Generator, count: int) -> np.ndarray:

@@ -77,7 +77,9 @@ class Content:
         return 2 <= len(self.values) <= min(MAXIMUM_CLASSES, self.filled / TEXTS_A_CLASS)
 
 
-def find_columns(corpus: CorpusConfig, text: str | None, label: str | None, labelled: bool) -> Columns:
+def find_columns(
+    corpus: CorpusConfig, text: str | None, label: str | None, labelled: bool, likely: Columns | None = None
+) -> Columns:
     """The columns of a corpus.
 
     Args:
@@ -85,6 +87,7 @@ def find_columns(corpus: CorpusConfig, text: str | None, label: str | None, labe
         text: the name of the text column, if it was given.
         label: the name of the label column, if it was given.
         labelled: whether a label is needed.
+        likely: the columns of another corpus, which are taken if they are here, too.
 
     Raises:
         InputError: none, or more than one, may be it; the message names the columns and the key to set.
@@ -94,6 +97,9 @@ def find_columns(corpus: CorpusConfig, text: str | None, label: str | None, labe
     if text is None and header is None and is_data(contents):
         corpus, header = dataclasses.replace(corpus, header=False, text_column="1"), False
         contents = read_contents(corpus, labelled)
+    if likely is not None:
+        text = likely.text if text is None and likely.text in contents else text
+        label = likely.label if label is None and likely.label in contents else label
     text = find_text(contents, corpus, taken=label) if text is None else text
     if not labelled:
         return Columns(text, None, header)

@@ -89,9 +89,7 @@ def find_sources(config: OwnDataConfig) -> Sources:
     for part, given, names in ((TEST, config.test, (TEST,)), (UNLABELLED, config.unlabelled, UNLABELLED_NAMES)):
         corpus = corpus_of(config, given, names) if given is not None else sibling(labelled, names)
         if corpus is not None and given is not None:
-            is_labelled = part == TEST
-            label = columns.label if is_labelled and config.label_column is not None else None
-            found = find_columns(corpus, config.text_column and columns.text, label, is_labelled)
+            found = find_columns(corpus, None, None, part == TEST, likely=columns)
             log.info("own data: %s texts in column %r of %s", part, found.text, given)
             corpus = with_columns(corpus, found)
         elif corpus is not None:
@@ -114,15 +112,29 @@ def corpus_of(config: OwnDataConfig, source: str, splits: Sequence[str]) -> Corp
 
 
 def sibling(labelled: CorpusConfig, splits: Sequence[str]) -> CorpusConfig | None:
-    """Another split of the labelled corpus, if that is a folder with splits; None if there is none."""
+    """Another split of the labelled corpus, if that has splits, in a folder or on the Hub; None if there is none."""
     if labelled.split == "all":
         return None
     if labelled.source == "sample":
         return dataclasses.replace(labelled, split=splits[0])
-    if not Path(labelled.source).is_dir():
-        return None
-    found = [split for split in splits if has_split(labelled, split)]
+    there = hub_splits(labelled.source) if find_files(labelled) is None else None
+    found = [split for split in splits if (has_split(labelled, split) if there is None else split in there)]
     return dataclasses.replace(labelled, split=found[0]) if found else None
+
+
+def hub_splits(identifier: str) -> list[str]:
+    """The splits of a data set on the Hub.
+
+    Raises:
+        InputError: it cannot be asked for them.
+    """
+    import datasets
+    import datasets.exceptions
+
+    try:
+        return [str(name) for name in datasets.get_dataset_split_names(identifier)]
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise InputError(f"{identifier!r}: its splits cannot be read ({' '.join(str(error).split())})") from None
 
 
 def with_columns(corpus: CorpusConfig, columns: Columns) -> CorpusConfig:

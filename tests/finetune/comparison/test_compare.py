@@ -336,8 +336,10 @@ def test_several_pretraining_seeds_are_pretrained_and_fine_tuned_from(
     assert len(list((compared / "runs" / "pretrain").iterdir())) == 2
     page = next((compared / "runs" / "compare").glob("twice-*/report.html")).read_text(encoding="utf-8")
     assert "2 pretraining seeds each" in " ".join(page.split())
-    compare.print_table(result["scores"])
+    compare.print_table(result["scores"], result["majority"])
     printed = capsys.readouterr().out
+    assert "most frequent class" in printed
+    assert result["majority"] == 0.5
     assert f"{100 * scores['bert']['accuracy']['estimate']:.1f}" in printed
     with pytest.raises(InputError, match="holds one twice"):
         config_in(compared, pretraining_seeds=[1, 1])

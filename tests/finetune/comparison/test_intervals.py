@@ -114,11 +114,14 @@ def test_without_bert_there_is_no_verdict() -> None:
 
 
 def test_a_verdict_does_not_hide_that_another_model_does_better() -> None:
-    rows = score("lstm", None), score("bert", Interval(0.031, 0.012, 0.05, 0.01, 0.02))
+    gain = Interval(0.031, 0.012, 0.05, 0.01, 0.02)
+    rows = score("lstm", None), score("bert", gain), score("lm-lstm", gain), score("bag-of-words", gain)
     lead = Lead("bert", "lm-lstm", 1000, Interval(-0.05, -0.08, -0.02))
     assert tell(*rows, leads=[lead]).endswith(" But lm-lstm is ahead of bert by +5.0 [+2.0, +8.0] points.")
     for interval in (Interval(-0.05, -0.12, 0.02), Interval(0.05, 0.02, 0.08)):
-        assert "lm-lstm" not in tell(*rows, leads=[Lead("bert", "lm-lstm", 1000, interval)])
+        assert "ahead of" not in tell(*rows, leads=[Lead("bert", "lm-lstm", 1000, interval)])
+        assert "Over lm-lstm, pretrained, too:" in tell(*rows, leads=[Lead("bert", "lm-lstm", 1000, interval)])
+        assert "bag-of-words" not in tell(*rows, leads=[Lead("bert", "bag-of-words", 1000, interval)])
 
 
 def test_every_pretrained_encoder_gets_a_verdict_whatever_it_is_called() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from finetune.comparison import worth
+from finetune.comparison.verdict import worth_sentence
 from finetune.comparison.worth import labels_worth
 
 BUDGETS = [250, 1000, 4000, 16000]
@@ -48,7 +49,10 @@ def test_no_gain_is_worth_nothing_and_more_than_all_labels_has_no_upper_end() ->
     beyond = worth_of(rng, 0.9)
     assert beyond.estimate is None
     assert beyond.high is None
-    assert beyond.low > 14000
+    assert 14000 < beyond.low <= 15000
+    far = worth_of(rng, 0.99)
+    assert (far.estimate, far.low, far.high) == (None, 15000, None)
+    assert worth_sentence(far).startswith("That is worth more than 15,000 more labels")
 
 
 def test_a_curve_that_dips_is_taken_as_level() -> None:

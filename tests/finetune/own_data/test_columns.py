@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from configs.errors import InputError
-from finetune.own_data.columns import find_columns
+from finetune.own_data.columns import Columns, find_columns
 from tests.helpers.corpora import write_jsonl, write_parquet, write_table
 from tests.helpers.finetuning import sentence
 from tokenizer.corpus.config import CorpusConfig
@@ -86,3 +86,13 @@ def test_folders_named_after_classes_are_labels(tmp_path: Path) -> None:
         (folder / f"{number}.txt").write_text(sentence(number % 2, rng))
     corpus = CorpusConfig(source=str(tmp_path), split="all")
     assert find_columns(corpus, None, None, labelled=True)[:2] == ("text", "label")
+
+
+def test_the_columns_of_the_labelled_texts_are_taken_where_they_are_in_another_file(tmp_path: Path) -> None:
+    likely = Columns("opinion", "mood", None)
+    rows = rows_of("opinion", "mood", text="a long text that has a usual name, and is the same each time", label=3)
+    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+    assert find_columns(corpus, None, None, True, likely)[:2] == ("opinion", "mood")
+    rows = rows_of("text", "label")
+    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "u.jsonl", rows)))
+    assert find_columns(corpus, None, None, True, likely)[:2] == ("text", "label")

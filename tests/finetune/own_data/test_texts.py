@@ -13,6 +13,7 @@ from finetune.own_data import texts
 from finetune.own_data.config import OwnDataConfig
 from tests.helpers.corpora import write_jsonl
 from tests.helpers.finetuning import THINGS, sentence
+from tokenizer.corpus.config import CorpusConfig
 
 
 def long_text(rng: random.Random, label: int) -> str:
@@ -109,3 +110,14 @@ def test_no_more_unlabelled_text_is_copied_than_the_time_can_read(tmp_path: Path
 def test_test_texts_may_not_be_the_labelled_texts(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="are the labelled texts"):
         OwnDataConfig(labelled="a.csv", test="a.csv")
+
+
+def test_a_data_set_of_the_hub_is_used_by_the_names_of_its_splits(monkeypatch: pytest.MonkeyPatch) -> None:
+    labelled = CorpusConfig(source="owner/reviews", split="train")
+    monkeypatch.setattr(texts, "hub_splits", lambda identifier: ["train", "test", "unsupervised"])
+    test, unlabelled = (texts.sibling(labelled, names) for names in (["test"], texts.UNLABELLED_NAMES))
+    assert test is not None
+    assert unlabelled is not None
+    assert (test.split, unlabelled.split) == ("test", "unsupervised")
+    monkeypatch.setattr(texts, "hub_splits", lambda identifier: ["train"])
+    assert texts.sibling(labelled, ["test"]) is None
