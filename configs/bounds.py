@@ -1,5 +1,7 @@
 """Range checks of config values, called when a config is created."""
 
+from collections.abc import Sequence
+
 from configs.errors import InputError
 
 
@@ -31,3 +33,16 @@ def require_between(minimum: float, maximum: float, **values: float) -> None:
     for key, value in values.items():
         if not minimum <= value <= maximum:
             raise InputError(f"{key}: {value} is outside [{minimum:g}, {maximum:g}]")
+
+
+def require_different(**values: Sequence[object]) -> None:
+    """Reject lists that hold a value twice.
+
+    Raises:
+        InputError: names the key and the list.
+
+    >>> require_different(seeds=[0, 1])
+    """
+    for key, members in values.items():
+        if len(set(members)) < len(members):
+            raise InputError(f"{key}: {list(members)} holds one twice")

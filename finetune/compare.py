@@ -6,7 +6,6 @@ The grid is models × seeds × label budgets; each cell is one fine-tuning run, 
 import dataclasses
 import itertools
 import logging
-import multiprocessing
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from configs.run_folder import RunFolder
 from configs.terminal import progress, show_progress_lines
 from finetune.classification.corpora import corpora_of
 from finetune.comparison.config import CompareConfig, Overrides
-from finetune.comparison.devices import gpu_of, gpus, runs_at_a_time
+from finetune.comparison.devices import gpus, runs_at_a_time, take_gpu
 from finetune.comparison.grid import (
     Cell,
     cell_config,
@@ -218,9 +217,7 @@ def run_cells(unfinished: Sequence[Cell], config: CompareConfig) -> None:
 def _run_cell(cell_and_devices: tuple[Cell, Sequence[str]]) -> tuple[float, float]:
     """Run a cell; returns its seconds and test accuracy."""
     cell, devices = cell_and_devices
-    if devices:
-        # CUDA reads this variable once, when it is first used.
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of(multiprocessing.current_process().name, devices)
+    take_gpu(devices)
     # In one piece: other processes print lines, too.
     print(f"$ {cell.command}\n", end="", flush=True)
     from finetune.run import run as finetune

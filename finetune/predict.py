@@ -22,6 +22,7 @@ from finetune.inference import rows
 from finetune.inference.classifier import Classifier, load
 from finetune.inference.output import Output, free_name
 from finetune.inference.rows import Row
+from tokenizer.corpus import shards
 from tokenizer.corpus.config import CorpusConfig
 
 log = logging.getLogger("finetune.predict")
@@ -75,16 +76,23 @@ def run(config: PredictConfig) -> int:
     )
     with rows.opened(config.inputs, config.format, corpus) as sources:
         corpora = [rows.with_text_column(one, config.text_column, trained.get("text_column")) for one in sources]
+        for source, one in zip(config.inputs, corpora, strict=True):
+            log.info("predict: text in column %r of %s", one.text_column, source)
+        taken = [name for one in corpora for name in rows.first_columns(one)]
+        shares = [f"p_{label}" for label in classifier.labels] if config.probabilities else []
+        names = [free_name(name, taken) for name in ("prediction", "probability", *shares)]
         identity = {
             "model": model_digest(config.run),
-            "input": [[Path(source).name, size_of(source)] for source in config.inputs],
+            "input": [shards.fingerprint(one) for one in corpora],
             "settings": repr((corpora[0].text_column, config.probabilities, config.long_texts)),
         }
         with Output(config.to, identity) as output:
             if output.rows:
                 log.info("predict: %d rows were labelled before", output.rows)
             everything = itertools.chain.from_iterable(rows.read(one) for one in corpora)
-            problems = label_rows(classifier, itertools.islice(everything, output.rows, None), output, config)
+            problems = label_rows(classifier, itertools.islice(everything, output.rows, None), output, names)
+            if output.ignored and output.format != "jsonl":
+                log.warning("predict: columns that the first rows lack are left out: %s", ", ".join(output.ignored))
     for problem in problems[:TOLD]:
         log.warning("predict: no label for %s", problem)
     if len(problems) > TOLD:
@@ -92,21 +100,21 @@ def run(config: PredictConfig) -> int:
     return output.rows
 
 
-def label_rows(classifier: Classifier, unlabelled: Iterator[Row], output: Output, config: PredictConfig) -> list[str]:
-    """Label rows, a window at a time; gives why some have no label."""
+def label_rows(classifier: Classifier, unlabelled: Iterator[Row], output: Output, names: Sequence[str]) -> list[str]:
+    """Label rows, a window at a time; gives why some have no label.
+
+    Raises:
+        InputError: none of the first rows can be labelled.
+    """
     problems: list[str] = []
-    names: list[str] = []
     bar = progress(_windows(unlabelled), "predicting", f"x {WINDOW} rows")
     for window in bar:
         usable = [row for row in window if row.problem is None]
         problems += [row.problem for row in window if row.problem is not None]
         texts = [row.text if row.second_text is None else (row.text, row.second_text) for row in usable]
+        if not usable and not output.rows:
+            raise InputError(f"no row can be labelled: {problems[0]}")
         found = iter(classifier(texts))
-        if not names:
-            taken = [name for row in window for name in row.columns]
-            wanted = ["prediction", "probability"]
-            wanted += [f"p_{label}" for label in classifier.labels] if config.probabilities else []
-            names = [free_name(name, taken) for name in wanted]
         output.write([row.columns | _answer(row, found, names, classifier.labels) for row in window])
     return problems
 
@@ -145,11 +153,6 @@ def model_digest(run: str) -> str:
             with file.open("rb") as stream:
                 state.update(hashlib.file_digest(stream, "sha256").digest())
     return state.hexdigest()[:16]
-
-
-def size_of(source: str) -> int | None:
-    """The size of an input file, in bytes; None of anything else."""
-    return Path(source).stat().st_size if Path(source).is_file() else None
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from configs.bounds import require_at_least, require_between
+from configs.bounds import require_at_least, require_between, require_different
 from configs.errors import InputError
 from configs.fields import added_later, outside_digest
 from finetune.config import BAG_OF_WORDS
@@ -86,8 +86,8 @@ class CompareConfig:
         require_at_least(MINIMUM_SEEDS, number_of_seeds=len(set(self.seeds)))
         if self.pretraining_seeds is not None:
             require_at_least(1, number_of_pretraining_seeds=len(self.pretraining_seeds))
-            if len(set(self.pretraining_seeds)) < len(self.pretraining_seeds):
-                raise InputError(f"pretraining_seeds: {self.pretraining_seeds} holds one twice")
+            require_different(pretraining_seeds=self.pretraining_seeds)
+        require_different(seeds=self.seeds, label_budgets=self.label_budgets)
         require_at_least(1, number_of_models=len(self.models), number_of_label_budgets=len(self.label_budgets))
         require_between(0.5, 0.999, confidence=self.confidence)
         require_between(0, 0.5, margin=self.margin)

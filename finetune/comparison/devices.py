@@ -1,5 +1,6 @@
 """On which devices the runs of a comparison go, and how many at a time."""
 
+import multiprocessing
 import os
 from collections.abc import Sequence
 
@@ -26,6 +27,13 @@ def gpu_of(process: str, devices: Sequence[str]) -> str:
     ['2', '5', '2']
     """
     return devices[(int(process.rsplit("-", 1)[-1]) - 1) % len(devices)]
+
+
+def take_gpu(devices: Sequence[str]) -> None:
+    """Let this worker process use one of the GPUs; none if there are none."""
+    if devices:
+        # CUDA reads this variable once, when it is first used.
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of(multiprocessing.current_process().name, devices)
 
 
 def runs_at_a_time(config: CompareConfig, run: FinetuneConfig) -> int:

@@ -15,6 +15,7 @@ from configs.run_folder import RunFolder
 from finetune.classification.corpora import corpora_of
 from finetune.comparison import subprocesses
 from finetune.comparison.config import CompareConfig
+from finetune.comparison.devices import gpus, take_gpu
 from finetune.comparison.grid import cell_config, stage_command, stage_name
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
 from finetune.run_paths import run_folder as finetune_folder
@@ -116,12 +117,13 @@ def measure(
             speeds[name], parameters[name] = result["tokens_per_second"], result["parameters"]
             tokens[name] = store_folder(stage.corpus, digest, config.runs).result()["tokens"]
         probes = [_cell_probe(config, model, tokenizer_run, folders) for model in config.models]
-        items = [(probe, fine_tune) for probe in probes]
-        results = dict(in_processes(_run_probe, items, min(at_a_time, len(probes)), imports=[fine_tune.__module__]))
+        devices = gpus()
+        items = [(model, probe, fine_tune, devices) for model, probe in zip(config.models, probes, strict=True)]
+        results = in_processes(_run_probe, items, min(at_a_time, len(probes)), imports=[fine_tune.__module__])
+        cells = {item[0]: rate for item, rate in results}
     finally:
         for folder in probed.values():
             shutil.rmtree(folder.path, ignore_errors=True)
-    cells = {model: results[item] for model, item in zip(config.models, items, strict=True)}
     return Rates(speeds, tokens, parameters, cells)
 
 
@@ -145,15 +147,17 @@ def _cell_probe(
     config: CompareConfig, model: str, tokenizer_run: RunFolder, pretrained: Mapping[str, RunFolder]
 ) -> FinetuneConfig:
     """A short run of a model, on few labels and few test texts."""
-    budget = min(CELL_LABELS, max(config.label_budgets))
+    # Many classes need more labels.
+    budget = min(max(CELL_LABELS, min(config.label_budgets)), max(config.label_budgets))
     probe, _ = cell_config(config, model, budget, config.seeds[0], {"tokenizer": str(tokenizer_run.path)}, pretrained)
     training = dataclasses.replace(probe.training, duration=f"{CELL_STEPS}steps", evaluations=1, log_every=4)
     return dataclasses.replace(probe, name=PROBE, training=training, maximum_test_texts=CELL_TEXTS)
 
 
-def _run_probe(item: tuple[FinetuneConfig, FineTune]) -> CellRate:
+def _run_probe(item: tuple[str, FinetuneConfig, FineTune, Sequence[str]]) -> CellRate:
     """Run a probe, and delete its folder."""
-    config, fine_tune = item
+    _, config, fine_tune, devices = item
+    take_gpu(devices)
     folder = finetune_folder(config)
     shutil.rmtree(folder.path, ignore_errors=True)
     started = time.monotonic()

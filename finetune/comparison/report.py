@@ -115,7 +115,7 @@ def columns(comparison: Comparison, tokens_per_second: Mapping[str, float]) -> l
         Column("spread", lambda score: percent(score.spread)),
         Column("macro-F1, %", lambda score: percent(score.macro_f1)),
         Column("Matthews", lambda score: f"{score.matthews:.3f}"),
-        Column("against the best without pretraining, points", difference),
+        Column("vs best unpretrained, points", difference),
         Column(
             "calibration error, points",
             lambda score: "–" if score.calibration_error is None else percent(score.calibration_error),

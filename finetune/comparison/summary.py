@@ -165,7 +165,9 @@ def answers(scores: Sequence[Score], best: Mapping[int, str], margin: float, lev
     found = []
     for (row, difference), p_value in zip(compared, adjusted, strict=True):
         outcome: Literal["ahead", "behind", "equal", "not shown"] = "not shown"
-        if -margin <= difference.low and difference.high <= margin:
+        # Where nothing varies, nothing is known of what could.
+        is_known = difference.p_value is not None
+        if is_known and -margin <= difference.low and difference.high <= margin:
             outcome = "equal"
         elif p_value < level:
             outcome = "ahead" if difference.estimate > 0 else "behind"

@@ -84,13 +84,13 @@ def worth_sentence(worth: Worth) -> str:
     >>> from finetune.comparison.worth import Worth
     >>> worth_sentence(Worth("bert", 1000, 1900.0, 1400.0, 2600.0, 25000))
     'That is worth between 1,400 and 2,600 more labels.'
-    >>> worth_sentence(Worth("bert", 1000, None, 9400.0, None, 10000))
+    >>> worth_sentence(Worth("bert", 1000, None, 9000.0, None, 10000))
     'That is worth more than 9,000 more labels: no model without pretraining does as well with 10,000.'
     >>> worth_sentence(Worth("bert", 1000, 8000.0, 6040.0, None, 10000))
     'That is worth at least 6,000 more labels.'
     """
-    if worth.estimate is None:
-        rest = worth.largest - worth.label_budget
+    rest = worth.largest - worth.label_budget
+    if worth.low >= rest:
         return (
             f"That is worth more than {rest:,} more labels: no model without pretraining does as well with "
             f"{worth.largest:,}."

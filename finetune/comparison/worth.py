@@ -64,8 +64,13 @@ def labels_worth(
 
 
 def _draws(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Weights of `count` members of a sample that is drawn with replacement, for each draw, [D, count]."""
-    return rng.multinomial(count, np.full(count, 1 / count), size=DRAWS) / count
+    """Weights of `count` members of a sample that is drawn with replacement, for each draw, [D, count].
+
+    Their deviations are scaled by sqrt(count / (count - 1)): a few members vary less about their own mean than about
+    that of all there could be.
+    """
+    weights_DC = rng.multinomial(count, np.full(count, 1 / count), size=DRAWS) / count
+    return 1 / count + (weights_DC - 1 / count) * np.sqrt(count / max(1, count - 1))
 
 
 def _labels(accuracies_D: np.ndarray, others_DB: np.ndarray, budgets: Sequence[int]) -> np.ndarray:

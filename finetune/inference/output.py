@@ -35,6 +35,8 @@ class Output:
             InputError: the file holds other rows, or its ending is unknown.
         """
         self.identity, self.rows, self.names = dict(identity), 0, list[str]()
+        self.ignored: set[str] = set()
+        """Columns that came after the header was written; JSON lines have them nevertheless."""
         self.file = None if target is None else Path(target)
         self.format = file_format
         if self.file is None:
@@ -48,6 +50,7 @@ class Output:
         self.stream = self.file.open("r+" if begin else "w", encoding="utf-8", newline="")
         self.stream.seek(begin)
         self.stream.truncate()
+        self._note(begin)
 
     def _begun(self) -> int:
         """The bytes of the file that are kept.
@@ -74,19 +77,25 @@ class Output:
         if not self.names and rows:
             self.names = list(dict.fromkeys(name for row in rows for name in row))
             self._write_header()
+        self.ignored |= {name for row in rows for name in row} - set(self.names)
         text = io.StringIO()
         if self.format == "jsonl":
             text.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
         else:
             writer = csv.DictWriter(text, self.names, delimiter=DELIMITERS[self.format], extrasaction="ignore")
             writer.writerows({name: _cell(row.get(name)) for name in self.names} for row in rows)
-        self.stream.write(text.getvalue())
+        # Half an emoji cannot be written.
+        self.stream.write(text.getvalue().encode("utf-8", "replace").decode())
         self.stream.flush()
         self.rows += len(rows)
         if self.file is not None:
             os.fsync(self.stream.fileno())
-            state = {"rows": self.rows, "bytes": self.file.stat().st_size, "names": self.names}
-            write_atomically(self.progress, json.dumps(state | {"identity": self.identity}) + "\n")
+            self._note(self.file.stat().st_size)
+
+    def _note(self, size: int) -> None:
+        """Write down how much of the file is there for sure."""
+        state = {"rows": self.rows, "bytes": size, "names": self.names, "identity": self.identity}
+        write_atomically(self.progress, json.dumps(state) + "\n")
 
     def _write_header(self) -> None:
         if self.format in DELIMITERS:

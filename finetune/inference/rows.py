@@ -81,6 +81,11 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
     return dataclasses.replace(corpus, text_column=columns.text, header=columns.header)
 
 
+def first_columns(corpus: CorpusConfig) -> list[str]:
+    """The columns of the first row."""
+    return list(next(_raw(corpus), {}))
+
+
 def _raw(corpus: CorpusConfig) -> Iterator[dict[str, Any]]:
     for part in itertools.chain.from_iterable(shards(corpus)):
         for row, _ in formats.READERS[part.format](part, corpus):

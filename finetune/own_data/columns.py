@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from configs.errors import InputError
@@ -92,6 +92,9 @@ def find_columns(
     Raises:
         InputError: none, or more than one, may be it; the message names the columns and the key to set.
     """
+    if text is not None:
+        # Of a table without a header, a number.
+        corpus = dataclasses.replace(corpus, text_column=text)
     contents = read_contents(corpus, labelled)
     header = corpus.header
     if text is None and header is None and is_data(contents):
@@ -128,13 +131,20 @@ def _rows(corpus: CorpusConfig) -> Iterator[dict[str, Any]]:
                 yield row
 
 
-def is_data(names: Iterable[str]) -> bool:
+def is_data(contents: Mapping[str, Content]) -> bool:
     """Whether what was taken for the names of columns is a row: one of them is a text, and none is known.
 
-    >>> is_data(["I liked this film a good deal.", "1"]), is_data(["text", "label"]), is_data(["what they said", "x"])
-    (True, False, False)
+    A question of a survey is a text, too; but of a row, what stands above a few values is one of them.
+
+    >>> few = Content(rows=9, filled=9, values={"1", "0"})
+    >>> is_data({"I liked this film a good deal.": Content(), "1": few}), is_data({"text": Content(), "label": few})
+    (True, False)
+    >>> is_data({"What did you like about this film?": Content(), "How much?": few})
+    False
     """
-    names = [name.strip() for name in names]
+    if not all(name.strip() in held.values for name, held in contents.items() if held.may_be_classes):
+        return False
+    names = [name.strip() for name in contents]
     if any(name.casefold() in TEXT_NAMES or name.casefold() in LABEL_NAMES for name in names):
         return False
     return any(len(name.split()) > LONGEST_NAME or (len(name.split()) > 1 and name[-1:] in ".!?") for name in names)
@@ -146,7 +156,8 @@ def find_text(contents: dict[str, Content], corpus: CorpusConfig, taken: str | N
     Raises:
         InputError: no column holds text.
     """
-    candidates = {name: held for name, held in contents.items() if held.length > 0 and name != taken}
+    taken_names = (taken, corpus.second_text_column)
+    candidates = {name: held for name, held in contents.items() if held.length > 0 and name not in taken_names}
     by_name = {name.casefold().strip(): name for name, held in candidates.items() if not held.may_be_classes}
     for name in TEXT_NAMES:
         if name in by_name:
@@ -166,7 +177,7 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str) ->
     Raises:
         InputError: no column, or more than one, may be it.
     """
-    others = {name: held for name, held in contents.items() if name != text}
+    others = {name: held for name, held in contents.items() if name not in (text, corpus.second_text_column)}
     by_name = {name.casefold().strip(): name for name in others}
     named = [by_name[name] for name in LABEL_NAMES if name in by_name]
     for name in named:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
-from configs.bounds import require_at_least, require_between
+from configs.bounds import require_at_least, require_between, require_different
 from configs.errors import InputError
 from configs.fields import outside_digest
 from finetune.comparison.config import MINIMUM_SEEDS
+from finetune.config import check_model_name
+from pretrain.models.config import stage_of
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,20 @@ class OwnDataConfig:
         """Validate the keys."""
         require_between(1, 100_000, minutes=self.minutes)
         if self.seeds is not None:
-            require_at_least(MINIMUM_SEEDS, number_of_seeds=len(set(self.seeds)))
+            require_at_least(MINIMUM_SEEDS, number_of_seeds=len(self.seeds))
+            require_different(seeds=self.seeds)
         if self.label_budgets is not None:
+            require_different(label_budgets=self.label_budgets)
             require_at_least(1, number_of_label_budgets=len(self.label_budgets))
             require_at_least(2, label_budgets=min(self.label_budgets))
         if self.models is not None:
             require_at_least(1, number_of_models=len(self.models))
+            require_different(models=self.models)
+            for name in self.models:
+                check_model_name(name)
+                if stage_of(name) == "autoencoder":
+                    raise InputError(
+                        f"models: {name!r} needs a sequence autoencoder, which has no rules here; leave it out"
+                    )
         if self.labelled == self.test:
             raise InputError(f"test: {self.test!r} are the labelled texts; give others, or leave `test` out")

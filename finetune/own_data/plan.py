@@ -7,6 +7,7 @@
 import dataclasses
 import itertools
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import yaml
 
 from configs.command_line import load
+from configs.errors import InputError
 from configs.run_folder import RunFolder, run_unless_finished, write_atomically
 from finetune.comparison import estimate
 from finetune.comparison.config import CompareConfig
@@ -58,17 +60,22 @@ def run(config: OwnDataConfig, fine_tune: estimate.FineTune) -> RunFolder:
 
 
 def _run(config: OwnDataConfig, folder: RunFolder, sources: texts.Sources, fine_tune: estimate.FineTune) -> None:
+    started = time.monotonic()
     folder.begin(config)
     data = folder.path / "data"
     speed = CHARACTERS_A_SECOND["gpu" if gpus() else "cpu"]
     facts = texts.write(sources, data, round(60 * config.minutes * speed))
+    if (most := max(config.label_budgets or [0])) > facts.train_texts:
+        raise InputError(
+            f"label_budgets: {most} exceeds the {facts.train_texts} labelled texts that are not for testing"
+        )
     first = _first_design(config, facts)
     _write_stages(config, folder, first, facts)
     comparison = comparison_of(folder, config)
     tokenizer_config, _ = stage_configs(comparison)
     tokenizer_run = tokenizer_folder(tokenizer_config)
     run_stage(stage_command("tokenizer", comparison.tokenizer, {}, comparison, tokenizer_config.corpus), tokenizer_run)
-    length, is_long, pretraining_length = rules.lengths(token_counts(data, tokenizer_run))
+    length, is_long, pretraining_length = rules.lengths(token_counts(data, facts, tokenizer_run))
     design = dataclasses.replace(
         first, sequence_length=length, long_texts=is_long, pretraining_length=pretraining_length
     )
@@ -76,7 +83,7 @@ def _run(config: OwnDataConfig, folder: RunFolder, sources: texts.Sources, fine_
     log.info("plan: measuring how fast this machine is")
     comparison = comparison_of(folder, config)
     rates = measured(comparison, tokenizer_run, fine_tune)
-    design = fitted(config, design, facts, rates, folder)
+    design = fitted(config, design, facts, rates, folder, 60 * config.minutes - (time.monotonic() - started))
     _write_stages(config, folder, design, facts)
     choices = choices_of(design, facts)
     for name, value, reason in choices:
@@ -137,9 +144,14 @@ def _first_design(config: OwnDataConfig, facts: Texts) -> Design:
     )
 
 
-def token_counts(data: Path, tokenizer_run: RunFolder) -> list[int]:
-    """The tokens of some training texts, spread over all of them."""
-    corpus = CorpusConfig(source=str(data), split=texts.TRAIN, clean_html=False)
+def token_counts(data: Path, facts: Texts, tokenizer_run: RunFolder) -> list[int]:
+    """The tokens of some training texts, spread over all of them, with those of second texts."""
+    corpus = CorpusConfig(
+        source=str(data),
+        split=texts.TRAIN,
+        text_column=facts.text_column,
+        second_text_column=facts.second_text_column,
+    )
     read = [f"{text.text}\n{text.second_text or ''}" for text in read_documents(corpus)]
     chosen = np.linspace(0, len(read) - 1, min(len(read), COUNTED_TEXTS)).astype(int)
     tokenizer: Any = load_tokenizer(str(tokenizer_run.model))
@@ -147,7 +159,9 @@ def token_counts(data: Path, tokenizer_run: RunFolder) -> list[int]:
     return [len(ids) for ids in encoded]
 
 
-def fitted(config: OwnDataConfig, design: Design, facts: Texts, rates: estimate.Rates, folder: RunFolder) -> Design:
+def fitted(
+    config: OwnDataConfig, design: Design, facts: Texts, rates: estimate.Rates, folder: RunFolder, seconds: float
+) -> Design:
     """The design with as many label budgets and seeds as fit the time, and pretraining that takes what is left.
 
     Args:
@@ -156,8 +170,8 @@ def fitted(config: OwnDataConfig, design: Design, facts: Texts, rates: estimate.
         facts: what the texts are.
         rates: of this machine.
         folder: of the plan.
+        seconds: that are left.
     """
-    seconds = 60 * config.minutes
     for budgets, seeds in rules.DESIGNS:
         design = dataclasses.replace(
             design,
@@ -168,6 +182,11 @@ def fitted(config: OwnDataConfig, design: Design, facts: Texts, rates: estimate.
         fine_tuning = finetuning_seconds(comparison_of(folder, config), facts, rates)
         if fine_tuning <= rules.FINETUNING_SHARE * seconds:
             break
+    if fine_tuning > rules.FINETUNING_SHARE * seconds:
+        log.warning(
+            "plan: fine-tuning alone takes about %.0f minutes, which leaves pretraining little or exceeds the time; "
+            "give more --minutes, or fewer --models", fine_tuning / 60,
+        )  # fmt: skip
     left = max(
         seconds - fine_tuning - estimate.STAGE_START * len(rates.tokens_per_second), rules.PRETRAINING_SHARE * seconds
     )
@@ -200,7 +219,7 @@ def _write_stages(config: OwnDataConfig, folder: RunFolder, design: Design, fact
     """Write the YAML file of each stage."""
     paths = {name: str(folder.path / f"{name.replace('_', '-')}.yaml") for name in STAGES}
     places = Places.of(facts, str(folder.path / "data"), paths, config.language)
-    settings = rules.stage_settings(design, places, pairs=config.second_text_column is not None)
+    settings = rules.stage_settings(design, places, facts)
     for name, keys in settings.items():
         write_atomically(Path(paths[name]), yaml.safe_dump(keys, sort_keys=False, allow_unicode=True))
 

@@ -134,25 +134,24 @@ class Places:
     stages: Mapping[str, str]
     """The file of each stage, by which they refer to each other."""
     corpus: Settings
-    """How texts are read: language, and the second text of pairs."""
+    """How texts are read: language, and the column, which has the name it had in the given texts."""
     splits: str
     """Of the text for the tokenizer and for pretraining."""
 
     @classmethod
     def of(cls, texts: Texts, data: str, stages: Mapping[str, str], language: str) -> "Places":
         """The places of a plan."""
-        # Pieces of HTML were replaced when the texts were read.
-        corpus = {"source": data, "clean_html": False, "language": language}
+        corpus = {"source": data, "language": language, "text_column": texts.text_column}
         return cls(data, stages, corpus, f"{TRAIN}+{UNLABELLED}" if texts.unlabelled_texts else TRAIN)
 
 
-def stage_settings(design: Design, places: Places, pairs: bool) -> dict[str, Settings]:
+def stage_settings(design: Design, places: Places, texts: Texts) -> dict[str, Settings]:
     """The settings of every stage, as their YAML files have them.
 
     Args:
         design: what is compared.
         places: of texts and files.
-        pairs: whether a text has a second one.
+        texts: what the texts are.
     """
     stages = places.stages
     return {
@@ -163,7 +162,7 @@ def stage_settings(design: Design, places: Places, pairs: bool) -> dict[str, Set
         },
         "pretrain": encoder_settings(design, places),
         "language_model": language_model_settings(design, places),
-        "finetune": finetune_settings(design, places, pairs),
+        "finetune": finetune_settings(design, places, texts),
         "compare": {
             "name": "own",
             "tokenizer": stages["tokenizer"],
@@ -228,12 +227,14 @@ def language_model_settings(design: Design, places: Places) -> Settings:
     }
 
 
-def finetune_settings(design: Design, places: Places, pairs: bool) -> Settings:
+def finetune_settings(design: Design, places: Places, texts: Texts) -> Settings:
     """Fine-tuning of the encoder; `model_settings` has what other models have instead."""
-    second = {"second_text_column": "second_text"} if pairs else {}
+    columns: Settings = {"split": TRAIN, "label_column": texts.label_column}
+    if texts.second_text_column is not None:
+        columns["second_text_column"] = texts.second_text_column
     return {
         "name": "own",
-        "corpus": places.corpus | {"split": TRAIN} | second,
+        "corpus": places.corpus | columns,
         "test": TEST,
         "tokenizer": places.stages["tokenizer"],
         "sequence_length": design.sequence_length,

@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import json
 import logging
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -73,6 +74,10 @@ class Texts:
     """Of the training and unlabelled texts."""
     different_characters: int
     """Of a thousand training texts."""
+    text_column: str = "text"
+    """Columns have the names that they have in the given labelled texts, by which further texts are known."""
+    label_column: str = "label"
+    second_text_column: str | None = None
 
 
 def find_sources(config: OwnDataConfig) -> Sources:
@@ -108,7 +113,18 @@ def corpus_of(config: OwnDataConfig, source: str, splits: Sequence[str]) -> Corp
     if Path(source).is_dir():
         found = [split for split in splits if has_split(corpus, split)]
         return dataclasses.replace(corpus, split=found[0] if found else "all")
-    return dataclasses.replace(corpus, split=splits[0]) if find_files(corpus) is None else corpus
+    if find_files(corpus) is None:
+        there = hub_splits(source)
+        found = [split for split in (*splits, TRAIN) if split in there]
+        return dataclasses.replace(corpus, split=found[0] if found else there[0])
+    is_lines = Path(source).suffix == ".txt" and Path(source).is_file() and not has_blank_lines(Path(source))
+    return dataclasses.replace(corpus, format="lines") if is_lines else corpus
+
+
+def has_blank_lines(file: Path) -> bool:
+    """Whether there are blank lines, between documents, in the first megabyte of a text file."""
+    with file.open("rb") as stream:
+        return re.search(rb"\n[ \t\r]*\n", stream.read(1 << 20)) is not None
 
 
 def sibling(labelled: CorpusConfig, splits: Sequence[str]) -> CorpusConfig | None:
@@ -159,6 +175,9 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
     labelled = list(read_documents(sources.labelled, labelled=True, quarantine=quarantine))
     loose = [text for text in labelled if str(text.label).casefold() in UNLABELLED_NAMES]
     labelled = [text for text in labelled if str(text.label).casefold() not in UNLABELLED_NAMES]
+    labelled = without_strays(labelled, sources.labelled)
+    if not labelled:
+        raise InputError(f"labelled: every text of {sources.labelled.source!r} has a label that says it has none")
     names = {text.label: text.label_name or str(text.label) for text in labelled if text.label is not None}
     classes = label_set([text.label for text in labelled if text.label is not None], names, sources.labelled)
     classes_N = classes.encode([text.label for text in labelled if text.label is not None], sources.labelled)
@@ -171,6 +190,7 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
         log.info("own data: %d of %d labelled texts are set aside for testing", len(test), len(labelled))
     else:
         test = list(read_documents(sources.test, labelled=True, quarantine=quarantine))
+        test = without_strays(test, sources.test)
         classes.encode([text.label for text in test if text.label is not None], sources.test)
         train = without_copies(labelled, test)
         if len(train) < len(labelled):
@@ -179,22 +199,27 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
                 len(labelled) - len(train), len(labelled),
             )  # fmt: skip
     counts = np.bincount(classes.encode([text.label for text in train if text.label is not None], sources.labelled))
+    check_counts(counts.tolist(), classes.names)
     name_of = dict(zip(classes.keys, classes.names, strict=True))
-    write_parquet(folder / f"{TRAIN}.parquet", (row_of(text, name_of) for text in train))
-    write_parquet(folder / f"{TEST}.parquet", (row_of(text, name_of) for text in test))
+    corpus = sources.labelled
+    write_parquet(folder / f"{TRAIN}.parquet", (row_of(text, corpus, name_of) for text in train))
+    write_parquet(folder / f"{TEST}.parquet", (row_of(text, corpus, name_of) for text in test))
     quarantine.write_and_log(folder / QUARANTINE)
     unlabelled_texts, characters = 0, sum(len(text.text) for text in train)
     if sources.unlabelled is not None or loose:
         more = itertools.chain(loose, read_documents(sources.unlabelled) if sources.unlabelled is not None else ())
         limited = Limited(more, maximum_characters)
-        write_parquet(folder / f"{UNLABELLED}.parquet", (row_of(text) for text in limited))
+        write_parquet(folder / f"{UNLABELLED}.parquet", (row_of(text, corpus) for text in limited))
         unlabelled_texts, characters = limited.texts, characters + limited.characters
         if limited.reached:
             log.info(
                 "own data: the first %d unlabelled texts are used; more would not be read in this time", limited.texts
             )
     sample = {character for text in train[:1000] for character in text.text}
-    texts = Texts(len(train), len(test), unlabelled_texts, classes.names, counts.tolist(), characters, len(sample))
+    texts = Texts(
+        len(train), len(test), unlabelled_texts, classes.names, counts.tolist(), characters, len(sample),
+        corpus.text_column, corpus.label_column, corpus.second_text_column,
+    )  # fmt: skip
     write_atomically(folder / "texts.json", json.dumps(dataclasses.asdict(texts)) + "\n")
     return texts
 
@@ -215,13 +240,40 @@ class Limited:
             yield document
 
 
-def row_of(document: Document, name_of: dict[str, str] | None = None) -> dict[str, Any]:
-    """A document as a row, with the name of its class if it is labelled."""
-    row: dict[str, Any] = {"text": document.text, "place": str(document.location)}
-    if document.second_text is not None:
-        row["second_text"] = document.second_text
+def without_strays(texts: list[Document], corpus: CorpusConfig) -> list[Document]:
+    """The texts without those that lie beside the folders of the classes, such as aclImdb's lists of addresses."""
+    beside = {Path(corpus.source), *(Path(corpus.source) / split for split in corpus.split.split("+"))}
+    is_file = [Path(str(text.location)).suffix == ".txt" for text in texts]
+    strays = [at and Path(str(text.location)).parent in beside for at, text in zip(is_file, texts, strict=True)]
+    if not any(strays) or all(strays):
+        return texts
+    kept = [text for text, is_stray in zip(texts, strays, strict=True) if not is_stray]
+    log.warning("own data: %d file(s) beside the folders of the classes are left out", len(texts) - len(kept))
+    return kept
+
+
+def check_counts(counts: Sequence[int], names: Sequence[str]) -> None:
+    """Check that every class has a text to train and one to validate on.
+
+    Raises:
+        InputError: names the rarest class.
+    """
+    rarest = min(range(len(counts)), key=counts.__getitem__)
+    if counts[rarest] < 2 or len(counts) < len(names):
+        count = counts[rarest] if len(counts) == len(names) else 0
+        raise InputError(
+            f"labelled: class {names[rarest]!r} has {count} text(s) beside those for testing, and training and "
+            "validation need one each; add texts of this class, or leave its rows out"
+        )
+
+
+def row_of(document: Document, corpus: CorpusConfig, name_of: dict[str, str] | None = None) -> dict[str, Any]:
+    """A document as a row, with the name of its class if it is labelled; columns are called as in `corpus`."""
+    row: dict[str, Any] = {"_place": str(document.location), corpus.text_column: document.text}
+    if document.second_text is not None and corpus.second_text_column is not None:
+        row[corpus.second_text_column] = document.second_text
     if name_of is not None and document.label is not None:
-        row["label"] = name_of[label_key(document.label)]
+        row[corpus.label_column] = name_of[label_key(document.label)]
     return row
 
 

@@ -120,3 +120,44 @@ def test_an_output_of_an_unknown_kind_is_refused(classifier, tmp_path):
         predict.run(PredictConfig(classifier, [str(source)], str(tmp_path / "out.xlsx")))
     with pytest.raises(InputError, match="neither `cut` nor `windows`"):
         PredictConfig(classifier, long_texts="middle")
+
+
+def test_an_interruption_in_the_first_window_can_be_taken_up_again(classifier, tmp_path, monkeypatch):
+    source = write_jsonl(tmp_path / "in.jsonl", ROWS)
+    config = PredictConfig(classifier, [str(source)], str(tmp_path / "out.csv"))
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(predict, "label_rows", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            predict.run(config)
+    assert predict.run(config) == 3
+    assert [row["prediction"] for row in table_of(tmp_path / "out.csv")] == ANSWERS
+
+
+def test_half_an_emoji_in_another_column_is_written_as_a_question_mark(classifier, tmp_path):
+    source = tmp_path / "in.jsonl"
+    source.write_text(json.dumps({"text": GOOD, "user": "\ud83d!"}) + "\n")
+    predict.run(PredictConfig(classifier, [str(source)], str(tmp_path / "out.csv")))
+    assert table_of(tmp_path / "out.csv")[0]["user"] == "?!"
+
+
+def test_columns_that_come_later_are_told_and_never_taken_for_answers(classifier, tmp_path, caplog):
+    one = write_jsonl(tmp_path / "one.jsonl", ROWS)
+    two = write_jsonl(tmp_path / "two.jsonl", [row | {"prediction": "mine", "more": 1} for row in ROWS])
+    predict.WINDOW, window = 3, predict.WINDOW
+    try:
+        predict.run(PredictConfig(classifier, [str(one), str(two)], str(tmp_path / "out.csv")))
+    finally:
+        predict.WINDOW = window
+    found = table_of(tmp_path / "out.csv")
+    assert [row["prediction_2"] for row in found] == ANSWERS * 2
+    assert "left out: more" in caplog.text or "left out: prediction" in caplog.text
+
+
+def test_inputs_without_a_row_that_can_be_labelled_are_refused(classifier, tmp_path):
+    source = write_jsonl(tmp_path / "in.jsonl", [{"text": " "}, {"text": ""}])
+    with pytest.raises(InputError, match=r"no row can be labelled: .*in\.jsonl:1: no text"):
+        predict.run(PredictConfig(classifier, [str(source)], str(tmp_path / "out.csv")))

@@ -96,3 +96,23 @@ def test_the_columns_of_the_labelled_texts_are_taken_where_they_are_in_another_f
     rows = rows_of("text", "label")
     corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "u.jsonl", rows)))
     assert find_columns(corpus, None, None, True, likely)[:2] == ("text", "label")
+
+
+def test_the_second_text_is_not_the_first(tmp_path: Path) -> None:
+    rows = rows_of("premise", "label", hypothesis="a text that is longer than all of the others are, by some words")
+    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows)), second_text_column="hypothesis")
+    assert find_columns(corpus, None, None, labelled=True)[:2] == ("premise", "label")
+
+
+def test_a_given_number_of_a_column_is_of_a_table_without_a_header(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    rng = random.Random(0)
+    file.write_text("".join(f"{number % 2},{sentence(number % 2, rng)},x\n" for number in range(40)))
+    assert find_columns(CorpusConfig(source=str(file)), "2", None, labelled=True)[:2] == ("2", "1")
+
+
+def test_the_questions_of_a_survey_are_names(tmp_path: Path) -> None:
+    rows = rows_of("Please describe what you liked or did not like.", "How would you rate us?")
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
+    found = find_columns(corpus, None, None, labelled=True)
+    assert found == ("Please describe what you liked or did not like.", "How would you rate us?", None)

@@ -49,7 +49,7 @@ def test_every_stage_accepts_the_settings(tmp_path: Path, size: str, long_texts:
     }
     texts = facts(400, unlabelled=unlabelled)
     places = Places.of(texts, str(tmp_path), paths, "en")
-    for name, keys in rules.stage_settings(design, places, pairs=False).items():
+    for name, keys in rules.stage_settings(design, places, texts).items():
         Path(paths[name]).write_text(yaml.safe_dump(keys))
     comparison = load(CompareConfig, paths["compare"])
     _, stages = stage_configs(comparison)

@@ -50,7 +50,7 @@ def test_near_duplicates_stay_on_one_side_and_classes_in_proportion(tmp_path: Pa
     assert sum(row["label"] == "yes" for row in parts["test"]) / len(parts["test"]) == pytest.approx(share, abs=0.1)
     assert facts.classes == ["no", "yes"]
     assert sum(facts.counts) == facts.train_texts == len(parts["train"])
-    assert parts["test"][0]["place"].startswith(str(tmp_path / "t.jsonl"))
+    assert parts["test"][0]["_place"].startswith(str(tmp_path / "t.jsonl"))
 
 
 def test_chains_of_near_duplicates_are_one_group(tmp_path: Path) -> None:
@@ -89,10 +89,11 @@ def test_a_folder_with_splits_is_used_as_it_is_named(tmp_path: Path) -> None:
 
 def test_the_layout_of_aclimdb_has_its_unlabelled_texts_among_the_training_texts(tmp_path: Path) -> None:
     rng = random.Random(5)
-    for part in ("train/pos", "train/neg", "train/unsup", "test/pos", "test/neg"):
+    for part in ("train/pos", "train/neg", "train/unsup", "test/pos", "test/neg", "train", "test"):
         folder = tmp_path / "acl" / part
-        folder.mkdir(parents=True)
-        for number in range(10):
+        folder.mkdir(parents=True, exist_ok=True)
+        # Lists of addresses lie beside the folders.
+        for number in range(10 if "/" in part else 2):
             (folder / f"{number}.txt").write_text(long_text(rng, 1))
     facts, parts = split(tmp_path, labelled=str(tmp_path / "acl"))
     assert facts.classes == ["neg", "pos"]
@@ -121,3 +122,46 @@ def test_a_data_set_of_the_hub_is_used_by_the_names_of_its_splits(monkeypatch: p
     assert (test.split, unlabelled.split) == ("test", "unsupervised")
     monkeypatch.setattr(texts, "hub_splits", lambda identifier: ["train"])
     assert texts.sibling(labelled, ["test"]) is None
+
+
+def test_pairs_and_columns_keep_their_names(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    rows = [
+        {"claim": long_text(rng, number % 2), "proof": long_text(rng, 1) * 2, "verdict": ("no", "yes")[number % 2]}
+        for number in range(40)
+    ]
+    source = str(write_jsonl(tmp_path / "t.jsonl", rows))
+    facts, parts = split(tmp_path, labelled=source, second_text_column="proof")
+    assert (facts.text_column, facts.second_text_column, facts.label_column) == ("claim", "proof", "verdict")
+    assert list(parts["train"][0]) == ["_place", "claim", "proof", "verdict"]
+
+
+def test_a_class_too_rare_to_train_on_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    rows = [{"text": long_text(rng, 1), "label": label} for label in ["a"] * 20 + ["b"] * 20 + ["rare"] * 2]
+    with pytest.raises(InputError, match=r"class 'rare' has 1 text\(s\) beside those for testing"):
+        split(tmp_path, labelled=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+
+
+def test_a_text_file_without_blank_lines_is_a_line_a_text(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "t.jsonl", labelled_rows())
+    for name, content, count in (("lines.txt", "one text\nanother\n", 2), ("blocks.txt", "one\ntext\n \nanother\n", 2)):
+        (tmp_path / name).write_text(content)
+        facts, parts = split(tmp_path, labelled=str(tmp_path / "t.jsonl"), unlabelled=str(tmp_path / name))
+        assert facts.unlabelled_texts == count
+    assert parts["unlabelled"][0]["text"].strip() == "one\ntext"
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"seeds": [0, 0]}, "seeds: .* holds one twice"),
+        ({"label_budgets": [100, 100]}, "label_budgets: .* holds one twice"),
+        ({"models": ["brt"]}, "unknown model 'brt'"),
+        ({"models": ["sa-lstm"]}, "sequence autoencoder"),
+        ({"minutes": 0}, "minutes"),
+    ],
+)
+def test_keys_that_cannot_work_are_refused_at_once(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        OwnDataConfig(labelled="a.csv", **keys)
