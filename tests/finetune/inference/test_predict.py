@@ -144,14 +144,11 @@ def test_half_an_emoji_in_another_column_is_written_as_a_question_mark(classifie
     assert table_of(tmp_path / "out.csv")[0]["user"] == "?!"
 
 
-def test_columns_that_come_later_are_told_and_never_taken_for_answers(classifier, tmp_path, caplog):
+def test_columns_that_come_later_are_told_and_never_taken_for_answers(classifier, tmp_path, caplog, monkeypatch):
     one = write_jsonl(tmp_path / "one.jsonl", ROWS)
     two = write_jsonl(tmp_path / "two.jsonl", [row | {"prediction": "mine", "more": 1} for row in ROWS])
-    predict.WINDOW, window = 3, predict.WINDOW
-    try:
-        predict.run(PredictConfig(classifier, [str(one), str(two)], str(tmp_path / "out.csv")))
-    finally:
-        predict.WINDOW = window
+    monkeypatch.setattr(predict, "WINDOW", 3)
+    predict.run(PredictConfig(classifier, [str(one), str(two)], str(tmp_path / "out.csv")))
     found = table_of(tmp_path / "out.csv")
     assert [row["prediction_2"] for row in found] == ANSWERS * 2
     assert "left out: more" in caplog.text or "left out: prediction" in caplog.text
