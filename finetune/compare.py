@@ -34,7 +34,6 @@ from finetune.comparison.grid import (
 )
 from finetune.comparison.subprocesses import run_stage
 from finetune.config import check_model_name
-from finetune.own_data import plan
 from finetune.own_data.config import OwnDataConfig
 from pretrain.config import PretrainConfig
 from pretrain.run_paths import minimum_documents
@@ -231,6 +230,7 @@ def main() -> None:
     """Parse the command line, then compare."""
     show_progress_lines()
     if any(argument == "--labelled" or argument.startswith("--labelled=") for argument in sys.argv[1:]):
+        from finetune.own_data import plan
         from finetune.run import run as fine_tune
 
         own = parse(OwnDataConfig, PROGRAM)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import logging
 import shutil
 import time
@@ -13,7 +14,7 @@ import torch
 from accelerate import Accelerator
 
 from configs.command_line import as_dict
-from configs.run_folder import RunFolder, run_unless_finished
+from configs.run_folder import RunFolder, run_unless_finished, write_atomically
 from finetune.classification import bag_of_words
 from finetune.classification.calibration import calibration_facts
 from finetune.classification.evaluation import evaluate, logit_scores, predict
@@ -43,6 +44,7 @@ from tokenizer.vocabulary.serialization import load as load_tokenizer
 
 log = logging.getLogger(__name__)
 
+TIMINGS = "timings.json"
 # Tokens per evaluation batch: a CPU is fastest if the batch fits its caches, a GPU if the batch fills it.
 EVALUATION_TOKENS = {"cpu": 8192, "cuda": 1 << 17}
 
@@ -190,10 +192,12 @@ def _test_and_save(config: FinetuneConfig, folder: RunFolder, start: Start, mode
     test = evaluation_epoch(task.test, task.test_indices, evaluation_tokens(accelerator))
     started = time.monotonic()
     logits_NC, labels_N = predict(accelerator, test, model)
-    facts = facts | {"test_seconds": time.monotonic() - started}
+    seconds = time.monotonic() - started
     with quiet_transformers():
         sharded.save_pretrained(accelerator, start.model, folder.model)
     if accelerator.is_main_process:
+        # Beside the result, which is the same whenever the run is repeated.
+        write_atomically(folder.path / TIMINGS, json.dumps({"test_seconds": seconds}) + "\n")
         cutting = with_truncation(start.tokenizer, config.sequence_length, config.truncation_head_share)
         cutting.save_pretrained(folder.model)
         facts |= {"parameters": sum(parameter.numel() for parameter in start.model.parameters())} | text_counts(task)

@@ -7,13 +7,14 @@ import dataclasses
 import functools
 import json
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow
+import safetensors
+import safetensors.numpy
 import scipy.special
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -36,7 +37,7 @@ INVERSE_PENALTIES = (0.1, 1.0, 10.0, 100.0)
 # The least probability, for logarithms.
 TINY = 1e-12
 # In `model/`.
-SETTINGS, WEIGHTS = "bag_of_words.json", "bag_of_words.npz"
+SETTINGS, WEIGHTS = "bag_of_words.json", "bag_of_words.safetensors"
 TOKEN = r"\w+|[^\w\s]"
 
 
@@ -200,11 +201,12 @@ class BagOfWords:
         return cls(kind, list(labels), vectorizer.ngram_range[1], vocabulary, idf_F, weights_KF, bias_K)
 
     def save(self, folder: Path) -> None:
-        """Write `bag_of_words.json` and `bag_of_words.npz`."""
+        """Write `bag_of_words.json` and `bag_of_words.safetensors`."""
         folder.mkdir(parents=True, exist_ok=True)
         settings = {name: getattr(self, name) for name in ("kind", "labels", "longest", "vocabulary")}
         write_atomically(folder / SETTINGS, json.dumps(settings) + "\n")
-        np.savez(folder / WEIGHTS, idf=self.idf_F, weights=self.weights_KF, bias=self.bias_K)
+        arrays = {"idf": self.idf_F, "weights": np.ascontiguousarray(self.weights_KF), "bias": self.bias_K}
+        safetensors.numpy.save_file(arrays, folder / WEIGHTS)
 
     @classmethod
     def load(cls, folder: Path) -> "BagOfWords":
@@ -215,9 +217,9 @@ class BagOfWords:
         """
         try:
             settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-            with np.load(folder / WEIGHTS, allow_pickle=False) as arrays:
-                return cls(**settings, idf_F=arrays["idf"], weights_KF=arrays["weights"], bias_K=arrays["bias"])
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            arrays = safetensors.numpy.load_file(folder / WEIGHTS)
+            return cls(**settings, idf_F=arrays["idf"], weights_KF=arrays["weights"], bias_K=arrays["bias"])
+        except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
             raise InputError(f"{folder}: no bag-of-words model ({' '.join(str(error).split())})") from None
 
     @functools.cached_property

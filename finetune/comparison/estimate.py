@@ -3,8 +3,10 @@
 import contextlib
 import dataclasses
 import io
+import json
 import math
 import shutil
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -114,7 +116,7 @@ def measure(
             if not folder.finished:
                 folder = probed[name] = _stage_probe(config, name, stage, tokenizer_run)
             folders[name], result = folder, folder.result()
-            speeds[name], parameters[name] = result["tokens_per_second"], result["parameters"]
+            speeds[name], parameters[name] = _median_rate(folder, result["tokens_per_second"]), result["parameters"]
             tokens[name] = store_folder(stage.corpus, digest, config.runs).result()["tokens"]
         probes = [_cell_probe(config, model, tokenizer_run, folders) for model in config.models]
         devices = gpus()
@@ -164,6 +166,9 @@ def _run_probe(item: tuple[str, FinetuneConfig, FineTune, Sequence[str]]) -> Cel
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             result = fine_tune(config).result()
+        rate_of_steps = _median_rate(folder, result.get("tokens_per_second", 1.0))
+        timings = folder.path / "timings.json"
+        test_seconds = json.loads(timings.read_text())["test_seconds"] if timings.is_file() else 0.0
     finally:
         shutil.rmtree(folder.path, ignore_errors=True)
     seconds = time.monotonic() - started
@@ -172,11 +177,21 @@ def _run_probe(item: tuple[str, FinetuneConfig, FineTune, Sequence[str]]) -> Cel
         return CellRate(0.0, seconds / sum(counts), 0.0, result["parameters"])
     step_seconds = 0.0
     if result["steps"]:
-        step_seconds = result["tokens"] / result["tokens_per_second"] / result["steps"]
-    text_seconds = result["test_seconds"] / result["test_texts"]
+        step_seconds = result["tokens"] / result["steps"] / rate_of_steps
+    text_seconds = test_seconds / result["test_texts"]
     rate = CellRate(step_seconds, text_seconds, 0.0, result["parameters"])
     start = seconds - cell_seconds(config, rate, counts)
     return rate._replace(start_seconds=max(0.0, start))
+
+
+def _median_rate(folder: RunFolder, mean: float) -> float:
+    """Tokens a second of a run's training steps, without the first ones, which are slow; the mean if it logged none."""
+    from pretrain.training.metric_logger import read_metrics
+
+    if not folder.metrics.is_file():
+        return mean
+    rates = [row["tokens_per_second"] for row in read_metrics(folder.metrics) if "tokens_per_second" in row]
+    return statistics.median(rates) if rates else mean
 
 
 def cell_seconds(config: FinetuneConfig, rate: CellRate, texts: Sequence[int]) -> float:

@@ -239,7 +239,7 @@ def _load_model(reference: str, windows: bool, precision: str) -> NeuralClassifi
 
     from finetune.classification.tokenization_head_tail import BOTH_ENDS, HeadTailTokenizer
     from pretrain.models import builders
-    from pretrain.models.safe_loading import SAFE_WEIGHTS, UNREADABLE, load_arguments, quiet_transformers
+    from pretrain.models.safe_loading import SAFE, SAFE_WEIGHTS, UNREADABLE, load_arguments, quiet_transformers
     from tokenizer.vocabulary.serialization import load as load_tokenizer
 
     try:
@@ -255,5 +255,7 @@ def _load_model(reference: str, windows: bool, precision: str) -> NeuralClassifi
         raise InputError(f"model: {reference!r} cannot be loaded: {' '.join(str(error).split())}") from None
     settings = Path(reference) / "tokenizer_config.json"
     keeps_both_ends = settings.is_file() and json.loads(settings.read_text()).get("truncation_side") == BOTH_ENDS
-    tokenizer: Any = HeadTailTokenizer.from_pretrained(reference) if keeps_both_ends else load_tokenizer(reference)
+    tokenizer: Any = (
+        HeadTailTokenizer.from_pretrained(reference, **SAFE) if keeps_both_ends else load_tokenizer(reference)
+    )
     return NeuralClassifier(model, tokenizer, precision, windows=windows)
