@@ -43,7 +43,7 @@ def run(config: ExportConfig) -> str:
     folder = RunFolder(Path(config.run))
     result = folder.result()
     if not (folder.model / "config.json").is_file():
-        raise InputError(f"{folder.path} has no model/ to export (bag-of-words runs save none)")
+        raise InputError(f"{folder.path} has no model/ to export (transformers loads no bag-of-words model)")
     if config.to.startswith(HUB):
         card, repository = model_card(folder, result), config.to.removeprefix(HUB)
         return hub.publish(folder.model, card, repository, config.private, config.update)
