@@ -205,16 +205,8 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
     write_parquet(folder / f"{TRAIN}.parquet", (row_of(text, corpus, name_of) for text in train))
     write_parquet(folder / f"{TEST}.parquet", (row_of(text, corpus, name_of) for text in test))
     quarantine.write_and_log(folder / QUARANTINE)
-    unlabelled_texts, characters = 0, sum(len(text.text) for text in train)
-    if sources.unlabelled is not None or loose:
-        more = itertools.chain(loose, read_documents(sources.unlabelled) if sources.unlabelled is not None else ())
-        limited = Limited(more, maximum_characters)
-        write_parquet(folder / f"{UNLABELLED}.parquet", (row_of(text, corpus) for text in limited))
-        unlabelled_texts, characters = limited.texts, characters + limited.characters
-        if limited.reached:
-            log.info(
-                "own data: the first %d unlabelled texts are used; more would not be read in this time", limited.texts
-            )
+    unlabelled_texts, characters = write_unlabelled(sources, loose, folder, maximum_characters)
+    characters += sum(len(text.text) for text in train)
     sample = {character for text in train[:1000] for character in text.text}
     texts = Texts(
         len(train), len(test), unlabelled_texts, classes.names, counts.tolist(), characters, len(sample),
@@ -222,6 +214,27 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
     )  # fmt: skip
     write_atomically(folder / "texts.json", json.dumps(dataclasses.asdict(texts)) + "\n")
     return texts
+
+
+def write_unlabelled(
+    sources: Sources, loose: Sequence[Document], folder: Path, maximum_characters: int
+) -> tuple[int, int]:
+    """Write the unlabelled texts, if there are any; gives how many, and their characters.
+
+    Args:
+        sources: the corpora.
+        loose: unlabelled texts from among the labelled ones.
+        folder: where the file goes.
+        maximum_characters: of all of them.
+    """
+    if sources.unlabelled is None and not loose:
+        return 0, 0
+    more = itertools.chain(loose, () if sources.unlabelled is None else read_documents(sources.unlabelled))
+    limited = Limited(more, maximum_characters)
+    write_parquet(folder / f"{UNLABELLED}.parquet", (row_of(text, sources.labelled) for text in limited))
+    if limited.reached:
+        log.info("own data: the first %d unlabelled texts are used; more would not be read in this time", limited.texts)
+    return limited.texts, limited.characters
 
 
 class Limited:
