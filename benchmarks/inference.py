@@ -75,10 +75,9 @@ def texts_per_second(config: InferenceBenchmarkConfig, name: str, side: str) -> 
     from accelerate import Accelerator
     from transformers import AutoModelForSequenceClassification
 
-    from finetune.classification.evaluation import predict
+    from finetune.classification.evaluation import EVALUATION_TOKENS, predict
     from finetune.classification.task import load_task
     from finetune.classification.text_dataset import evaluation_epoch
-    from finetune.run import EVALUATION_TOKENS
     from pretrain.models.builders import classifier
     from pretrain.models.safe_loading import SAFE_WEIGHTS
     from pretrain.training import fast_paths

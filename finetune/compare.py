@@ -31,6 +31,7 @@ from finetune.comparison.grid import (
     stage_configs,
     stage_name,
     stage_overrides,
+    with_tokenizer,
 )
 from finetune.comparison.subprocesses import run_stage
 from finetune.config import check_model_name
@@ -70,7 +71,7 @@ def begin(config: CompareConfig) -> Begun:
     tokenizer, stages = stage_configs(config)
     check_corpora(config, tokenizer, stages)
     tokenizer_run = tokenizer_folder(tokenizer)
-    stages = {name: dataclasses.replace(stage, tokenizer=str(tokenizer_run.path)) for name, stage in stages.items()}
+    stages = with_tokenizer(stages, tokenizer_run)
     cells = grid_cells_if_ready(config, tokenizer_run, stages)
     if cells is None or not all(cell.folder.finished for cell in cells):
         check_tasks(config)

@@ -17,11 +17,11 @@ from configs.command_line import as_dict
 from configs.run_folder import RunFolder, run_unless_finished, write_atomically
 from finetune.classification import bag_of_words
 from finetune.classification.calibration import calibration_facts
-from finetune.classification.evaluation import evaluate, logit_scores, predict
+from finetune.classification.evaluation import EVALUATION_TOKENS, evaluate, logit_scores, predict
 from finetune.classification.frozen import fit_linear, output_layer, without_output_layer
 from finetune.classification.labels import class_weights
 from finetune.classification.objective import classification_loss
-from finetune.classification.predictions import write_result
+from finetune.classification.predictions import TIMINGS, write_result
 from finetune.classification.task import Task, load_task, longer_than_pretrained, text_counts
 from finetune.classification.text_dataset import TextSource, evaluation_epoch, lengths_of
 from finetune.classification.tokenization_head_tail import with_truncation
@@ -43,10 +43,6 @@ from pretrain.training.throughput import whole_run
 from tokenizer.vocabulary.serialization import load as load_tokenizer
 
 log = logging.getLogger(__name__)
-
-TIMINGS = "timings.json"
-# Tokens per evaluation batch: a CPU is fastest if the batch fits its caches, a GPU if the batch fills it.
-EVALUATION_TOKENS = {"cpu": 8192, "cuda": 1 << 17}
 
 
 def run(config: FinetuneConfig) -> RunFolder:

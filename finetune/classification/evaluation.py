@@ -14,6 +14,9 @@ from pretrain.data.loader import LoaderSettings, load_steps
 from pretrain.training.fast_paths import uncompiled
 from pretrain.training.guards.signals import safe_point
 
+# Tokens per evaluation batch: a CPU is fastest if the batch fits its caches, a GPU if the batch fills it.
+EVALUATION_TOKENS = {"cpu": 8192, "cuda": 1 << 17}
+
 
 def predict(accelerator: Accelerator, epoch: TextEpoch, model: torch.nn.Module) -> tuple[np.ndarray, np.ndarray]:
     """Logits [N, C] and labels [N] of the texts of an epoch, in the order of their indices."""

@@ -14,6 +14,7 @@ from finetune.classification.labels import LabelSet
 from finetune.classification.metrics import scores
 
 PREDICTIONS = "predictions.parquet"
+TIMINGS = "timings.json"
 SIGNIFICANCE = 0.05
 
 

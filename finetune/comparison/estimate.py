@@ -9,16 +9,17 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from configs.command_line import load
 from configs.processes import in_processes
 from configs.run_folder import RunFolder
 from finetune.classification.corpora import corpora_of
+from finetune.classification.predictions import TIMINGS
 from finetune.comparison import subprocesses
-from finetune.comparison.config import CompareConfig
+from finetune.comparison.config import CompareConfig, Overrides
 from finetune.comparison.devices import gpus, take_gpu
-from finetune.comparison.grid import cell_config, stage_command, stage_name
+from finetune.comparison.grid import cell_config, stage_command, stage_name, stage_overrides
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
 from finetune.run_paths import run_folder as finetune_folder
 from pretrain.config import PretrainConfig
@@ -131,7 +132,7 @@ def measure(
 
 def _stage_probe(config: CompareConfig, name: str, stage: PretrainConfig, tokenizer_run: RunFolder) -> RunFolder:
     """The folder of a pretraining run of a few seconds."""
-    overrides: dict[str, Any] = getattr(config.set, name) | {
+    overrides: Overrides = stage_overrides(config, name) | {
         "tokenizer": str(tokenizer_run.path),
         "name": PROBE,
         "training.duration": f"{STAGE_SECONDS}seconds",
@@ -167,7 +168,7 @@ def _run_probe(item: tuple[str, FinetuneConfig, FineTune, Sequence[str]]) -> Cel
         with contextlib.redirect_stdout(io.StringIO()):
             result = fine_tune(config).result()
         rate_of_steps = _median_rate(folder, result.get("tokens_per_second", 1.0))
-        timings = folder.path / "timings.json"
+        timings = folder.path / TIMINGS
         test_seconds = json.loads(timings.read_text())["test_seconds"] if timings.is_file() else 0.0
     finally:
         shutil.rmtree(folder.path, ignore_errors=True)

@@ -66,6 +66,11 @@ def stage_configs(config: CompareConfig) -> tuple[TokenizerConfig, dict[str, Pre
     return tokenizer, stages
 
 
+def with_tokenizer(stages: Mapping[str, PretrainConfig], tokenizer_run: RunFolder) -> dict[str, PretrainConfig]:
+    """The pretraining stages, with the folder of their tokenizer."""
+    return {key: dataclasses.replace(stage, tokenizer=str(tokenizer_run.path)) for key, stage in stages.items()}
+
+
 def stage_key(config: CompareConfig, name: str, seed: int | None) -> str:
     """The key of a pretraining stage with a seed: its name, with the first or only seed; else with the seed added.
 

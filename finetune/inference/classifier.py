@@ -19,10 +19,6 @@ from finetune.classification.bag_of_words import SETTINGS, TINY, BagOfWords
 from finetune.classification.calibration import calibrated
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
 
-# Tokens of a batch, with padding: so many fill a CPU's caches, or a GPU.
-BATCH_TOKENS = {"cpu": 8192, "cuda": 1 << 17}
-# [CLS] and [SEP].
-SPECIAL_TOKENS = 2
 # Of a long text that is read in windows, neighbours share this part.
 OVERLAP = 0.25
 
@@ -120,13 +116,15 @@ class NeuralClassifier(Classifier):
 
     def logits(self, texts: Sequence[Text]) -> np.ndarray:
         """Scores before the softmax; of a text in windows, the mean over them."""
+        from finetune.classification.evaluation import EVALUATION_TOKENS
+        from pretrain.data.loader import token_budget_batches
+
         pairs = [as_pair(text) for text in texts]
         rows, owners = self._encode(pairs)
         logits_RC = np.zeros((len(rows), len(self.labels)), dtype=np.float32)
-        from pretrain.data.loader import token_budget_batches
-
         lengths = np.array([len(row["input_ids"]) for row in rows])
-        for batch in token_budget_batches(lengths, BATCH_TOKENS.get(self.device.type, BATCH_TOKENS["cpu"])):
+        budget = EVALUATION_TOKENS.get(self.device.type, EVALUATION_TOKENS["cpu"])
+        for batch in token_budget_batches(lengths, budget):
             logits_RC[batch] = self._forward([rows[number] for number in batch])
         counts_N = np.bincount(owners, minlength=len(texts))[:, None]
         sums_NC = np.zeros((len(texts), len(self.labels)))
@@ -135,6 +133,8 @@ class NeuralClassifier(Classifier):
 
     def _encode(self, pairs: Sequence[tuple[str, str | None]]) -> tuple[list[dict[str, Any]], np.ndarray]:
         """The rows of ids of texts, and to which text each belongs."""
+        from finetune.classification.task import SPECIAL_TOKENS
+
         firsts = [first for first, _ in pairs]
         has_pairs = any(second is not None for _, second in pairs)
         seconds = [second or "" for _, second in pairs] if has_pairs else None

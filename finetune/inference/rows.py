@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from configs.errors import InputError
-from finetune.own_data.columns import find_columns
+from finetune.own_data.columns import find_columns, readable_rows
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import clean_html
@@ -73,24 +73,15 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
     """
     if text_column is not None:
         return dataclasses.replace(corpus, text_column=text_column)
-    if trained_on is not None:
-        first = next(_raw(corpus), None)
-        if first is not None and trained_on in first:
-            return dataclasses.replace(corpus, text_column=trained_on)
+    if trained_on is not None and trained_on in first_columns(corpus):
+        return dataclasses.replace(corpus, text_column=trained_on)
     columns = find_columns(corpus, None, None, labelled=False)
     return dataclasses.replace(corpus, text_column=columns.text, header=columns.header)
 
 
 def first_columns(corpus: CorpusConfig) -> list[str]:
     """The columns of the first row."""
-    return list(next(_raw(corpus), {}))
-
-
-def _raw(corpus: CorpusConfig) -> Iterator[dict[str, Any]]:
-    for part in itertools.chain.from_iterable(shards(corpus)):
-        for row, _ in formats.READERS[part.format](part, corpus):
-            if not isinstance(row, RowError):
-                yield row
+    return list(next(readable_rows(corpus), {}))
 
 
 def read(corpus: CorpusConfig) -> Iterator[Row]:

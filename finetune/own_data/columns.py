@@ -116,7 +116,7 @@ def read_contents(corpus: CorpusConfig, labelled: bool) -> dict[str, Content]:
         InputError: no row can be read.
     """
     contents: dict[str, Content] = {}
-    for row in itertools.islice(_rows(corpus), None if labelled else ENOUGH_ROWS):
+    for row in itertools.islice(readable_rows(corpus), None if labelled else ENOUGH_ROWS):
         for name, value in row.items():
             contents.setdefault(name, Content()).add(value)
     if not contents:
@@ -124,7 +124,8 @@ def read_contents(corpus: CorpusConfig, labelled: bool) -> dict[str, Content]:
     return contents
 
 
-def _rows(corpus: CorpusConfig) -> Iterator[dict[str, Any]]:
+def readable_rows(corpus: CorpusConfig) -> Iterator[dict[str, Any]]:
+    """The rows of a corpus with all their columns, without those that cannot be read."""
     for part in itertools.chain.from_iterable(shards(corpus)):
         for row, _ in formats.READERS[part.format](part, corpus):
             if not isinstance(row, RowError):

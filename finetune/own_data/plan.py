@@ -8,7 +8,6 @@ import dataclasses
 import itertools
 import logging
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,12 @@ from configs.run_folder import RunFolder, run_unless_finished, write_atomically
 from finetune.comparison import estimate
 from finetune.comparison.config import CompareConfig
 from finetune.comparison.devices import gpus, runs_at_a_time
-from finetune.comparison.grid import cell_config, stage_command, stage_configs
+from finetune.comparison.grid import cell_config, stage_command, stage_configs, with_tokenizer
 from finetune.comparison.subprocesses import run_stage
 from finetune.own_data import rules, texts
 from finetune.own_data.config import OwnDataConfig
 from finetune.own_data.rules import Design, Places
 from finetune.own_data.texts import Texts
-from pretrain.config import PretrainConfig
 from tokenizer.corpus import shards
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import read as read_documents
@@ -119,11 +117,6 @@ def measured(comparison: CompareConfig, tokenizer_run: RunFolder, fine_tune: est
     at_a_time = runs_at_a_time(comparison, run)
     stages = with_tokenizer(stages, tokenizer_run)
     return estimate.measure(comparison, tokenizer_run, stages, at_a_time, fine_tune)
-
-
-def with_tokenizer(stages: Mapping[str, PretrainConfig], tokenizer_run: RunFolder) -> dict[str, PretrainConfig]:
-    """The pretraining stages, with the folder of their tokenizer."""
-    return {name: dataclasses.replace(stage, tokenizer=str(tokenizer_run.path)) for name, stage in stages.items()}
 
 
 def _first_design(config: OwnDataConfig, facts: Texts) -> Design:

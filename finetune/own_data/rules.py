@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from finetune.comparison.verdict import rounded
 from finetune.config import BAG_OF_WORDS
 from finetune.own_data.texts import TEST, TRAIN, UNLABELLED, Texts
 from pretrain.models.config import is_recurrent
@@ -97,18 +98,8 @@ def label_budgets(texts: Texts, count: int) -> list[int]:
     smallest = max(SMALLEST_BUDGET, TEXTS_A_CLASS * len(texts.classes))
     budgets = [texts.train_texts]
     while len(budgets) < count and budgets[0] / 4 >= smallest:
-        budgets.insert(0, two_digits(budgets[0] / 4))
+        budgets.insert(0, rounded(budgets[0] / 4))
     return budgets
-
-
-def two_digits(number: float) -> int:
-    """A number with two digits that are not zero.
-
-    >>> two_digits(1731.4), two_digits(95)
-    (1700, 95)
-    """
-    unit = 10 ** max(0, math.floor(math.log10(number)) - 1)
-    return round(number / unit) * unit
 
 
 def encoder_size(minutes_of_pretraining: float) -> str:
@@ -122,7 +113,7 @@ def pretraining_tokens(seconds: float, tokens_per_second: float, corpus_tokens: 
     >>> pretraining_tokens(600, 10_000, 1_000_000), pretraining_tokens(600, 10_000, 10_000)
     (6000000, 400000)
     """
-    return max(20_000, two_digits(min(seconds * tokens_per_second, MAXIMUM_PASSES * corpus_tokens)))
+    return max(20_000, rounded(min(seconds * tokens_per_second, MAXIMUM_PASSES * corpus_tokens)))
 
 
 @dataclasses.dataclass(frozen=True)
