@@ -219,7 +219,7 @@ def test_what_is_installed_is_pinned_with_sums_to_the_versions_of_the_constraint
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [
         *project["dependencies"],
-        *(part for e in ("dev", "ray", "trackers") for part in project["optional-dependencies"][e]),
+        *(part for e in ("dev", "onnx", "ray", "serve", "trackers") for part in project["optional-dependencies"][e]),
     ]
     names = {re.split(r"[\[><=]", part)[0].lower().replace("_", "-") for part in wanted}
     assert names <= locked.keys()
