@@ -6,7 +6,7 @@ many of them one table, one verdict, one HTML file. Commands and entry points:
 - `config.py`: the config of a fine-tuning run; `run_paths.py`: run folders, and the checkpoint a run starts from
 - `run.py`, `__main__.py`: fine-tune one model with one seed and one label budget, and its command
 - `compare.py`: the command that runs every stage and compares
-- `predict.py`: the command that labels texts with a finished run; in Python, `load(run)(texts)`
+- `predict.py`: the command that labels texts with a finished run; in Python, `load(run)(texts)` and `explain`
 - `export.py`: the command that copies a model with its card to a folder or the Hub
 
 Subpackages, each importing only from those before it:
@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from finetune.inference.classifier import Classifier, Prediction, load
+    from finetune.inference.explanation import WordWeight, explain
 
-__all__ = ["Classifier", "Prediction", "load"]
+__all__ = ["Classifier", "Prediction", "WordWeight", "explain", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -33,7 +34,7 @@ def __getattr__(name: str) -> Any:
         AttributeError: there is no such name.
     """
     if name in __all__:
-        from finetune.inference import classifier
+        from finetune.inference import classifier, explanation
 
-        return getattr(classifier, name)
+        return getattr(explanation if name in ("WordWeight", "explain") else classifier, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

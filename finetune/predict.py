@@ -15,11 +15,13 @@ from typing import Any
 import yaml
 from jsonargparse import Namespace
 
+from configs.bounds import require_at_least
 from configs.command_line import CommandLine
 from configs.errors import InputError, run_command
 from configs.terminal import progress, show_progress_lines
 from finetune.inference import rows
-from finetune.inference.classifier import Classifier, load
+from finetune.inference.classifier import Classifier, Text, load
+from finetune.inference.explanation import explain, strongest
 from finetune.inference.output import Output, free_name
 from finetune.inference.rows import Row
 from tokenizer.corpus import shards
@@ -30,6 +32,8 @@ log = logging.getLogger("finetune.predict")
 PROGRAM = "python -m finetune.predict"
 # Rows that are read, sorted by length and classified together.
 WINDOW = 4096
+# The same where each word of a row costs a classification: an interruption loses less.
+EXPLAINED_WINDOW = 64
 # Rows that cannot be labelled, of which the first few are told.
 TOLD = 5
 
@@ -52,6 +56,9 @@ class PredictConfig:
     """As `corpus.format`; a pipe and a .txt file are a line a text."""
     probabilities: bool = False
     """Write the probability of every label, not of the best one alone."""
+    explain: int = 0
+    """Write this many words that moved the label most, with the fall of its log-odds without them; each word of a text
+    costs a classification."""
     long_texts: str = "cut"
     """`cut`: texts that are too long are cut as in training; `windows`: they are read in overlapping windows, whose
     scores are averaged."""
@@ -60,6 +67,7 @@ class PredictConfig:
         """Validate the keys."""
         if self.long_texts not in ("cut", "windows"):
             raise InputError(f"long_texts: {self.long_texts!r} is neither `cut` nor `windows`")
+        require_at_least(0, explain=self.explain)
 
 
 def run(config: PredictConfig) -> int:
@@ -81,16 +89,18 @@ def run(config: PredictConfig) -> int:
         taken = [name for one in corpora for name in rows.first_columns(one)]
         shares = [f"p_{label}" for label in classifier.labels] if config.probabilities else []
         names = [free_name(name, taken) for name in ("prediction", "probability", *shares)]
+        words = free_name("words", taken) if config.explain else None
         identity = {
             "model": model_digest(config.run),
             "input": [shards.fingerprint(one) for one in corpora],
-            "settings": repr((corpora[0].text_column, config.probabilities, config.long_texts)),
+            "settings": repr((corpora[0].text_column, config.probabilities, config.long_texts, config.explain)),
         }
         with Output(config.to, identity) as output:
             if output.rows:
                 log.info("predict: %d rows were labelled before", output.rows)
             everything = itertools.chain.from_iterable(rows.read(one) for one in corpora)
-            problems = label_rows(classifier, itertools.islice(everything, output.rows, None), output, names)
+            unlabelled = itertools.islice(everything, output.rows, None)
+            problems = label_rows(classifier, unlabelled, output, names, words, config.explain)
             if output.ignored and output.format != "jsonl":
                 log.warning("predict: columns that the first rows lack are left out: %s", ", ".join(output.ignored))
     for problem in problems[:TOLD]:
@@ -100,27 +110,50 @@ def run(config: PredictConfig) -> int:
     return output.rows
 
 
-def label_rows(classifier: Classifier, unlabelled: Iterator[Row], output: Output, names: Sequence[str]) -> list[str]:
+def label_rows(
+    classifier: Classifier,
+    unlabelled: Iterator[Row],
+    output: Output,
+    names: Sequence[str],
+    words: str | None = None,
+    word_count: int = 0,
+) -> list[str]:
     """Label rows, a window at a time; gives why some have no label.
+
+    Args:
+        classifier: any.
+        unlabelled: the rows.
+        output: where they go.
+        names: of the columns of the label, its probability, and, if wanted, those of all labels.
+        words: the column of the words that moved the label; None for none.
+        word_count: how many words.
 
     Raises:
         InputError: none of the first rows can be labelled.
     """
     problems: list[str] = []
-    bar = progress(_windows(unlabelled), "predicting", f"x {WINDOW} rows")
+    window_rows = EXPLAINED_WINDOW if words else WINDOW
+    bar = progress(_windows(unlabelled, window_rows), "predicting", f"x {window_rows} rows")
     for window in bar:
         usable = [row for row in window if row.problem is None]
         problems += [row.problem for row in window if row.problem is not None]
-        texts = [row.text if row.second_text is None else (row.text, row.second_text) for row in usable]
+        texts: list[Text] = [row.text if row.second_text is None else (row.text, row.second_text) for row in usable]
         if not usable and not output.rows:
             raise InputError(f"no row can be labelled: {problems[0]}")
         found = iter(classifier(texts))
-        output.write([row.columns | _answer(row, found, names, classifier.labels) for row in window])
+        answers = [_answer(row, found, names, classifier.labels) for row in window]
+        if words:
+            moved = (_words(classifier, text, word_count, output.format) for text in texts)
+            answers = [
+                answer | {words: None if row.problem is not None else next(moved)}
+                for row, answer in zip(window, answers, strict=True)
+            ]
+        output.write([row.columns | answer for row, answer in zip(window, answers, strict=True)])
     return problems
 
 
-def _windows(unlabelled: Iterator[Row]) -> Iterator[list[Row]]:
-    while window := list(itertools.islice(unlabelled, WINDOW)):
+def _windows(unlabelled: Iterator[Row], count: int) -> Iterator[list[Row]]:
+    while window := list(itertools.islice(unlabelled, count)):
         yield window
 
 
@@ -133,6 +166,12 @@ def _answer(row: Row, found: Iterator[Any], names: Sequence[str], labels: Sequen
     return dict(
         zip(names, [prediction.label, *(round(share, 4) for share in (prediction.probability, *shares))], strict=True)
     )
+
+
+def _words(classifier: Classifier, text: Text, count: int, file_format: str) -> Any:
+    """The words that moved a label most: as text in a table (`great +1.9, bore -0.4`), as a list in JSON lines."""
+    weights = [(word.text, round(word.weight, 2)) for word in strongest(explain(classifier, text), count)]
+    return weights if file_format == "jsonl" else ", ".join(f"{word} {weight:+.2f}" for word, weight in weights)
 
 
 def trained_corpus(run: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ In: the folder of a fine-tuning run (or of an exported model, or a Hub id), and 
 in this order:
 
 - `classifier.py`: models → probabilities, at the machine's speed
+- `explanation.py`: which words moved a classifier
 - `rows.py`: input files and pipes → rows with all their columns
 - `output.py`: rows with their predictions → a file that grows, and that an interrupted command takes up again
 """
