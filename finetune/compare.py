@@ -34,6 +34,7 @@ from finetune.comparison.grid import (
     with_tokenizer,
 )
 from finetune.comparison.subprocesses import run_stage
+from finetune.comparison.tuning import FOLDS, Tuned, folds_judged, trials_of
 from finetune.config import check_model_name
 from finetune.own_data.config import OwnDataConfig
 from pretrain.config import PretrainConfig
@@ -94,12 +95,42 @@ def run(config: CompareConfig) -> RunFolder:
         pretrained[key] = pretrain_folder(stage)
         overrides, file = stage_overrides(config, key) | tokenizer_override, getattr(config, stage_name(key))
         run_stage(stage_command("pretrain", file, overrides, config, stage.corpus), pretrained[key])
-    cells = cells or grid_cells(config, tokenizer_override, pretrained)
+    tuned = tune(config, tokenizer_override, pretrained)
+    settings = {(one.model, one.label_budget): one.settings[one.best] for one in tuned}
+    cells = cells or grid_cells(config, tokenizer_override, pretrained, settings)
+    run_unfinished(cells, config)
+    return write_comparison(config, cells, pretrained, tuned)
+
+
+def tune(config: CompareConfig, tokenizer_override: Overrides, pretrained: Mapping[str, RunFolder]) -> list[Tuned]:
+    """Run the trials of all models and label budgets; empty without tuning.
+
+    Raises:
+        InputError: the ranges are invalid, or a trial failed.
+    """
+    if not config.tuning.trials:
+        return []
+    groups = trials_of(config, tokenizer_override, pretrained)
+    print(
+        f"tuning: {config.tuning.trials} trials for each model and label budget, by {config.tuning.ranges}", flush=True
+    )
+    run_unfinished([cell for trials in groups for trial in trials for cell in trial.cells], config)
+    tuned = [Tuned.of(trials, "accuracy") for trials in groups]
+    for one in tuned:
+        log.info("%s", one)
+    return tuned
+
+
+def run_unfinished(cells: Sequence[Cell], config: CompareConfig) -> None:
+    """Run the cells that are not finished.
+
+    Raises:
+        InputError: a cell failed.
+    """
     unfinished = [cell for cell in cells if not cell.folder.finished]
     if len(unfinished) < len(cells):
         print(f"{len(cells) - len(unfinished)} of {len(cells)} runs were finished before", flush=True)
     run_cells(unfinished, config)
-    return write_comparison(config, cells, pretrained)
 
 
 def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
@@ -127,6 +158,11 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
             for model, budget, seed in grid
             for _ in seeds_of_pretraining(config, model)
         ]
+        runs += [
+            (model, cell_config(config, model, budget, config.seeds[0], {}, {}, settings={"folds": FOLDS})[0])
+            for model, budget in itertools.product(config.models, config.label_budgets)
+            for _ in range(config.tuning.trials * folds_judged(budget))
+        ]
     else:
         runs = [(cell.model, cell.config) for cell in cells if not cell.folder.finished]
     if not runs and not unfinished:
@@ -145,7 +181,9 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
         )
 
 
-def write_comparison(config: CompareConfig, cells: Sequence[Cell], pretrained: Mapping[str, RunFolder]) -> RunFolder:
+def write_comparison(
+    config: CompareConfig, cells: Sequence[Cell], pretrained: Mapping[str, RunFolder], tuned: Sequence[Tuned] = ()
+) -> RunFolder:
     """Write `result.json`, `report.html` and the figures to the comparison's run folder, unless they exist."""
     upstream = [folder.digest for folder in (*(cell.folder for cell in cells), *pretrained.values())]
     folder = RunFolder.of("compare", config, upstream)
@@ -155,7 +193,7 @@ def write_comparison(config: CompareConfig, cells: Sequence[Cell], pretrained: M
         folder.begin(config)
         comparison = summary.compare(cells, config.confidence, config.margin)
         report.write(folder, config, comparison, cells, pretrained)
-        folder.finish(dataclasses.asdict(comparison))
+        folder.finish(dataclasses.asdict(comparison) | {"tuning": [dataclasses.asdict(one) for one in tuned]})
     return folder
 
 

@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 from configs.command_line import load
 from finetune.comparison.config import CompareConfig
+from finetune.comparison.tuning import RangesConfig
 from finetune.config import FinetuneConfig
 from pretrain.config import PretrainConfig
 from pretrain.training.schedule import Duration
@@ -35,6 +36,7 @@ CONFIGS = {
     "pretrain": PretrainConfig,
     "finetune": FinetuneConfig,
     "compare": CompareConfig,
+    "tuning": RangesConfig,
 }
 SHIPPED = sorted(file.relative_to(ROOT) for stage in CONFIGS for file in (ROOT / "configs" / stage).rglob("*.yaml"))
 

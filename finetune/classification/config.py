@@ -31,6 +31,11 @@ class TaskConfig:
     maximum_test_texts: int | None = added_later(None)
     """Test on this many of the test texts only, a stratified sample that is the same for every run; null tests on all.
     For trials."""
+    folds: int | None = added_later(None)
+    """Test on one part in so many of the training labels instead, as tuning does: no test text is read. The labels are
+    those that a run with this budget and seed has; the other parts are trained and validated on."""
+    fold: int = added_later(0)
+    """Which of the `folds`, from 0."""
     label_budget: int | None = None
     """Use only this many training labels, a stratified sample for each seed; null uses all."""
     sequence_length: int = 128
@@ -62,5 +67,8 @@ class TaskConfig:
             raise InputError(f"class_weights: {self.class_weights} must be numbers above 0, one a class")
         if self.label_budget is not None:
             require_at_least(2, label_budget=self.label_budget)
+        if self.folds is not None:
+            require_at_least(2, folds=self.folds)
+            require_between(0, self.folds - 1, fold=self.fold)
         if self.maximum_test_texts is not None:
             require_at_least(2, maximum_test_texts=self.maximum_test_texts)

@@ -3,6 +3,7 @@
 Shapes: N texts, C classes.
 """
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -25,7 +26,7 @@ class Splits(NamedTuple):
     validation: np.ndarray
     """Empty if validation texts are given."""
     test: np.ndarray | None
-    """None if test texts are given."""
+    """None if test texts are given, and no fold is tested on."""
 
 
 def draw_splits(
@@ -43,15 +44,43 @@ def draw_splits(
         InputError: the budget exceeds the labels there are, or a class would be missing from a part.
     """
     if not sets_test_aside(config):
-        return Splits(*draw_texts(config, classes_N, names), None)
+        everything = np.arange(len(classes_N))
+        return draw_parts(config, classes_N, everything, None, names)
     test = set_aside(keys(), classes_N, config.test_share, names)
     rest = np.setdiff1d(np.arange(len(classes_N)), test)
     log.info(
         "test: no test texts are named; %d of the %d texts of %s are set aside for testing (`test_share: %g`)",
         len(test), len(classes_N), config.corpus.source, config.test_share,
     )  # fmt: skip
-    train, validation = draw_texts(config, classes_N[rest], names)
-    return Splits(rest[train], rest[validation], test)
+    return draw_parts(config, classes_N, rest, test, names)
+
+
+def draw_parts(
+    config: TaskConfig, classes_N: np.ndarray, usable: np.ndarray, test: np.ndarray | None, names: Sequence[str]
+) -> Splits:
+    """The parts of a run; with `folds`, one of them takes the place of the test texts.
+
+    Args:
+        config: of the task.
+        classes_N: the class of each text.
+        usable: the texts that are not for testing.
+        test: those that are; None if they are given.
+        names: of the classes, for messages.
+
+    Raises:
+        InputError: as `draw_texts`.
+    """
+    train, validation = draw_texts(config, classes_N[usable], names)
+    if config.folds is None:
+        return Splits(usable[train], usable[validation], test)
+    drawn = usable[np.concatenate([train, validation])]
+    order = stratified_order(classes_N[drawn], config.seed)
+    in_fold = np.zeros(len(drawn), dtype=bool)
+    in_fold[order[config.fold :: config.folds]] = True
+    others = drawn[~in_fold]
+    without_fold = dataclasses.replace(config, label_budget=None, folds=None, fold=0)
+    train, validation = draw_texts(without_fold, classes_N[others], names)
+    return Splits(others[train], others[validation], np.sort(drawn[in_fold]))
 
 
 def text_key(text: str, second_text: str | None = None) -> str:

@@ -4,6 +4,7 @@ In: the folders of finished runs. Out: `result.json`, `report.html` and its figu
 
 - `config.py`: the config of a comparison
 - `grid.py`: models × seeds × label budgets, each cell as a config and as a command
+- `tuning.py`: random search over declared ranges, the same for every model
 - `subprocesses.py`: a stage in a separate process; `devices.py`: on which devices runs go
 - `estimate.py`: how long a comparison will take, by short runs
 - `intervals.py`: intervals over seeds and test texts; `worth.py`: what pretraining is worth in labels

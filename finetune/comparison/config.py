@@ -31,6 +31,21 @@ class StageOverrides:
 
 
 @dataclasses.dataclass(frozen=True)
+class TuningConfig:
+    """Random search, the same for every model."""
+
+    trials: int = 0
+    """Trials for each model and label budget, the first with the settings as they are; 0: no tuning. Each trains up to
+    five times, on parts of the labels of the first seed; the best settings are those of all seeds."""
+    ranges: str = "configs/tuning/ranges.yaml"
+    """The file of ranges that settings are drawn from."""
+
+    def __post_init__(self) -> None:
+        """Validate the keys."""
+        require_at_least(0, trials=self.trials)
+
+
+@dataclasses.dataclass(frozen=True)
 class CompareConfig:
     """Compare models on the same labels: models × seeds × label budgets, then intervals, a verdict and a report.
     `--labelled FILE` alone, with your own data, chooses everything else (`--labelled FILE --help` shows its keys).
@@ -64,6 +79,7 @@ class CompareConfig:
     allow for the variance between them. null: one, that of the stage's file."""
     label_budgets: list[int] = dataclasses.field(default_factory=lambda: [200, 1000, 4000])
     """Numbers of training labels."""
+    tuning: TuningConfig = added_later(TuningConfig())  # noqa: RUF009
     confidence: float = 0.95
     """Confidence level of all intervals."""
     margin: float = added_later(0.01)
