@@ -3,6 +3,7 @@
 The grid is models × seeds × label budgets; each cell is one fine-tuning run, printed as the command that repeats it.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import logging
@@ -23,6 +24,7 @@ from finetune.comparison.config import CompareConfig, Overrides
 from finetune.comparison.devices import gpus, runs_at_a_time, take_gpu
 from finetune.comparison.grid import (
     Cell,
+    Failure,
     cell_config,
     grid_cells,
     grid_cells_if_ready,
@@ -51,6 +53,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("finetune.compare")
 
 PROGRAM = "python -m finetune.compare"
+
+
+# Runs that may fail one after another; what is wrong with more is wrong with all.
+MAXIMUM_FAILURES = 3
 
 
 class Begun(NamedTuple):
@@ -85,8 +91,10 @@ def begin(config: CompareConfig) -> Begun:
 def run(config: CompareConfig) -> RunFolder:
     """Run every unfinished stage and cell, then compare and write the report.
 
+    A model of which a run failed, and failed again, is left out; `failed` in the result names these runs.
+
     Raises:
-        InputError: an invalid key, file or text, reported before anything is trained; or a stage failed.
+        InputError: an invalid key, file or text, reported before anything is trained; a stage or every model failed.
     """
     tokenizer_run, stages, cells = begin(config)
     tokenizer_override: Overrides = {"tokenizer": str(tokenizer_run.path)}
@@ -98,15 +106,19 @@ def run(config: CompareConfig) -> RunFolder:
     tuned = tune(config, tokenizer_override, pretrained)
     settings = {(one.model, one.label_budget): one.settings[one.best] for one in tuned}
     cells = cells or grid_cells(config, tokenizer_override, pretrained, settings)
-    run_unfinished(cells, config)
-    return write_comparison(config, cells, pretrained, tuned)
+    failures = run_unfinished(cells, config)
+    failed = {failure.cell.model for failure in failures}
+    complete = [cell for cell in cells if cell.model not in failed]
+    if not complete:
+        raise InputError(f"runs of every model failed; the first with: {failures[0].reason}")
+    return write_comparison(config, complete, pretrained, tuned, failures)
 
 
 def tune(config: CompareConfig, tokenizer_override: Overrides, pretrained: Mapping[str, RunFolder]) -> list[Tuned]:
     """Run the trials of all models and label budgets; empty without tuning.
 
     Raises:
-        InputError: the ranges are invalid, or a trial failed.
+        InputError: the ranges are invalid.
     """
     if not config.tuning.trials:
         return []
@@ -121,16 +133,16 @@ def tune(config: CompareConfig, tokenizer_override: Overrides, pretrained: Mappi
     return tuned
 
 
-def run_unfinished(cells: Sequence[Cell], config: CompareConfig) -> None:
-    """Run the cells that are not finished.
-
-    Raises:
-        InputError: a cell failed.
-    """
+def run_unfinished(cells: Sequence[Cell], config: CompareConfig) -> list[Failure]:
+    """Run the cells that are not finished, those that fail once more after all others; gives those that fail twice."""
     unfinished = [cell for cell in cells if not cell.folder.finished]
     if len(unfinished) < len(cells):
         print(f"{len(cells) - len(unfinished)} of {len(cells)} runs were finished before", flush=True)
-    run_cells(unfinished, config)
+    failures = run_cells(unfinished, config)
+    if not failures:
+        return []
+    log.warning("%d of %d runs failed and are run again", len(failures), len(unfinished))
+    return run_cells([failure.cell for failure in failures], config)
 
 
 def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
@@ -182,7 +194,11 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
 
 
 def write_comparison(
-    config: CompareConfig, cells: Sequence[Cell], pretrained: Mapping[str, RunFolder], tuned: Sequence[Tuned] = ()
+    config: CompareConfig,
+    cells: Sequence[Cell],
+    pretrained: Mapping[str, RunFolder],
+    tuned: Sequence[Tuned] = (),
+    failures: Sequence[Failure] = (),
 ) -> RunFolder:
     """Write `result.json`, `report.html` and the figures to the comparison's run folder, unless they exist."""
     upstream = [folder.digest for folder in (*(cell.folder for cell in cells), *pretrained.values())]
@@ -193,7 +209,11 @@ def write_comparison(
         folder.begin(config)
         comparison = summary.compare(cells, config.confidence, config.margin)
         report.write(folder, config, comparison, cells, pretrained)
-        folder.finish(dataclasses.asdict(comparison) | {"tuning": [dataclasses.asdict(one) for one in tuned]})
+        beside = {
+            "tuning": [dataclasses.asdict(one) for one in tuned],
+            "failed": [failure.facts() for failure in failures],
+        }
+        folder.finish(dataclasses.asdict(comparison) | beside)
     return folder
 
 
@@ -232,36 +252,46 @@ def check_tasks(config: CompareConfig) -> None:
         check_labels(task)
 
 
-def run_cells(unfinished: Sequence[Cell], config: CompareConfig) -> None:
-    """Run cells in parallel processes, each with its own threads and, if there are GPUs, on one GPU.
+def run_cells(unfinished: Sequence[Cell], config: CompareConfig) -> list[Failure]:
+    """Run cells in parallel processes, each with its own threads and, if there are GPUs, on one GPU; gives failures.
 
     Raises:
-        InputError: a cell failed.
+        InputError: too many in a row failed, as on a full disk.
     """
     if not unfinished:
-        return
-    devices = gpus()
+        return []
+    devices, failures, in_a_row = gpus(), [], 0
     count = min(len(unfinished), runs_at_a_time(config, unfinished[0].config))
     print(f"{len(unfinished)} runs, {count} at a time", flush=True)
-    results = in_processes(_run_cell, [(cell, devices) for cell in unfinished], count, imports=["finetune.run"])
-    for (cell, _), (seconds, accuracy) in progress(results, "fine-tuning", "runs", total=len(unfinished)):
-        log.info(
-            "%s, %d labels, seed %d%s: test accuracy %.4f (%.0f s)",
-            cell.model, cell.label_budget, cell.seed,
-            "" if cell.pretraining_seed is None else f" of pretraining seed {cell.pretraining_seed}", accuracy, seconds,
-        )  # fmt: skip
+    work = [(cell, devices) for cell in unfinished]
+    with contextlib.closing(in_processes(_run_cell, work, count, imports=["finetune.run"])) as results:
+        for (cell, _), found in progress(results, "fine-tuning", "runs", total=len(unfinished)):
+            if not isinstance(found, str):
+                in_a_row = 0
+                log.info("%s: test accuracy %.4f (%.0f s)", cell, found[1], found[0])
+                continue
+            failures.append(Failure(cell, found))
+            in_a_row += 1
+            if in_a_row == MAXIMUM_FAILURES:
+                raise InputError(f"{in_a_row} runs in a row failed, the last with: {found}")
+            log.warning("%s failed: %s", cell, found)
+    return failures
 
 
-def _run_cell(cell_and_devices: tuple[Cell, Sequence[str]]) -> tuple[float, float]:
-    """Run a cell; returns its seconds and test accuracy."""
+def _run_cell(cell_and_devices: tuple[Cell, Sequence[str]]) -> tuple[float, float] | str:
+    """Run a cell; returns its seconds and test accuracy, or why it failed."""
     cell, devices = cell_and_devices
     take_gpu(devices)
     # In one piece: other processes print lines, too.
     print(f"$ {cell.command}\n", end="", flush=True)
     from finetune.run import run as finetune
 
-    result = finetune(cell.config).result()
-    release_memory()
+    try:
+        result = finetune(cell.config).result()
+    except (InputError, RuntimeError, OSError, MemoryError) as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    finally:
+        release_memory()
     return result["seconds"], result["test_accuracy"]
 
 
@@ -288,6 +318,12 @@ def main() -> None:
     print_table(result["scores"], result.get("majority"))
     print(f"report: {folder.path / 'report.html'}")
     print("\n".join(result["verdicts"]))
+    if result.get("failed"):
+        left_out = ", ".join(sorted({run["model"] for run in result["failed"]}))
+        raise InputError(
+            f"{len(result['failed'])} runs failed twice, and the comparison leaves out {left_out}: "
+            f"{result['failed'][0]['reason']}; run the same command again for them alone"
+        )
 
 
 def print_table(scores: Sequence[Mapping[str, Any]], majority: float | None = None) -> None:

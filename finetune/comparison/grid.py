@@ -5,6 +5,7 @@ import itertools
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from configs.command_line import load, value_text
 from configs.run_folder import RunFolder
@@ -33,6 +34,25 @@ class Cell:
     config: FinetuneConfig
     folder: RunFolder
     command: str
+
+    def __str__(self) -> str:
+        """As progress lines name it."""
+        start = "" if self.pretraining_seed is None else f" of pretraining seed {self.pretraining_seed}"
+        fold = "" if self.config.folds is None else f", fold {self.config.fold}"
+        return f"{self.model}, {self.label_budget} labels, seed {self.seed}{start}{fold}"
+
+
+class Failure(NamedTuple):
+    """A cell that could not be run, and why."""
+
+    cell: Cell
+    reason: str
+
+    def facts(self) -> dict[str, Any]:
+        """For a comparison's result."""
+        cell = self.cell
+        place = {"model": cell.model, "label_budget": cell.label_budget, "seed": cell.seed}
+        return place | {"reason": self.reason, "command": cell.command}
 
 
 def grid_cells_if_ready(

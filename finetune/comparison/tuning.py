@@ -81,7 +81,9 @@ class Trial(NamedTuple):
     cells: list[Cell]
 
     def score(self, name: str) -> float:
-        """The mean over the parts, each by its number of texts."""
+        """The mean over the parts, each by its number of texts; 0 if a run failed, as at a rate that is too high."""
+        if not all(cell.folder.finished for cell in self.cells):
+            return 0.0
         results = [cell.folder.result() for cell in self.cells]
         texts = sum(result["test_texts"] for result in results)
         return sum(result[f"test_{name}"] * result["test_texts"] for result in results) / texts

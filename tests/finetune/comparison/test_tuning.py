@@ -37,6 +37,7 @@ def test_the_folds_are_the_labels_of_the_run_and_no_more(tmp_path, own_test):
     tested = []
     for fold in range(FOLDS):
         part = draw_splits(dataclasses.replace(config, folds=FOLDS, fold=fold), classes, lambda: keys)
+        assert part.test is not None
         assert {*part.train, *part.validation, *part.test} == labels
         assert len(part.train) + len(part.validation) + len(part.test) == 60
         assert np.bincount(classes[part.test]).tolist() == [8, 4]
@@ -47,6 +48,7 @@ def test_the_folds_are_the_labels_of_the_run_and_no_more(tmp_path, own_test):
         assert whole.test is None
         assert labels == {*np.concatenate(draw_texts(config, classes))}
     else:
+        assert whole.test is not None
         assert not labels & {*whole.test}
 
 
