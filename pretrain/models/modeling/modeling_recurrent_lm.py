@@ -141,16 +141,17 @@ class RecurrentForCausalLM(TiedPreTrainedModel, GenerationMixin):
     def _update_model_kwargs_for_generation(
         self, outputs: Any, model_kwargs: dict[str, Any], *arguments: Any, **options: Any
     ) -> dict[str, Any]:
-        options_of_next = super()._update_model_kwargs_for_generation(outputs, model_kwargs, *arguments, **options)
-        return options_of_next | {"state": outputs.state}
+        of_next = super()._update_model_kwargs_for_generation(outputs, model_kwargs, *arguments, **options)
+        return of_next | {"state": outputs.state}
 
-    def _prepare_cache_for_generation(self, generation_config: Any, *arguments: Any, **options: Any) -> None:
+    def _prepare_cache_for_generation(self, generation_config: Any, *arguments: Any, **options: Any) -> Any:
         # The state takes the place of a cache. Beams would have to take states from each other.
         if (generation_config.num_beams or 1) > 1:
             raise ValueError("this model has no beam search: generate with num_beams=1")
 
     def _get_logits_processor(self, *arguments: Any, **options: Any) -> LogitsProcessorList:
-        return LogitsProcessorList([DoublePrecision(), *super()._get_logits_processor(*arguments, **options)])
+        others: Any = super()
+        return LogitsProcessorList([DoublePrecision(), *others._get_logits_processor(*arguments, **options)])
 
 
 def _direction_state(state: State | None, prefix: str) -> State | None:
