@@ -121,8 +121,16 @@ def answers_elsewhere(folder: Path, kind: Kind, texts: Sequence[Any]) -> dict[st
         # `-I`: neither the working folder nor a variable adds to the path; only installed packages are found.
         words = [sys.executable, "-I", "program.py", "texts.json", "outputs.safetensors", kind.name]
         try:
+            # Without an input: `transformers` would ask there whether to run a model's code.
             ended = subprocess.run(
-                words, cwd=elsewhere, env=variables, capture_output=True, text=True, check=False, timeout=SECONDS
+                words,
+                cwd=elsewhere,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=SECONDS,
             )
         except subprocess.TimeoutExpired:
             raise InputError(

@@ -8,10 +8,12 @@ import fnmatch
 import functools
 import importlib.util
 import logging
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 from configs.errors import InputError, RunError
 from finetune.publishing.card import is_as_generated
@@ -165,11 +167,11 @@ def publish(folder: Path, destination: Destination) -> str:
     except RunError:
         raise
     except (*errors, ValueError) as error:
-        reason = " ".join(str(error).split()).replace(token, "(the token)")
-        if isinstance(error, InputError) and not upload.created:
-            raise InputError(reason) from None
-        reason = reason if isinstance(error, InputError) else f"the Hub refused or could not be reached: {reason}"
-        raise InputError(f"{destination.flag}: {reason}{upload.left_behind()}") from None
+        # Of a large file the library says that it failed, and has the reason beside it.
+        cause = error.__cause__ if isinstance(error, RuntimeError) else None
+        reason = " ".join(f"{error} {cause or ''}".split()).replace(token, "(the token)")
+        refused = "" if isinstance(error, InputError) else "the Hub refused or could not be reached: "
+        raise InputError(f"{destination.flag}: {refused}{reason}{upload.left_behind()}") from None
 
 
 def _token() -> str:
@@ -191,7 +193,7 @@ def _token() -> str:
 def _api(token: str) -> Any:
     from huggingface_hub import HfApi
 
-    return HfApi(token=token)
+    return HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=token)
 
 
 class Upload:
@@ -219,9 +221,7 @@ class Upload:
         if not changes.removed and not self._differences(wanted, present):
             return f"{self.api.endpoint}/{self.repository}/commit/{head} (nothing changed: no new commit)"
         if (changes.replaced or changes.removed or changes.kept) and not self.destination.update:
-            raise InputError(
-                f"{self.destination.flag}: the repository holds files; the export {changes}; add --update to do that"
-            )
+            raise InputError(f"the repository holds files; the export {changes}; add --update to do that")
         if present.keys() - set(OF_THE_HUB):
             log.info("export: %s", changes)
         operations: list[Any] = [CommitOperationAdd(name, file.path) for name, file in wanted.items()]
@@ -279,10 +279,10 @@ class Upload:
         """Whether the repository has a card that is not, or no longer, as this command made it."""
         if CARD not in present:
             return False
-        from huggingface_hub import hf_hub_url
         from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
-        address = hf_hub_url(self.repository, CARD, revision=head or self.revision, endpoint=self.api.endpoint)
+        revision = quote(head or self.revision or "main", safe="")
+        address = f"{self.api.endpoint}/{self.repository}/resolve/{revision}/{CARD}"
 
         def card() -> str:
             answer = get_session().get(address, headers=build_hf_headers(token=self.api.token))
@@ -322,8 +322,8 @@ class Upload:
                     if not self._differences(wanted, present) and not present.keys() & set(removed):
                         return head
                     raise InputError(
-                        f"{self.destination.flag}: somebody else changed the repository in the meantime (commit "
-                        f"{head[:8]}), and nothing was published; run again"
+                        f"somebody else changed the repository in the meantime (commit {head[:8]}), and nothing was "
+                        "published; run again"
                     ) from None
                 if not is_transient(error) or attempt == ATTEMPTS:
                     raise
@@ -370,7 +370,7 @@ def _avoid_xet_out_of_reach(api: Any, repository: str, revision: str) -> None:
 
     if constants.HF_HUB_DISABLE_XET or importlib.util.find_spec("hf_xet") is None:
         return
-    address = f"{api.endpoint}/api/models/{repository}/xet-write-token/{revision.replace('/', '%2F')}"
+    address = f"{api.endpoint}/api/models/{repository}/xet-write-token/{quote(revision, safe='')}"
     try:
         answer = httpx2.get(address, headers={"Authorization": f"Bearer {api.token}"}, timeout=SECONDS_TO_REACH_XET)
         httpx2.head(answer.raise_for_status().json()["casUrl"], timeout=SECONDS_TO_REACH_XET)

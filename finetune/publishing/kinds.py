@@ -93,7 +93,7 @@ def _bag_of_words(kind: Kind, reference: str, options: str) -> str:
 def _encoder(kind: Kind, reference: str, options: str) -> str:
     return (
         "from transformers import AutoModelForPreTraining, AutoTokenizer\n\n"
-        f"tokenizer = AutoTokenizer.from_pretrained({reference}{options.removesuffix(CODE_OPTION)})\n"
+        f"tokenizer = AutoTokenizer.from_pretrained({reference}{options})\n"
         f"model = AutoModelForPreTraining.from_pretrained({reference}{options})\n"
         'outputs = model(**tokenizer("A text.", "Another text.", return_tensors="pt"))\n'
         "print({name: tuple(values.shape) for name, values in outputs.items()})\n"
@@ -103,7 +103,7 @@ def _encoder(kind: Kind, reference: str, options: str) -> str:
 def _language_model(kind: Kind, reference: str, options: str) -> str:
     return (
         "import torch\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-        f"tokenizer = AutoTokenizer.from_pretrained({reference}{options.removesuffix(CODE_OPTION)})\n"
+        f"tokenizer = AutoTokenizer.from_pretrained({reference}{options})\n"
         f"model = AutoModelForCausalLM.from_pretrained({reference}{options})\n"
         "# A text starts after the separator that ends the one before.\n"
         'prompt = [tokenizer.sep_token_id, *tokenizer.encode("the", add_special_tokens=False)]\n'
@@ -116,7 +116,7 @@ def _language_model(kind: Kind, reference: str, options: str) -> str:
 def _autoencoder(kind: Kind, reference: str, options: str) -> str:
     return (
         "import torch\nfrom transformers import AutoModelForSeq2SeqLM, AutoTokenizer\n\n"
-        f"tokenizer = AutoTokenizer.from_pretrained({reference}{options.removesuffix(CODE_OPTION)})\n"
+        f"tokenizer = AutoTokenizer.from_pretrained({reference}{options})\n"
         f"model = AutoModelForSeq2SeqLM.from_pretrained({reference}{options})\n"
         'ids = [*tokenizer.encode("the text to copy", add_special_tokens=False), tokenizer.sep_token_id]\n'
         "begin, end = tokenizer.cls_token_id, tokenizer.sep_token_id\n"
