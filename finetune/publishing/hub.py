@@ -216,7 +216,8 @@ class Upload:
 
         self._create_what_is_missing()
         head, present = self._state()
-        changes = Changes.of((file.name for file in self.files), present, self._has_written_card(head, present))
+        ours = [file.name for file in self.files if file.name != CARD]
+        changes = Changes.of(ours, present, self._has_written_card(head, present))
         wanted = {changes.card if file.name == CARD else file.name: file for file in self.files}
         if not changes.removed and not self._differences(wanted, present):
             return f"{self.api.endpoint}/{self.repository}/commit/{head} (nothing changed: no new commit)"
