@@ -122,7 +122,7 @@ class RecurrentForCausalLM(TiedPreTrainedModel, GenerationMixin):
     def _logits(self, states_BTH: torch.Tensor) -> torch.Tensor:
         return self.decoder(self.projection(self.dropout(states_BTH)))
 
-    def prepare_inputs_for_generation(
+    def prepare_inputs_for_generation(  # ty: ignore[incompatible-method-override]
         self,
         input_ids: torch.Tensor,
         state: State | None = None,

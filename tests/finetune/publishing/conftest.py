@@ -4,6 +4,7 @@ import ssl
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -32,7 +33,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, waits: list[float]) -> 
         monkeypatch.setattr(time, "sleep", waits.append)
         # Reading the certificates takes longer than a publication.
         certificates = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        hooks = {"request": [_http.hf_request_event_hook]}
+        hooks: dict[str, Any] = {"request": [_http.hf_request_event_hook]}
         monkeypatch.setattr(
             _http, "default_client_factory", lambda: httpx2.Client(verify=certificates, event_hooks=hooks)
         )

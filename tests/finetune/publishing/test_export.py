@@ -3,10 +3,7 @@
 import json
 import os
 import re
-import runpy
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +27,9 @@ from configs.run_folder import RunFolder
 from finetune.classification.calibration import calibrated
 from finetune.export import ExportConfig
 from finetune.export import run as export
-from finetune.publishing import fresh_process
-from finetune.publishing.fresh_process import answers_elsewhere
-from finetune.publishing.kinds import CLASSIFIER, Kind
 from finetune.run import run
 from tests.helpers import forked
+from tests.helpers.exports import elsewhere, exported, run_card, shares
 from tests.helpers.finetuning import finetune_config
 from tests.helpers.hub_server import TOKEN, Hub
 
@@ -50,34 +45,6 @@ classify = pipeline("text-classification", model=sys.argv[1], revision=sys.argv[
 found = classify(json.loads(sys.argv[3]), top_k=None)
 print(json.dumps([{entry["label"]: entry["score"] for entry in entries} for entries in found]))
 """
-
-
-def elsewhere(program: str, *arguments: str, folder: Path, **environment: str) -> str:
-    """The last line that `program` prints in another folder, where none of our code can be imported."""
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | environment
-    ended = subprocess.run(
-        [sys.executable, "-I", "-c", program, *arguments],
-        cwd=folder,
-        env=variables | {"HF_HOME": str(folder / "hf")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    return ended.stdout.strip().splitlines()[-1]
-
-
-def exported(run_folder: RunFolder, target: Path, **options: Any) -> str:
-    """Export without the check, which takes a process of its own; tests of the check turn it on."""
-    return export(ExportConfig(str(run_folder.path), str(target), **({"check": False} | options)))
-
-
-def shares(entries: Any, labels: list[str]) -> np.ndarray:
-    """Probabilities in the order of the labels, [N, C], from what `pipeline` gives."""
-    by_name = [
-        entry if isinstance(entry, dict) else {part["label"]: part["score"] for part in entry} for entry in entries
-    ]
-    return np.array([[row[label] for label in labels] for row in by_name])
 
 
 def test_published_and_loaded_elsewhere_it_gives_the_calibrated_scores_of_the_run(
@@ -105,22 +72,6 @@ def test_published_and_loaded_elsewhere_it_gives_the_calibrated_scores_of_the_ru
     assert shares(json.loads(found), classifier.labels) == pytest.approx(classifier.probabilities(TEXTS), abs=1e-5)
 
 
-def test_the_check_is_of_a_process_that_knows_transformers_alone(chain: Path, tmp_path: Path) -> None:
-    folder = run(finetune_config(chain, model__name="bert"))
-    target = exported(folder, tmp_path / "out", check=True)
-    found = answers_elsewhere(Path(target), Kind(CLASSIFIER), TEXTS)
-    own = finetune.load(folder.path, precision="fp32")
-    assert np.sort(own.probabilities(TEXTS)) == pytest.approx(found["scores"].numpy(), abs=1e-5)
-    assert own.logits(TEXTS) / own.temperature == pytest.approx(found["logits"].numpy(), abs=1e-4)
-    # Loaded here, the folder has no temperature of its own, and needs none.
-    loaded = finetune.load(target, precision="fp32")
-    assert loaded.temperature == 1
-    assert loaded.probabilities(TEXTS) == pytest.approx(own.probabilities(TEXTS), abs=1e-5)
-    settings = json.loads((tmp_path / "out" / "config.json").read_text())
-    assert settings["problem_type"] == "single_label_classification"
-    assert settings["id2label"] == {"0": "negative", "1": "positive"}
-
-
 def test_without_calibration_the_scores_are_those_of_training(chain: Path, tmp_path: Path) -> None:
     folder = run(finetune_config(chain, model__name="lstm"))
     target = exported(folder, tmp_path / "out", calibrate=False)
@@ -131,50 +82,6 @@ def test_without_calibration_the_scores_are_those_of_training(chain: Path, tmp_p
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "no temperature was fitted or folded in" in card
     assert "| calibrated (not this model) |" in card
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda found: found | {"logits": found["logits"] + 0.01}, r"its logits differ by 0\.01; nothing was exported"),
-        (lambda found: found | {"scores": found["scores"] * float("nan")}, "its scores differ by inf"),
-        (lambda found: {"logits": found["logits"]}, "its scores differ by inf"),
-        (lambda found: found | {"logits": found["logits"][:1]}, "its logits differ by inf"),
-    ],
-)
-def test_an_export_that_answers_otherwise_leaves_nothing(
-    chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any, message: str
-) -> None:
-    folder = run(finetune_config(chain, model__name="lstm"))
-    own = finetune.load(folder.path, precision="fp32")
-
-    def answers(exported_folder: Path, kind: Kind, texts: Any) -> dict[str, torch.Tensor]:
-        assert (exported_folder / "model.safetensors").is_file()
-        logits = torch.from_numpy(own.logits(texts) / own.temperature).float()
-        return change({"logits": logits, "scores": logits.softmax(-1).sort(-1).values})
-
-    monkeypatch.setattr(fresh_process, "answers_elsewhere", answers)
-    with pytest.raises(InputError, match=message):
-        exported(folder, tmp_path / "below" / "out", check=True)
-    assert not list((tmp_path / "below").iterdir())
-
-
-def test_an_export_that_does_not_load_elsewhere_leaves_nothing(
-    chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = run(finetune_config(chain, model__name="lstm"))
-    original = fresh_process.check
-
-    def spoiled(target: Path, *arguments: Any) -> None:
-        (target / "configuration_recurrent.py").unlink()
-        original(target, *arguments)
-
-    monkeypatch.setattr(fresh_process, "check", spoiled)
-    with pytest.raises(
-        InputError, match=r"does not load with transformers alone; nothing was exported .*configuration"
-    ):
-        exported(folder, tmp_path / "below" / "out", check=True)
-    assert not list((tmp_path / "below").iterdir())
 
 
 def test_an_output_layer_that_is_not_found_is_no_reason_to_be_silent(
@@ -195,20 +102,6 @@ def test_an_output_layer_that_is_not_found_is_no_reason_to_be_silent(
             exported(folder, tmp_path / "out")
         assert not list(tmp_path.iterdir())
     assert exported(folder, tmp_path / "out", calibrate=False)
-
-
-def test_a_pretraining_run_exports_both_heads(chain: Path, tmp_path: Path) -> None:
-    (encoder,) = (chain / "runs" / "pretrain").glob("small-*")
-    target = exported(RunFolder(encoder), tmp_path / "out", check=True)
-    program = """
-import sys
-from transformers import AutoModelForMaskedLM, AutoModelForPreTraining, AutoModelForSequenceClassification
-for kind in (AutoModelForPreTraining, AutoModelForMaskedLM, AutoModelForSequenceClassification):
-    model, report = kind.from_pretrained(sys.argv[1], output_loading_info=True)
-    print(kind.__name__, sorted(report["missing_keys"]))
-"""
-    last = elsewhere(program, target, folder=tmp_path)
-    assert last == "AutoModelForSequenceClassification ['classifier.bias', 'classifier.weight']"
 
 
 @pytest.mark.parametrize("name", ["bag-of-words", "bag-of-words-3"])
@@ -369,20 +262,6 @@ def test_what_is_no_file_of_a_model_stays_behind(chain: Path, tmp_path: Path, ca
     for name in ("notes.txt", ".env", "training_args.bin", "merges.txt"):
         assert f"{name} stays behind" in caplog.text
         assert not (tmp_path / "out" / name).exists()
-
-
-def run_card(folder: Path) -> dict[str, Any]:
-    """Run the code of a folder's card as it is printed, in that folder; returns its variables."""
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    file = folder.parent / "card.py"
-    file.write_text(code, encoding="utf-8")
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        return runpy.run_path(str(file))
-    finally:
-        os.chdir(before)
 
 
 def checkpoint_of(kind: str, tokenizer_folder: Path, folder: Path) -> str:

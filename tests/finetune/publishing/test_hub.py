@@ -3,6 +3,7 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import HfApi, ModelCard, RepoCard, constants
@@ -126,7 +127,7 @@ def test_what_somebody_else_commits_meanwhile_stays(hub: Hub, folder: Path, monk
     hub.repositories[NAME] = {}
     original = HfApi.preupload_lfs_files
 
-    def meanwhile(self: HfApi, *arguments: object, **options: object) -> None:
+    def meanwhile(self: HfApi, *arguments: Any, **options: Any) -> None:
         original(self, *arguments, **options)
         hub.repositories[NAME], hub.heads[NAME] = {"theirs.txt": b"theirs"}, "a" * 40
         hub.snapshots["a" * 40] = hub.repositories[NAME]
