@@ -48,6 +48,7 @@ REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+", re.ASCII)
 BRANCH = re.compile(r"(?!.*\.\.)(?!.*//)[A-Za-z0-9][\w./-]*(?<![./])(?<!\.lock)", re.ASCII)
 # The parent of a commit is no longer the newest one.
 MOVED = (409, 412)
+REPOSITORY_MADE, BRANCH_MADE = "repository", "branch"
 MESSAGE = "Model and card from Bertlet"
 
 
@@ -221,7 +222,9 @@ class Upload:
         wanted = {changes.card if file.name == CARD else file.name: file for file in self.files}
         if not changes.removed and not self._differences(wanted, present):
             return f"{self.api.endpoint}/{self.repository}/commit/{head} (nothing changed: no new commit)"
-        if (changes.replaced or changes.removed or changes.kept) and not self.destination.update:
+        # On a branch that was made here, nothing is lost: it began as a copy of main.
+        is_theirs = not self.created and (changes.replaced or changes.removed or changes.kept)
+        if is_theirs and not self.destination.update:
             raise InputError(f"the repository holds files; the export {changes}; add --update to do that")
         if present.keys() - set(OF_THE_HUB):
             log.info("export: %s", changes)
@@ -236,19 +239,21 @@ class Upload:
         """What a failure left on the Hub, for the end of a message."""
         if self.created is None:
             return ""
-        return f"; the new {self.created} is there and holds nothing of this model yet: run the same command again"
+        if self.created == REPOSITORY_MADE:
+            return "; the new repository is there and holds nothing of this model yet: run the same command again"
+        return f"; the new branch {self.revision} is there, as main is: run again with --update"
 
     def _create_what_is_missing(self) -> None:
         if not patiently(self._exists, "asking for the repository"):
             private = self.destination.private
             create = functools.partial(self.api.create_repo, self.repository, private=private, exist_ok=True)
             patiently(create, "creating the repository")
-            self.created = "repository"
+            self.created = REPOSITORY_MADE
         if self.revision is None or patiently(self._has_branch, "asking for the branch"):
             return
         create = functools.partial(self.api.create_branch, self.repository, branch=self.revision, exist_ok=True)
         patiently(create, "creating the branch")
-        self.created = self.created or f"branch {self.revision}"
+        self.created = self.created or BRANCH_MADE
 
     def _exists(self) -> bool:
         import httpx2

@@ -127,9 +127,11 @@ def _take_present_code(folder: Path) -> None:
 
 def _write_generation_config(folder: Path) -> None:
     """Without a prompt, `generate` starts a document, as `pretrain.sample` does; nothing ends before its length."""
+    from pretrain.models.safe_loading import quiet_transformers
     from tokenizer.vocabulary.serialization import load_any
 
-    tokenizer = load_any(folder)
+    with quiet_transformers():
+        tokenizer = load_any(folder)
     settings = {"bos_token_id": tokenizer.sep_token_id, "pad_token_id": tokenizer.pad_token_id}
     (folder / "generation_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 

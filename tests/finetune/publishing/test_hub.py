@@ -158,7 +158,8 @@ def test_a_file_that_the_repository_ignores_is_missed(hub: Hub, folder: Path) ->
 
 def test_a_branch_is_made_and_main_left_alone(hub: Hub, folder: Path) -> None:
     hub.repositories[NAME] = {"config.json": b"old", "README.md": b"# Mine\n"}
-    destination = Destination(NAME, revision="v2", update=True)
+    destination = Destination(NAME, revision="v2")
+    # On a branch that did not exist, nobody has to ask for it; on one that does, they have.
     publish(folder, destination)
     published = hub.repositories[f"{NAME}@v2"]
     assert published["config.json"] == b"{}\n"
@@ -167,6 +168,12 @@ def test_a_branch_is_made_and_main_left_alone(hub: Hub, folder: Path) -> None:
     assert hub.repositories[NAME] == {"config.json": b"old", "README.md": b"# Mine\n"}
     assert "nothing changed" in publish(folder, destination)
     assert len(hub.commits) == 1
+    (folder / "config.json").write_text('{"a": 1}\n')
+    with pytest.raises(InputError, match=r"add --update to do that$"):
+        publish(folder, destination)
+    hub.faults = [Fault("commit", 403)]
+    with pytest.raises(InputError, match=r"403.*; the new branch v3 is there, as main is: run again with --update"):
+        publish(folder, Destination(NAME, revision="v3"))
 
 
 def test_a_dry_run_lists_sums_and_asks_nobody(hub: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
