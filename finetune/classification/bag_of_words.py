@@ -187,6 +187,8 @@ class BagOfWords:
     """Inverse document frequencies; empty for naive Bayes."""
     weights_KF: np.ndarray
     bias_K: np.ndarray
+    temperature: float = 1.0
+    """What divides the logarithms of the probabilities, in an exported model: a run has it in its result."""
 
     @classmethod
     def of(cls, kind: str, vectorizer: Any, model: Any, labels: Sequence[str]) -> "BagOfWords":
@@ -204,6 +206,7 @@ class BagOfWords:
         """Write `bag_of_words.json` and `bag_of_words.safetensors`."""
         folder.mkdir(parents=True, exist_ok=True)
         settings = {name: getattr(self, name) for name in ("kind", "labels", "longest", "vocabulary")}
+        settings |= {} if self.temperature == 1 else {"temperature": self.temperature}
         write_atomically(folder / SETTINGS, json.dumps(settings) + "\n")
         arrays = {"idf": self.idf_F, "weights": np.ascontiguousarray(self.weights_KF), "bias": self.bias_K}
         safetensors.numpy.save_file(arrays, folder / WEIGHTS)

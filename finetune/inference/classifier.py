@@ -204,7 +204,8 @@ def load(reference: str | Path, windows: bool = False, precision: str | None = N
     if folder.is_dir() and (folder / "config.yaml").is_file():
         return _load_run(RunFolder(folder), windows, precision)
     if (folder / SETTINGS).is_file():
-        return LinearClassifier(BagOfWords.load(folder))
+        model = BagOfWords.load(folder)
+        return LinearClassifier(model, model.temperature)
     return _load_model(str(reference), windows, precision or "auto")
 
 
@@ -229,7 +230,16 @@ def _load_run(run: RunFolder, windows: bool, precision: str | None) -> Classifie
 
 
 def _load_model(reference: str, windows: bool, precision: str) -> NeuralClassifier:
-    """A model that `transformers` loads, without running code from its folder.
+    """A model that `transformers` loads, as a function of texts.
+
+    Raises:
+        InputError: it cannot be loaded, or is no classifier.
+    """
+    return NeuralClassifier(*load_model(reference), precision, windows=windows)
+
+
+def load_model(reference: str) -> tuple[Any, Any]:
+    """A sequence classifier in 32 bits and its tokenizer, without running code from its folder.
 
     Raises:
         InputError: it cannot be loaded, or is no classifier.
@@ -258,4 +268,4 @@ def _load_model(reference: str, windows: bool, precision: str) -> NeuralClassifi
     tokenizer: Any = (
         HeadTailTokenizer.from_pretrained(reference, **SAFE) if keeps_both_ends else load_tokenizer(reference)
     )
-    return NeuralClassifier(model, tokenizer, precision, windows=windows)
+    return model, tokenizer
