@@ -26,7 +26,7 @@ log = logging.getLogger("finetune.export")
 PROGRAM = "python -m finetune.export"
 HUB = "hub:"
 # Flags that mean `true` where nothing follows them.
-SWITCHES = ("--private", "--update", "--dry_run")
+SWITCHES = ("--private", "--update", "--dry_run", "--onnx")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +46,8 @@ class ExportConfig:
     """The branch of the Hub repository, made if it is missing; null: main."""
     dry_run: bool = False
     """List what would go to the Hub, with sizes and SHA-256 sums, and ask nothing of it."""
+    onnx: bool = False
+    """Write a classifier as ONNX, too, in floats and in 8 bits, for onnxruntime and browsers; checked against torch."""
     check: bool = True
     """Load the export in a fresh process with transformers alone, and compare its answers with those of the run."""
     calibrate: bool = True
@@ -115,7 +117,11 @@ def write(config: ExportConfig, folder: Path, reference: str) -> None:
     result = run_folder.result()
     kind = Kind.of(run_folder, result)
     exported = write_model(run_folder, result, kind, folder, config.calibrate, config.check)
-    # Further formats of the finished model are made of `folder` here, such as ONNX.
+    if config.onnx:
+        from finetune.publishing.check_texts import VALIDATION_TEXTS, validation_texts
+        from finetune.publishing.onnx import export_onnx
+
+        log.info("export: onnx: %s", export_onnx(folder, validation_texts(run_folder, VALIDATION_TEXTS)))
     options = CardOptions(
         statements, reference, config.revision, exported.temperature, uses_own_code(folder), config.comparison
     )

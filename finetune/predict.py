@@ -20,7 +20,7 @@ from configs.command_line import CommandLine
 from configs.errors import InputError, run_command
 from configs.terminal import progress, show_progress_lines
 from finetune.inference import rows
-from finetune.inference.classifier import Classifier, Text, load
+from finetune.inference.classifier import Classifier, Text, check_runtime, load
 from finetune.inference.explanation import explain, strongest
 from finetune.inference.output import Output, free_name
 from finetune.inference.rows import Row
@@ -62,12 +62,15 @@ class PredictConfig:
     long_texts: str = "cut"
     """`cut`: texts that are too long are cut as in training; `windows`: they are read in overlapping windows, whose
     scores are averaged."""
+    runtime: str = "torch"
+    """`torch`, or for a folder that was exported with `--onnx`: `onnx` (floats) or `onnx-int8` (8 bits, fastest)."""
 
     def __post_init__(self) -> None:
         """Validate the keys."""
         if self.long_texts not in ("cut", "windows"):
             raise InputError(f"long_texts: {self.long_texts!r} is neither `cut` nor `windows`")
         require_at_least(0, explain=self.explain)
+        check_runtime(self.runtime)
 
 
 def run(config: PredictConfig) -> int:
@@ -77,7 +80,7 @@ def run(config: PredictConfig) -> int:
         InputError: the run holds no classifier, an input cannot be read, or the output holds something else.
     """
     trained = trained_corpus(config.run)
-    classifier = load(config.run, windows=config.long_texts == "windows")
+    classifier = load(config.run, windows=config.long_texts == "windows", runtime=config.runtime)
     corpus = CorpusConfig(
         clean_html=classifier.cleans_html,
         second_text_column=config.second_text_column or trained.get("second_text_column"),
@@ -93,7 +96,9 @@ def run(config: PredictConfig) -> int:
         identity = {
             "model": model_digest(config.run),
             "input": [shards.fingerprint(one) for one in corpora],
-            "settings": repr((corpora[0].text_column, config.probabilities, config.long_texts, config.explain)),
+            "settings": repr(
+                (corpora[0].text_column, config.probabilities, config.long_texts, config.explain, config.runtime)
+            ),
         }
         with Output(config.to, identity) as output:
             if output.rows:
