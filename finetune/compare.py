@@ -151,11 +151,12 @@ def write_comparison(config: CompareConfig, cells: Sequence[Cell], pretrained: M
     folder = RunFolder.of("compare", config, upstream)
     if not (folder.finished and (folder.path / "report.html").is_file()):
         from finetune.comparison import report, summary
+        from finetune.comparison.page_command import page_command
 
         folder.begin(config)
         comparison = summary.compare(cells, config.confidence, config.margin)
         report.write(folder, config, comparison, cells, pretrained)
-        folder.finish(dataclasses.asdict(comparison))
+        folder.finish(dataclasses.asdict(comparison) | {"page_command": page_command(cells)})
     return folder
 
 
@@ -250,6 +251,9 @@ def main() -> None:
     print_table(result["scores"], result.get("majority"))
     print(f"report: {folder.path / 'report.html'}")
     print("\n".join(result["verdicts"]))
+    # Comparisons that were finished before there were pages have none.
+    if (command := result.get("page_command")) is not None:
+        print(f"page: {command}")
 
 
 def print_table(scores: Sequence[Mapping[str, Any]], majority: float | None = None) -> None:

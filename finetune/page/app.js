@@ -25,6 +25,13 @@ function element(name, { text, className, ...attributes } = {}, ...children) {
   return made;
 }
 
+/** Write into a region that screen readers tell, unless it says so already. */
+function say(id, text, isProblem = false) {
+  const region = byId(id);
+  if (region.textContent !== text) region.textContent = text;
+  region.classList.toggle("problem", isProblem);
+}
+
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 const signed = (change) => `${change < 0 ? "−" : "+"}${Math.abs(change).toFixed(1)}`;
 const duration = (milliseconds) => (milliseconds < 0.1 ? "< 0.1 ms" : `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`);
@@ -145,6 +152,7 @@ class Page {
     this.text = byId("text");
     this.timer = undefined;
     this.isPrepared = false;
+    this.isBroken = false;
     document.title = description.title;
     byId("title").textContent = description.title;
     byId("answers").append(...this.cards.map(({ root }) => root));
@@ -157,7 +165,7 @@ class Page {
   }
 
   example(text) {
-    const button = element("button", { type: "button", text: shortened(text), title: text, dir: "auto" });
+    const button = element("button", { type: "button", text, title: text, dir: "auto" });
     button.addEventListener("click", () => {
       this.text.value = text;
       this.typed(0);
@@ -168,12 +176,15 @@ class Page {
   /** The text has changed: read it when typing pauses. */
   typed(pause = TYPING_PAUSE) {
     clearTimeout(this.timer);
+    if (this.isBroken) return;
     if (this.text.value.trim() === "") {
       this.client.stop();
       this.cards.forEach((card) => card.clear());
-      this.announce(this.isPrepared ? "Type a text, or choose an example." : "");
+      say("status", this.isPrepared ? "Type a text, or choose an example." : "");
+      say("spoken", "");
       return;
     }
+    say("status", "");
     this.timer = setTimeout(() => this.readNow(), pause);
   }
 
@@ -183,11 +194,7 @@ class Page {
     const isWhole = await this.client.read(text);
     if (!isWhole || text !== this.text.value) return;
     const answers = this.cards.filter(({ best }) => best).map(({ name, best }) => `${name}: ${best.label}, ${percent(best.share)}`);
-    this.announce(answers.join("; "));
-  }
-
-  announce(text) {
-    if (byId("status").textContent !== text) byId("status").textContent = text;
+    say("spoken", answers.join("; "));
   }
 
   progress({ loaded, total }) {
@@ -223,9 +230,11 @@ class Page {
 
   finished() {}
 
-  broken({ reason }) {
-    this.announce(`Something went wrong: ${reason}`);
-    byId("status").classList.add("problem");
+  /** A text could not be read; without one, nothing can. */
+  broken({ read, reason }) {
+    this.isBroken = read === undefined;
+    byId("loading").hidden ||= this.isBroken;
+    say("status", `Something went wrong: ${reason}`, true);
   }
 }
 
@@ -238,8 +247,7 @@ async function start() {
     new Page(await response.json());
   } catch (error) {
     byId("loading").hidden = true;
-    byId("status").textContent = `The page could not be started: ${error.message}`;
-    byId("status").classList.add("problem");
+    say("status", `The page could not be started: ${error.message}`, true);
   }
 }
 

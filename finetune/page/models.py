@@ -19,7 +19,7 @@ from finetune.page.linear import packed
 WORDS = "bag_of_words.bin"
 # Beyond this, `model_max_length` says that nobody knows.
 LONGEST = 10**6
-FAMILIES = {"linear": "counting words", "encoder": "encoder", "recurrent": "recurrent model"}
+FAMILIES = {"linear": "linear model on a frozen encoder", "encoder": "encoder", "recurrent": "recurrent model"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,12 +50,14 @@ class PageModel:
     def title(self) -> str:
         """The name of the model for readers, with its family.
 
-        >>> model = PageModel(RunFolder(Path("x")), FinetuneConfig(), {})
-        >>> model.title
+        >>> PageModel(RunFolder(Path("x")), FinetuneConfig(), {}).title
         'bert: pretrained encoder'
         """
-        family, pretrained = family_of(self.config.model.name)
-        return f"{Path(self.config.model.name).name}: {'pretrained ' if pretrained else ''}{FAMILIES[family]}"
+        name = self.config.model.name
+        if name == BAG_OF_WORDS:
+            return f"{name}: counting words"
+        family, pretrained = family_of(name)
+        return f"{Path(name).name}: {'pretrained ' * (pretrained and family != 'linear')}{FAMILIES[family]}"
 
 
 def same_labels(models: Sequence[PageModel]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -60,6 +61,18 @@ def installed(cache: Path) -> Path:
         with contextlib.suppress(OSError):
             files.rename(folder)
     return folder
+
+
+def packages_and_licences() -> str:
+    """The packages of `package.json` with their versions and licences.
+
+    >>> packages_and_licences()
+    '`@huggingface/tokenizers` 0.2.0 (Apache-2.0), `onnxruntime-web` 1.30.0 (MIT)'
+    """
+    names = json.loads((HERE / LISTS[0]).read_text(encoding="utf-8"))["dependencies"]
+    locked = json.loads((HERE / LISTS[1]).read_text(encoding="utf-8"))["packages"]
+    facts = {name: locked[f"node_modules/{name}"] for name in names}
+    return ", ".join(f"`{name}` {fact['version']} ({fact['license']})" for name, fact in facts.items())
 
 
 def _install(npm: str, folder: Path) -> None:

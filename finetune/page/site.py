@@ -14,7 +14,7 @@ import yaml
 
 from configs.errors import InputError
 from finetune.page.models import PageModel, same_labels, write_model
-from finetune.page.packages import FILES, installed
+from finetune.page.packages import installed, packages_and_licences
 from finetune.page.server import ISOLATION
 from tokenizer.corpus import synthetic_reviews
 
@@ -180,7 +180,6 @@ hf upload OWNER/NAME FOLDER . --repo-type space
 
 - `models/`: the weights, and `models.json`, which describes them. A model that counts words carries every word and
   pair of words of its training texts.
-- `vendor/`: `@huggingface/tokenizers` (Apache-2.0) and `onnxruntime-web` (MIT), as npm gives them (versions:
-  {", ".join(sorted(FILES.values()))}).
+- `vendor/`: {packages_and_licences()}, as npm gives them.
 """
     return f"---\n{yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)}---\n\n{text}"
