@@ -15,7 +15,8 @@ from finetune.classification.bag_of_words import BagOfWords
 def packed(model: BagOfWords) -> bytes:
     """The file's content.
 
-    >>> model = BagOfWords("naive-bayes", ["a", "b"], 1, ["z", "é", "a"], np.zeros(0), np.array([[1.0, 2, 3]]), np.ones(1))
+    >>> weights_KF, bias_K = np.array([[1.0, 2, 3]]), np.ones(1)
+    >>> model = BagOfWords("naive-bayes", ["no", "yes"], 1, ["z", "é", "a"], np.zeros(0), weights_KF, bias_K)
     >>> content = packed(model)
     >>> np.frombuffer(content[:16], "<u4").tolist(), content[32:].decode()
     ([0, 1, 2, 4], 'azé')
@@ -26,7 +27,6 @@ def packed(model: BagOfWords) -> bytes:
     order = sorted(range(len(sequences)), key=sequences.__getitem__)
     offsets = np.cumsum([0, *(len(sequences[number]) for number in order)])
     idf_F = model.idf_F[order] if len(model.idf_F) else model.idf_F
-    numbers = [
-        offsets.astype("<u4"), idf_F.astype("<f4"), model.weights_KF[:, order].astype("<f4"), model.bias_K.astype("<f4"),
-    ]  # fmt: skip
-    return b"".join(array.tobytes() for array in numbers) + b"".join(sequences[number] for number in order)
+    numbers = [idf_F, model.weights_KF[:, order], model.bias_K]
+    parts = [offsets.astype("<u4").tobytes(), *(array.astype("<f4").tobytes() for array in numbers)]
+    return b"".join(parts + [sequences[number] for number in order])

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -63,7 +62,8 @@ class Page:
         from_sample = all(model.config.corpus.source == SAMPLE for model in models)
         texts = [text for text in examples if text.strip()] or (sample_texts() if from_sample else list(EXAMPLES))
         names = dict.fromkeys(model.config.name for model in models)
-        return cls(models, labels, title or f"Try the models of {', '.join(names)}", texts, quantized)
+        title = " ".join((title or "").split()) or f"Try the models of {', '.join(names)}"
+        return cls(models, labels, title, texts, quantized)
 
     @property
     def digest(self) -> str:
@@ -132,7 +132,7 @@ def build(page: Page, target: Path, cache: Path) -> Path:
         (folder / "README.md").write_text(readme(page), encoding="utf-8")
         if target.exists():
             target.rename(Path(temporary) / "before")
-        os.replace(folder, target)
+        folder.replace(target)
     return target
 
 
