@@ -82,7 +82,11 @@ class Card {
     const order = probabilities.map((_, label) => label).sort((one, other) => probabilities[other] - probabilities[one]);
     this.typed = typed;
     this.best = { label: this.labels[order[0]], share: probabilities[order[0]] };
-    this.answer.replaceChildren(element("bdi", { text: this.best.label }), ` ${percent(this.best.share)}`);
+    this.answer.replaceChildren(
+      element("bdi", { text: this.best.label }),
+      " ",
+      element("span", { className: "sure", text: percent(this.best.share) }),
+    );
     // In a fixed order, bars are easier to compare between models; of many classes, the likeliest are shown.
     const shown = this.labels.length <= MOST_BARS ? this.labels.map((_, label) => label) : order.slice(0, MOST_BARS);
     this.bars.replaceChildren(

@@ -4,7 +4,9 @@ import { BagOfWords } from "./bag_of_words.js";
 import { Encoder } from "./encoding.js";
 import * as ort from "./vendor/ort.wasm.min.mjs";
 
+// Processors are counted twice where each runs two threads; more threads than processors are slower than one.
 const MOST_THREADS = 4;
+const THREADS = Math.max(1, Math.min(MOST_THREADS, Math.floor(navigator.hardwareConcurrency / 2)));
 // Of texts that are read together.
 const MOST_TEXTS = 16;
 const MOST_TOKENS = 1024;
@@ -28,7 +30,7 @@ export async function download(url, told) {
 export async function prepareRuntime(told) {
   const vendor = new URL("./vendor/", import.meta.url);
   ort.env.wasm.wasmPaths = vendor.href;
-  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
+  ort.env.wasm.numThreads = self.crossOriginIsolated ? THREADS : 1;
   ort.env.wasm.wasmBinary = await download(new URL("ort-wasm-simd-threaded.wasm", vendor), told);
 }
 
