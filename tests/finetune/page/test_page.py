@@ -1,6 +1,5 @@
 """In a browser, the page gives Python's scores and words, asks no other host, and is usable by everybody."""
 
-import base64
 import json
 import re
 from pathlib import Path
@@ -9,46 +8,15 @@ import numpy as np
 import pytest
 
 import finetune
-from finetune.classification.bag_of_words import (
-    BagOfWords,
-    NaiveBayesLogisticRegression,
-    logistic_regression,
-    vectorizers,
-)
-from finetune.page.linear import packed
-from finetune.page.models import bert_normalizers, head_share, tokenizer_content
 from finetune.page.site import Page, build
 from finetune.run import run
-from tests.helpers.browser import chromium, opened, page_packages, serving
+from tests.helpers.browser import opened, page_packages, serving
 from tests.helpers.finetuning import finetune_config
-from tokenizer.corpus import synthetic_reviews
-from tokenizer.vocabulary.algorithms import train
-from tokenizer.vocabulary.config import VocabularyConfig
+from tests.helpers.texts import LONG, ODD, texts_like_those_of_training
 
 EXAMPLES = ["the film was great. the plot was lovely.", "<b>the song</b> was awful & dull."]
-ODD = [
-    "",
-    " \t\n ",
-    "[SEP] the film [CLS][MASK] was good",
-    "naïve café — “quoted” don't",
-    "こんにちは 𠀀𠀁 漢字",
-    "नमस्ते दुनिया می‌خواهم",
-    "שלום עולם, مرحبا",
-    "😀👨‍👩‍👧 ☂️ good",
-    "one\ttwo\r\nthree\u00a0x\u200by\ufeffz\u0085v\u2028u",
-    "½ ² Ⅷ İstanbul ΣΑΣ ẞ ﬁne x_y __z__",
-    "a" * 300,
-    "e\u0301 q\u0308 각 \u0001\u001c\u001d good",
-]
-LONG = " ".join(f"the {thing} was {word}." for thing in ("film", "plot", "cast") for word in ("good", "dull") * 80)
 LOADED = "#loading[hidden]"
 TYPE = "#text"
-
-
-def texts_like_those_of_training(count: int) -> list[str]:
-    words = "the film plot cast was good dull lovely awful and but not so ends great poor".split()
-    rng = np.random.default_rng(0)
-    return [" ".join(rng.choice(words, rng.integers(1, 40))) for _ in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +37,6 @@ def made(chain: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, l
 def address(made):
     with serving(made[0]) as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -188,92 +150,6 @@ def test_only_the_newest_text_is_read_to_its_end(shared):
         LONG,
     )
     assert wholes == [False, False, True]
-
-
-def fitted(kind: str, classes: int) -> BagOfWords:
-    texts = [*texts_like_those_of_training(60), *ODD]
-    labels = np.arange(len(texts)) % classes
-    vectorizer = vectorizers(2)[kind]
-    features = vectorizer.fit_transform(texts)
-    fit = {"tf-idf": logistic_regression, "naive-bayes": NaiveBayesLogisticRegression}[kind]
-    return BagOfWords.of(kind, vectorizer, fit(10.0, 0).fit(features, labels), [str(label) for label in range(classes)])
-
-
-@pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("kind", ["tf-idf", "naive-bayes"])
-def test_words_are_counted_as_scikit_learn_counts_them(shared, kind, classes):
-    model = fitted(kind, classes)
-    texts = [*ODD, *texts_like_those_of_training(90)[60:], "nothing known here: zzz", LONG]
-    entry = {"sequences": len(model.vocabulary), "vectors": len(model.bias_K), "features": kind, "longest": 2}
-    found = shared.evaluate(
-        """async ([content, entry, texts]) => {
-          const { BagOfWords } = await import("./bag_of_words.js");
-          const file = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
-          const model = new BagOfWords(file, entry);
-          return texts.map((text) => model.logits(model.read(text).counts).map(Math.exp));
-        }""",
-        [base64.b64encode(packed(model)).decode(), entry, texts],
-    )
-    assert np.abs(np.array(found) - model.probabilities(texts)).max() < 1e-5
-
-
-def test_letters_and_spaces_are_pythons(shared):
-    """All characters that this Python knows, one at a time between two others."""
-    import unicodedata
-
-    known = [chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) not in ("Cn", "Cs")]
-    pattern = re.compile(r"\w+|[^\w\s]")
-    expected = [len(pattern.findall(f"a{character}b".lower())) for character in known]
-    # One string each way: Playwright is slow with long lists.
-    found = shared.evaluate(
-        """async (characters) => {
-          const { tokensOf } = await import("./bag_of_words.js");
-          return [...characters].map((character) => tokensOf(`a${character}b`).length).join("");
-        }""",
-        "".join(known),
-    )
-    assert found == "".join(map(str, expected))
-
-
-ENCODE = """async ([content, settings, texts]) => {
-  const { Encoder } = await import("./encoding.js");
-  const encoder = new Encoder(content, settings);
-  return texts.map((text) => encoder.encode(text).ids);
-}"""
-
-
-@pytest.mark.parametrize("normalisation", ["bert", "by_script"])
-@pytest.mark.parametrize("model", ["wordpiece", "bpe", "unigram", "characters", "bytes"])
-def test_tokens_are_those_of_every_tokenizer(shared, tmp_path, model, normalisation):
-    from finetune.classification.tokenization_head_tail import with_truncation
-    from tokenizer.vocabulary import serialization
-
-    reviews = [row["text"] for _, (row, _) in zip(range(200), synthetic_reviews.rows("train"), strict=False)]
-    config = VocabularyConfig(model=model, vocabulary_size=600, normalisation=normalisation)
-    serialization.save(train(config, lambda: iter([*reviews[:50], *ODD])), config, tmp_path)
-    tokenizer = with_truncation(serialization.load(tmp_path), 64, 0.25)
-    content = tokenizer_content(tokenizer)
-    settings = {
-        "cls_id": tokenizer.cls_token_id,
-        "sep_id": tokenizer.sep_token_id,
-        "length": tokenizer.model_max_length,
-        "head_share": head_share(tokenizer),
-        "bert_normalizers": bert_normalizers(content["normalizer"]),
-    }
-    texts = [*reviews, *ODD]
-    assert shared.evaluate(ENCODE, [content, settings, texts]) == tokenizer(texts, truncation=True)["input_ids"]
-
-
-@pytest.mark.parametrize(("length", "share"), [(5, 0.5), (7, 0.5), (9, 0.25), (3, 0.9), (4, 0.0), (4, 1.0)])
-def test_halves_are_rounded_as_in_python(shared, length, share):
-    from finetune.classification.tokenization_head_tail import head_and_tail
-
-    ids = list(range(20))
-    found = shared.evaluate(
-        "async ([ids, length, share]) => (await import('./encoding.js')).headAndTail(ids, length, share)",
-        [ids, length, share],
-    )
-    assert found == head_and_tail(np.array(ids), length, share).tolist()
 
 
 def test_one_types_and_sees_all_answers_with_their_words(shared):
