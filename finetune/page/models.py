@@ -17,6 +17,8 @@ from finetune.inference.classifier import Classifier, LinearClassifier, NeuralCl
 from finetune.page.linear import packed
 
 WORDS = "bag_of_words.bin"
+# Probabilities that differ more than this from Python's are told on the page.
+TOLERANCE, QUANTIZED_TOLERANCE = 0.001, 0.1
 # Beyond this, `model_max_length` says that nobody knows.
 LONGEST = 10**6
 FAMILIES = {"linear": "linear model on a frozen encoder", "encoder": "encoder", "recurrent": "recurrent model"}
@@ -45,6 +47,11 @@ class PageModel:
         if config.corpus.second_text_column is not None:
             raise InputError(f"{run.path}: reads pairs of texts; the page has a field for one text")
         return cls(run, config, result)
+
+    @property
+    def name(self) -> str:
+        """The name of the run's folder, without the way to it, which is nobody's business."""
+        return self.run.path.resolve().name
 
     @property
     def title(self) -> str:
@@ -107,11 +114,12 @@ def write_model(model: PageModel, folder: Path, examples: Sequence[str], quantiz
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     return entry | {
         "title": model.title,
-        "run": model.run.path.name,
+        "run": model.name,
         "label_budget": model.config.label_budget,
         "test_accuracy": model.result.get("test_accuracy"),
         "parameters": model.result.get("parameters"),
         "temperature": classifier.temperature,
+        "tolerance": QUANTIZED_TOLERANCE if quantized and entry["kind"] != BAG_OF_WORDS else TOLERANCE,
         "bytes": sum(file.stat().st_size for file in files),
         "checks": checks(classifier, examples),
     }
@@ -146,7 +154,12 @@ def _write_neural(
         copy = Path(temporary) / "model"
         shutil.copytree(model, copy)
         export_onnx(copy, examples)
-        shutil.copyfile(copy / "onnx" / name, folder / name)
+        weights = copy / "onnx" / name
+        if not weights.is_file():
+            raise InputError(
+                f"{model.parent}: in 8 bits it would give too many texts another label; leave out --quantized"
+            )
+        shutil.copyfile(weights, folder / name)
     tokenizer = classifier.tokenizer
     content = tokenizer_content(tokenizer)
     (folder / "tokenizer.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")

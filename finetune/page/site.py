@@ -68,7 +68,7 @@ class Page:
     @property
     def digest(self) -> str:
         """Ten hexadecimal digits: of the runs and their results, and of everything else that is in the page."""
-        runs = [(model.run.path.name, json.dumps(model.result, sort_keys=True)) for model in self.models]
+        runs = [(model.name, json.dumps(model.result, sort_keys=True)) for model in self.models]
         state = hashlib.sha256(repr((runs, self.title, self.examples, self.quantized)).encode())
         for file in sorted(file for file in HERE.iterdir() if file.is_file()):
             state.update(file.read_bytes())

@@ -8,8 +8,6 @@ import { download, load, prepareRuntime } from "./classifiers.js";
 import { calibrated, logOdds, piecesOf, without } from "./words.js";
 
 const HERE = new URL("./", import.meta.url);
-// Scores that differ more than this from Python's are told.
-const MOST_DIFFERENCE = 0.02;
 
 const classifiers = new Map();
 let newest = 0;
@@ -55,7 +53,7 @@ async function loadAll() {
       const classifier = await load(new URL(`${model.folder}/`, HERE), model, told);
       const difference = await inTurn(() => largestDifference(classifier, model));
       classifiers.set(number, { classifier, model });
-      postMessage({ kind: "loaded", model: number, difference, differs: difference > MOST_DIFFERENCE });
+      postMessage({ kind: "loaded", model: number, difference, differs: !(difference <= model.tolerance) });
     } catch (error) {
       postMessage({ kind: "failed", model: number, reason: String(error?.message ?? error) });
     }

@@ -139,3 +139,18 @@ def test_a_runs_temperature_is_in_its_digest(counting, tmp_path):
     same = changed_copy(counting, tmp_path / "same" / name)
     changed = changed_copy(counting, tmp_path / "changed" / name, temperature=3.0)
     assert page_of(str(same)).digest == page_of(counting).digest != page_of(str(changed)).digest
+
+
+def test_a_model_that_8_bits_would_spoil_is_told(chain, tmp_path, cache, monkeypatch):
+    lstm = run(finetune_config(chain, model__name="lstm", training__duration="5 steps")).path
+
+    def export_floats_alone(folder, texts):
+        (folder / "onnx").mkdir()
+        (folder / "onnx" / "model.onnx").write_bytes(b"floats")
+
+    monkeypatch.setattr("finetune.publishing.onnx.export_onnx", export_floats_alone)
+    with pytest.raises(InputError, match=r"in 8 bits .* leave out --quantized"):
+        build(page_of(str(lstm), quantized=True), tmp_path / "page", cache)
+    folder = build(page_of(str(lstm)), tmp_path / "page", cache)
+    assert sorted(file.name for file in (folder / "models" / "0").iterdir()) == ["model.onnx", "tokenizer.json"]
+    assert "model.safetensors" not in {file.name for file in folder.rglob("*")}
