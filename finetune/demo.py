@@ -36,7 +36,7 @@ class DemoConfig:
     examples: list[str] = dataclasses.field(default_factory=list)
     """Texts to click; without, a few short reviews that were made up."""
     quantized: bool = False
-    """Take the weights in 8 bits: a quarter of the download, and scores that differ a little."""
+    """Take the weights in 8 bits: a third of the size or less, and scores that differ a little."""
     runs: str = "runs"
     """The parent folder of pages without `to`, and of what npm fetches for them."""
 
