@@ -34,12 +34,13 @@ function say(id, text, isProblem = false) {
 
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 const signed = (change) => `${change < 0 ? "−" : "+"}${Math.abs(change).toFixed(1)}`;
-const duration = (milliseconds) => (milliseconds < 0.1 ? "< 0.1 ms" : `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`);
+const duration = (milliseconds) =>
+  milliseconds < 0.1 ? "< 0.1 ms" : `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`;
 
 /** A model's place on the page. */
 class Card {
   constructor(model, number, labels) {
-    const [name, family] = model.title.split(": ");
+    const { model: name, family } = model;
     this.labels = labels;
     this.name = name;
     const facts = [
@@ -52,14 +53,25 @@ class Card {
     this.answer = element("p", { className: "answer" });
     this.bars = element("ul", { className: "bars" });
     this.time = element("p", { className: "time" });
-    this.text = element("p", { className: "read", dir: "auto", tabindex: "0", role: "group", "aria-label": `The text, as ${name} weighs it` });
+    this.text = element("p", {
+      className: "read",
+      dir: "auto",
+      tabindex: "0",
+      role: "group",
+      "aria-label": `The text, as ${name} weighs it`,
+    });
     this.list = element("dl", { className: "listed" });
     this.result = element("div", { className: "result" }, this.answer, this.bars, this.time, this.text, this.list);
     this.result.hidden = true;
     this.root = element(
       "article",
       { "aria-labelledby": `model-${number}` },
-      element("h3", { id: `model-${number}` }, element("bdi", { text: name }), element("span", { className: "family", text: family })),
+      element(
+        "h3",
+        { id: `model-${number}` },
+        element("bdi", { text: name }),
+        element("span", { className: "family", text: family }),
+      ),
       element("p", { className: "facts", text: facts.filter(Boolean).join(" · ") }),
       this.state,
       this.result,
@@ -79,7 +91,9 @@ class Card {
 
   /** Show an answer; the words that matter come later. */
   show(typed, { probabilities, milliseconds, tokens, kept }) {
-    const order = probabilities.map((_, label) => label).sort((one, other) => probabilities[other] - probabilities[one]);
+    const order = probabilities
+      .map((_, label) => label)
+      .sort((one, other) => probabilities[other] - probabilities[one]);
     this.typed = typed;
     this.best = { label: this.labels[order[0]], share: probabilities[order[0]] };
     this.answer.replaceChildren(
@@ -93,10 +107,19 @@ class Card {
       ...shown.map((label) => {
         const bar = element("span", { className: "bar", "aria-hidden": "true" });
         bar.style.setProperty("--share", probabilities[label]);
-        return element("li", {}, element("bdi", { className: "label", text: this.labels[label] }), bar, element("span", { className: "number", text: percent(probabilities[label]) }));
+        return element(
+          "li",
+          {},
+          element("bdi", { className: "label", text: this.labels[label] }),
+          bar,
+          element("span", { className: "number", text: percent(probabilities[label]) }),
+        );
       }),
     );
-    const read = kept < tokens ? `${kept.toLocaleString("en")} of ${tokens.toLocaleString("en")} tokens read` : `${tokens.toLocaleString("en")} tokens`;
+    const read =
+      kept < tokens
+        ? `${kept.toLocaleString("en")} of ${tokens.toLocaleString("en")} tokens read`
+        : `${tokens.toLocaleString("en")} tokens`;
     this.time.textContent = `${duration(milliseconds)} · ${read}`;
     this.text.textContent = typed;
     this.list.replaceChildren();
@@ -137,7 +160,9 @@ class Card {
         ? []
         : [
             element("dt", {}, `${said} `, element("bdi", { text: this.labels[label] })),
-            ...found.map(({ word, change }) => element("dd", {}, element("bdi", { text: shortened(word) }), ` ${signed(change)}`)),
+            ...found.map(({ word, change }) =>
+              element("dd", {}, element("bdi", { text: shortened(word) }), ` ${signed(change)}`),
+            ),
           ];
     this.list.replaceChildren(...entry("For", strongest(1)), ...entry("Against", strongest(-1)));
   }
@@ -197,7 +222,9 @@ class Page {
     this.reading = text;
     const isWhole = await this.client.read(text);
     if (!isWhole || text !== this.text.value) return;
-    const answers = this.cards.filter(({ best }) => best).map(({ name, best }) => `${name}: ${best.label}, ${percent(best.share)}`);
+    const answers = this.cards
+      .filter(({ best }) => best)
+      .map(({ name, best }) => `${name}: ${best.label}, ${percent(best.share)}`);
     say("spoken", answers.join("; "));
   }
 
@@ -205,11 +232,15 @@ class Page {
     const bar = byId("progress");
     bar.max = total;
     bar.value = Math.min(loaded, total);
-    byId("loading-text").textContent = `Loading the models: ${(loaded / MEGABYTE).toFixed(1)} of ${(total / MEGABYTE).toFixed(1)} MB`;
+    byId("loading-text").textContent =
+      `Loading the models: ${(loaded / MEGABYTE).toFixed(1)} of ${(total / MEGABYTE).toFixed(1)} MB`;
   }
 
   loaded({ model, difference, differs }) {
-    this.cards[model].say(differs ? `Scores here differ from those in Python by up to ${percent(difference)}.` : "", differs);
+    this.cards[model].say(
+      differs ? `Scores here differ from those in Python by up to ${percent(difference)}.` : "",
+      differs,
+    );
     this.cards[model].root.dataset.difference = difference;
     this.typed(0);
   }

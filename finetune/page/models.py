@@ -54,17 +54,21 @@ class PageModel:
         return self.run.path.resolve().name
 
     @property
-    def title(self) -> str:
-        """The name of the model for readers, with its family.
+    def model(self) -> str:
+        """The name of the model; of a checkpoint, the last part."""
+        return Path(self.config.model.name).name
 
-        >>> PageModel(RunFolder(Path("x")), FinetuneConfig(), {}).title
-        'bert: pretrained encoder'
+    @property
+    def family(self) -> str:
+        """What kind of model it is, for readers.
+
+        >>> PageModel(RunFolder(Path("x")), FinetuneConfig(), {}).family
+        'pretrained encoder'
         """
-        name = self.config.model.name
-        if name == BAG_OF_WORDS:
-            return f"{name}: counting words"
-        family, pretrained = family_of(name)
-        return f"{Path(name).name}: {'pretrained ' * (pretrained and family != 'linear')}{FAMILIES[family]}"
+        if self.config.model.name == BAG_OF_WORDS:
+            return "counting words"
+        family, pretrained = family_of(self.config.model.name)
+        return f"{'pretrained ' * (pretrained and family != 'linear')}{FAMILIES[family]}"
 
 
 def same_labels(models: Sequence[PageModel]) -> list[str]:
@@ -113,7 +117,8 @@ def write_model(model: PageModel, folder: Path, examples: Sequence[str], quantiz
         entry = _write_linear(classifier, folder)
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     return entry | {
-        "title": model.title,
+        "model": model.model,
+        "family": model.family,
         "run": model.name,
         "label_budget": model.config.label_budget,
         "test_accuracy": model.result.get("test_accuracy"),

@@ -57,6 +57,9 @@ class Page:
             raise InputError(f"{len(runs)} runs; a page shows 1 to {MOST_RUNS}")
         if len({Path(run).resolve() for run in runs}) < len(runs):
             raise InputError(f"runs: {', '.join(runs)}: one is given twice")
+        for text in (title or "", *examples):
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                raise InputError(f"title or examples: {text!r} is not Unicode text")
         models = [PageModel.of(run) for run in runs]
         labels = same_labels(models)
         from_sample = all(model.config.corpus.source == SAMPLE for model in models)
@@ -76,7 +79,7 @@ class Page:
 
 
 def sample_texts() -> list[str]:
-    """Short reviews of the built-in sample, which it generates for no split.
+    """Short test reviews of the built-in sample, on which nothing was trained.
 
     >>> len(sample_texts())
     4

@@ -84,7 +84,14 @@ async function readText({ read, text, words }) {
     const probabilities = calibrated(logits, model.temperature);
     const { tokens, kept } = reading;
     postMessage({ kind: "answer", read, model: number, probabilities, milliseconds, tokens, kept });
-    answers.push({ number, classifier, model, reading, logits, label: probabilities.indexOf(Math.max(...probabilities)) });
+    answers.push({
+      number,
+      classifier,
+      model,
+      reading,
+      logits,
+      label: probabilities.indexOf(Math.max(...probabilities)),
+    });
   }
   if (!words) return;
   for (const answer of answers) await findWords(read, text, answer);
@@ -99,16 +106,15 @@ async function findWords(read, text, { number, classifier, model, reading, logit
   const known = new Map([[reading.key, logits]]);
   const waiting = [...new Map(readings.map((one) => [one.key, one])).values()].filter(({ key }) => !known.has(key));
   const changes = () =>
-    readings.map(({ key }) =>
-      known.has(key) ? whole - logOdds(known.get(key), model.temperature, label) : null,
-    );
+    readings.map(({ key }) => (known.has(key) ? whole - logOdds(known.get(key), model.temperature, label) : null));
   while (waiting.length > 0) {
     await pause();
     if (read !== newest) return;
     const batch = waiting.splice(0, classifier.batchSize(waiting));
     const found = await classifier.logits(batch);
     batch.forEach(({ key }, index) => known.set(key, found[index]));
-    if (waiting.length > 0) postMessage({ kind: "words", read, model: number, label, pieces, changes: changes(), done: false });
+    if (waiting.length > 0)
+      postMessage({ kind: "words", read, model: number, label, pieces, changes: changes(), done: false });
   }
   postMessage({ kind: "words", read, model: number, label, pieces, changes: changes(), done: true });
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import shutil
 import threading
 from collections.abc import Generator
@@ -80,9 +81,18 @@ def opened(browser: Any, address: str, **options: Any) -> Generator[tuple[Any, W
 
 def page_packages() -> Path:
     """The folder below which a checkout keeps what npm fetches; the test is skipped where that cannot be fetched."""
-    cache = ROOT / "runs"
-    try:
-        installed(cache)
-    except InputError as error:
-        pytest.skip(str(error))
-    return cache
+    if (problem := _fetch_problem()) is not None:
+        pytest.skip(problem)
+    return ROOT / "runs"
+
+
+@functools.cache
+def _fetch_problem() -> str | None:
+    """Why npm's packages are not at hand; without a network, npm shall not try again for minutes."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("npm_config_fetch_retries", "0")
+        try:
+            installed(ROOT / "runs")
+        except InputError as error:
+            return str(error)
+    return None

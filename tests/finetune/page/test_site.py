@@ -121,6 +121,8 @@ def test_runs_that_do_not_fit_are_refused(chain, counting, tmp_path):
         page_of(*[counting] * 7)
     with pytest.raises(InputError, match="holds no finished run"):
         page_of(str(tmp_path))
+    with pytest.raises(InputError, match="is not Unicode text"):
+        page_of(counting, examples=["so \udc80 good"])
     (pretraining,) = (chain / "runs" / "pretrain").iterdir()
     with pytest.raises(InputError, match="not a fine-tuning run"):
         page_of(str(pretraining))
