@@ -8,6 +8,7 @@ many of them one table, one verdict, one HTML file. Commands and entry points:
 - `compare.py`: the command that runs every stage and compares
 - `predict.py`: the command that labels texts with a finished run; in Python, `load(run)(texts)` and `explain`
 - `export.py`: the command that copies a model with its card to a folder or the Hub
+- `demo.py`: the command that makes a page to try models in a browser
 
 Subpackages, each importing only from those before it:
 
@@ -16,6 +17,7 @@ Subpackages, each importing only from those before it:
 - `own_data/`: texts and a time → the settings of a comparison
 - `inference/`: a finished classifier and any text → labels
 - `publishing/`: a run → a folder or a Hub repository
+- `page/`: runs → a page on which one tries them
 """
 
 from typing import TYPE_CHECKING, Any

@@ -205,6 +205,7 @@ def write_comparison(
     folder = RunFolder.of("compare", config, upstream)
     if not (folder.finished and (folder.path / "report.html").is_file()):
         from finetune.comparison import report, summary
+        from finetune.comparison.page_command import page_command
 
         folder.begin(config)
         comparison = summary.compare(cells, config.confidence, config.margin)
@@ -212,6 +213,7 @@ def write_comparison(
         beside = {
             "tuning": [dataclasses.asdict(one) for one in tuned],
             "failed": [failure.facts() for failure in failures],
+            "page_command": page_command(cells),
         }
         folder.finish(dataclasses.asdict(comparison) | beside)
     return folder
@@ -318,6 +320,9 @@ def main() -> None:
     print_table(result["scores"], result.get("majority"))
     print(f"report: {folder.path / 'report.html'}")
     print("\n".join(result["verdicts"]))
+    # Comparisons that were finished before there were pages have none.
+    if (command := result.get("page_command")) is not None:
+        print(f"page: {command}")
     if result.get("failed"):
         left_out = ", ".join(sorted({run["model"] for run in result["failed"]}))
         raise InputError(

@@ -27,7 +27,7 @@ OWN_FILES, CONFIG = "the room's own files", "config and run folders"
 PARTS = {
     "tokenizer": ["corpus", "vocabulary"],
     "pretrain": ["data", "audits", "models", "objectives", "training"],
-    "finetune": ["classification", CONFIG, "comparison", "own_data", "inference", "publishing"],
+    "finetune": ["classification", CONFIG, "comparison", "own_data", "inference", "publishing", "page"],
 }
 # A comparison is made of runs, so it knows their config.
 CONFIG_MODULES = {"finetune.config", "finetune.run_paths"}

@@ -11,4 +11,5 @@ In: the folders of finished runs. Out: `result.json`, `report.html` and its figu
 - `scores.py`: the records of a comparison; `summary.py`: finished runs → scores, gains, verdicts
 - `verdict.py`: the verdict in words
 - `report.py`, `report.html.j2`: the figures and the page
+- `page_command.py`: which of the runs a page shows
 """

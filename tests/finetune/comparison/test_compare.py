@@ -62,6 +62,18 @@ def test_every_stage_and_cell_has_run_and_the_report_gives_the_verdict(compared:
         assert sentence.replace("'", "&#39;") in page
 
 
+def test_the_last_line_is_the_command_of_a_page(
+    compared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["finetune.compare", "--config", str(compared / "compare.yaml")])
+    compare.main()
+    words = capsys.readouterr().out.splitlines()[-1].split()
+    assert (words[:4], words[-2:]) == (["page:", "python", "-m", "finetune.demo"], ["--serve", "true"])
+    configs = [yaml.safe_load((Path(word) / "config.yaml").read_text(encoding="utf-8")) for word in words[4:-2]]
+    assert [config["model"]["name"] for config in configs] == ["bert", "lstm", "bag-of-words"]
+    assert {(config["label_budget"], config["seed"]) for config in configs} == {(60, 0)}
+
+
 def test_the_report_is_one_file_that_asks_for_nothing_else(compared: Path) -> None:
     page = (report_of(compared) / "report.html").read_text(encoding="utf-8")
     addresses = re.findall(r'(?:src|href)="([^"]+)"', page)
