@@ -36,6 +36,7 @@ def test_it_prints_where_the_page_is_and_serves_it(counting, runs):
         time.sleep(0.05)
     with urllib.request.urlopen(address[0]) as answer:
         assert b"Models side by side" in answer.read()
+    assert command.process.pid is not None
     forked.os.kill(command.process.pid, signal.SIGINT)
     done = command.wait(30)
     (folder,) = (runs / "page").iterdir()
