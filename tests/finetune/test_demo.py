@@ -1,5 +1,6 @@
 """The command makes a page and serves it until it is stopped."""
 
+import os
 import re
 import shutil
 import signal
@@ -36,7 +37,8 @@ def test_it_prints_where_the_page_is_and_serves_it(counting, runs):
         time.sleep(0.05)
     with urllib.request.urlopen(address[0]) as answer:
         assert b"Models side by side" in answer.read()
-    forked.os.kill(command.process.pid, signal.SIGINT)
+    assert command.process.pid is not None
+    os.kill(command.process.pid, signal.SIGINT)
     done = command.wait(30)
     (folder,) = (runs / "page").iterdir()
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, f"page: {folder}")
