@@ -158,7 +158,10 @@ def _write_neural(
     with tempfile.TemporaryDirectory(prefix="bertlet-") as temporary:
         copy = Path(temporary) / "model"
         shutil.copytree(model, copy)
-        export_onnx(copy, examples)
+        try:
+            export_onnx(copy, examples)
+        except InputError as error:
+            raise InputError(str(error).replace(str(copy), str(model))) from None
         weights = copy / "onnx" / name
         if not weights.is_file():
             raise InputError(

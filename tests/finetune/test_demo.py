@@ -1,5 +1,6 @@
 """The command makes a page and serves it until it is stopped."""
 
+import os
 import re
 import shutil
 import signal
@@ -37,7 +38,7 @@ def test_it_prints_where_the_page_is_and_serves_it(counting, runs):
     with urllib.request.urlopen(address[0]) as answer:
         assert b"Models side by side" in answer.read()
     assert command.process.pid is not None
-    forked.os.kill(command.process.pid, signal.SIGINT)
+    os.kill(command.process.pid, signal.SIGINT)
     done = command.wait(30)
     (folder,) = (runs / "page").iterdir()
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, f"page: {folder}")

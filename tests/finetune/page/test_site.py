@@ -156,3 +156,15 @@ def test_a_model_that_8_bits_would_spoil_is_told(chain, tmp_path, cache, monkeyp
     folder = build(page_of(str(lstm)), tmp_path / "page", cache)
     assert sorted(file.name for file in (folder / "models" / "0").iterdir()) == ["model.onnx", "tokenizer.json"]
     assert "model.safetensors" not in {file.name for file in folder.rglob("*")}
+
+
+def test_a_failed_export_names_the_run_not_the_copy(chain, tmp_path, cache, monkeypatch):
+    lstm = run(finetune_config(chain, model__name="lstm", training__duration="5 steps")).path
+
+    def fail(folder, texts):
+        raise InputError(f"{folder}: cannot be traced")
+
+    monkeypatch.setattr("finetune.publishing.onnx.export_onnx", fail)
+    with pytest.raises(InputError, match=f"^{re.escape(str(lstm))}/model: cannot be traced$"):
+        build(page_of(str(lstm)), tmp_path / "page", cache)
+    assert not (tmp_path / "page").exists()
