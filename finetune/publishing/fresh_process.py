@@ -28,8 +28,13 @@ OTHERS = ["x", "Ünïcödé — 漢字 🙂", " ".join([ENGLISH] * 60)]
 # Of logits computed twice in 32 bits; another product library makes 1e-5 of it.
 TOLERANCE = 1e-4
 SECONDS = 600
-# What would lead to this checkout, to other models, or into a repository.
-HIDDEN = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT")
+# What would lead to this checkout, to models and code that lie elsewhere, or into a repository.
+HIDDEN = (
+    "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT", "HF_HUB_CACHE",
+    "HF_MODULES_CACHE", "TRANSFORMERS_CACHE", "HUGGINGFACE_HUB_CACHE",
+)  # fmt: skip
+# A graphics card would round otherwise, and may be busy.
+ON_CPU = {"CUDA_VISIBLE_DEVICES": ""}
 ROOMS = ("configs", "tokenizer", "pretrain", "finetune")
 
 # Follows the code of the card and of `outputs.py`.
@@ -118,6 +123,7 @@ def answers_elsewhere(folder: Path, kind: Kind, texts: Sequence[Any]) -> dict[st
         (elsewhere / "program.py").write_text(program, encoding="utf-8")
         variables = {key: value for key, value in os.environ.items() if key not in HIDDEN}
         variables |= {"HF_HOME": str(elsewhere / "hub"), "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+        variables |= ON_CPU
         # `-I`: neither the working folder nor a variable adds to the path; only installed packages are found.
         words = [sys.executable, "-I", "program.py", "texts.json", "outputs.safetensors", kind.name]
         try:

@@ -68,7 +68,7 @@ def bootstrap(counts_CC: np.ndarray) -> tuple[float, float]:
 
     >>> low, high = bootstrap(np.array([[90, 10], [20, 80]]))
     >>> round(low, 2), round(high, 2)
-    (0.79, 0.9)
+    (0.79, 0.89)
     """
     texts, cells = int(counts_CC.sum()), counts_CC.size
     resampled = max(100, min(RESAMPLED, CELLS // cells))

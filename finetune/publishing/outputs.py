@@ -16,8 +16,9 @@ def classifier_outputs(model: Any, tokenizer: Any, texts: list[Any]) -> dict[str
     with torch.inference_mode():
         for text in texts:
             parts = [text] if isinstance(text, str) else text
-            inputs = tokenizer(*parts, truncation=True, return_tensors="pt")
-            rows.append(model(**inputs).logits[0].float())
+            # `pipeline` puts a model on an accelerator if there is one.
+            inputs = tokenizer(*parts, truncation=True, return_tensors="pt").to(model.device)
+            rows.append(model(**inputs).logits[0].float().cpu())
     return {"logits": torch.stack(rows)}
 
 

@@ -257,11 +257,15 @@ def test_what_is_no_file_of_a_model_stays_behind(chain: Path, tmp_path: Path, ca
     for name in ("notes.txt", ".env", "training_args.bin"):
         (copy / "model" / name).write_text("secret")
     (copy / "model" / "merges.txt").symlink_to("/etc/hostname")
+    # The model itself may lie elsewhere.
+    (copy / "model").rename(tmp_path / "elsewhere")
+    (copy / "model").symlink_to(tmp_path / "elsewhere")
     with caplog.at_level("INFO", "finetune"):
         exported(RunFolder(copy), tmp_path / "out")
     for name in ("notes.txt", ".env", "training_args.bin", "merges.txt"):
         assert f"{name} stays behind" in caplog.text
         assert not (tmp_path / "out" / name).exists()
+    assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
 def checkpoint_of(kind: str, tokenizer_folder: Path, folder: Path) -> str:
