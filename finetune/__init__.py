@@ -8,6 +8,7 @@ many of them one table, one verdict, one HTML file. Commands and entry points:
 - `compare.py`: the command that runs every stage and compares
 - `predict.py`: the command that labels texts with a finished run; in Python, `load(run)(texts)`
 - `export.py`: the command that copies a model with its card to a folder or the Hub
+- `serve.py`: the command that answers over HTTP with a finished run
 
 Subpackages, each importing only from those before it:
 
@@ -16,6 +17,7 @@ Subpackages, each importing only from those before it:
 - `own_data/`: texts and a time → the settings of a comparison
 - `inference/`: a finished classifier and any text → labels
 - `publishing/`: a run → a folder or a Hub repository
+- `serving/`: a finished classifier → an HTTP service
 """
 
 from typing import TYPE_CHECKING, Any

@@ -4,14 +4,17 @@ It answers as Hugging Face's Inference API does, so that `huggingface_hub.Infere
 """
 
 import importlib.util
+import logging
 
 from jsonargparse import Namespace
 
 from configs.command_line import CommandLine
-from configs.errors import InputError, run_command
+from configs.errors import InputError, Interrupted, run_command
 from configs.launch import tune_allocator
 from configs.terminal import show_progress_lines
 from finetune.serving.config import ServeConfig
+
+log = logging.getLogger("finetune.serve")
 
 PROGRAM = "python -m finetune.serve"
 # What the extra `serve` installs.
@@ -43,7 +46,11 @@ def main() -> None:
     config = ServeConfig(**(options.as_dict() if hasattr(options, "as_dict") else vars(options)))
     show_progress_lines()
     tune_allocator(enabled=True)
-    run(config)
+    try:
+        run(config)
+    except (KeyboardInterrupt, Interrupted):
+        # While libraries are imported; later on the server sees to it, and nothing is to be resumed here, either.
+        log.info("serve: ended before it listened")
 
 
 if __name__ == "__main__":

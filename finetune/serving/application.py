@@ -51,14 +51,16 @@ def application(service: Service) -> Callable[[Any, Messages, Send], Awaitable[N
             raise RequestError(404, f"another model is served here: {model.name}")
         return await service.classify(request)
 
-    @app.api_route("/health", methods=["GET", "HEAD"])
+    @app.head("/health", include_in_schema=False)
+    @app.get("/health")
     async def health() -> Response:
         if service.is_ready:
             return Response(json.dumps({"status": "ready"}), media_type=JSON)
         status = "stopping" if service.stopping else "starting" if service.error is None else "failed"
         return Response(json.dumps({"status": status, "error": "not ready"}), 503, media_type=JSON)
 
-    @app.api_route("/health/live", methods=["GET", "HEAD"])
+    @app.head("/health/live", include_in_schema=False)
+    @app.get("/health/live")
     async def live() -> Response:
         alive = service.thread.is_alive() or service.stopping
         status = {"status": "alive"} if alive else {"status": "failed", "error": "the classifying thread has ended"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.special
 
 from finetune.classification.calibration import calibrated
 from finetune.inference.classifier import Classifier, LinearClassifier, NeuralClassifier, load
@@ -64,20 +65,21 @@ class ServedModel:
         """Scores before the softmax, [N, C]; texts are all pairs, or none."""
         return self.classifier.logits([first if second is None else (first, second) for first, second in texts])
 
-    def scores(self, logits_NC: np.ndarray, function: str) -> np.ndarray:
+    def scores(self, logits_NC: np.ndarray, function: str | None) -> np.ndarray:
         """Logits → scores, [N, C].
 
         Args:
             logits_NC: of texts.
-            function: `softmax`: the calibrated probabilities, which add up to 1; `sigmoid`: of each label by itself,
-                with the same temperature; `none`: the logits.
+            function: `softmax`: calibrated probabilities, which add up to 1; `sigmoid`: of each label by itself, with
+                the same temperature; `none`: the logits; None: the classifier's own probabilities.
         """
-        if function == "softmax":
+        if function == "none":
+            return logits_NC.astype(float)
+        # A text may have several labels with some classifiers; then each label's probability is its own.
+        own = "sigmoid" if getattr(self.classifier, "multi_label", False) else "softmax"
+        if (function or own) == "softmax":
             return calibrated(logits_NC, self.classifier.temperature)
-        if function == "sigmoid":
-            # Without an overflow, however large the logit.
-            return 0.5 * (1 + np.tanh(0.5 * logits_NC / self.classifier.temperature))
-        return logits_NC.astype(float)
+        return scipy.special.expit(logits_NC / self.classifier.temperature)
 
     def warm_up(self) -> None:
         """Classify a short and a longer text: the first batch of a process takes longer."""

@@ -73,12 +73,7 @@ def serve(config: ServeConfig, load: Callable[[ServeConfig], ServedModel] = load
                 server.should_exit = True
 
         service = Service(config, load, stop)
-        grace = max(1, round(config.grace_period))
-        settings = uvicorn.Config(
-            application(service), log_config=None, access_log=False, server_header=False, ws="none", lifespan="on",
-            backlog=BACKLOG, timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=grace,
-        )  # fmt: skip
-        server = Server(settings, service)
+        server = Server(settings(service), service)
         log.info("serve: http://%s is loading %s", address(listener), config.run)
         started = time.monotonic()
         server.run(sockets=[listener])
@@ -90,6 +85,15 @@ def serve(config: ServeConfig, load: Callable[[ServeConfig], ServedModel] = load
         raise RunError(f"the classifying thread has failed: {type(service.error).__name__}: {service.error}")
     if service.unanswered:
         raise RunError(f"{service.unanswered} classifications were not answered within {config.grace_period:g} seconds")
+
+
+def settings(service: Service) -> uvicorn.Config:
+    """How uvicorn runs a service; it logs nothing but what goes wrong."""
+    return uvicorn.Config(
+        application(service), log_config=None, access_log=False, server_header=False, ws="none", lifespan="on",
+        backlog=BACKLOG, timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=max(1, round(service.config.grace_period)),
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -69,8 +69,8 @@ class Query(NamedTuple):
     texts: list[Pair]
     top_k: int | None
     """The number of labels of each text; None: all."""
-    function: str
-    """Logits → scores: one of `FUNCTIONS`."""
+    function: str | None
+    """Logits → scores: one of `FUNCTIONS`; None: the model's own probabilities."""
 
 
 def parse(body: bytes, maximum_texts: int, maximum_characters: int, prepare: Callable[[str], str]) -> Query:
@@ -86,7 +86,7 @@ def parse(body: bytes, maximum_texts: int, maximum_characters: int, prepare: Cal
         RequestError: it is no JSON, or not this format; names the key.
 
     >>> parse(b'{"inputs": ["a", {"text": "b", "text_pair": "c"}], "parameters": {"top_k": 1}}', 9, 9, str)
-    Query(texts=[('a', None), ('b', 'c')], top_k=1, function='softmax')
+    Query(texts=[('a', None), ('b', 'c')], top_k=1, function=None)
     """
     try:
         content = json.loads(body, parse_constant=_refuse_constant)
@@ -140,13 +140,13 @@ def _text(name: str, value: Any, longest: int, prepare: Callable[[str], str]) ->
     return text
 
 
-def _parameters(given: Any) -> tuple[int | None, str]:
-    _check_keys("`parameters`", {} if given is None else given, PARAMETERS)
-    top_k = None if given is None else given.get("top_k")
-    function = "softmax" if given is None or given.get("function_to_apply") is None else given["function_to_apply"]
+def _parameters(given: Any) -> tuple[int | None, str | None]:
+    given = {} if given is None else given
+    _check_keys("`parameters`", given, PARAMETERS)
+    top_k, function = given.get("top_k"), given.get("function_to_apply")
     if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
         raise RequestError(422, "`parameters.top_k` must be a whole number from 1, or null for all labels")
-    if function not in FUNCTIONS:
+    if function is not None and function not in FUNCTIONS:
         raise RequestError(422, f"`parameters.function_to_apply` must be one of {', '.join(FUNCTIONS)}")
     return top_k, function
 
