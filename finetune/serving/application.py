@@ -1,5 +1,6 @@
 """The routes of a service: classification, health, measurements, and what it is."""
 
+import asyncio
 import json
 import logging
 import time
@@ -124,6 +125,13 @@ class Observed:
         state = scope.setdefault("state", {})
         try:
             await self.app(scope, receive, counted)
+        except asyncio.CancelledError:
+            # The end of the grace period.
+            if not self.service.stopping:
+                raise
+            if not status:
+                await counted({"type": "http.response.start", "status": 503, "headers": JSON_HEADER})
+                await send({"type": "http.response.body", "body": error_body("the service has ended")})
         except Exception as error:  # noqa: BLE001
             log.error(
                 "serve: %s in %s", type(error).__name__, scope["path"][: measurements.QUOTED].encode("ascii", "replace")

@@ -31,8 +31,8 @@ class ServeConfig:
     """How long a batch waits for requests that are on their way, in milliseconds; a lone request never waits."""
     request_timeout: float = 60.0
     """Seconds from a request's first byte to its answer; then 408 if its body is not there, 503 otherwise."""
-    grace_period: float = 25.0
-    """Seconds that requests have to be finished in after SIGTERM or SIGINT."""
+    grace_period: int = 25
+    """Whole seconds that requests have to be finished in after SIGTERM or SIGINT."""
     access_log: bool = True
     """A line of JSON for each request, without its texts."""
 
@@ -43,6 +43,7 @@ class ServeConfig:
         require_at_least(1, maximum_characters=self.maximum_characters)
         require_at_least(self.maximum_texts, maximum_queue=self.maximum_queue)
         require_between(0, 1000, maximum_wait_ms=self.maximum_wait_ms)
-        require_between(0.1, 3600, request_timeout=self.request_timeout, grace_period=self.grace_period)
+        require_between(0.1, 3600, request_timeout=self.request_timeout)
+        require_between(1, 3600, grace_period=self.grace_period)
         if self.long_texts not in ("cut", "windows"):
             raise InputError(f"long_texts: {self.long_texts!r} is neither `cut` nor `windows`")

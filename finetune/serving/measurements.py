@@ -59,7 +59,7 @@ class Measurements:
 def access_line(method: str, path: str, status: int, texts: int, seconds: float, client: str) -> str:
     """A line of JSON about a request; its query is left out, as someone may have put a text there.
 
-    >>> access_line("POST", "/", 200, 2, 0.01234, "127.0.0.1")[30:]
+    >>> access_line("POST", "/", 200, 2, 0.01234, "127.0.0.1")[33:]
     '"client": "127.0.0.1", "method": "POST", "path": "/", "status": 200, "texts": 2, "ms": 12.3}'
     """
     line = {

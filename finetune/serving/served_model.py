@@ -3,7 +3,6 @@
 Shapes: N texts, C classes.
 """
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,6 @@ from finetune.serving.config import ServeConfig
 from finetune.serving.wire_format import Pair
 from tokenizer.corpus.documents import clean_html
 from tokenizer.corpus.quarantine import clean
-
-log = logging.getLogger("finetune.serving")
 
 # About right for English, and enough to make a batch of the size at which the classifier computes one.
 CHARACTERS_A_TOKEN = 4

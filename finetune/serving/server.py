@@ -77,14 +77,15 @@ def serve(config: ServeConfig, load: Callable[[ServeConfig], ServedModel] = load
         log.info("serve: http://%s is loading %s", address(listener), config.run)
         started = time.monotonic()
         server.run(sockets=[listener])
-        service.thread.join(config.grace_period)
+        # A model that is still being loaded cannot be interrupted; one that hangs has had its time.
+        service.thread.join(0 if service.unanswered else config.grace_period)
         log.info("serve: ended after %.0f s", time.monotonic() - started)
     if isinstance(service.error, InputError):
         raise service.error
     if service.error is not None:
         raise RunError(f"the classifying thread has failed: {type(service.error).__name__}: {service.error}")
     if service.unanswered:
-        raise RunError(f"{service.unanswered} classifications were not answered within {config.grace_period:g} seconds")
+        raise RunError(f"{service.unanswered} classifications were not answered within {config.grace_period} seconds")
 
 
 def settings(service: Service) -> uvicorn.Config:
@@ -92,7 +93,7 @@ def settings(service: Service) -> uvicorn.Config:
     return uvicorn.Config(
         application(service), log_config=None, access_log=False, server_header=False, ws="none", lifespan="on",
         backlog=BACKLOG, timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=max(1, round(service.config.grace_period)),
+        timeout_graceful_shutdown=service.config.grace_period,
     )  # fmt: skip
 
 
