@@ -12,6 +12,8 @@ class ServeConfig:
 
     run: str
     """The folder of a fine-tuning run or of an exported model, or a Hub id."""
+    name: str | None = None
+    """What `/info` and `/models/NAME` call the model; null: the folder's name, or the Hub id."""
     host: str = "127.0.0.1"
     """The address to listen on; 0.0.0.0 is every one of this machine. There is no authentication."""
     port: int = 8000

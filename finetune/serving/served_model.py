@@ -115,6 +115,6 @@ def load_model(config: ServeConfig) -> ServedModel:
     # The one place that chooses what computes: a run that was exported to ONNX would be loaded for its runtime here.
     classifier = load(config.run, windows=config.long_texts == "windows")
     folder = Path(config.run)
-    model = ServedModel(classifier, folder.resolve().name if folder.is_dir() else config.run)
+    model = ServedModel(classifier, config.name or (folder.resolve().name if folder.is_dir() else config.run))
     model.warm_up()
     return model

@@ -150,13 +150,6 @@ def test_json_without_a_content_type_is_read(gated):
 
 def test_a_body_in_chunks_is_refused_while_it_is_read(gated):
     _, service = gated
-    sent = []
-
-    def chunks():
-        for number in range(10_000):
-            sent.append(number)
-            yield b"x" * 10_000
-
     with socket.create_connection(("127.0.0.1", service.port)) as client:
         client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         client.sendall(b"".join(b"2710\r\n" + b"x" * 10_000 + b"\r\n" for _ in range(11)))
