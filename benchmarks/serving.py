@@ -2,7 +2,8 @@
 
 Both sides label the same texts with the same finished run, in turn: concurrent clients on the loopback, in a process of
 their own, that send a request as soon as the one before is answered; and the loop of `finetune.predict`, without its
-start. Then the clients send half as many requests a second, at random times. Prints texts per second and latencies.
+start. Then the clients send half as many requests a second, at random times. Prints texts per second, texts per second
+of processor time (from which clients, and others on this machine, take less), and latencies.
 """
 
 import asyncio
@@ -24,6 +25,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
+
+import numpy as np
+import psutil
 
 from benchmarks.measuring import print_measurement, untuned_environment
 from configs.bounds import require_at_least
@@ -74,20 +78,25 @@ def run(config: ServingBenchmarkConfig) -> None:
     classifier = load(config.run)
     rows = [Row({"text": text}, text, None, None) for text in texts]
     context = multiprocessing.get_context("spawn")
-    rates: dict[str, list[float]] = {"ours": [], "peer": []}
+    rates: dict[str, list[tuple[float, float]]] = {"ours": [], "peer": []}
     latencies: list[float] = []
-    with service(config.run) as port, ProcessPoolExecutor(1, mp_context=context) as clients:
+    with service(config.run) as (port, process), ProcessPoolExecutor(1, mp_context=context) as clients:
         for number in range(config.rounds):
+            before = processor_seconds(process)
             seconds, answered = clients.submit(load_closed, port, bodies, config.clients).result()
-            rates["ours"].append(len(texts) / seconds)
-            rates["peer"].append(len(texts) / predict_seconds(classifier, rows))
+            rates["ours"].append((len(texts) / seconds, len(texts) / (processor_seconds(process) - before)))
+            before = time.process_time()
+            seconds = predict_seconds(classifier, rows)
+            rates["peer"].append((len(texts) / seconds, len(texts) / (time.process_time() - before)))
             latencies += answered if number else []
-            print(f"round {number}: {rates['ours'][-1]:.1f} and {rates['peer'][-1]:.1f} texts/s", file=sys.stderr)
-        ours, peer = (statistics.median(rates[side][1:]) for side in ("ours", "peer"))
-        half = ours / config.texts_a_request / 2
+            latest = " and ".join(f"{rates[side][-1][0]:.1f}" for side in rates)
+            print(f"round {number + 1} of {config.rounds}: {latest} texts/s", file=sys.stderr)
+        ours, peer = (np.median(rates[side][1:], axis=0) for side in ("ours", "peer"))
+        half = ours[0] / config.texts_a_request / 2
         _, waited = clients.submit(load_open, port, bodies, half).result()
     name = f"serving.{config.clients}x{config.texts_a_request}"
-    print_measurement(name, ours, peer, "texts/s")
+    print_measurement(name, ours[0], peer[0], "texts/s")
+    print_measurement(f"{name}.processor", ours[1], peer[1], "texts a second of one processor")
     for load_name, found in (("saturated", latencies), ("half_load", waited)):
         for share in (50, 99):
             milliseconds = 1000 * statistics.quantiles(found, n=100, method="inclusive")[share - 1]
@@ -116,9 +125,15 @@ def predict_seconds(classifier: Any, rows: Sequence[Any]) -> float:
         return time.perf_counter() - started
 
 
+def processor_seconds(process: psutil.Process) -> float:
+    """What a process has computed so far."""
+    times = process.cpu_times()
+    return times.user + times.system
+
+
 @contextmanager
-def service(run: str) -> Generator[int]:
-    """Start `finetune.serve` as a user would, and end it; gives its port as soon as it is ready.
+def service(run: str) -> Generator[tuple[int, psutil.Process]]:
+    """Start `finetune.serve` as a user would, and end it; gives its port as soon as it is ready, and its process.
 
     Raises:
         RunError: it does not start.
@@ -127,7 +142,7 @@ def service(run: str) -> Generator[int]:
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(command, stderr=log, env=untuned_environment())
         try:
-            yield _ready_port(process, log)
+            yield _ready_port(process, log), psutil.Process(process.pid)
         finally:
             process.terminate()
             process.wait()
