@@ -1,13 +1,13 @@
 """Texts of many requests → batches for one thread, which alone computes; the event loop never waits for it.
 
-A batch is the text that is next in turn, and texts of like length among those that follow it: so there is little
-padding. Requests take turns: so a large one does not keep small ones waiting.
+A batch is the text that is next in turn, and texts of like length among those that follow it: as many as are best for
+all of them, since shorter ones cost padding, and each batch its start. Requests take turns: so a large one does not
+keep small ones waiting.
 
-Shapes: N texts of a request, B texts of a batch, C classes.
+Shapes: N texts of a request, B texts of a batch, C classes, E possible ends of a batch.
 """
 
 import asyncio
-import bisect
 import logging
 import math
 import threading
@@ -23,7 +23,7 @@ from finetune.serving.wire_format import Pair, RequestError
 
 log = logging.getLogger(__name__)
 
-# A batch is chosen among the next texts in turn, as many as fill this number of batches.
+# A batch is chosen among the next texts in turn: as many as fill this number of batches, or as one holds at most.
 WINDOW_BATCHES = 4
 # Of the rate at which texts are classified, the weight of the newest batch.
 NEWEST = 0.2
@@ -39,6 +39,8 @@ class BatchLimits(NamedTuple):
 
     cost: float
     """The largest product of the number of texts and the highest cost: costs are lengths, and texts are padded."""
+    start: float
+    """What a batch costs beside its texts."""
     texts: int
     """Texts, at most."""
     wait: float
@@ -48,8 +50,10 @@ class BatchLimits(NamedTuple):
 class Job:
     """The texts of a request, on their way through batches."""
 
-    def __init__(self, texts: Sequence[Pair], costs: Sequence[float], future: asyncio.Future[np.ndarray]) -> None:
-        self.texts, self.costs, self.future = texts, costs, future
+    def __init__(self, texts: Sequence[Pair], future: asyncio.Future[np.ndarray]) -> None:
+        self.texts, self.future = texts, future
+        self.costs: Sequence[float] = ()
+        """How long each text is; empty until the thread has seen it."""
         self.waiting = dict.fromkeys(range(len(texts)))
         """The numbers of the texts that are in no batch yet, in order."""
         self.rows: list[np.ndarray | None] = [None] * len(texts)
@@ -67,6 +71,7 @@ class Batcher:
 
     def __init__(
         self,
+        costs: Callable[[Sequence[Pair]], Sequence[float]],
         logits: Callable[[list[Pair]], np.ndarray],
         limits: BatchLimits,
         maximum_queue: int,
@@ -75,12 +80,14 @@ class Batcher:
         """Begin with an empty queue.
 
         Args:
+            costs: texts → how long each is; called in the thread, once for each request.
             logits: texts → scores [B, C]; all texts of a call are pairs, or none.
             limits: of a batch.
             maximum_queue: texts that wait, at most.
             observe: called with the texts and seconds of every batch, in the thread.
         """
-        self._logits, self._limits, self._maximum_queue, self._observe = logits, limits, maximum_queue, observe
+        self._costs, self._logits, self._observe = costs, logits, observe
+        self._limits, self._maximum_queue = limits, maximum_queue
         self._changed = threading.Condition()
         # In the order of their turns.
         self._jobs: deque[Job] = deque()
@@ -101,17 +108,13 @@ class Batcher:
                 self._being_read -= 1
                 self._changed.notify()
 
-    def submit(self, texts: Sequence[Pair], costs: Sequence[float]) -> Job:
+    def submit(self, texts: Sequence[Pair]) -> Job:
         """Put a request's texts into the queue; its future gets their logits, [N, C], or a `ClassificationError`.
-
-        Args:
-            texts: at least one.
-            costs: how long each is.
 
         Raises:
             RequestError: the queue is full.
         """
-        job = Job(texts, costs, asyncio.get_running_loop().create_future())
+        job = Job(texts, asyncio.get_running_loop().create_future())
         with self._changed:
             if self.queued + len(texts) > self._maximum_queue:
                 raise RequestError(503, f"{self.queued} texts are waiting already; try again later", self.retry_after())
@@ -119,7 +122,6 @@ class Batcher:
                 self._oldest = time.monotonic()
             self._jobs.append(job)
             self.queued += len(texts)
-            self._waiting_cost += sum(costs)
             self._changed.notify()
         return job
 
@@ -169,17 +171,31 @@ class Batcher:
 
     def _next_batch(self) -> list[tuple[Job, int]]:
         """Wait for texts, and take a batch of them out of the queue; empty when it is closed."""
-        with self._changed:
-            while True:
-                if self._jobs:
+        while True:
+            with self._changed:
+                unknown = [job for job in self._jobs if not job.costs]
+                if not unknown and self._jobs:
                     patience = self._patience(time.monotonic())
                     if patience <= 0:
                         return self._take()
                     self._changed.wait(patience)
-                elif self._closed:
-                    return []
-                else:
+                elif not unknown:
+                    if self._closed:
+                        return []
                     self._changed.wait()
+            # Without the lock: requests go on coming.
+            for job in unknown:
+                self._measure(job)
+
+    def _measure(self, job: Job) -> None:
+        try:
+            costs = self._costs(job.texts)
+        except Exception:  # noqa: BLE001
+            # Whatever it is, classifying fails at it, too, and finds the text.
+            costs = [1.0] * len(job.texts)
+        with self._changed:
+            job.costs = costs
+            self._waiting_cost += sum(costs[number] for number in job.waiting)
 
     def _patience(self, now: float) -> float:
         """Seconds to wait for more texts; none if nobody else is coming, or if there are enough."""
@@ -193,7 +209,7 @@ class Batcher:
     def _take(self) -> list[tuple[Job, int]]:
         candidates = self._in_turn()
         costs = [job.costs[number] for job, number in candidates]
-        batch = [candidates[position] for position in like_costs(costs, self._limits.cost, self._limits.texts)]
+        batch = [candidates[position] for position in first_batch(costs, self._limits)]
         served = dict.fromkeys(job for job, _ in batch)
         for job, number in batch:
             del job.waiting[number]
@@ -210,7 +226,7 @@ class Batcher:
         is_pair = first_job.texts[next(iter(first_job.waiting))][1] is not None
         turns = deque((job, iter(list(job.waiting))) for job in self._jobs)
         room = WINDOW_BATCHES * self._limits.cost
-        while turns and room > 0 and len(found) < WINDOW_BATCHES * self._limits.texts:
+        while turns and room > 0 and len(found) < self._limits.texts:
             job, numbers = turns.popleft()
             number = next((n for n in numbers if (job.texts[n][1] is not None) == is_pair), None)
             if number is not None:
@@ -222,7 +238,7 @@ class Batcher:
     def _withdraw(self, job: Job) -> None:
         if job.waiting:
             self.queued -= len(job.waiting)
-            self._waiting_cost -= sum(job.costs[number] for number in job.waiting)
+            self._waiting_cost -= sum(job.costs[number] for number in job.waiting) if job.costs else 0
             job.waiting.clear()
             self._jobs.remove(job)
 
@@ -250,31 +266,53 @@ class Batcher:
             job.rows[number] = row_C
 
 
-def like_costs(costs: Sequence[float], budget: float, maximum: int) -> list[int]:
-    """The positions of a batch: the first one, and those whose costs are nearest to its own.
+def first_batch(costs: Sequence[float], limits: BatchLimits) -> list[int]:
+    """The positions of a batch: the first one, and those that it is best computed with.
 
     Args:
         costs: of the candidates; earlier ones go before later ones of the same cost.
-        budget: the largest product of the number of members and the highest cost; one alone may have more.
-        maximum: the most members.
+        limits: a text alone may cost more.
 
-    >>> like_costs([5, 1, 6, 20, 5], 18, 9), like_costs([30, 1], 18, 9), like_costs([1, 1, 1], 18, 2)
-    ([0, 4, 2], [0], [0, 1])
+    >>> limits = BatchLimits(cost=100, start=5, texts=4, wait=0)
+    >>> first_batch([5, 1, 6, 20, 5], limits), first_batch([300, 1], limits), first_batch([2] * 9, limits)
+    ([1, 0, 4, 2], [0], [0, 1, 2, 3])
     """
     order = sorted(range(len(costs)), key=costs.__getitem__)
-    low = bisect.bisect_left(order, costs[0], key=costs.__getitem__)
-    high = low + 1
-    while high - low < maximum:
-        size = high - low + 1
-        below = low > 0 and size * costs[order[high - 1]] <= budget
-        above = high < len(order) and size * costs[order[high]] <= budget
-        if not below and not above:
-            break
-        if above and (not below or costs[order[high]] - costs[0] <= costs[0] - costs[order[low - 1]]):
-            high += 1
-        else:
-            low -= 1
-    return order[low:high]
+    padded = len(costs) * costs[order[-1]]
+    # Whatever padding another batch would save, it costs a start.
+    if padded - sum(costs) <= limits.start and padded <= limits.cost and len(costs) <= limits.texts:
+        return order
+    position, begin = order.index(0), 0
+    ends = best_ends([costs[number] for number in order], limits)
+    while ends[begin] <= position:
+        begin = ends[begin]
+    return order[begin : ends[begin]]
+
+
+def best_ends(costs: Sequence[float], limits: BatchLimits) -> list[int]:
+    """Where each batch ends if one begins at a position, so that all texts from there on cost the least together.
+
+    A batch costs its start, and its longest text times their number. The best way from a position on is the best of
+    each possible end with the best way from there on (dynamic programming).
+
+    Args:
+        costs: of texts, in ascending order.
+        limits: of a batch; a text alone may cost more.
+
+    >>> best_ends([20, 20, 21, 380, 390, 400], BatchLimits(cost=8192, start=128, texts=256, wait=0))
+    [3, 3, 3, 6, 6, 6]
+    """
+    sorted_N, count = np.array(costs, dtype=float), len(costs)
+    least, ends = np.zeros(count + 1), [count] * count
+    for begin in range(count - 1, -1, -1):
+        sizes_E = np.arange(1, min(limits.texts, count - begin) + 1)
+        padded_E = sizes_E * sorted_N[begin : begin + len(sizes_E)]
+        total_E = limits.start + padded_E + least[begin + 1 : begin + 1 + len(sizes_E)]
+        total_E[1:][padded_E[1:] > limits.cost] = np.inf
+        # Of equal ones the largest.
+        best = len(sizes_E) - 1 - int(np.argmin(total_E[::-1]))
+        least[begin], ends[begin] = total_E[best], begin + 1 + best
+    return ends
 
 
 def _deliver(jobs: Sequence[Job]) -> None:

@@ -3,6 +3,8 @@
 Shapes: N texts, C classes.
 """
 
+import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,17 @@ from finetune.serving.wire_format import Pair
 from tokenizer.corpus.documents import clean_html
 from tokenizer.corpus.quarantine import clean
 
-# About right for English, and enough to make a batch of the size at which the classifier computes one.
-CHARACTERS_A_TOKEN = 4
-# Counting words costs little more for many texts than for one.
-LINEAR_BATCH_CHARACTERS = 1_000_000
-BATCH_TEXTS = 256
-WARM_UP = ["a text", "a longer text " * 50]
+# What a batch costs beside its tokens is measured when the model is warmed up, in tokens; within these.
+LEAST_START, LARGEST_START = 16, 8192
+NEURAL_BATCH_TEXTS = 128
+# Counting words does without padding and costs little for one text more: all texts are alike, but for whole chapters.
+LINEAR_CHARACTERS = 20_000
+LINEAR_START = 64
+LINEAR_BATCH_TEXTS = 256
+# Texts whose ids are kept from when they were counted until they are classified.
+REMEMBERED = 1024
+# The longer texts are as long as any model reads, unless it was made for shorter ones.
+WARM_TEXTS, WARM_TOKENS, WARM_ROUNDS = 8, 128, 3
 
 
 class ServedModel:
@@ -31,16 +38,11 @@ class ServedModel:
 
     def __init__(self, classifier: Classifier, name: str) -> None:
         self.classifier, self.name, self.labels = classifier, name, classifier.labels
-        self._longest: float = float("inf")
-        """Characters beyond which a text is cut."""
-        self._batch_characters = LINEAR_BATCH_CHARACTERS
+        self.start_tokens: float = LEAST_START
+        """What a batch costs beside its texts, as the cost of so many tokens."""
+        self.tokenizer: RememberingTokenizer | None = None
         if isinstance(classifier, NeuralClassifier):
-            from finetune.classification.evaluation import EVALUATION_TOKENS
-
-            tokens = EVALUATION_TOKENS.get(classifier.device.type, EVALUATION_TOKENS["cpu"])
-            self._batch_characters = tokens * CHARACTERS_A_TOKEN
-            if not classifier.windows:
-                self._longest = classifier.tokenizer.model_max_length * CHARACTERS_A_TOKEN
+            self.tokenizer = classifier.tokenizer = RememberingTokenizer(classifier.tokenizer)
 
     def prepare(self, text: str) -> str:
         """A text as the model was trained on: half emojis and NUL replaced, HTML cleaned if it was in training.
@@ -50,13 +52,20 @@ class ServedModel:
         """
         return clean_html(clean(text)) if self.classifier.cleans_html else clean(text)
 
-    def cost(self, text: Pair) -> float:
-        """How long a text is for the model, in characters."""
-        return min(self._longest, 1 + len(text[0]) + len(text[1] or ""))
+    def costs(self, texts: Sequence[Pair]) -> list[float]:
+        """How long texts are for the model: in tokens, as far as it reads; without a tokenizer, 1 for most texts."""
+        if self.tokenizer is None:
+            return [1.0 + (len(first) + len(second or "")) // LINEAR_CHARACTERS for first, second in texts]
+        return self.tokenizer.count(texts, truncated=not getattr(self.classifier, "windows", False))
 
     def batch_limits(self, wait: float) -> BatchLimits:
         """Batches as the classifier computes them."""
-        return BatchLimits(self._batch_characters, BATCH_TEXTS, wait)
+        if not isinstance(self.classifier, NeuralClassifier):
+            return BatchLimits(LINEAR_BATCH_TEXTS, LINEAR_START, LINEAR_BATCH_TEXTS, wait)
+        from finetune.classification.evaluation import EVALUATION_TOKENS
+
+        tokens = EVALUATION_TOKENS.get(self.classifier.device.type, EVALUATION_TOKENS["cpu"])
+        return BatchLimits(tokens, self.start_tokens, NEURAL_BATCH_TEXTS, wait)
 
     def logits(self, texts: Sequence[Pair]) -> np.ndarray:
         """Scores before the softmax, [N, C]; texts are all pairs, or none."""
@@ -79,8 +88,16 @@ class ServedModel:
         return scipy.special.expit(logits_NC / self.classifier.temperature)
 
     def warm_up(self) -> None:
-        """Classify a short and a longer text: the first batch of a process takes longer."""
-        self.classifier.probabilities(WARM_UP)
+        """Classify short and long texts: the first batches take longer; and measure what a batch costs beside them."""
+        longest = WARM_TOKENS if self.tokenizer is None else min(self.tokenizer.model_max_length, WARM_TOKENS)
+        short, long = [("a", None)], [("a " * longest, None)] * WARM_TEXTS
+        seconds = {"short": float("inf"), "long": float("inf")}
+        for name, texts in [("short", short), ("long", long)] * WARM_ROUNDS:
+            started = time.perf_counter()
+            self.logits(texts)
+            seconds[name] = min(seconds[name], time.perf_counter() - started)
+        a_token = max(seconds["long"] - seconds["short"], 1e-9) / (WARM_TEXTS * longest)
+        self.start_tokens = min(max(seconds["short"] / a_token, LEAST_START), LARGEST_START)
 
     def description(self) -> dict[str, Any]:
         """What `/info` tells of it, as JSON."""
@@ -104,6 +121,45 @@ class ServedModel:
             }
         kind = "bag-of-words" if isinstance(self.classifier, LinearClassifier) else type(self.classifier).__name__
         return facts | {"kind": kind}
+
+
+class RememberingTokenizer:
+    """A tokenizer that reads a text once: to count its tokens, and no second time when it is classified."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer, self._rows = tokenizer, OrderedDict[Pair, dict[str, list[int]]]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+    def count(self, texts: Sequence[Pair], truncated: bool) -> list[float]:
+        """The number of tokens of each text; `truncated` to what the model reads, and then remembered."""
+        found: list[float] = [0.0] * len(texts)
+        for is_pair in (False, True):
+            numbers = [number for number, (_, second) in enumerate(texts) if (second is not None) == is_pair]
+            chosen = [texts[number] for number in numbers]
+            if not chosen:
+                continue
+            seconds = [second or "" for _, second in chosen] if is_pair else None
+            encoded = self._tokenizer([first for first, _ in chosen], seconds, truncation=truncated, verbose=False)
+            for position, (number, text) in enumerate(zip(numbers, chosen, strict=True)):
+                found[number] = float(len(encoded["input_ids"][position]))
+                if truncated:
+                    self._rows[text] = {name: encoded[name][position] for name in encoded}
+                    self._rows.move_to_end(text)
+        while len(self._rows) > REMEMBERED:
+            self._rows.popitem(last=False)
+        return found
+
+    def __call__(self, firsts: Sequence[str], seconds: Sequence[str] | None = None, **options: Any) -> Any:
+        """What the tokenizer gives; remembered if all of these texts are."""
+        if options == {"truncation": True, "verbose": False}:
+            pairs = zip(firsts, [None] * len(firsts) if seconds is None else seconds, strict=True)
+            rows = [self._rows.get(pair) for pair in pairs]
+            known = [row for row in rows if row is not None]
+            if known and len(known) == len(rows):
+                return {name: [row[name] for row in known] for name in known[0]}
+        return self._tokenizer(firsts, seconds, **options)
 
 
 def load_model(config: ServeConfig) -> ServedModel:

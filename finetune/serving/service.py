@@ -68,7 +68,7 @@ class Service:
         try:
             self.model = model = self._load(self.config)
             limits = model.batch_limits(self.config.maximum_wait_ms / 1000)
-            batcher = Batcher(model.logits, limits, self.config.maximum_queue, self.measurements.batch)
+            batcher = Batcher(model.costs, model.logits, limits, self.config.maximum_queue, self.measurements.batch)
             if not self.stopping:
                 log.info(
                     "serve: ready after %.1f s: %s, labels %s", time.monotonic() - started, model.name, model.labels
@@ -104,7 +104,7 @@ class Service:
                 with batcher.expecting():
                     query = await self._read(request, model)
                     reading = False
-                    job = batcher.submit(query.texts, [model.cost(text) for text in query.texts])
+                    job = batcher.submit(query.texts)
                 with batcher.withdrawing(job):
                     logits_NC = await until_gone(job.future, request)
         except TimeoutError:

@@ -26,13 +26,11 @@ class Gated(Classifier):
         super().__init__(labels)
         self.gate = threading.Event()
         self.gate.set()
-        self.entered = threading.Semaphore(0)
         self.batches: list[list[Any]] = []
 
     def logits(self, texts: Sequence[Any]) -> np.ndarray:
         """The number of a text's characters, for the second label."""
         self.batches.append(list(texts))
-        self.entered.release()
         assert self.gate.wait(60)
         if any("poison" in text for text in texts):
             raise ValueError(f"cannot read {texts}")
@@ -80,6 +78,13 @@ class Running:
         while not condition():
             assert time.monotonic() < until, "it did not come about"
             time.sleep(0.002)
+
+    def wait_until_busy(self, classifier: Gated) -> None:
+        """Wait until the text of the only request, `busy`, is being classified."""
+        service = self.service
+        self.wait_for(lambda: service.open_requests == 1 and service.batcher is not None and not service.batcher.queued)
+        # It leaves the queue a moment before it is counted there.
+        self.wait_for(lambda: classifier.batches[-1:] == [["busy"]])
 
     def waits(self, texts: int) -> None:
         """Wait until so many texts are in the queue."""

@@ -1,6 +1,7 @@
 """Texts of many requests are classified together, in turn, each for itself."""
 
 import asyncio
+import itertools
 import threading
 from contextlib import contextmanager
 
@@ -9,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune.serving.batching import Batcher, BatchLimits, ClassificationError, like_costs
+from finetune.serving.batching import Batcher, BatchLimits, ClassificationError, best_ends, first_batch
 from finetune.serving.wire_format import RequestError
 
 # Longer than any test: a batch that waits in vain is told by the time limit of a test.
 FOREVER = 1000.0
 SOON = 60.0
+# So much that a batch is as large as it may be, whatever the lengths of its texts.
+START = 1e9
 
 
 class Model:
@@ -37,7 +40,7 @@ class Model:
 
 @contextmanager
 def batcher(model, cost=100.0, texts=8, wait=0.0, queue=500):
-    found = Batcher(model, BatchLimits(cost, texts, wait), queue)
+    found = Batcher(costs_of, model, BatchLimits(cost, START, texts, wait), queue)
     thread = threading.Thread(target=found.run)
     thread.start()
     try:
@@ -49,9 +52,14 @@ def batcher(model, cost=100.0, texts=8, wait=0.0, queue=500):
         assert not thread.is_alive()
 
 
+def costs_of(texts):
+    if any("unreadable" in first for first, _ in texts):
+        raise ValueError("unreadable")
+    return [len(first) for first, _ in texts]
+
+
 def send(queue, *texts):
-    pairs = [text if isinstance(text, tuple) else (text, None) for text in texts]
-    return queue.submit(pairs, [len(first) for first, _ in pairs])
+    return queue.submit([text if isinstance(text, tuple) else (text, None) for text in texts])
 
 
 async def lengths(job):
@@ -160,7 +168,7 @@ def test_pairs_and_single_texts_are_never_in_one_batch():
     asyncio.run(work())
 
 
-@pytest.mark.parametrize("bad", ["poison", "nan"])
+@pytest.mark.parametrize("bad", ["poison", "nan", "unreadable poison"])
 def test_a_text_that_the_model_fails_at_fails_its_own_request_alone(bad, caplog):
     async def work():
         model = Model()
@@ -225,7 +233,7 @@ def test_what_waits_is_answered_before_the_thread_ends_or_fails_with_it():
             job = send(queue, "a")
             queue.close()
             assert await lengths(job) == [1]
-        idle = Batcher(model, BatchLimits(1, 1, 0), 9)
+        idle = Batcher(costs_of, model, BatchLimits(1, 0, 1, 0), 9)
         waiting = send(idle, "b")
         idle.fail(ClassificationError("the end"))
         with pytest.raises(ClassificationError, match="the end"):
@@ -249,12 +257,42 @@ def test_every_text_gets_its_own_score_whatever_its_company(requests, texts):
     asyncio.run(work())
 
 
-@given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.integers(1, 200), st.integers(1, 20))
-def test_a_batch_holds_the_first_text_and_its_neighbours_in_length(costs, budget, maximum):
-    batch = like_costs(costs, budget, maximum)
+COSTS = st.lists(st.integers(1, 50), min_size=1, max_size=9)
+
+
+def total(costs, limits, ends):
+    """What batches cost that end at these positions; infinite if one is too large."""
+    batches = [costs[begin:end] for begin, end in itertools.pairwise([0, *ends])]
+    if any(len(one) > 1 and (len(one) > limits.texts or len(one) * max(one) > limits.cost) for one in batches):
+        return float("inf")
+    return sum(limits.start + len(one) * max(one) for one in batches)
+
+
+@given(COSTS, st.integers(1, 200), st.integers(0, 100), st.integers(1, 9))
+def test_no_other_way_to_cut_texts_into_batches_costs_less(costs, budget, start, maximum):
+    costs, limits = sorted(costs), BatchLimits(budget, start, maximum, 0)
+    ends, found = best_ends(costs, limits), [0]
+    while found[-1] < len(costs):
+        found.append(ends[found[-1]])
+    inner = range(1, len(costs))
+    ways = [[*cuts, len(costs)] for count in range(len(costs)) for cuts in itertools.combinations(inner, count)]
+    assert total(costs, limits, found[1:]) == min(total(costs, limits, way) for way in ways)
+
+
+@given(COSTS, st.integers(1, 200), st.integers(0, 100), st.integers(1, 9))
+def test_the_first_text_is_in_the_batch_with_others_of_like_length(costs, budget, start, maximum):
+    batch = first_batch(costs, BatchLimits(budget, start, maximum, 0))
     assert 0 in batch
-    assert len(set(batch)) == len(batch) <= maximum
-    assert len(batch) == 1 or len(batch) * max(costs[position] for position in batch) <= budget
+    assert len(set(batch)) == len(batch)
     low, high = min(costs[position] for position in batch), max(costs[position] for position in batch)
-    between = [position for position, cost in enumerate(costs) if low < cost < high]
-    assert set(between) <= set(batch)
+    assert {position for position, cost in enumerate(costs) if low < cost < high} <= set(batch)
+
+
+def test_of_texts_that_are_alike_those_that_came_first_are_in_the_batch():
+    assert first_batch([7] * 20, BatchLimits(35, 1, 9, 0)) == [0, 1, 2, 3, 4]
+
+
+def test_short_texts_do_not_wait_for_the_padding_of_long_ones():
+    limits = BatchLimits(8192, 128, 256, 0)
+    assert sorted(first_batch([20, 400, 21, 390, 20, 380], limits)) == [0, 2, 4]
+    assert sorted(first_batch([400, 20, 390, 21, 20, 380], limits)) == [0, 2, 5]
