@@ -9,6 +9,7 @@ many of them one table, one verdict, one HTML file. Commands and entry points:
 - `predict.py`: the command that labels texts with a finished run; in Python, `load(run)(texts)` and `explain`
 - `export.py`: the command that copies a model with its card to a folder or the Hub
 - `demo.py`: the command that makes a page to try models in a browser
+- `serve.py`: the command that answers over HTTP with a finished run
 
 Subpackages, each importing only from those before it:
 
@@ -18,6 +19,7 @@ Subpackages, each importing only from those before it:
 - `inference/`: a finished classifier and any text → labels
 - `publishing/`: a run → a folder or a Hub repository
 - `page/`: runs → a page on which one tries them
+- `serving/`: a finished classifier → an HTTP service
 """
 
 from typing import TYPE_CHECKING, Any
