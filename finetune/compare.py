@@ -3,7 +3,6 @@
 The grid is models × seeds × label budgets; each cell is one fine-tuning run, printed as the command that repeats it.
 """
 
-import dataclasses
 import itertools
 import logging
 import os
@@ -146,16 +145,16 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
 
 
 def write_comparison(config: CompareConfig, cells: Sequence[Cell], pretrained: Mapping[str, RunFolder]) -> RunFolder:
-    """Write `result.json`, `report.html` and the figures to the comparison's run folder, unless they exist."""
+    """Write `result.json` and the report to the comparison's run folder, unless they exist."""
     upstream = [folder.digest for folder in (*(cell.folder for cell in cells), *pretrained.values())]
     folder = RunFolder.of("compare", config, upstream)
-    if not (folder.finished and (folder.path / "report.html").is_file()):
+    # An earlier version wrote no report.md; its report is made anew.
+    if not (folder.finished and all((folder.path / name).is_file() for name in ("report.html", "report.md"))):
         from finetune.comparison import report, summary
 
         folder.begin(config)
         comparison = summary.compare(cells, config.confidence, config.margin)
-        report.write(folder, config, comparison, cells, pretrained)
-        folder.finish(dataclasses.asdict(comparison))
+        folder.finish(report.write(folder, config, comparison, cells, pretrained))
     return folder
 
 

@@ -1,0 +1,110 @@
+"""Accuracy on parts of the test texts: short and long ones, those with a negation, a contrast, rare words.
+
+Shapes: P pretraining seeds, S fine-tuning seeds, N test texts.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from finetune.comparison.intervals import Interval, crossed_interval
+
+WORD = re.compile(r"\w+(?:['’]\w+)*")
+# Written without spaces between words: lengths are those of characters, and no word is rare.
+WITHOUT_SPACES = ("zh", "ja", "th", "lo", "km", "my", "yue", "wuu")
+NEGATION = re.compile(
+    r"\b(?:not|no|never|none|nobody|nothing|neither|nor|nowhere|cannot|without|\w+n['’]t)\b", re.IGNORECASE
+)
+CONTRAST = re.compile(r"\b(?:but|however|although|though|yet|despite|nevertheless)\b", re.IGNORECASE)
+# Fewer tell nothing.
+LEAST_TEXTS = 10
+QUARTERS = ("shortest", "second", "third", "longest")
+
+
+class Slice(NamedTuple):
+    """A part of the test texts."""
+
+    group: str
+    name: str
+    members_N: np.ndarray
+    """True for the texts in it."""
+
+
+class SliceScore(NamedTuple):
+    """The accuracy of a model on a slice."""
+
+    part: Slice
+    model: str
+    accuracy: Interval
+
+
+def slices_of(texts: Sequence[str], language: str) -> list[Slice]:
+    """Ways to divide texts; parts with fewer than ten texts are left out.
+
+    Args:
+        texts: the N test texts.
+        language: an ISO 639 code; negations and contrasts are known of English alone.
+
+    >>> texts = ["good"] * 10 + ["not good but bad " * 5] * 10
+    >>> [(part.name, int(part.members_N.sum())) for part in slices_of(texts, "en") if part.group != "length"]
+    [('with a negation', 10), ('without', 10), ('with but, however, although …', 10), ('without', 10)]
+    """
+    spaced = language not in WITHOUT_SPACES
+    words = [WORD.findall(text.casefold()) for text in texts] if spaced else []
+    lengths_N = np.array([len(row) for row in words] if spaced else [len(text) for text in texts])
+    parts = _quarters(lengths_N, "words" if spaced else "characters")
+    if language == "en":
+        for group, pattern, name in (
+            ("negation", NEGATION, "with a negation"),
+            ("contrast", CONTRAST, "with but, however, although …"),
+        ):
+            parts += _halves(group, np.array([pattern.search(text) is not None for text in texts]), name, "without")
+    if spaced:
+        parts += _rare(words)
+    return [part for part in parts if part.members_N.sum() >= LEAST_TEXTS]
+
+
+def _quarters(lengths_N: np.ndarray, unit: str) -> list[Slice]:
+    edges = np.quantile(lengths_N, [0.25, 0.5, 0.75])
+    numbers_N = np.searchsorted(edges, lengths_N, side="left")
+    parts = []
+    for number, name in enumerate(QUARTERS):
+        members_N = numbers_N == number
+        if members_N.any():
+            span = f"{lengths_N[members_N].min():,}–{lengths_N[members_N].max():,} {unit}"
+            parts.append(Slice("length", f"{name} quarter: {span}", members_N))
+    return parts
+
+
+def _halves(group: str, members_N: np.ndarray, name: str, rest: str) -> list[Slice]:
+    return [Slice(group, name, members_N), Slice(group, rest, ~members_N)]
+
+
+def _rare(words: Sequence[Sequence[str]]) -> list[Slice]:
+    """The texts with a word that no other test text has, if these are neither nearly none nor nearly all."""
+    texts_with = Counter(word for row in words for word in set(row))
+    shares_N = np.array([sum(texts_with[word] == 1 for word in row) / max(1, len(row)) for row in words])
+    # The quarter with most of them, or all that have any.
+    edge = max(float(np.quantile(shares_N, 0.75)), 1e-9)
+    members_N = shares_N >= edge
+    return _halves("rare words", members_N, "most words that no other test text has", "fewer")
+
+
+def slice_scores(parts: Sequence[Slice], correct: Mapping[str, np.ndarray], confidence: float) -> list[SliceScore]:
+    """The accuracy of each model on each slice.
+
+    Args:
+        parts: the slices.
+        correct: by model, 1 where a text was classified correctly, [P, S, N].
+        confidence: of the intervals.
+    """
+    scores = []
+    for part in parts:
+        for model, correct_PSN in correct.items():
+            found = crossed_interval(correct_PSN[:, :, part.members_N], confidence)
+            clipped = Interval(found.estimate, max(0.0, found.low), min(1.0, found.high))
+            scores.append(SliceScore(part, model, clipped))
+    return scores
