@@ -14,7 +14,7 @@ from finetune.comparison.reporting.build import sections_of
 from finetune.comparison.reporting.content import Findings, decisions_of, report_of
 from finetune.comparison.reporting.markdown import markdown
 from finetune.comparison.reporting.page import figure_file, page
-from finetune.comparison.reporting.score_tables import Column, columns, speeds
+from finetune.comparison.reporting.score_tables import Column, columns
 from finetune.comparison.reporting.tables import csv_text
 from finetune.comparison.scores import Comparison, Run
 
@@ -42,13 +42,13 @@ def write(
     """
     findings = Findings.of(comparison, runs, stages, config.quoted_texts)
     decisions, steps = decisions_of(findings)
-    sections = sections_of(findings, steps, columns(comparison, speeds(runs)))
+    sections = sections_of(findings, decisions, steps, columns(comparison))
     report = report_of(config.name, findings, sections, decisions)
     for part in (TABLES, FIGURES):
         (folder.path / part).mkdir(exist_ok=True)
     for name, records in report.tables().items():
         write_atomically(folder.path / TABLES / f"{name}.csv", csv_text(records))
-    for figure in (figure for section in sections for figure in section.figures):
+    for figure in (report.figure, *(figure for section in sections for figure in section.figures)):
         write_atomically(folder.path / FIGURES / f"{figure.name}.svg", figure_file(figure))
     write_atomically(folder.path / "report.md", markdown(report))
     # Last, as its presence means that the report is written.

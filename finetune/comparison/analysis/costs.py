@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from configs.run_folder import RunFolder
 from finetune.classification.predictions import TIMINGS
-from finetune.comparison.analysis.words import count, duration
+from finetune.comparison.analysis.words import briefly, capital, count, duration
 from finetune.comparison.scores import Run, Score
 from finetune.comparison.verdict import rounded
 from finetune.comparison.worth import Worth
@@ -29,6 +29,7 @@ class Cost(NamedTuple):
     label_budget: int
     score: float
     pretrained: bool
+    family: str
     training_seconds: float
     pretraining_seconds: float | None
     """Of the run it starts from; 0 without one; None of a checkpoint from elsewhere, whose cost is not known."""
@@ -74,6 +75,7 @@ def cost(score: Score, runs: Sequence[Run]) -> Cost:
         label_budget=score.label_budget,
         score=score.accuracy.estimate,
         pretrained=score.pretrained,
+        family=score.family,
         training_seconds=score.seconds,
         pretraining_seconds=_pretraining_seconds(score, runs),
         classification_seconds=classification,
@@ -115,7 +117,7 @@ def _megabytes(folder: RunFolder) -> float | None:
 def with_fronts(costs: Sequence[Cost]) -> list[Cost]:
     """The costs at one label budget, marked where no other model is as good for less.
 
-    >>> cheap = Cost("a", 9, 0.8, False, 1.0, 0.0, None, None, None, 1, None)
+    >>> cheap = Cost("a", 9, 0.8, False, "linear", 1.0, 0.0, None, None, None, 1, None)
     >>> dear, good = cheap._replace(model="b", training_seconds=2.0), cheap._replace(
     ...     model="c", score=0.9, training_seconds=0.5, pretraining_seconds=60.0)
     >>> [(cost.model, cost.on_front, cost.on_shared_front) for cost in with_fronts([cheap, dear, good])]
@@ -157,9 +159,10 @@ def break_even(model: Cost, rival: Cost, worth: Worth | None) -> str:
     if model.pretraining_seconds:
         each = duration(model.pretraining_seconds / SHARED_BY)
         shared = f" Pretraining is paid for once: shared by {SHARED_BY} tasks on such text it is {each} each."
-    start = f"Pretraining and fine-tuning {model.model} took {duration(extra)} more than training {rival.model}"
+    names = briefly(model.model), briefly(rival.model)
+    start = f"Pretraining and fine-tuning {names[0]} took {duration(extra)} more than training {names[1]}"
     if extra <= 0:
-        return f"{model.model} took no more time than {rival.model}, pretraining included.{shared}"
+        return f"{capital(names[0])} took no more time than {names[1]}, pretraining included.{shared}"
     if worth is None:
         return (
             f"{start}. What that saves in labels cannot be read off at the largest number of labels compared.{shared}"

@@ -11,7 +11,7 @@ import yaml
 
 from configs.run_folder import RunFolder
 from finetune.comparison.analysis.costs import origin
-from finetune.comparison.analysis.words import amount, duration, plain
+from finetune.comparison.analysis.words import amount, briefly, capital, duration
 from finetune.comparison.intervals import Interval, crossed_interval
 from finetune.comparison.scores import Run, Score
 from finetune.comparison.summary import Evidence
@@ -108,7 +108,7 @@ def decision(
     for number, model in enumerate(models):
         step = label_step(evidence, model, budget)
         if by_model[model].accuracy.estimate > 1 - POINT:
-            sentences.append(f"{_capital(plain(model))} is less than a point from perfect.")
+            sentences.append(f"{capital(briefly(model))} is less than a point from perfect.")
             continue
         if step is None:
             sentences.append(
@@ -122,7 +122,7 @@ def decision(
     if longer is not None:
         steps.append(longer)
         sentences.append(longer_sentence(longer))
-    elif pretrained := [model for model in models if by_model[model].pretrained]:
+    elif budget == evidence.budgets[-1] and (pretrained := [model for model in models if by_model[model].pretrained]):
         sentences.append(unknown_sentence(evidence.runs[pretrained[0], budget]))
     return [sentence for sentence in sentences if sentence], steps
 
@@ -134,9 +134,9 @@ def label_sentence(step: Step, budgets: Sequence[int], first: bool) -> str:
     >>> label_sentence(step, [250, 500], True)
     'To gain a point with BERT, label about 47 more texts (28 to 130), if it goes on as from 250 to 500 labels.'
     >>> label_sentence(step._replace(model="lstm", gain=Interval(0.01, -0.01, 0.03)), [250, 500], False)
-    'For an LSTM (lstm), no gain from more labels was shown: +1.0 [-1.0, +3.0] points from 250 to 500.'
+    'For the LSTM, no gain from more labels was shown: +1.0 [-1.0, +3.0] points from 250 to 500.'
     """
-    name, span = plain(step.model), f"from {step.smaller:,.0f} to {step.larger:,.0f}"
+    name, span = briefly(step.model), f"from {step.smaller:,.0f} to {step.larger:,.0f}"
     if not step.shown:
         return f"For {name}, no gain from more labels was shown: {amount(step.gain)} points {span}."
     more, least, most = step.more
@@ -202,7 +202,3 @@ def _configured(folder: RunFolder) -> str:
         return f" (it was {config['training']['duration']})"
     except (OSError, yaml.YAMLError, KeyError, TypeError):
         return ""
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

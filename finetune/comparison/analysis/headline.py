@@ -5,17 +5,27 @@ from collections.abc import Mapping, Sequence
 
 from finetune.comparison.analysis.costs import Cost
 from finetune.comparison.analysis.disagreement import PairedTest
-from finetune.comparison.analysis.words import amount, count, duration, listed, p_value, percent, plain
+from finetune.comparison.analysis.words import (
+    amount,
+    briefly,
+    capital,
+    count,
+    duration,
+    listed,
+    p_value,
+    percent,
+    plain,
+)
 from finetune.comparison.scores import Answer, Comparison, Score
 from finetune.comparison.verdict import failures, rounded
 from finetune.comparison.worth import Worth
 
 OUTCOMES = ("ahead", "equal", "not shown", "behind")
 ANSWERS = {
-    "ahead": "yes with {}",
+    "ahead": "yes, with {}",
     "equal": "no difference that matters with {}",
     "not shown": "not shown with {}",
-    "behind": "no with {}",
+    "behind": "no, with {}",
 }
 
 
@@ -64,9 +74,9 @@ def short_answer(pairs: Sequence[Pair]) -> str:
     >>> def pair(budget, outcome):
     ...     return Pair(budget, "bert", "lstm", Answer("bert", budget, "lstm", Interval(0, 0, 0), 0.01, outcome))
     >>> short_answer([pair(250, "ahead"), pair(500, "ahead")])
-    'Yes with 250 and 500 labels'
+    'Yes, with 250 and 500 labels'
     >>> short_answer([pair(250, "ahead"), pair(500, "not shown"), pair(900, "behind")])
-    'Yes with 250 labels; not shown with 500 labels; no with 900 labels'
+    'Yes, with 250 labels; not shown with 500 labels; no, with 900 labels'
     >>> short_answer([])
     'This comparison cannot tell'
     """
@@ -76,7 +86,7 @@ def short_answer(pairs: Sequence[Pair]) -> str:
         if budgets:
             parts.append(ANSWERS[outcome].format(f"{listed(budgets)} labels"))
     text = "; ".join(parts)
-    return text[:1].upper() + text[1:] if text else "This comparison cannot tell"
+    return capital(text) if text else "This comparison cannot tell"
 
 
 def headline(
@@ -165,7 +175,7 @@ def certainty_sentence(comparison: Comparison, answer: Answer, tests: Sequence[P
     seeds, level, difference = len(comparison.seeds), percent_of(comparison.confidence), answer.difference
     over = f"over {count(seeds, 'seed')}"
     looks = len(comparison.answers)
-    together = f", with all {looks} verdicts of this page allowed for" if looks > 1 else ""
+    together = f", with {looks} verdicts at once allowed for" if looks > 1 else ""
     if answer.outcome == "equal":
         return (
             f"The whole {level} interval of the difference, {over}, is within the {100 * comparison.margin:g} point(s) "
@@ -198,7 +208,7 @@ def singles(answer: Answer, tests: Sequence[PairedTest]) -> str:
     clear = [
         test for test in here if test.p_value < 0.05 and sign * (test.only_model_right - test.only_rival_right) > 0
     ]
-    leader = answer.model if sign > 0 else answer.rival
+    leader = briefly(answer.model if sign > 0 else answer.rival)
     return (
         f"In {len(clear)} of {count(len(here), 'pair')} of single runs {leader} is ahead by an exact paired test, too."
     )
@@ -214,16 +224,14 @@ def cost_sentence(costs: Mapping[str, Cost], models: Sequence[str], device: str)
             else f"Pretraining took {duration(first.pretraining_seconds)}, once"
         )
         sentences.append(pretraining)
-    tuning = [f"{plain(model)} {duration(costs[model].training_seconds)}" for model in models]
-    sentences.append(f"a training run with the labels took {listed(tuning)}")
-    text = "; ".join(sentences)
+    tuning = [f"{briefly(model)} {duration(costs[model].training_seconds)}" for model in models]
+    sentences.append(f"one training run with the labels: {listed(tuning)} ({device})")
     speeds = [
-        f"{plain(model)} classifies {rate:,.0f} texts a second"
-        for model in models
-        if (rate := costs[model].texts_per_second) is not None
+        f"{briefly(model)} {rate:,.0f}" for model in models if (rate := costs[model].texts_per_second) is not None
     ]
-    classified = f" {listed(speeds)[:1].upper()}{listed(speeds)[1:]}." if speeds else ""
-    return f"{text[:1].upper()}{text[1:]} ({device}).{classified}"
+    if speeds:
+        sentences.append(f"texts classified in a second: {listed(speeds)}")
+    return f"{'. '.join(capital(sentence) for sentence in sentences)}."
 
 
 def percent_of(confidence: float) -> str:

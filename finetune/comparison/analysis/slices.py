@@ -42,15 +42,15 @@ class SliceScore(NamedTuple):
 
 
 def slices_of(texts: Sequence[str], language: str) -> list[Slice]:
-    """Ways to divide texts; parts with fewer than ten texts are left out.
+    """Ways to divide texts; parts with fewer than ten texts are left out, and what they are compared with.
 
     Args:
         texts: the N test texts.
         language: an ISO 639 code; negations and contrasts are known of English alone.
 
     >>> texts = ["good"] * 10 + ["not good but bad " * 5] * 10
-    >>> [(part.name, int(part.members_N.sum())) for part in slices_of(texts, "en") if part.group != "length"]
-    [('with a negation', 10), ('without', 10), ('with but, however, although …', 10), ('without', 10)]
+    >>> [(part.name, int(part.members_N.sum())) for part in slices_of(texts, "en") if part.group == "negation"]
+    [('with a negation', 10), ('without a negation', 10)]
     """
     spaced = language not in WITHOUT_SPACES
     words = [WORD.findall(text.casefold()) for text in texts] if spaced else []
@@ -58,13 +58,15 @@ def slices_of(texts: Sequence[str], language: str) -> list[Slice]:
     parts = _quarters(lengths_N, "words" if spaced else "characters")
     if language == "en":
         for group, pattern, name in (
-            ("negation", NEGATION, "with a negation"),
-            ("contrast", CONTRAST, "with but, however, although …"),
+            ("negation", NEGATION, "a negation"),
+            ("contrast", CONTRAST, "but, however, although …"),
         ):
-            parts += _halves(group, np.array([pattern.search(text) is not None for text in texts]), name, "without")
+            members_N = np.array([pattern.search(text) is not None for text in texts])
+            parts += _halves(group, members_N, f"with {name}", f"without {name}")
     if spaced:
         parts += _rare(words)
-    return [part for part in parts if part.members_N.sum() >= LEAST_TEXTS]
+    small = {part.group for part in parts if part.members_N.sum() < LEAST_TEXTS and part.group != "length"}
+    return [part for part in parts if part.group not in small and part.members_N.sum() >= LEAST_TEXTS]
 
 
 def _quarters(lengths_N: np.ndarray, unit: str) -> list[Slice]:
@@ -84,13 +86,11 @@ def _halves(group: str, members_N: np.ndarray, name: str, rest: str) -> list[Sli
 
 
 def _rare(words: Sequence[Sequence[str]]) -> list[Slice]:
-    """The texts with a word that no other test text has, if these are neither nearly none nor nearly all."""
+    """The quarter of texts whose words are in the fewest other test texts, on the mean of the logarithm; and the rest."""
     texts_with = Counter(word for row in words for word in set(row))
-    shares_N = np.array([sum(texts_with[word] == 1 for word in row) / max(1, len(row)) for row in words])
-    # The quarter with most of them, or all that have any.
-    edge = max(float(np.quantile(shares_N, 0.75)), 1e-9)
-    members_N = shares_N >= edge
-    return _halves("rare words", members_N, "most words that no other test text has", "fewer")
+    commonness_N = np.array([np.mean([np.log(texts_with[word]) for word in row]) if row else np.inf for row in words])
+    members_N = commonness_N <= np.quantile(commonness_N, 0.25)
+    return _halves("rare words", members_N, "quarter with the rarest words", "the other texts")
 
 
 def slice_scores(parts: Sequence[Slice], correct: Mapping[str, np.ndarray], confidence: float) -> list[SliceScore]:

@@ -22,6 +22,8 @@ PLAIN = {
     "sa-lstm": "an LSTM pretrained as an autoencoder",
 }
 MINUTE, HOUR = 60, 3600
+UNITS = {"seconds": "s", "minutes": "min", "hours": "h"}
+ARTICLES = ("a ", "an ")
 SURROGATE_PAIRS = "surrogatepass"
 
 
@@ -35,6 +37,24 @@ def plain(model: str) -> str:
     if words is None:
         return model
     return words if words.lower() == model else f"{words} ({model})"
+
+
+def briefly(model: str) -> str:
+    """The name of a model in words, where its name in the tables was told before.
+
+    >>> briefly("bag-of-words"), briefly("lstm"), briefly("ours, large")
+    ('counting words', 'the LSTM', 'ours, large')
+    """
+    words = PLAIN.get(model, model)
+    for article in ARTICLES:
+        if model in PLAIN and words.startswith(article):
+            return f"the {words.removeprefix(article)}"
+    return words
+
+
+def capital(text: str) -> str:
+    """A text with a capital letter at its beginning."""
+    return text[:1].upper() + text[1:]
 
 
 def printable(text: str) -> str:
@@ -105,6 +125,16 @@ def duration(seconds: float) -> str:
         if seconds >= 1.5 * unit:
             return f"{_two_digits(seconds / unit)} {name}"
     return f"{_two_digits(seconds)} seconds"
+
+
+def short_duration(seconds: float) -> str:
+    """The same for tables.
+
+    >>> [short_duration(seconds) for seconds in (4.26, 203, 5774)]
+    ['4.3 s', '3.4 min', '1.6 h']
+    """
+    value, unit = duration(seconds).split()
+    return f"{value} {UNITS[unit]}"
 
 
 def _two_digits(value: float) -> str:

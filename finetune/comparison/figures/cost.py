@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from finetune.comparison.analysis.costs import Cost
 from finetune.comparison.analysis.headline import Pair
 from finetune.comparison.analysis.words import duration, percent
-from finetune.comparison.figures.plot import LONGEST_LABEL, Figure, Plot, both, style_of
+from finetune.comparison.figures.plot import LONGEST_LABEL, SHAPES, Figure, Plot, both, style_of
 from finetune.comparison.figures.svg import Drawing, place_labels, shortened, ticks
 
 SECONDS = (0.01, 0.1, 1, 10, 60, 600, 3600, 36_000, 360_000, 3_600_000)
@@ -57,9 +57,9 @@ def _cost_drawing(width: int, costs: Sequence[Cost], leaders: Sequence[str], sco
             alone = plot.x(math.log10(max(cost.training_seconds, 0.01)))
             drawing.line((alone, y), (x, y), f"bridge {style}")
             told = f"{cost.model}, fine-tuning alone: {percent(cost.score)} %, {duration(cost.training_seconds)}"
-            drawing.point(alone, y, told, f"{style} hollow")
+            drawing.point(alone, y, told, f"{style} hollow", SHAPES[cost.family])
         whole = f"{cost.model}: {percent(cost.score)} %, {duration(spent[cost.model])}"
-        drawing.point(x, y, whole + (", on the Pareto front" if cost.on_front else ""), style)
+        drawing.point(x, y, whole + (", on the Pareto front" if cost.on_front else ""), style, SHAPES[cost.family])
         spots.append((x, y))
     order = sorted(range(len(costs)), key=lambda index: costs[index].model not in leaders)
     places = place_labels(

@@ -138,7 +138,7 @@ def dot_rows(
         level: a share to mark with a vertical line.
     """
     above = width < WIDE
-    pitch, names = (44, 0) if above else (30, 300)
+    pitch, names = (46, 0) if above else (30, 300)
     drawing = Drawing(width, pitch * len(rows) + 60, description)
     values = [value for _, dots in rows for dot in dots for value in (dot.low, dot.high)]
     values += [] if level is None else [100 * level]
@@ -157,7 +157,7 @@ def dot_rows(
     for number, (name, dots) in enumerate(rows):
         y = number * pitch + (30 if above else 20)
         if above:
-            drawing.text(2, y - 12, shortened(name, width - 8), "row")
+            drawing.text(2, y - 14, shortened(name, width - 8), "row")
         else:
             drawing.text(names, y + 4.5, shortened(name, names), "row", "end")
         drawing.line((left, y), (right, y), "grid")

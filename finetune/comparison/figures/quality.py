@@ -18,8 +18,7 @@ def slice_figure(scores: Sequence[SliceScore], pair: Pair, by_model: Mapping[str
     rows: dict[str, list[Dot]] = {}
     for row in scores:
         if row.model in models:
-            name, found = f"{row.part.name}", row.accuracy
-            name = f"{row.part.name} {row.part.group}" if row.part.name in ("without", "fewer") else name
+            name, found = row.part.name, row.accuracy
             told = f"{row.model}, {name}: {percent(found.estimate)} % {bounds(found)}, {int(row.part.members_N.sum()):,} texts"
             shape = SHAPES[by_model[row.model].family]
             rows.setdefault(name, []).append(

@@ -10,7 +10,7 @@ from finetune.comparison.analysis.costs import Cost
 from finetune.comparison.analysis.decision import Step
 from finetune.comparison.analysis.disagreement import PairedTest
 from finetune.comparison.analysis.slices import SliceScore
-from finetune.comparison.analysis.words import amount, duration, p_value, percent
+from finetune.comparison.analysis.words import amount, p_value, percent, short_duration
 from finetune.comparison.reporting.score_tables import interval_record
 from finetune.comparison.reporting.tables import Cell, Record, Table
 
@@ -24,7 +24,7 @@ def _number(value: float | None, text: str) -> Cell:
     return Cell("–" if value is None else text.format(value), value)
 
 
-def cost_table(costs: Sequence[Cost], budget: int) -> Table:
+def cost_table(costs: Sequence[Cost], budget: int, score: str, folded: bool = False) -> Table:
     """What each model cost at a label budget, the cheapest first."""
     ordered = sorted(costs, key=lambda cost: (cost.total_seconds is None, cost.total_seconds or 0.0))
     rows, records = [], []
@@ -35,7 +35,10 @@ def cost_table(costs: Sequence[Cost], budget: int) -> Table:
             [
                 Cell(cost.model),
                 Cell(percent(cost.score), cost.score),
-                *(Cell("unknown" if value is None else duration(value) if value else "–", value) for value in time),
+                *(
+                    Cell("unknown" if value is None else short_duration(value) if value else "–", value)
+                    for value in time
+                ),
                 Cell(front),
                 _number(cost.texts_per_second, "{:,.0f}"),
                 _number(cost.tokens_per_second, "{:,.0f}"),
@@ -48,12 +51,13 @@ def cost_table(costs: Sequence[Cost], budget: int) -> Table:
         "costs",
         f"What it costs, with {budget:,} labels",
         [
-            "model", "score, %", "pretraining, once", "one training run", "both", "on the Pareto front",
+            "model", f"{score}, %", "pretraining, once", "one training run", "both", "on the Pareto front",
             "texts a second, tested", "tokens a second, trained", "parameters", "weights, MB",
         ],
         rows,
         records,
         note="Times are of the machine that the runs were made on, several of them at a time.",
+        folded=folded,
     )  # fmt: skip
 
 
@@ -113,7 +117,7 @@ def slice_table(scores: Sequence[SliceScore], differences: Mapping[str, str], bu
     for group, name in parts:
         cells = [by_cell[group, name, model] for model in models]
         texts = int(cells[0].part.members_N.sum())
-        row = [Cell(f"{group}: {name}"), Cell(f"{texts:,}", texts)]
+        row = [Cell(name), Cell(f"{texts:,}", texts)]
         row += [Cell(percent(cell.accuracy.estimate), cell.accuracy.estimate) for cell in cells]
         rows.append([*row, Cell(differences.get(f"{group}: {name}", "–"))])
     records: list[Record] = [
@@ -161,6 +165,7 @@ def paired_test_table(tests: Sequence[PairedTest]) -> Table | None:
         rows,
         [test._asdict() for test in tests],
         note="Each compares one run with one run, so it says nothing of other seeds; the verdict does.",
+        folded=True,
     )
 
 
@@ -245,6 +250,7 @@ def reliability_table(found: Mapping[str, Reliability], budget: int) -> Table:
         ["model", "confidence, %", "answers", "mean confidence, %", "right, %"],
         rows,
         records,
+        folded=True,
     )
 
 

@@ -14,7 +14,6 @@ from finetune.comparison.analysis.words import amount, duration, excerpt, percen
 from finetune.comparison.figures.cost import cost_figure
 from finetune.comparison.figures.pretraining import curve, pretraining_figures
 from finetune.comparison.figures.quality import reliability_figure, slice_figure
-from finetune.comparison.figures.score import score_figure
 from finetune.comparison.intervals import crossed_interval
 from finetune.comparison.reporting.analysis_tables import (
     calibration_table,
@@ -38,17 +37,20 @@ from pretrain.training.metric_logger import read_metrics
 NO_TEXTS = "The runs were made before test texts were stored with the predictions, so that this part is left out."
 
 
-def sections_of(findings: Findings, steps: Sequence[Step], shown: Sequence[Column]) -> list[Section]:
+def sections_of(
+    findings: Findings, decisions: Mapping[int, Sequence[str]], steps: Sequence[Step], shown: Sequence[Column]
+) -> list[Section]:
     """All sections, those without content left out.
 
     Args:
         findings: what was read and computed.
+        decisions: what a further point takes, by label budget.
         steps: what the decision rests on.
         shown: the columns of the tables of scores.
     """
     sections = [
         _scores(findings, shown),
-        _labels(findings, steps),
+        _labels(findings, decisions, steps),
         _costs(findings),
         _disagreement(findings),
         _slices(findings),
@@ -74,15 +76,20 @@ def _scores(findings: Findings, shown: Sequence[Column]) -> Section:
             "All models learn from the same labels. The first row of a table is the best on test texts; “vs best "
             "unpretrained” is the paired difference from the model without pretraining that is best on validation texts."
         ],
-        [score_figure(comparison, list(findings.pairs.values()))],
-        score_tables(comparison, shown),
+        tables=score_tables(comparison, shown),
     )
 
 
-def _labels(findings: Findings, steps: Sequence[Step]) -> Section:
+def _labels(findings: Findings, decisions: Mapping[int, Sequence[str]], steps: Sequence[Step]) -> Section:
     comparison = findings.comparison
     tables = _present(worth_table(comparison), gain_table(comparison), decision_table(steps, comparison.confidence))
-    return Section("labels", "What pretraining and labels bring", tables=tables)
+    # That of the largest number of labels stands at the top of the page.
+    paragraphs = [
+        f"At {budget:,} labels: {' '.join(sentences)}"
+        for budget, sentences in decisions.items()
+        if sentences and budget != findings.budget
+    ]
+    return Section("labels", "What pretraining and labels bring", paragraphs, tables=tables)
 
 
 def _costs(findings: Findings) -> Section:
@@ -98,14 +105,17 @@ def _costs(findings: Findings) -> Section:
             if worth is not None or len(findings.pairs) == 1:
                 sentence = break_even(by_model[one.model], by_model[one.rival], worth)
                 paragraphs.append(f"At {each:,} labels: {sentence}")
-    tables = [cost_table(findings.costs[each], each) for each in reversed(findings.evidence.budgets)]
-    return Section("costs", "Quality against cost", paragraphs, [] if figure is None else [figure], tables)
+    tables = [
+        cost_table(findings.costs[each], each, findings.comparison.score, folded=each != budget)
+        for each in reversed(findings.evidence.budgets)
+    ]
+    return Section("costs", "What quality costs", paragraphs, [] if figure is None else [figure], tables)
 
 
 def _disagreement(findings: Findings) -> Section:
     pair, texts = findings.pair, findings.texts
     tables = _present(paired_test_table(findings.tests))
-    title = "Where they disagree"
+    title = "Where the two disagree"
     if pair is None:
         return Section("disagreement", title)
     if texts is None or not findings.quoted:
@@ -169,11 +179,12 @@ def _disagreement_table(records: Sequence[Record], pair: Pair, budget: int) -> T
         rows,
         records,
         note="The probability that each gives to the true label, mean over its runs.",
+        folded=True,
     )
 
 
 def _slices(findings: Findings) -> Section:
-    title, pair, budget = "Where each is good", findings.pair, findings.budget
+    title, pair, budget = "Kinds of texts", findings.pair, findings.budget
     if findings.texts is None:
         return Section("slices", title, [NO_TEXTS])
     parts = slices_of(findings.texts.texts, findings.runs[0].config.corpus.language)
@@ -210,7 +221,7 @@ def _calibration(findings: Findings) -> Section:
     ]
     tables = [calibration_table(found, findings.budget), reliability_table(found, findings.budget)]
     figure = reliability_figure(found, by_model, findings.budget)
-    return Section("calibration", "Can its confidence be trusted?", paragraphs, [figure], tables)
+    return Section("calibration", "Confidence", paragraphs, [figure], tables)
 
 
 def _pretraining(stages: Mapping[str, RunFolder]) -> list[Section]:
@@ -240,8 +251,8 @@ def _encoder(folder: RunFolder) -> Section:
     records: list[Record] = []
 
     def add(name: str, key: str, value: float, shown: str, baseline: float | None, baseline_name: str) -> None:
-        base = "–" if baseline is None else f"{shown.format(baseline)} ({baseline_name})"
-        rows.append([Cell(name), Cell(shown.format(value), value), Cell(base, baseline)])
+        base = "–" if baseline is None else f"{shown.format(baseline).replace('%', ' %')} ({baseline_name})"
+        rows.append([Cell(name), Cell(shown.format(value).replace("%", " %"), value), Cell(base, baseline)])
         records.append({"metric": key, "value": value, "baseline": baseline})
 
     if "eval_mlm_loss" in result:
@@ -273,7 +284,7 @@ def _curve_table(folder: RunFolder) -> Table:
             cells = [Cell("–" if value is None else f"{value:.3f}", value) for value in values]
             rows.append([Cell(f"{row['tokens'] / 1e6:.2f}", row["tokens"] / 1e6), *cells])
     headings = ["million tokens", *(metric.replace("_", " ") for metric in metrics)]
-    return Table("pretraining", "Held out, on the way", headings, rows, records)
+    return Table("pretraining", "Held out, on the way", headings, rows, records, folded=True)
 
 
 def _writers_table(writers: Sequence[tuple[str, RunFolder]]) -> Table:

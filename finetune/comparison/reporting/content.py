@@ -17,6 +17,8 @@ from finetune.comparison.analysis.disagreement import PairedTest, mcnemar
 from finetune.comparison.analysis.headline import Headline, Pair, headline, pair_at, short_answer
 from finetune.comparison.analysis.problems import problems
 from finetune.comparison.analysis.words import count
+from finetune.comparison.figures.plot import Figure
+from finetune.comparison.figures.score import score_figure
 from finetune.comparison.reporting import provenance
 from finetune.comparison.reporting.sections import Section
 from finetune.comparison.reporting.tables import Record
@@ -112,6 +114,8 @@ class Report:
     """To “Did pretraining pay?”."""
     headlines: Sequence[Headline]
     """The largest label budget first."""
+    figure: Figure
+    """The scores, at the top."""
     decisions: Mapping[int, Sequence[str]]
     """What a further point takes, in sentences, by label budget."""
     verdicts: Sequence[str]
@@ -198,6 +202,7 @@ def report_of(
         subtitle=subtitle(findings),
         answer=short_answer(list(findings.pairs.values())),
         headlines=headlines_of(findings),
+        figure=score_figure(comparison, list(findings.pairs.values())),
         decisions=decisions,
         verdicts=comparison.verdicts,
         synthetic=runs[0].config.corpus.source == "sample",

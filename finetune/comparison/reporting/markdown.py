@@ -18,7 +18,7 @@ def markdown(report: Report) -> str:
     for one in report.headlines:
         parts.append(f"**{text(one.sentence)}**")
         lines = [("How sure", one.certainty), ("What it cost", one.cost)]
-        if sentences := report.decisions[one.label_budget]:
+        if one is report.headlines[0] and (sentences := report.decisions[one.label_budget]):
             lines.append(("For a point more", " ".join(sentences)))
         parts.append("\n".join(f"- *{name}:* {text(value)}" for name, value in lines))
     if report.synthetic:

@@ -1,13 +1,12 @@
 """The tables of scores, gains and worths."""
 
-import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from finetune.comparison.analysis.words import amount, bounds, more_labels, percent
 from finetune.comparison.intervals import Interval
 from finetune.comparison.reporting.tables import Cell, Record, Table
-from finetune.comparison.scores import Comparison, Run, Score
+from finetune.comparison.scores import Comparison, Score
 from finetune.comparison.verdict import points
 
 
@@ -20,21 +19,17 @@ class Column(NamedTuple):
     """What sorting by this column compares; None compares the texts."""
 
 
-def columns(comparison: Comparison, tokens_per_second: Mapping[str, float]) -> list[Column]:
+def columns(comparison: Comparison) -> list[Column]:
     """The columns of the table of scores; a new column is a new entry here.
 
     Args:
         comparison: the scores.
-        tokens_per_second: training throughput, by model.
     """
 
     def difference(score: Score) -> str:
         if score.difference is not None:
             return amount(score.difference)
         return "is that" if comparison.best_unpretrained.get(score.label_budget) == score.model else "–"
-
-    def speed(score: Score) -> str:
-        return f"{tokens_per_second[score.model]:,.0f}" if score.model in tokens_per_second else "–"
 
     return [
         Column("model", lambda score: score.model),
@@ -66,19 +61,7 @@ def columns(comparison: Comparison, tokens_per_second: Mapping[str, float]) -> l
             lambda score: "–" if score.calibration_error is None else percent(score.calibration_error),
             lambda score: score.calibration_error,
         ),
-        Column("parameters", lambda score: f"{score.parameters:,}", lambda score: score.parameters),
-        Column("seconds a run", lambda score: f"{score.seconds:.0f}", lambda score: score.seconds),
-        Column("tokens/s", speed, lambda score: tokens_per_second.get(score.model)),
     ]
-
-
-def speeds(runs: Sequence[Run]) -> dict[str, float]:
-    """Training throughput in real tokens per second: the mean over a model's runs; bag-of-words reports none."""
-    rates_by_model: dict[str, list[float]] = {}
-    for run in runs:
-        if (rate := run.folder.result().get("tokens_per_second")) is not None:
-            rates_by_model.setdefault(run.model, []).append(rate)
-    return {model: statistics.fmean(rates) for model, rates in rates_by_model.items()}
 
 
 def score_tables(comparison: Comparison, shown: Sequence[Column]) -> list[Table]:
