@@ -69,8 +69,8 @@ class CompareConfig:
     margin: float = added_later(0.01)
     """Differences of accuracy within this share do not matter to you: 0.01 is a point."""
     quoted_texts: int = added_later(5)
-    """The report quotes this many test texts on each side on which the two models of the verdict disagree most; 0 quotes
-    none, for texts that must not leave the machine."""
+    """The report quotes this many test texts on each side on which the two models of the verdict disagree most; 0
+    quotes none, for texts that must not leave the machine."""
     data_folder: str | None = outside_digest(None)
     """Look for the data set `owner/name` in `<data_folder>/name` before asking the Hub."""
     processes: int | None = outside_digest(None)

@@ -39,7 +39,7 @@ class Answers:
     calibrated: bool
 
     @functools.cached_property
-    def truth_probability_N(self) -> np.ndarray:
+    def truth_probability(self) -> np.ndarray:
         """The probability of the true class, mean over the runs."""
         return self.probabilities_RNC.mean(0)[np.arange(len(self.labels_N)), self.labels_N]
 

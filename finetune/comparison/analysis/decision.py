@@ -21,6 +21,7 @@ from pretrain.training.metric_logger import read_metrics
 POINT = 0.01
 # More than so many times what there is: a guess far beyond the curve.
 FARTHEST = 10.0
+GAIN = "To gain a point"
 # Two pretraining runs are two lengths if they differ by more.
 LEAST_RATIO = 1.1
 
@@ -105,7 +106,7 @@ def decision(
     """
     by_model = {score.model: score for score in scores if score.label_budget == budget}
     sentences, steps = [], []
-    for number, model in enumerate(models):
+    for model in models:
         step = label_step(evidence, model, budget)
         if by_model[model].accuracy.estimate > 1 - POINT:
             sentences.append(f"{capital(briefly(model))} is less than a point from perfect.")
@@ -117,7 +118,8 @@ def decision(
             )
             break
         steps.append(step)
-        sentences.append(label_sentence(step, evidence.budgets, first=number == 0))
+        is_first = not any(text.startswith(GAIN) for text in sentences)
+        sentences.append(label_sentence(step, evidence.budgets, is_first))
     longer = pretraining_step(evidence, scores, budget)
     if longer is not None:
         steps.append(longer)
@@ -132,7 +134,7 @@ def label_sentence(step: Step, budgets: Sequence[int], first: bool) -> str:
 
     >>> step = Step("bert", 500, 250, 500, Interval(0.078, 0.03, 0.126), 500)
     >>> label_sentence(step, [250, 500], True)
-    'To gain a point with BERT, label about 47 more texts (28 to 130), if it goes on as from 250 to 500 labels.'
+    'To gain a point with BERT, label about 46 more texts (28 to 130), if it goes on as from 250 to 500 labels.'
     >>> label_sentence(step._replace(model="lstm", gain=Interval(0.01, -0.01, 0.03)), [250, 500], False)
     'For the LSTM, no gain from more labels was shown: +1.0 [-1.0, +3.0] points from 250 to 500.'
     """
@@ -141,9 +143,10 @@ def label_sentence(step: Step, budgets: Sequence[int], first: bool) -> str:
         return f"For {name}, no gain from more labels was shown: {amount(step.gain)} points {span}."
     more, least, most = step.more
     if more > FARTHEST * step.here:
-        return f"For {name}, a point would take more than ten times the labels: it gained {amount(step.gain)} points {span}."
+        gained = f"it gained {amount(step.gain)} points {span}"
+        return f"For {name}, a point would take more than ten times the labels: {gained}."
     upper = f"{rounded(most):,}" if most <= FARTHEST * step.here else "far more"
-    start = f"To gain a point with {name}, label" if first else f"With {name} a point would take"
+    start = f"{GAIN} with {name}, label" if first else f"With {name} a point would take"
     texts = "more texts" if first else "more"
     condition = f", if it goes on as {span} labels" if step.here == max(budgets) else f", as measured {span} labels"
     return f"{start} about {rounded(more):,} {texts} ({rounded(least):,} to {upper}){condition}."
@@ -173,8 +176,8 @@ def unknown_sentence(runs: Sequence[Run]) -> str:
     seconds = folder.result().get("seconds")
     length = "" if seconds is None else f", {duration(seconds)}"
     return (
-        f"Whether longer pretraining would help is unknown: only one length of it was tried{length}.{_trend(folder)} To "
-        f"find out, compare again with a longer set.pretrain: training.duration{_configured(folder)}."
+        f"Whether longer pretraining would help is unknown: only one length of it was tried{length}.{_trend(folder)} "
+        f"To find out, compare again with a longer set.pretrain: training.duration{_configured(folder)}."
     )
 
 

@@ -75,7 +75,7 @@ def most_disagreed(
     """
     model_RN, rival_RN = right
     shares = [
-        right_RN.mean(0) if answer is None else answer.truth_probability_N
+        right_RN.mean(0) if answer is None else answer.truth_probability
         for right_RN, answer in zip(right, answers, strict=True)
     ]
     distance_N = shares[0] - shares[1]

@@ -199,7 +199,7 @@ def singles(answer: Answer, tests: Sequence[PairedTest]) -> str:
     >>> from finetune.comparison.intervals import Interval
     >>> tests = [PairedTest(9, "a", "b", seed, None, 30, 5, p) for seed, p in enumerate([0.001, 0.2, 0.01])]
     >>> singles(Answer("a", 9, "b", Interval(0.1, 0.05, 0.15), 0.01, "ahead"), tests)
-    'In 2 of 3 pairs of single runs a is ahead by an exact paired test, too.'
+    'By an exact paired test, a is ahead in 2 of 3 pairs of single runs.'
     """
     here = [test for test in tests if (test.label_budget, test.model) == (answer.label_budget, answer.model)]
     if not here:
@@ -209,9 +209,9 @@ def singles(answer: Answer, tests: Sequence[PairedTest]) -> str:
         test for test in here if test.p_value < 0.05 and sign * (test.only_model_right - test.only_rival_right) > 0
     ]
     leader = briefly(answer.model if sign > 0 else answer.rival)
-    return (
-        f"In {len(clear)} of {count(len(here), 'pair')} of single runs {leader} is ahead by an exact paired test, too."
-    )
+    unsure = ", which says nothing of other seeds" if clear and answer.outcome == "not shown" else ""
+    pairs = f"{len(clear)} of {count(len(here), 'pair')} of single runs"
+    return f"By an exact paired test, {leader} is ahead in {pairs}{unsure}."
 
 
 def cost_sentence(costs: Mapping[str, Cost], models: Sequence[str], device: str) -> str:

@@ -86,7 +86,7 @@ def _halves(group: str, members_N: np.ndarray, name: str, rest: str) -> list[Sli
 
 
 def _rare(words: Sequence[Sequence[str]]) -> list[Slice]:
-    """The quarter of texts whose words are in the fewest other test texts, on the mean of the logarithm; and the rest."""
+    """The quarter of texts whose words are in the fewest test texts, by the mean of the logarithm; and the rest."""
     texts_with = Counter(word for row in words for word in set(row))
     commonness_N = np.array([np.mean([np.log(texts_with[word]) for word in row]) if row else np.inf for row in words])
     members_N = commonness_N <= np.quantile(commonness_N, 0.25)

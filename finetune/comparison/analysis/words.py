@@ -58,10 +58,10 @@ def capital(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Text that can be written as UTF-8 and shown: halves of surrogate pairs and control characters are replaced.
+    r"""Text that can be written as UTF-8 and shown: halves of surrogate pairs and control characters are replaced.
 
-    >>> printable("half \\ud83d, whole \\ud83d\\ude00, bell \\x07"), printable("two\\r\\nlines")
-    ('half \ufffd, whole 😀, bell \ufffd', 'two\\nlines')
+    >>> printable("half \ud83d, whole \ud83d\ude00, bell \x07"), printable("two\r\nlines")
+    ('half \ufffd, whole 😀, bell \ufffd', 'two\nlines')
     """
     whole = text.encode("utf-16-le", SURROGATE_PAIRS).decode("utf-16-le", "replace")
     whole = whole.replace("\r\n", "\n").replace("\r", "\n")

@@ -19,7 +19,8 @@ def slice_figure(scores: Sequence[SliceScore], pair: Pair, by_model: Mapping[str
     for row in scores:
         if row.model in models:
             name, found = row.part.name, row.accuracy
-            told = f"{row.model}, {name}: {percent(found.estimate)} % {bounds(found)}, {int(row.part.members_N.sum()):,} texts"
+            texts = int(row.part.members_N.sum())
+            told = f"{row.model}, {name}: {percent(found.estimate)} % {bounds(found)}, {texts:,} texts"
             shape = SHAPES[by_model[row.model].family]
             rows.setdefault(name, []).append(
                 Dot(100 * found.estimate, 100 * found.low, 100 * found.high, styles[row.model], shape, told)
@@ -51,8 +52,8 @@ def reliability_figure(found: Mapping[str, Reliability], by_model: Mapping[str, 
     """Confidence against accuracy, on the diagonal where a model means what it says."""
     models = list(found)
     caption = (
-        f"With {budget:,} labels: of the answers that a model gave with 80 % confidence, 80 % should be right. Points below "
-        "the diagonal are too sure of themselves, points above too modest."
+        f"With {budget:,} labels: of the answers that a model gave with 80 % confidence, 80 % should be right. Points "
+        "below the diagonal are too sure of themselves, points above too modest."
     )
     return both(
         "reliability",

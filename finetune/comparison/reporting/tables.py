@@ -17,7 +17,9 @@ Record = dict[str, Value]
 
 # Spreadsheets take a text that begins with these as a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$])")
+MARKDOWN_SPECIAL = re.compile(r"([\\`*_|~$]|\](?=[(\[:]))")
+# What makes a heading or a list of a line that begins with it.
+MARKDOWN_START = re.compile(r"^(\d*)([#+.)=-])")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,10 +52,10 @@ class Table:
 
 
 def csv_text(records: Sequence[Mapping[str, Value]]) -> str:
-    """Records as CSV, numbers with all their digits; a text that a spreadsheet would run gets an apostrophe.
+    r"""Records as CSV, numbers with all their digits; a text that a spreadsheet would run gets an apostrophe.
 
     >>> csv_text([{"model": "=bert", "accuracy": 0.8, "high": None}, {"model": "a,b", "accuracy": -1, "high": True}])
-    'model,accuracy,high\\n\\'=bert,0.8,\\n"a,b",-1,true\\n'
+    'model,accuracy,high\n\'=bert,0.8,\n"a,b",-1,true\n'
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -73,12 +75,13 @@ def _csv_cell(value: Value) -> str | int | float | None:
 
 
 def markdown_text(text: str) -> str:
-    """Any text, as Markdown that shows it.
+    r"""Any text, as Markdown that shows it: no tag, link, heading or list.
 
-    >>> markdown_text("<b>|x|</b>\\n# no heading")
-    '&lt;b&gt;\\\\|x\\\\|&lt;/b&gt; \\\\# no heading'
+    >>> markdown_text("<b>|x|</b>\n# no *heading*"), markdown_text("[a](b) [+1, +2]"), markdown_text("1. no list")
+    ('&lt;b&gt;\\|x\\|&lt;/b&gt; # no \\*heading\\*', '[a\\](b) [+1, +2]', '1\\. no list')
     """
-    return MARKDOWN_SPECIAL.sub(r"\\\1", html.escape(" ".join(printable(text).split()), quote=False))
+    line = html.escape(" ".join(printable(text).split()), quote=False)
+    return MARKDOWN_START.sub(r"\1\\\2", MARKDOWN_SPECIAL.sub(r"\\\1", line))
 
 
 def markdown_table(table: Table) -> str:
