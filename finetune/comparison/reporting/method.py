@@ -10,6 +10,11 @@ def method(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     Args:
         facts: `level`, `margin`, `score`, `seeds`, `validation_texts`, `pretraining_seeds` and `pretrained`.
     """
+    return [(question, answer.strip()) for question, answer in (*_comparison(facts), *_judgement(facts))]
+
+
+def _comparison(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was compared, and what an interval is."""
     level, seeds = facts["level"], facts["seeds"]
     if facts["pretraining_seeds"]:
         starts = (
@@ -23,7 +28,7 @@ def method(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         )
     else:
         starts = ""
-    questions = [
+    return [
         (
             "What was compared",
             f"Every model learned from the same labels, {seeds} times over: each seed draws its own labels, "
@@ -51,9 +56,15 @@ def method(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
             "Two models are compared on the same texts, after learning from the same labels. A hard text is hard "
             "for both, and in the difference that cancels out: it is known better than either number.",
         ),
+    ]
+
+
+def _judgement(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is said of an interval, and of single runs."""
+    return [
         (
             "When a model is called better",
-            f"“Take” is said where the difference is significant at {100 - float(level):g} % for all pretrained "
+            f"“Take” is said where the difference is significant at {100 - float(facts['level']):g} % for all pretrained "
             "encoders and numbers of labels together: who looks often finds something by chance, and Holm's "
             "method asks for more evidence the more is looked at. “No difference that matters” is said where the "
             f"whole interval is within {facts['margin']} point(s). In between, “no difference is shown” comes with "
@@ -89,4 +100,3 @@ def method(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
             "it says; the calibration error is what is left.",
         ),
     ]
-    return [(question, answer.strip()) for question, answer in questions]

@@ -19,7 +19,7 @@ Record = dict[str, Value]
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 MARKDOWN_SPECIAL = re.compile(r"([\\`*_|~$]|\](?=[(\[:]))")
 # What makes a heading or a list of a line that begins with it.
-MARKDOWN_START = re.compile(r"^(\d*)([#+.)=-])")
+MARKDOWN_START = re.compile(r"^(\d*)([#+.)=-]+)(?=\s|$)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +77,8 @@ def _csv_cell(value: Value) -> str | int | float | None:
 def markdown_text(text: str) -> str:
     r"""Any text, as Markdown that shows it: no tag, link, heading or list.
 
-    >>> markdown_text("<b>|x|</b>\n# no *heading*"), markdown_text("[a](b) [+1, +2]"), markdown_text("1. no list")
-    ('&lt;b&gt;\\|x\\|&lt;/b&gt; # no \\*heading\\*', '[a\\](b) [+1, +2]', '1\\. no list')
+    >>> markdown_text("<b>|x|</b>\n# no *heading*"), markdown_text("[a](b) [+1, +2]"), markdown_text("1. no list"), markdown_text("90.7")
+    ('&lt;b&gt;\\|x\\|&lt;/b&gt; # no \\*heading\\*', '[a\\](b) [+1, +2]', '1\\. no list', '90.7')
     """
     line = html.escape(" ".join(printable(text).split()), quote=False)
     return MARKDOWN_START.sub(r"\1\\\2", MARKDOWN_SPECIAL.sub(r"\\\1", line))
