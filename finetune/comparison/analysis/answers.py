@@ -17,7 +17,7 @@ from finetune.comparison.scores import Run
 
 
 @dataclasses.dataclass(frozen=True)
-class TestTexts:
+class LabelledTexts:
     """The test texts, with their place."""
 
     texts: list[str]
@@ -44,7 +44,7 @@ class Answers:
         return self.probabilities_RNC.mean(0)[np.arange(len(self.labels_N)), self.labels_N]
 
 
-def read_texts(run: Run) -> TestTexts | None:
+def read_texts(run: Run) -> LabelledTexts | None:
     """The test texts of a run; None of runs made before they were stored with the predictions."""
     file = run.folder.path / PREDICTIONS
     names = pyarrow.parquet.read_schema(file).names
@@ -55,7 +55,7 @@ def read_texts(run: Run) -> TestTexts | None:
     count = len(table["text"])
     seconds, files = table.get("second_text") or [None] * count, table.get("file") or [""] * count
     rows = table.get("row") or list(range(count))
-    return TestTexts(
+    return LabelledTexts(
         texts=[
             text if second is None else f"{text}\n{second}" for text, second in zip(table["text"], seconds, strict=True)
         ],

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from finetune.comparison.analysis.answers import Answers, TestTexts
+from finetune.comparison.analysis.answers import Answers, LabelledTexts
 
 
 class PairedTest(NamedTuple):
@@ -60,7 +60,7 @@ def mcnemar(first_N: np.ndarray, second_N: np.ndarray) -> tuple[int, int, float]
 
 
 def most_disagreed(
-    texts: TestTexts,
+    texts: LabelledTexts,
     right: tuple[np.ndarray, np.ndarray],
     answers: tuple[Answers | None, Answers | None],
     most: int,

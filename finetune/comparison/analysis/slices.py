@@ -3,6 +3,7 @@
 Shapes: P pretraining seeds, S fine-tuning seeds, N test texts.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ NEGATION = re.compile(
 CONTRAST = re.compile(r"\b(?:but|however|although|though|yet|despite|nevertheless)\b", re.IGNORECASE)
 # Fewer tell nothing.
 LEAST_TEXTS = 10
+# With many texts alike there is no quarter to tell.
+MOST_RARE = 0.35
 QUARTERS = ("shortest", "second", "third", "longest")
 
 
@@ -52,6 +55,8 @@ def slices_of(texts: Sequence[str], language: str) -> list[Slice]:
     >>> [(part.name, int(part.members_N.sum())) for part in slices_of(texts, "en") if part.group == "negation"]
     [('with a negation', 10), ('without a negation', 10)]
     """
+    if len(texts) < LEAST_TEXTS:
+        return []
     spaced = language not in WITHOUT_SPACES
     words = [WORD.findall(text.casefold()) for text in texts] if spaced else []
     lengths_N = np.array([len(row) for row in words] if spaced else [len(text) for text in texts])
@@ -88,8 +93,16 @@ def _halves(group: str, members_N: np.ndarray, name: str, rest: str) -> list[Sli
 def _rare(words: Sequence[Sequence[str]]) -> list[Slice]:
     """The quarter of texts whose words are in the fewest test texts, by the mean of the logarithm; and the rest."""
     texts_with = Counter(word for row in words for word in set(row))
-    commonness_N = np.array([np.mean([np.log(texts_with[word]) for word in row]) if row else np.inf for row in words])
+    # A text without words has no rare ones: it counts as if all texts had its words.
+    none = math.log(max(1, len(words)))
+    commonness_N = np.array(
+        [float(np.mean([math.log(texts_with[word]) for word in row])) if row else none for row in words]
+    )
+    # Rounded, as sums in another order differ in the last digits.
+    commonness_N = commonness_N.round(9)
     members_N = commonness_N <= np.quantile(commonness_N, 0.25)
+    if members_N.mean() > MOST_RARE:
+        return []
     return _halves("rare words", members_N, "quarter with the rarest words", "the other texts")
 
 

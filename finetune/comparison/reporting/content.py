@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from configs.run_folder import RunFolder
-from finetune.comparison.analysis.answers import Answers, TestTexts, read_answers, read_texts
+from finetune.comparison.analysis.answers import Answers, LabelledTexts, read_answers, read_texts
 from finetune.comparison.analysis.costs import Cost, cost, with_fronts
 from finetune.comparison.analysis.decision import Step, decision
 from finetune.comparison.analysis.disagreement import PairedTest, mcnemar
@@ -39,7 +39,7 @@ class Findings:
     costs: Mapping[int, Sequence[Cost]]
     """By label budget."""
     tests: Sequence[PairedTest]
-    texts: TestTexts | None
+    texts: LabelledTexts | None
     answers: Mapping[str, Answers]
     """Of the pair at the largest label budget, as far as they are stored."""
     quoted: int
@@ -210,6 +210,7 @@ def report_of(
         problems=problems(runs),
         method={
             "level": f"{100 * comparison.confidence:g}",
+            "significance": f"{100 - 100 * comparison.confidence:g}",
             "margin": f"{100 * comparison.margin:g}",
             "score": comparison.score,
             "seeds": len(comparison.seeds),

@@ -8,7 +8,8 @@ def method(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Questions and answers about the method.
 
     Args:
-        facts: `level`, `margin`, `score`, `seeds`, `validation_texts`, `pretraining_seeds` and `pretrained`.
+        facts: `level`, `significance`, `margin`, `score`, `seeds`, `validation_texts`, `pretraining_seeds` and
+            `pretrained`.
     """
     return [(question, answer.strip()) for question, answer in (*_comparison(facts), *_judgement(facts))]
 
@@ -64,7 +65,7 @@ def _judgement(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (
             "When a model is called better",
-            f"“Take” is said where the difference is significant at {100 - float(facts['level']):g} % for all pretrained "
+            f"“Take” is said where the difference is significant at {facts['significance']} % for all pretrained "
             "encoders and numbers of labels together: who looks often finds something by chance, and Holm's "
             "method asks for more evidence the more is looked at. “No difference that matters” is said where the "
             f"whole interval is within {facts['margin']} point(s). In between, “no difference is shown” comes with "

@@ -77,8 +77,10 @@ def _csv_cell(value: Value) -> str | int | float | None:
 def markdown_text(text: str) -> str:
     r"""Any text, as Markdown that shows it: no tag, link, heading or list.
 
-    >>> markdown_text("<b>|x|</b>\n# no *heading*"), markdown_text("[a](b) [+1, +2]"), markdown_text("1. no list"), markdown_text("90.7")
-    ('&lt;b&gt;\\|x\\|&lt;/b&gt; # no \\*heading\\*', '[a\\](b) [+1, +2]', '1\\. no list', '90.7')
+    >>> markdown_text("<b>|x|</b>\n# no *heading*"), markdown_text("[a](b) [+1, +2]")
+    ('&lt;b&gt;\\|x\\|&lt;/b&gt; # no \\*heading\\*', '[a\\](b) [+1, +2]')
+    >>> markdown_text("1. no list"), markdown_text("# x"), markdown_text("90.7")
+    ('1\\. no list', '\\# x', '90.7')
     """
     line = html.escape(" ".join(printable(text).split()), quote=False)
     return MARKDOWN_START.sub(r"\1\\\2", MARKDOWN_SPECIAL.sub(r"\\\1", line))

@@ -83,9 +83,9 @@ def test_nothing_is_asked_for_and_nothing_goes_wrong(opened: Opened, address: st
 
 def test_the_policy_stops_what_is_not_the_page_s_own(wide: Opened) -> None:
     for attempt in (
-        "const part = document.createElement('script'); part.textContent = 'window.got = 1'; document.body.append(part)",
-        "const part = document.createElement('img'); part.src = 'http://127.0.0.1:9/x.png'; document.body.append(part)",
-        "const part = document.createElement('style'); part.textContent = 'body { color: red }'; document.body.append(part)",
+        "const one = document.createElement('script'); one.textContent = 'window.got = 1'; document.body.append(one)",
+        "const one = document.createElement('img'); one.src = 'http://127.0.0.1:9/x.png'; document.body.append(one)",
+        "const one = document.createElement('style'); one.textContent = 'p { color: red }'; document.body.append(one)",
     ):
         wide.page.evaluate(f"() => {{ {attempt} }}")
     wide.page.wait_for_timeout(50)
@@ -126,6 +126,7 @@ def test_the_page_does_not_scroll_sideways(opened: Opened) -> None:
         assert opened.page.evaluate("document.documentElement.scrollWidth") <= opened.page.viewport_size["width"]
 
 
+@pytest.mark.parametrize("opened", ["phone", "dark"], indirect=True)
 def test_nobody_is_kept_out(opened: Opened) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
     opened.page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true })")
@@ -209,8 +210,8 @@ def test_paper_is_light_shows_everything_and_cuts_nothing(browser: Any, address:
     )
     assert cut == []
     hidden = one.page.evaluate(
-        "[...document.querySelectorAll('details > :not(summary)')].filter((part) => !part.getBoundingClientRect().height)"
-        ".length"
+        "[...document.querySelectorAll('details > :not(summary)')]"
+        ".filter((part) => !part.getBoundingClientRect().height).length"
     )
     assert hidden == 0
     assert one.page.evaluate("document.querySelectorAll('details:not([open])').length") > 3
