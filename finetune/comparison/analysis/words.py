@@ -75,12 +75,13 @@ def _shown(character: str) -> str:
     return "\ufffd" if character < " " or "\x7f" <= character <= "\x9f" else character
 
 
-def excerpt(text: str, longest: int = 600) -> str:
-    """The beginning of a long text, cut between two words.
+def excerpt(text: str, longest: int = 420) -> str:
+    """The beginning of a long text, cut between two words; empty lines are left out.
 
     >>> excerpt("one two three", 9), excerpt("short"), excerpt("x" * 20, 9)
     ('one two …', 'short', 'xxxxxxxxx …')
     """
+    text = "\n".join(line.strip() for line in text.splitlines() if line.strip())
     if len(text) <= longest:
         return text
     beginning = text[: longest + 1]

@@ -28,6 +28,8 @@ def score_figure(comparison: Comparison, pairs: Sequence[Pair]) -> Figure:
         f"Mean over the seeds; bars are {100 * comparison.confidence:g} % intervals. Blue: pretrained; orange: without "
         "pretraining. Circles are encoders, squares recurrent models, triangles linear ones."
     )
+    if comparison.level is not None:
+        caption += f" Always answering the most frequent class gives {percent(comparison.level)} %."
     draw = _score_lines if len(budgets) > 1 else _score_dots
     name = comparison.score.capitalize()
     title = f"{name} against labels" if len(budgets) > 1 else f"{name} with {budgets[0]:,} labels"
@@ -41,11 +43,18 @@ def _told(score: Score) -> str:
     )
 
 
+def _level(comparison: Comparison) -> float | None:
+    """The score of the most frequent class, where it is near enough not to squeeze all others into a corner."""
+    lows, highs = zip(*((score.accuracy.low, score.accuracy.high) for score in comparison.scores), strict=True)
+    level = comparison.level
+    return level if level is not None and min(lows) - level <= max(highs) - min(lows) else None
+
+
 def _score_lines(width: int, comparison: Comparison, leaders: Sequence[str]) -> Drawing:
-    scores, majority = comparison.scores, comparison.level
+    scores, majority = comparison.scores, _level(comparison)
     models = sorted(dict.fromkeys(score.model for score in scores), key=lambda model: model in leaders)
     budgets = sorted({score.label_budget for score in scores})
-    names = [*models, "most frequent class"]
+    names = models if majority is None else [*models, "most frequent class"]
     right = min(LONGEST_LABEL, max(width_of(name) for name in names)) + 18
     drawing = Drawing(width, 420, f"Test {comparison.score} against training labels, by model")
     values = [100 * value for score in scores for value in (score.accuracy.low, score.accuracy.high)]
@@ -98,4 +107,4 @@ def _score_dots(width: int, comparison: Comparison, leaders: Sequence[str]) -> D
         for score in sorted(comparison.scores, key=lambda score: -score.accuracy.estimate)
     ]
     title = f"test {comparison.score}, %"
-    return dot_rows(width, f"Test {comparison.score} by model", rows, title, comparison.level)
+    return dot_rows(width, f"Test {comparison.score} by model", rows, title, _level(comparison))

@@ -13,7 +13,7 @@ FONT_SIZE = 13
 # Of the mean letter of a sans-serif font, as a share of its size; a little too much, so that labels keep apart.
 LETTER = 0.56
 LINE_HEIGHT = 16
-STEPS = (1, 2, 2.5, 5, 10)
+STEPS = (1, 2, 5, 10)
 
 
 class Drawing:

@@ -10,7 +10,7 @@ from finetune.comparison.analysis.decision import Step
 from finetune.comparison.analysis.disagreement import Disagreement, most_disagreed
 from finetune.comparison.analysis.headline import Pair
 from finetune.comparison.analysis.slices import slice_scores, slices_of
-from finetune.comparison.analysis.words import amount, duration, excerpt, percent
+from finetune.comparison.analysis.words import amount, duration, excerpt, listed, percent
 from finetune.comparison.figures.cost import cost_figure
 from finetune.comparison.figures.pretraining import curve, pretraining_figures
 from finetune.comparison.figures.quality import reliability_figure, slice_figure
@@ -216,11 +216,10 @@ def _calibration(findings: Findings) -> Section:
         return Section("calibration", "Confidence")
     by_model = {score.model: score for score in findings.comparison.scores if score.label_budget == findings.budget}
     uncalibrated = [model for model, answers in findings.answers.items() if not answers.calibrated]
-    paragraphs = [
-        f"The probabilities of {name} are as the model gave them: its runs have no temperature, which is fitted on "
-        "validation texts."
-        for name in uncalibrated
-    ]
+    paragraphs = []
+    if uncalibrated:
+        names = listed(uncalibrated)
+        paragraphs.append(f"The probabilities of {names} are as given: no temperature was fitted on validation texts.")
     tables = [calibration_table(found, findings.budget), reliability_table(found, findings.budget)]
     figure = reliability_figure(found, by_model, findings.budget)
     return Section("calibration", "Confidence", paragraphs, [figure], tables)

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import jinja2
@@ -36,6 +37,7 @@ def page(report: Report) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable
     )
+    environment.filters["tight"] = tight
     records = report.tables()
 
     def data_address(name: str) -> str:
@@ -68,6 +70,15 @@ def _printable(value: object) -> object:
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     return printable(value)
+
+
+def tight(sentence: str) -> str:
+    r"""A sentence in which no line begins with a percent sign.
+
+    >>> tight("80.0 % of 5 %")
+    '80.0\xa0% of 5\xa0%'
+    """
+    return re.sub(r"(?<=\d) %", "\u00a0%", sentence)
 
 
 def attributes(cell: Cell) -> Markup:

@@ -37,7 +37,7 @@ def test_texts_of_one_length_are_one_slice() -> None:
 
 
 def test_negations_are_known_of_english_alone_and_words_where_there_are_spaces() -> None:
-    texts = ["das war nicht gut, aber schön"] * 12 + ["das war ein guter Film"] * 40
+    texts = ["das war nicht gut, aber schön"] * 16 + ["das war ein guter Film"] * 40
     assert {part.group for part in slices_of(texts, "de")} == {"length", "rare words"}
     chinese = slices_of(["这部电影很好看" * (1 + number % 5) for number in range(50)], "zh")
     assert {part.group for part in chinese} == {"length"}
