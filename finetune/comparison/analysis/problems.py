@@ -1,5 +1,6 @@
 """What went wrong in a comparison, and what is missing from it, by name."""
 
+import itertools
 from collections.abc import Sequence
 
 from finetune.comparison.analysis.words import count
@@ -13,16 +14,13 @@ def problems(runs: Sequence[Run]) -> list[str]:
         result, name = run.folder.result(), named(run)
         if result.get("beats_majority") is False:
             found.append(
-                f"Stuck: {name} is no better than always answering the most frequent class "
-                f"({100 * result['test_accuracy']:.1f} %, {run.folder.path.name})."
+                f"Stuck: {name} is no better than always giving the most frequent answer ({run.folder.path.name})."
             )
         if result.get("skipped_steps"):
             found.append(f"{name} left out {count(result['skipped_steps'], 'step')} with a loss that is no number.")
     found += missing(runs)
-    unsure = [
-        run for run in runs if "beats_majority" in run.folder.result() and run.folder.result()["beats_majority"] is None
-    ]
-    if unsure:
+    # Not recorded by older runs, which is another thing than not known.
+    if any(run.folder.result().get("beats_majority", True) is None for run in runs):
         found.append("There are too few test texts to tell whether a run is better than the most frequent class.")
     return found
 
@@ -30,14 +28,10 @@ def problems(runs: Sequence[Run]) -> list[str]:
 def missing(runs: Sequence[Run]) -> list[str]:
     """Combinations of model, label budget and seed without a run."""
     present = {(run.model, run.label_budget, run.seed) for run in runs}
-    models, budgets, seeds = (
-        (list(dict.fromkeys(values)) for values in zip(*present, strict=True)) if present else ([],) * 3
-    )
+    models, budgets, seeds = (sorted({cell[place] for cell in present}) for place in range(3))
     return [
         f"Missing: {model} at {budget:,} labels with seed {seed}."
-        for model in sorted(models)
-        for budget in sorted(budgets)
-        for seed in sorted(seeds)
+        for model, budget, seed in itertools.product(models, budgets, seeds)
         if (model, budget, seed) not in present
     ]
 

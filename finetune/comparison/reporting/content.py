@@ -82,7 +82,8 @@ class Findings:
             model: found for model in shown if (found := read_answers(evidence.runs[model, largest])) is not None
         }
         tests = [test for pair in pairs.values() for test in paired_tests(evidence, pair)]
-        return cls(comparison, runs, stages, evidence, pairs, costs, tests, read_texts(runs[0]), answers, quoted)
+        texts = read_texts(next(run for run in runs if run.label_budget == largest))
+        return cls(comparison, runs, stages, evidence, pairs, costs, tests, texts, answers, quoted)
 
 
 def paired_tests(evidence: Evidence, pair: Pair) -> list[PairedTest]:

@@ -12,6 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from finetune.comparison.analysis.answers import read_answers
+from finetune.comparison.analysis.problems import missing
 from tests.helpers.comparisons import Made, make, texts_of, write_report
 
 NAMES = {"<b>ours</b>": "bert", "half \ud83d": "lstm"}
@@ -199,6 +200,7 @@ def test_stuck_and_odd_runs_are_named(tmp_path: Path) -> None:
     folder = write_report(made)
     found = result_of(folder)["problems"]
     assert [text for text in found if text.startswith("Stuck: lstm at 100 labels, seed 1 is no better than")]
+    assert missing(made.cells[:-1]) == ["Missing: bert at 100 labels with seed 2."]
     assert [text for text in found if text.startswith("bert at 100 labels, seed 0 left out 3 steps")]
     assert "Stuck: lstm at 100 labels, seed 1" in page_of(folder)
 
