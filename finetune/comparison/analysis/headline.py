@@ -16,8 +16,8 @@ from finetune.comparison.analysis.words import (
     percent,
     plain,
 )
-from finetune.comparison.scores import Answer, Comparison, Score
-from finetune.comparison.verdict import failures, rounded
+from finetune.comparison.scores import Answer, Comparison, Lead, Score
+from finetune.comparison.verdict import failures, is_of, lead_sentence, rounded
 from finetune.comparison.worth import Worth
 
 OUTCOMES = ("ahead", "equal", "not shown", "behind")
@@ -96,6 +96,7 @@ def headline(
     tests: Sequence[PairedTest],
     costs: Mapping[str, Cost],
     device: str,
+    leads: Sequence[Lead] = (),
 ) -> Headline:
     """The verdict at a label budget.
 
@@ -106,6 +107,7 @@ def headline(
         tests: exact tests of the pair's single runs.
         costs: of the models at this budget.
         device: what it ran on.
+        leads: of encoders over other models; a model that is ahead of the one to take is told.
     """
     scores = {score.model: score for score in comparison.scores if score.label_budget == budget}
     if pair is None or pair.answer is None:
@@ -124,7 +126,15 @@ def headline(
     return Headline(
         budget,
         answer_sentence(pair, pair.answer, scores, worth, comparison.score),
-        certainty_sentence(comparison, pair.answer, tests) + failures(comparison.scores, budget),
+        " ".join(
+            part
+            for part in (
+                certainty_sentence(comparison, pair.answer, tests),
+                *(lead_sentence(lead, "") for lead in leads if is_of(lead, pair.answer)),
+                failures(comparison.scores, budget).strip(),
+            )
+            if part
+        ),
         cost_sentence(costs, [pair.model, pair.rival], device),
     )
 

@@ -35,6 +35,8 @@ from pretrain.objectives.registry import second_task_results
 from pretrain.training.metric_logger import read_metrics
 
 NO_TEXTS = "The runs were made before test texts were stored with the predictions, so that this part is left out."
+# Between two models on a text: with probabilities, and without.
+MEASURES = ("the probability that they give to the true label", "the share of their runs that are right")
 
 
 def sections_of(
@@ -106,6 +108,8 @@ def _costs(findings: Findings) -> Section:
             if worth is not None or len(findings.pairs) == 1:
                 sentence = break_even(by_model[one.model], by_model[one.rival], worth)
                 paragraphs.append(f"At {each:,} labels: {sentence}")
+    if not any(one.answer is not None and one.answer.outcome == "ahead" for one in findings.pairs.values()):
+        paragraphs.append("There is no break-even: pretraining is not shown to pay with any number of labels.")
     tables = [
         cost_table(findings.costs[each], each, findings.comparison.score, folded=each != budget)
         for each in reversed(findings.evidence.budgets)
@@ -125,19 +129,20 @@ def _disagreement(findings: Findings) -> Section:
     probabilities = findings.answers.get(pair.model), findings.answers.get(pair.rival)
     if None in probabilities:
         probabilities = None, None
+    measure = MEASURES[None in probabilities]
     sides = most_disagreed(texts, (right_of[pair.model], right_of[pair.rival]), probabilities, findings.quoted)
     runs = len(right_of[pair.model]), len(right_of[pair.rival])
     names = (pair.model, pair.rival), (pair.rival, pair.model)
     quotes = [
-        (f"{first} is right, {second} wrong", [_quote(one, pair, runs) for one in side])
+        (f"{first} is right, {second} wrong", [_quote(one, pair, runs, None in probabilities) for one in side])
         for (first, second), side in zip(names, sides, strict=True)
         if side
     ]
     if records := [_disagreement_record(one, pair) for side in sides for one in side]:
-        tables.append(_disagreement_table(records, pair, findings.budget))
+        tables.append(_disagreement_table(records, pair, findings.budget, measure))
     paragraph = (
         f"The test texts on which {pair.model} and {pair.rival} with {findings.budget:,} labels are furthest apart, by "
-        "the probability that they give to the true label."
+        f"{measure}."
     )
     return Section("disagreement", title, [paragraph] if quotes else [], tables=tables, quotes=quotes)
 
@@ -148,9 +153,9 @@ def _right(evidence: Evidence, model: str, budget: int) -> Any:
     return correct_PSN.reshape(-1, correct_PSN.shape[2])
 
 
-def _quote(one: Disagreement, pair: Pair, runs: tuple[int, int]) -> Quote:
+def _quote(one: Disagreement, pair: Pair, runs: tuple[int, int], only_right: bool) -> Quote:
     told = [
-        f"{name}: {percent(share)} % for the true label, {right} of {count} runs right"
+        f"{name}: {'' if only_right else f'{percent(share)} % for the true label, '}{right} of {count} runs right"
         for name, share, right, count in (
             (pair.model, one.model_share, one.model_right, runs[0]),
             (pair.rival, one.rival_share, one.rival_right, runs[1]),
@@ -163,7 +168,7 @@ def _disagreement_record(one: Disagreement, pair: Pair) -> Record:
     return {"model": pair.model, "rival": pair.rival, **one._asdict()}
 
 
-def _disagreement_table(records: Sequence[Record], pair: Pair, budget: int) -> Table:
+def _disagreement_table(records: Sequence[Record], pair: Pair, budget: int, measure: str) -> Table:
     rows = [
         [
             Cell(str(record["place"])),
@@ -179,7 +184,7 @@ def _disagreement_table(records: Sequence[Record], pair: Pair, budget: int) -> T
         ["text", "true label", f"{pair.model}, %", f"{pair.rival}, %"],
         rows,
         records,
-        note="The probability that each gives to the true label, mean over its runs.",
+        note=f"In percent: {measure}, mean over the runs.",
         folded=True,
     )
 

@@ -23,7 +23,7 @@ from finetune.comparison.reporting import provenance
 from finetune.comparison.reporting.sections import Section
 from finetune.comparison.reporting.tables import Record
 from finetune.comparison.scores import Comparison, Run
-from finetune.comparison.summary import Evidence
+from finetune.comparison.summary import Evidence, leads_over_others
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,15 +151,19 @@ class Report:
 
 def headlines_of(findings: Findings) -> list[Headline]:
     """The verdict at each label budget, the largest first."""
-    device = provenance.device(findings.runs)
+    device, comparison = provenance.device(findings.runs), findings.comparison
+    leads = leads_over_others(
+        findings.evidence, comparison.scores, comparison.best_unpretrained, comparison.best_recurrent
+    )
     return [
         headline(
-            findings.comparison,
+            comparison,
             findings.pairs.get(budget),
             budget,
             findings.tests,
             {cost.model: cost for cost in findings.costs[budget]},
             device,
+            leads,
         )
         for budget in reversed(findings.evidence.budgets)
     ]

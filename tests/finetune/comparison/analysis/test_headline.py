@@ -8,7 +8,7 @@ import pytest
 from finetune.comparison.analysis.costs import Cost
 from finetune.comparison.analysis.headline import headline, pair_at
 from finetune.comparison.intervals import Interval
-from finetune.comparison.scores import Answer, Comparison, Score
+from finetune.comparison.scores import Answer, Comparison, Lead, Score
 from finetune.comparison.worth import Worth
 
 Outcome = Literal["ahead", "behind", "equal", "not shown"]
@@ -117,3 +117,14 @@ def test_a_stuck_run_is_told_with_the_certainty() -> None:
     stuck = dataclasses.replace(one.scores[1], failed_runs=1)
     text = told(dataclasses.replace(one, scores=[one.scores[0], stuck])).certainty
     assert text.endswith("Runs no better than the majority label: 1 of 3 of bag-of-words.")
+
+
+def test_a_model_that_is_ahead_of_the_one_to_take_is_told() -> None:
+    one = comparison(AHEAD, "ahead")
+    leads = [
+        Lead("bert", "lm-lstm", 1000, Interval(-0.03, -0.05, -0.01)),
+        Lead("bert", "lstm", 1000, Interval(0.03, 0.01, 0.05)),
+        Lead("bert", "lm-lstm", 250, Interval(-0.03, -0.05, -0.01)),
+    ]
+    text = headline(one, pair_at(one, 1000), 1000, [], COSTS, "on 2 CPU cores", leads).certainty
+    assert text.endswith("(p = 0.004). But lm-lstm is ahead of bert by +3.0 [+1.0, +5.0] points.")

@@ -5,6 +5,7 @@ import csv
 import html
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,9 @@ def spoil(made: Made, change: Any) -> None:
 
 def test_older_runs_without_texts_and_ids_still_give_a_report(tmp_path: Path) -> None:
     made = make(tmp_path, budgets=(100,))
+    spoil(made, lambda table: table.select(["label", "prediction", "text"]))
+    assert "by the share of their runs that are right" in page_of(write_report(made))
+    shutil.rmtree(tmp_path / "runs" / "compare")
     spoil(made, lambda table: table.select(["label", "prediction"]))
     folder = write_report(made)
     assert "made before test texts were stored" in page_of(folder)
@@ -181,6 +185,7 @@ def test_any_choice_of_models_gives_a_report(tmp_path: Path, models: dict[str, f
     verdicts = len(models) == 2 and "bert" in models
     assert ("cannot tell" in result["answer"]) == (not verdicts)
     assert len(result["headlines"]) == 1
+    assert ("there is no verdict" in result["headlines"][0]["sentence"]) == (not verdicts)
     assert "only one number of labels" in " ".join(result["decisions"]["100"])
 
 
