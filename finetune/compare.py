@@ -200,22 +200,22 @@ def write_comparison(
     tuned: Sequence[Tuned] = (),
     failures: Sequence[Failure] = (),
 ) -> RunFolder:
-    """Write `result.json`, `report.html` and the figures to the comparison's run folder, unless they exist."""
+    """Write `result.json` and the report to the comparison's run folder, unless they exist."""
     upstream = [folder.digest for folder in (*(cell.folder for cell in cells), *pretrained.values())]
     folder = RunFolder.of("compare", config, upstream)
-    if not (folder.finished and (folder.path / "report.html").is_file()):
+    # An earlier version wrote no report.md; its report is made anew.
+    if not (folder.finished and all((folder.path / name).is_file() for name in ("report.html", "report.md"))):
         from finetune.comparison import report, summary
         from finetune.comparison.page_command import page_command
 
         folder.begin(config)
         comparison = summary.compare(cells, config.confidence, config.margin)
-        report.write(folder, config, comparison, cells, pretrained)
         beside = {
             "tuning": [dataclasses.asdict(one) for one in tuned],
             "failed": [failure.facts() for failure in failures],
             "page_command": page_command(cells),
         }
-        folder.finish(dataclasses.asdict(comparison) | beside)
+        folder.finish(report.write(folder, config, comparison, cells, pretrained) | beside)
     return folder
 
 

@@ -84,6 +84,9 @@ class CompareConfig:
     """Confidence level of all intervals."""
     margin: float = added_later(0.01)
     """Differences of accuracy within this share do not matter to you: 0.01 is a point."""
+    quoted_texts: int = added_later(5)
+    """The report quotes this many test texts on each side on which the two models of the verdict disagree most; 0
+    quotes none, for texts that must not leave the machine."""
     data_folder: str | None = outside_digest(None)
     """Look for the data set `owner/name` in `<data_folder>/name` before asking the Hub."""
     processes: int | None = outside_digest(None)
@@ -107,6 +110,7 @@ class CompareConfig:
         require_at_least(1, number_of_models=len(self.models), number_of_label_budgets=len(self.label_budgets))
         require_between(0.5, 0.999, confidence=self.confidence)
         require_between(0, 0.5, margin=self.margin)
+        require_at_least(0, quoted_texts=self.quoted_texts)
         if self.processes is not None:
             require_at_least(1, processes=self.processes)
         if self.launcher != "python" and not self.launcher.startswith("accelerate launch"):

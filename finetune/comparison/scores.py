@@ -138,3 +138,10 @@ class Comparison:
     majority: float | None = None
     """The accuracy of always answering the most frequent class of the test texts; None of runs made before it was
     recorded."""
+    score: str = "accuracy"
+    """The name of the score that is compared: of `Score.accuracy`, all differences and the verdicts."""
+
+    @property
+    def level(self) -> float | None:
+        """The score of always answering the most frequent class, if it is known of the compared score."""
+        return self.majority if self.score == "accuracy" else None
