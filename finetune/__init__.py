@@ -21,9 +21,9 @@ Subpackages, each importing only from those before it:
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from finetune.inference.classifier import Classifier, Prediction, load
+    from finetune.inference.classifier import Classifier, MultiLabelPrediction, Prediction, load
 
-__all__ = ["Classifier", "Prediction", "load"]
+__all__ = ["Classifier", "MultiLabelPrediction", "Prediction", "load"]
 
 
 def __getattr__(name: str) -> Any:
