@@ -115,6 +115,7 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
     import rich
 
     from finetune.comparison import estimate
+    from finetune.comparison.compared_score import compared_score, has_several_labels
     from finetune.comparison.intervals import planned_detectable
     from finetune.run import run as fine_tune
 
@@ -136,7 +137,7 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
     rates = rates or estimate.measure(config, tokenizer_run, stages, at_a_time, fine_tune)
     rich.print(estimate.table(estimate.expected(unfinished, runs, rates), at_a_time, tuple(unfinished)))
     print(f"fine-tuning runs go {at_a_time} at a time; nothing was run but the tokenizer's stage and the measurement")
-    if runs:
+    if runs and compared_score(config, has_several_labels(runs[0][1])) == "accuracy":
         test_texts, seeds = estimate.text_counts(runs[0][1])[2], len(config.seeds)
         detectable = planned_detectable(seeds, test_texts, config.confidence)
         print(
@@ -151,9 +152,11 @@ def write_comparison(config: CompareConfig, cells: Sequence[Cell], pretrained: M
     folder = RunFolder.of("compare", config, upstream)
     if not (folder.finished and (folder.path / "report.html").is_file()):
         from finetune.comparison import report, summary
+        from finetune.comparison.compared_score import compared_score, is_multi_label
 
+        score = compared_score(config, is_multi_label(cells[0].folder.result()))
         folder.begin(config)
-        comparison = summary.compare(cells, config.confidence, config.margin)
+        comparison = summary.compare(cells, config.confidence, config.margin, score)
         report.write(folder, config, comparison, cells, pretrained)
         folder.finish(dataclasses.asdict(comparison))
     return folder
@@ -178,12 +181,13 @@ def check_corpora(config: CompareConfig, tokenizer: TokenizerConfig, stages: Map
 
 
 def check_tasks(config: CompareConfig) -> None:
-    """Check the model names and the labelled texts of all cells; each distinct set of texts is read once.
+    """Check the model names, the labelled texts of all cells and their score; each set of texts is read once.
 
     Raises:
-        InputError: an unknown model; or a file, column or label is missing or invalid.
+        InputError: an unknown model; a file, column or label is missing or invalid; or the texts have no such score.
     """
     from finetune.classification.labels import check_labels
+    from finetune.comparison.compared_score import compared_score, has_several_labels
 
     tasks = {}
     for name, budget in itertools.product(config.models, config.label_budgets):
@@ -191,6 +195,7 @@ def check_tasks(config: CompareConfig) -> None:
         check_model_name(task.model.name)
         tasks[repr((corpora_of(task), budget, task.validation_share))] = task
     for task in tasks.values():
+        compared_score(config, has_several_labels(task))
         check_labels(task)
 
 
@@ -205,26 +210,30 @@ def run_cells(unfinished: Sequence[Cell], config: CompareConfig) -> None:
     devices = gpus()
     count = min(len(unfinished), runs_at_a_time(config, unfinished[0].config))
     print(f"{len(unfinished)} runs, {count} at a time", flush=True)
-    results = in_processes(_run_cell, [(cell, devices) for cell in unfinished], count, imports=["finetune.run"])
-    for (cell, _), (seconds, accuracy) in progress(results, "fine-tuning", "runs", total=len(unfinished)):
+    items = [(cell, devices, config) for cell in unfinished]
+    results = in_processes(_run_cell, items, count, imports=["finetune.run"])
+    for (cell, *_), (seconds, name, value) in progress(results, "fine-tuning", "runs", total=len(unfinished)):
         log.info(
-            "%s, %d labels, seed %d%s: test accuracy %.4f (%.0f s)",
+            "%s, %d labels, seed %d%s: test %s %.4f (%.0f s)",
             cell.model, cell.label_budget, cell.seed,
-            "" if cell.pretraining_seed is None else f" of pretraining seed {cell.pretraining_seed}", accuracy, seconds,
+            "" if cell.pretraining_seed is None else f" of pretraining seed {cell.pretraining_seed}",
+            name, value, seconds,
         )  # fmt: skip
 
 
-def _run_cell(cell_and_devices: tuple[Cell, Sequence[str]]) -> tuple[float, float]:
-    """Run a cell; returns its seconds and test accuracy."""
-    cell, devices = cell_and_devices
+def _run_cell(item: tuple[Cell, Sequence[str], CompareConfig]) -> tuple[float, str, float]:
+    """Run a cell; returns its seconds, and the name and value of the compared score."""
+    cell, devices, config = item
     take_gpu(devices)
     # In one piece: other processes print lines, too.
     print(f"$ {cell.command}\n", end="", flush=True)
+    from finetune.comparison.compared_score import compared_score, is_multi_label, score_name
     from finetune.run import run as finetune
 
     result = finetune(cell.config).result()
     release_memory()
-    return result["seconds"], result["test_accuracy"]
+    score = compared_score(config, is_multi_label(result))
+    return result["seconds"], score_name(score), result[f"test_{score}"]
 
 
 def main() -> None:
@@ -247,23 +256,26 @@ def main() -> None:
         return
     folder = run(config)
     result = folder.result()
-    print_table(result["scores"], result.get("majority"))
+    print_table(result["scores"], result.get("majority"), result.get("score", "accuracy"))
     print(f"report: {folder.path / 'report.html'}")
     print("\n".join(result["verdicts"]))
 
 
-def print_table(scores: Sequence[Mapping[str, Any]], majority: float | None = None) -> None:
-    """Print the mean accuracy and interval of each model at each label budget.
+def print_table(scores: Sequence[Mapping[str, Any]], majority: float | None = None, compared: str = "accuracy") -> None:
+    """Print the mean score and interval of each model at each label budget.
 
     Args:
         scores: of the comparison.
-        majority: the accuracy of always answering the most frequent class.
+        majority: the score of always giving the same answer.
+        compared: the score's key.
     """
     import rich
     from rich.table import Table
 
+    from finetune.comparison.compared_score import score_name
+
     budgets = sorted({score["label_budget"] for score in scores})
-    table = Table("test accuracy, %", *(f"{budget:,} labels" for budget in budgets))
+    table = Table(f"test {score_name(compared)}, %", *(f"{budget:,} labels" for budget in budgets))
     for model in dict.fromkeys(score["model"] for score in scores):
         accuracies = {score["label_budget"]: score["accuracy"] for score in scores if score["model"] == model}
         percents = [
@@ -274,7 +286,8 @@ def print_table(scores: Sequence[Mapping[str, Any]], majority: float | None = No
         name = f"{model} ({failed} failed)" if failed else model
         table.add_row(name, *(f"{cell['estimate']} \\[{cell['low']}, {cell['high']}]" for cell in percents))
     if majority is not None:
-        table.add_row("most frequent class", *[f"{100 * majority:.1f}"] * len(budgets))
+        constant = "most frequent class" if compared == "accuracy" else "one answer for all texts"
+        table.add_row(constant, *[f"{100 * majority:.1f}"] * len(budgets))
     rich.print(table)
 
 

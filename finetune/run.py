@@ -21,7 +21,7 @@ from finetune.classification.frozen import fit_linear, output_layer, without_out
 from finetune.classification.labels import class_weights
 from finetune.classification.multi_label.thresholds import at_temperature
 from finetune.classification.objective import classification_loss
-from finetune.classification.predictions import MULTI_LABEL, TIMINGS, final_thresholds, write_result
+from finetune.classification.predictions import MULTI_LABEL, TIMINGS, label_decisions, write_result
 from finetune.classification.task import Task, load_task, longer_than_pretrained, text_counts
 from finetune.classification.text_dataset import TextSource, evaluation_epoch, lengths_of
 from finetune.classification.tokenization_head_tail import with_truncation
@@ -192,10 +192,11 @@ def _test_and_save(config: FinetuneConfig, folder: RunFolder, start: Start, mode
     logits_NC, labels_N = predict(accelerator, test, model)
     seconds = time.monotonic() - started
     calibration = calibration_facts(validation, logits_NC, labels_N)
-    thresholds_C = final_thresholds(*validation, calibration["temperature"], config)
-    if thresholds_C is not None:
+    decisions = label_decisions(validation, logits_NC, calibration["temperature"], config)
+    if decisions is not None:
         # For who has the model alone: thresholds of its own probabilities.
-        start.model.config.thresholds = at_temperature(thresholds_C, calibration["temperature"]).tolist()
+        thresholds_C = at_temperature(decisions.thresholds_C, calibration["temperature"])
+        start.model.config.thresholds = thresholds_C.tolist()
     with quiet_transformers():
         sharded.save_pretrained(accelerator, start.model, folder.model)
     if accelerator.is_main_process:
@@ -207,7 +208,7 @@ def _test_and_save(config: FinetuneConfig, folder: RunFolder, start: Start, mode
         probabilities_NC = calibrated(logits_NC, 1.0, task.classes.multi_label)
         test_rows, scores = task.test.store.texts.take(task.test_indices), logit_scores(*validation, config)
         facts |= calibration
-        write_result(folder, facts, scores, task.classes, probabilities_NC, labels_N, test_rows, thresholds_C)
+        write_result(folder, facts, scores, task.classes, probabilities_NC, labels_N, test_rows, decisions)
 
 
 def evaluation_tokens(accelerator: Accelerator) -> int:

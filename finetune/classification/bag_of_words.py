@@ -28,7 +28,7 @@ from finetune.classification.labels import LabelSet, class_weights, label_set
 from finetune.classification.metrics import TINY, probability_scores
 from finetune.classification.multi_label.one_versus_rest import OneVersusRest
 from finetune.classification.multi_label.thresholds import at_temperature
-from finetune.classification.predictions import final_thresholds, write_result
+from finetune.classification.predictions import label_decisions, write_result
 from finetune.classification.splits import document_keys, draw_splits, draw_test_texts, draw_validation_texts
 from pretrain.data.encode import document_row
 from tokenizer.corpus.documents import Document
@@ -74,11 +74,10 @@ def train_and_test(config: TaskConfig, folder: RunFolder) -> None:
     held_out = fitted.logits(held_out_texts), held_out_labels
     test_logits_NC = fitted.logits(test_texts)
     calibration = calibration_facts(held_out, test_logits_NC, test_labels)
-    thresholds_C = final_thresholds(*held_out, calibration["temperature"], config)
-    if thresholds_C is not None:
-        fitted = dataclasses.replace(
-            fitted, thresholds=at_temperature(thresholds_C, calibration["temperature"]).tolist()
-        )
+    decisions = label_decisions(held_out, test_logits_NC, calibration["temperature"], config)
+    if decisions is not None:
+        thresholds_C = at_temperature(decisions.thresholds_C, calibration["temperature"])
+        fitted = dataclasses.replace(fitted, thresholds=thresholds_C.tolist())
     fitted.save(folder.model)
     facts = {
         "seconds": time.monotonic() - started,
@@ -93,7 +92,7 @@ def train_and_test(config: TaskConfig, folder: RunFolder) -> None:
     columns = {name: [row[name] for row in rows] for name in ("text", "second_text", "file", "row")}
     probabilities_NC = fitted.probabilities(test_texts)
     table = pyarrow.table(columns)
-    write_result(folder, facts, validation_scores, classes, probabilities_NC, test_labels, table, thresholds_C)
+    write_result(folder, facts, validation_scores, classes, probabilities_NC, test_labels, table, decisions)
 
 
 def read(config: TaskConfig) -> tuple[dict[str, list[Document]], dict[str, np.ndarray], LabelSet]:

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from finetune.classification.config import TaskConfig
-from finetune.classification.metrics import label_loss, probability_scores, scores
+from finetune.classification.metrics import label_loss, scores, scores_at_best
 from finetune.classification.text_dataset import TextEpoch
 from pretrain.data.loader import LoaderSettings, load_steps
 from pretrain.training.fast_paths import uncompiled
@@ -48,10 +48,9 @@ def evaluate(
 
 
 def logit_scores(logits_NC: np.ndarray, labels_N: np.ndarray, config: TaskConfig) -> dict[str, float]:
-    """Loss in nats, and scores; of several labels a text as in `probability_scores`."""
+    """Loss in nats, and scores; of several labels a text as in `metrics.probability_scores`."""
     if labels_N.ndim == 2:
-        return probability_scores(scipy.special.expit(logits_NC), labels_N, config) | {
-            "loss": label_loss(logits_NC, labels_N)
-        }
+        wide_NC = logits_NC.astype(np.float64)
+        return {"loss": label_loss(wide_NC, labels_N)} | scores_at_best(scipy.special.expit(wide_NC), labels_N, config)
     loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits_NC), torch.from_numpy(labels_N))
     return {"loss": float(loss)} | scores(logits_NC.argmax(1), labels_N)

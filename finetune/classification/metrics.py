@@ -80,12 +80,15 @@ def probability_scores(probabilities_NC: np.ndarray, labels_N: np.ndarray, confi
     thresholds that are best for these texts.
     """
     if labels_N.ndim == 2:
-        loss = label_loss(scipy.special.logit(np.clip(probabilities_NC, TINY, 1 - TINY)), labels_N)
-        return {"loss": loss} | scores(
-            decide(probabilities_NC, choose_thresholds(probabilities_NC, labels_N, config)), labels_N
-        )
+        wide_NC = np.clip(probabilities_NC.astype(np.float64), TINY, 1 - TINY)
+        return {"loss": label_loss(scipy.special.logit(wide_NC), labels_N)} | scores_at_best(wide_NC, labels_N, config)
     loss = log_loss(labels_N, probabilities_NC, labels=np.arange(probabilities_NC.shape[1]))
     return {"loss": float(loss)} | scores(probabilities_NC.argmax(1), labels_N)
+
+
+def scores_at_best(probabilities_NC: np.ndarray, labels_NC: np.ndarray, config: TaskConfig) -> dict[str, float]:
+    """All metrics of labels at the thresholds that are best for these texts."""
+    return scores(decide(probabilities_NC, choose_thresholds(probabilities_NC, labels_NC, config)), labels_NC)
 
 
 def label_loss(logits_NC: np.ndarray, targets_NC: np.ndarray) -> float:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow
@@ -15,7 +15,7 @@ from finetune.classification.config import TaskConfig
 from finetune.classification.labels import LabelSet
 from finetune.classification.metrics import scores
 from finetune.classification.multi_label import label_scores
-from finetune.classification.multi_label.thresholds import at_temperature, choose_thresholds, decide
+from finetune.classification.multi_label.thresholds import choose_thresholds, decide
 
 PREDICTIONS = "predictions.parquet"
 TIMINGS = "timings.json"
@@ -24,20 +24,34 @@ SIGNIFICANCE = 0.05
 MULTI_LABEL = "multi_label_classification"
 
 
-def final_thresholds(
-    logits_NC: np.ndarray, labels_N: np.ndarray, temperature: float, config: TaskConfig
-) -> np.ndarray | None:
-    """From which calibrated probability on a label applies, chosen on validation texts, [C]; None of one class a text.
+class LabelDecisions(NamedTuple):
+    """Which labels apply, where a text may have several."""
+
+    thresholds_C: np.ndarray
+    """The calibrated probability from which on each label applies."""
+    test_NC: np.ndarray
+    """1 where a label applies to a test text."""
+
+
+def label_decisions(
+    validation: tuple[np.ndarray, np.ndarray], test_logits_NC: np.ndarray, temperature: float, config: TaskConfig
+) -> LabelDecisions | None:
+    """Decisions about the labels of test texts, by thresholds chosen on validation texts; None of one class a text.
 
     Args:
-        logits_NC: of the validation texts.
-        labels_N: their class indices, or [N, C] labels.
+        validation: logits of the validation texts, and their class indices, or [N, C] labels.
+        test_logits_NC: of the test texts.
         temperature: of the calibration.
         config: of the task.
     """
+    logits_NC, labels_N = validation
     if labels_N.ndim == 1:
         return None
-    return choose_thresholds(calibrated(logits_NC, temperature, multi_label=True), labels_N, config)
+    held_out_NC, test_NC = (
+        calibrated(part.astype(np.float64), temperature, multi_label=True) for part in (logits_NC, test_logits_NC)
+    )
+    thresholds_C = choose_thresholds(held_out_NC, labels_N, config)
+    return LabelDecisions(thresholds_C, decide(test_NC, thresholds_C))
 
 
 def write_result(
@@ -48,7 +62,7 @@ def write_result(
     probabilities_NC: np.ndarray,
     labels_N: np.ndarray,
     texts: pyarrow.Table,
-    thresholds_C: np.ndarray | None = None,
+    decisions: LabelDecisions | None = None,
 ) -> None:
     """Write the predictions, then the result, which marks the run as finished.
 
@@ -62,12 +76,12 @@ def write_result(
         probabilities_NC: class probabilities of each test text, or those of each label, not calibrated.
         labels_N: true class indices, or [N, C] labels.
         texts: the test texts, [N] rows with the columns `text`, `second_text`, `file` and `row`.
-        thresholds_C: where a text may have several labels, the calibrated probability from which on each applies.
+        decisions: where a text may have several labels, which apply.
     """
     predictions_N = probabilities_NC.argmax(1)
-    if thresholds_C is not None:
-        predictions_N = decide(probabilities_NC, at_temperature(thresholds_C, facts["temperature"]))
-        facts |= {"problem_type": MULTI_LABEL, "thresholds": thresholds_C.tolist()}
+    if decisions is not None:
+        predictions_N = decisions.test_NC
+        facts |= {"problem_type": MULTI_LABEL, "thresholds": decisions.thresholds_C.tolist()}
     columns = _answers(labels_N, predictions_N, classes.names)
     columns["probabilities"] = list(probabilities_NC.astype(np.float32))
     table = pyarrow.table(columns | {name: texts.column(name) for name in texts.column_names})

@@ -16,6 +16,7 @@ import matplotlib
 from markupsafe import Markup
 
 from configs.run_folder import RunFolder
+from finetune.comparison.compared_score import score_name
 from finetune.comparison.scores import Comparison, Run, Score
 from finetune.comparison.verdict import points, rounded
 from finetune.comparison.worth import Worth
@@ -59,6 +60,7 @@ def write(
     first = runs[0]
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         name=config.name,
+        score_name=score_name(comparison.score),
         comparison=comparison,
         tables=tables(comparison),
         pictures={name: Markup(_inline_svg(picture, name)) for name, picture in pictures.items()},
@@ -106,14 +108,18 @@ def columns(comparison: Comparison, tokens_per_second: Mapping[str, float]) -> l
 
     return [
         Column("model", lambda score: score.model),
-        Column("accuracy, %", lambda score: percent(score.accuracy.estimate)),
+        Column(f"{score_name(comparison.score)}, %", lambda score: percent(score.accuracy.estimate)),
         Column(
             f"{100 * comparison.confidence:g} % interval",
             lambda score: f"[{percent(score.accuracy.low)}, {percent(score.accuracy.high)}]",
         ),
         Column("failed", lambda score: f"{score.failed_runs} of {len(score.accuracies)}" if score.failed_runs else "–"),
         Column("spread", lambda score: percent(score.spread)),
-        Column("macro-F1, %", lambda score: percent(score.macro_f1)),
+        *([] if comparison.score == "macro_f1" else [Column("macro-F1, %", lambda score: percent(score.macro_f1))]),
+        *(
+            Column(f"{score_name(name)}, %", lambda score, name=name: percent(score.others[name]))
+            for name in comparison.scores[0].others
+        ),
         Column("Matthews", lambda score: f"{score.matthews:.3f}"),
         Column("vs best unpretrained, points", difference),
         Column(
@@ -191,14 +197,14 @@ def accuracy_figure(comparison: Comparison) -> str:
             linewidth=1.5,
         )
     if comparison.majority is not None:
-        label = "the most frequent class"
+        label = "the most frequent class" if comparison.score == "accuracy" else "one answer for all texts"
         axes[0].axhline(100 * comparison.majority, color=COLOURS[0], linestyle="--", linewidth=1, label=label)
     axes[0].set_xscale("log")
     ticks = sorted({score.label_budget for score in comparison.scores})
     axes[0].set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes[0].minorticks_off()
     axes[0].set_xlabel("training labels")
-    axes[0].set_ylabel("test accuracy, %")
+    axes[0].set_ylabel(f"test {score_name(comparison.score)}, %")
     axes[0].legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _svg(figure)
 
