@@ -111,17 +111,16 @@ def best_constant(name: str, labels_NC: np.ndarray) -> np.ndarray:
     >>> best_constant("micro_f1", np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1]])).tolist()
     [1, 0, 0]
     """
-    sets, counts = np.unique(labels_NC, axis=0, return_counts=True)
+    sets, counts = np.unique(labels_NC.astype(np.int64), axis=0, return_counts=True)
     frequency_C = labels_NC.sum(0, dtype=np.int64)
     rank_C = np.empty(len(frequency_C), dtype=np.int64)
     rank_C[np.argsort(-frequency_C, kind="stable")] = np.arange(len(frequency_C))
-    candidates = [sets[counts.argmax()], *((rank_C < most).astype(np.int8) for most in range(len(rank_C) + 1))]
-    shape = labels_NC.shape
+    candidates = [sets[counts.argmax()], *((rank_C < most).astype(np.int64) for most in range(len(rank_C) + 1))]
 
     def score(answer_C: np.ndarray) -> float:
         if name == "subset_accuracy":
             return float((answer_C == labels_NC).all(1).mean())
-        return float(_score(name, answer_C * frequency_C, answer_C * shape[0], frequency_C))
+        return float(_score(name, answer_C * frequency_C, answer_C * len(labels_NC), frequency_C))
 
     return max(candidates, key=score)
 

@@ -90,13 +90,16 @@ def part(labels_NC: np.ndarray, sizes_N: np.ndarray, order: np.ndarray, size: in
     left_C = labels_NC.sum(0)
     is_taken_N = np.zeros(len(labels_NC), dtype=bool)
     missing_C = left_C > 1
-    for text in order:
-        has_C = labels_NC[text] > 0
-        wanted = bool((has_C & missing_C).any())
-        if (sizes_N[text] > size and not wanted) or (left_C[has_C] <= 1).any():
-            continue
-        is_taken_N[text] = True
-        size, left_C, missing_C = size - int(sizes_N[text]), left_C - has_C, missing_C & ~has_C
-        if size <= 0 and not missing_C.any():
-            break
+    # First those that bring a label, then those that come first.
+    for brings_a_label in (True, False):
+        for text in order:
+            has_C = labels_NC[text] > 0
+            if is_taken_N[text] or (left_C[has_C] <= 1).any():
+                continue
+            wanted = (has_C & missing_C).any() if brings_a_label else sizes_N[text] <= size
+            if wanted:
+                is_taken_N[text] = True
+                size, left_C, missing_C = size - int(sizes_N[text]), left_C - has_C, missing_C & ~has_C
+            if not missing_C.any() and (brings_a_label or size <= 0):
+                break
     return is_taken_N
