@@ -154,12 +154,12 @@ def against_majority(predictions_N: np.ndarray, labels_N: np.ndarray) -> dict[st
 
 def correctness(folder: RunFolder) -> np.ndarray:
     """1.0 for each correctly classified test text and 0.0 for every other one, [N]; all of its labels must be right."""
-    predictions_N, labels_N = tested(folder)
+    predictions_N, labels_N = predicted_and_true(folder)
     right = predictions_N == labels_N
     return (right.all(1) if right.ndim == 2 else right).astype(np.float64)
 
 
-def tested(folder: RunFolder) -> tuple[np.ndarray, np.ndarray]:
+def predicted_and_true(folder: RunFolder) -> tuple[np.ndarray, np.ndarray]:
     """The predicted and the true class of each test text, [N]; where it may have several labels, [N, C]."""
     file = folder.path / PREDICTIONS
     # Two classes may have the same name. Runs made before there were names have ids in the columns without suffix.

@@ -19,7 +19,7 @@ from finetune.classification.multi_label.label_scores import (
     label_scores,
     text_values,
 )
-from finetune.classification.predictions import MULTI_LABEL, correctness, tested
+from finetune.classification.predictions import MULTI_LABEL, correctness, predicted_and_true
 from finetune.comparison.config import CompareConfig
 from tokenizer.corpus.documents import read as read_documents
 
@@ -109,7 +109,7 @@ def _constant(run: RunFolder, score: str, labels_NC: np.ndarray) -> np.ndarray:
 
 def _decisions(run: RunFolder) -> tuple[np.ndarray, np.ndarray]:
     """The predicted and the true labels of each test text, both [N, C]."""
-    predictions, labels = tested(run)
+    predictions, labels = predicted_and_true(run)
     if labels.ndim == 1:
         # Runs made before classes had numbers have their names.
         _, numbers = np.unique(np.concatenate([predictions, labels]), return_inverse=True)
