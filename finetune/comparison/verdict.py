@@ -66,14 +66,13 @@ def is_of(part: Worth | Lead, answer: Answer) -> bool:
 
 def answer_sentence(answer: Answer, at_budget: Mapping[str, Score], called: str = "accuracy") -> str:
     """What to take at a label budget, and how sure that is; a score other than accuracy is told."""
-    unit = "%" if called == "accuracy" else f"% {called}"
     model, rival, labels = answer.model, answer.rival, f"At {answer.label_budget:,} labels"
-    amount = amount_of(answer.difference)
+    amount = amount_of(answer.difference) + ("" if called == "accuracy" else f" of {called}")
     chosen = f"the best model without pretraining (chosen on {at_budget[rival].validation_texts:,} validation texts)"
     if answer.outcome == "ahead":
-        return f"{labels} take {model}: {percent(at_budget[model])} {unit}, {amount} over {rival}, {chosen}."
+        return f"{labels} take {model}: {percent(at_budget[model])} %, {amount} over {rival}, {chosen}."
     if answer.outcome == "behind":
-        return f"{labels} take {rival}, {chosen}: {percent(at_budget[rival])} {unit}; {model} differs by {amount}."
+        return f"{labels} take {rival}, {chosen}: {percent(at_budget[rival])} %; {model} differs by {amount}."
     if answer.outcome == "equal":
         return f"{labels} no difference that matters: {model} differs by {amount} from {rival}, {chosen}."
     detectable = answer.difference.detectable
