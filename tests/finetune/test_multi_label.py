@@ -87,8 +87,8 @@ def test_plain_transformers_gives_the_same_probabilities_and_loss(chain, texts, 
     folder = trained(chain, texts, name, **({"model__pooling": "max"} if name == "bilstm" else {}))
     written = [row["text"] for row in rows_with_labels(8, 9)]
     model = AutoModelForSequenceClassification.from_pretrained(folder.model, local_files_only=True)
-    tokenizer = AutoTokenizer.from_pretrained(folder.model, local_files_only=True)
-    found = pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None)(written, truncation=True)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder.model, local_files_only=True)
+    found: Any = pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None)(written, truncation=True)
     ours = finetune.load(folder.model)(written)
     for theirs, mine in zip(found, ours, strict=True):
         scores = {entry["label"]: entry["score"] for entry in theirs}
@@ -203,7 +203,7 @@ def test_an_exported_model_says_how_to_read_its_labels(chain, texts, tmp_path) -
 
 def test_a_classifier_of_one_class_becomes_one_of_several_labels_and_back(chain, texts) -> None:
     one = run(finetune_config(chain, model__name="bert"))
-    several = trained(chain, texts, str(one.model), model__classifier_init="random")
+    several = trained(chain, texts, str(one.model), model__classifier_init="random", training__duration="10 steps")
     assert several.result()["problem_type"] == "multi_label_classification"
     back = run(finetune_config(chain, model__name=str(several.model)))
     settings = json.loads((back.model / "config.json").read_text())

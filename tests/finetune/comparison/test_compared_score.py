@@ -1,5 +1,6 @@
 """Another score than accuracy from validation to verdict, with intervals that hold the truth as often as they say."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -187,7 +188,7 @@ def test_sentences_name_the_score_unless_it_is_accuracy() -> None:
         answer, rows, "micro-F1"
     )
     assert "take bert: 80.0 %, +3.0 [+1.0, +5.0] points over lstm" in answer_sentence(answer, rows)
-    failed = [Score(**{**vars(rows["bert"]), "failed_runs": 1})]
+    failed = [dataclasses.replace(rows["bert"], failed_runs=1)]
     assert failures(failed, 1000, "micro-F1").startswith(
         " Runs no better than one answer for all texts, by micro-F1: 1"
     )

@@ -64,14 +64,14 @@ def test_what_may_be_one_label_is_refused_with_both_ways_out(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kind", ["lists in JSON", "lists in Parquet", "cells", "columns"])
 def test_every_form_of_several_labels_becomes_lists(tmp_path: Path, kind: str, caplog) -> None:
-    rows, keys = rows_with_labels(150), {}
+    rows, keys = rows_with_labels(150), dict[str, Any]()
     for number, row in enumerate(rows):
         row["text"] += f" it was number {number}, {number * 7919 % 1009} and {number * 104729 % 1013} of all of them."
     if kind == "cells":
         file = write_table(tmp_path / "t.csv", [row | {"label": ";".join(row["label"])} for row in rows])
     elif kind == "columns":
         bits = [{"text": row["text"]} | {name: int(name in row["label"]) for name in sorted(WORDS)} for row in rows]
-        file, keys = write_table(tmp_path / "t.csv", bits), {"label_columns": sorted(WORDS)}
+        file, keys = write_table(tmp_path / "t.csv", bits), dict[str, Any](label_columns=sorted(WORDS))
     else:
         write, name = (write_jsonl, "t.jsonl") if "JSON" in kind else (write_parquet, "t.parquet")
         file = write(tmp_path / name, rows)
@@ -148,6 +148,6 @@ def test_a_label_of_one_text_is_told_and_kept(tmp_path: Path, caplog) -> None:
 
 
 @pytest.mark.parametrize("other", [{"label_column": "x"}, {"label_separator": ";"}])
-def test_columns_of_labels_stand_alone(other: dict[str, str]) -> None:
+def test_columns_of_labels_stand_alone(other: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="label_columns: are instead of"):
         OwnDataConfig(labelled="t.csv", label_columns=["a", "b"], **other)

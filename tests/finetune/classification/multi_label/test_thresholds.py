@@ -1,5 +1,7 @@
 """Thresholds: the best of the validation texts by trying all, and only by these texts."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ def guessed(labels_NC: np.ndarray, shift: float = 0.0, seed: int = 0) -> np.ndar
 
 @pytest.mark.parametrize("score", ["micro_f1", "macro_f1", "subset_accuracy", "matthews"])
 @pytest.mark.parametrize("shift", [-3.0, 0.0, 2.0])
-def test_no_other_threshold_is_better_for_the_validation_texts(score: str, shift: float) -> None:
+def test_no_other_threshold_is_better_for_the_validation_texts(score: Any, shift: float) -> None:
     labels_NC = random_labels(60, [0.5, 0.2])
     probabilities_NC = guessed(labels_NC, shift)
     thresholds_C = choose_thresholds(probabilities_NC, labels_NC, TaskConfig(select_by=score))
