@@ -25,10 +25,10 @@ Subpackages, each importing only from those before it:
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from finetune.inference.classifier import Classifier, Prediction, load
+    from finetune.inference.classifier import Classifier, MultiLabelPrediction, Prediction, load
     from finetune.inference.explanation import WordWeight, explain
 
-__all__ = ["Classifier", "Prediction", "WordWeight", "explain", "load"]
+__all__ = ["Classifier", "MultiLabelPrediction", "Prediction", "WordWeight", "explain", "load"]
 
 
 def __getattr__(name: str) -> Any:

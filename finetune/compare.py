@@ -127,7 +127,7 @@ def tune(config: CompareConfig, tokenizer_override: Overrides, pretrained: Mappi
         f"tuning: {config.tuning.trials} trials for each model and label budget, by {config.tuning.ranges}", flush=True
     )
     run_unfinished([cell for trials in groups for trial in trials for cell in trial.cells], config)
-    tuned = [Tuned.of(trials, "accuracy") for trials in groups]
+    tuned = [Tuned.of(trials, config) for trials in groups]
     for one in tuned:
         log.info("%s", one)
     return tuned
@@ -158,6 +158,7 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
     import rich
 
     from finetune.comparison import estimate
+    from finetune.comparison.compared_score import compared_score, has_several_labels
     from finetune.comparison.intervals import planned_detectable
     from finetune.run import run as fine_tune
 
@@ -184,7 +185,7 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
     rates = rates or estimate.measure(config, tokenizer_run, stages, at_a_time, fine_tune)
     rich.print(estimate.table(estimate.expected(unfinished, runs, rates), at_a_time, tuple(unfinished)))
     print(f"fine-tuning runs go {at_a_time} at a time; nothing was run but the tokenizer's stage and the measurement")
-    if runs:
+    if runs and compared_score(config, has_several_labels(runs[0][1])) == "accuracy":
         test_texts, seeds = estimate.text_counts(runs[0][1])[2], len(config.seeds)
         detectable = planned_detectable(seeds, test_texts, config.confidence)
         print(
@@ -206,10 +207,12 @@ def write_comparison(
     # An earlier version wrote no report.md; its report is made anew.
     if not (folder.finished and all((folder.path / name).is_file() for name in ("report.html", "report.md"))):
         from finetune.comparison import report, summary
+        from finetune.comparison.compared_score import compared_score, is_multi_label
         from finetune.comparison.page_command import page_command
 
+        score = compared_score(config, is_multi_label(cells[0].folder.result()))
         folder.begin(config)
-        comparison = summary.compare(cells, config.confidence, config.margin)
+        comparison = summary.compare(cells, config.confidence, config.margin, score)
         beside = {
             "tuning": [dataclasses.asdict(one) for one in tuned],
             "failed": [failure.facts() for failure in failures],
@@ -238,12 +241,13 @@ def check_corpora(config: CompareConfig, tokenizer: TokenizerConfig, stages: Map
 
 
 def check_tasks(config: CompareConfig) -> None:
-    """Check the model names and the labelled texts of all cells; each distinct set of texts is read once.
+    """Check the model names, the labelled texts of all cells and their score; each set of texts is read once.
 
     Raises:
-        InputError: an unknown model; or a file, column or label is missing or invalid.
+        InputError: an unknown model; a file, column or label is missing or invalid; or the texts have no such score.
     """
     from finetune.classification.labels import check_labels
+    from finetune.comparison.compared_score import compared_score, has_several_labels
 
     tasks = {}
     for name, budget in itertools.product(config.models, config.label_budgets):
@@ -251,6 +255,7 @@ def check_tasks(config: CompareConfig) -> None:
         check_model_name(task.model.name)
         tasks[repr((corpora_of(task), budget, task.validation_share))] = task
     for task in tasks.values():
+        compared_score(config, has_several_labels(task))
         check_labels(task)
 
 
@@ -265,12 +270,13 @@ def run_cells(unfinished: Sequence[Cell], config: CompareConfig) -> list[Failure
     devices, failures, in_a_row = gpus(), [], 0
     count = min(len(unfinished), runs_at_a_time(config, unfinished[0].config))
     print(f"{len(unfinished)} runs, {count} at a time", flush=True)
-    work = [(cell, devices) for cell in unfinished]
+    work = [(cell, devices, config) for cell in unfinished]
     with contextlib.closing(in_processes(_run_cell, work, count, imports=["finetune.run"])) as results:
-        for (cell, _), found in progress(results, "fine-tuning", "runs", total=len(unfinished)):
+        for (cell, *_), found in progress(results, "fine-tuning", "runs", total=len(unfinished)):
             if not isinstance(found, str):
                 in_a_row = 0
-                log.info("%s: test accuracy %.4f (%.0f s)", cell, found[1], found[0])
+                seconds, name, value = found
+                log.info("%s: test %s %.4f (%.0f s)", cell, name, value, seconds)
                 continue
             failures.append(Failure(cell, found))
             in_a_row += 1
@@ -280,12 +286,13 @@ def run_cells(unfinished: Sequence[Cell], config: CompareConfig) -> list[Failure
     return failures
 
 
-def _run_cell(cell_and_devices: tuple[Cell, Sequence[str]]) -> tuple[float, float] | str:
-    """Run a cell; returns its seconds and test accuracy, or why it failed."""
-    cell, devices = cell_and_devices
+def _run_cell(item: tuple[Cell, Sequence[str], CompareConfig]) -> tuple[float, str, float] | str:
+    """Run a cell; returns its seconds, and the name and value of the compared score; or why it failed."""
+    cell, devices, config = item
     take_gpu(devices)
     # In one piece: other processes print lines, too.
     print(f"$ {cell.command}\n", end="", flush=True)
+    from finetune.comparison.compared_score import compared_score, is_multi_label, score_name
     from finetune.run import run as finetune
 
     try:
@@ -294,7 +301,8 @@ def _run_cell(cell_and_devices: tuple[Cell, Sequence[str]]) -> tuple[float, floa
         return " ".join(str(error).split()) or type(error).__name__
     finally:
         release_memory()
-    return result["seconds"], result["test_accuracy"]
+    score = compared_score(config, is_multi_label(result))
+    return result["seconds"], score_name(score), result[f"test_{score}"]
 
 
 def main() -> None:
@@ -317,7 +325,7 @@ def main() -> None:
         return
     folder = run(config)
     result = folder.result()
-    print_table(result["scores"], result.get("majority"))
+    print_table(result["scores"], result.get("majority"), result.get("score", "accuracy"))
     print(f"report: {folder.path / 'report.html'}")
     print("\n".join(result["verdicts"]))
     # Comparisons that were finished before there were pages have none.
@@ -331,18 +339,21 @@ def main() -> None:
         )
 
 
-def print_table(scores: Sequence[Mapping[str, Any]], majority: float | None = None) -> None:
-    """Print the mean accuracy and interval of each model at each label budget.
+def print_table(scores: Sequence[Mapping[str, Any]], majority: float | None = None, compared: str = "accuracy") -> None:
+    """Print the mean score and interval of each model at each label budget.
 
     Args:
         scores: of the comparison.
-        majority: the accuracy of always answering the most frequent class.
+        majority: the score of always giving the same answer.
+        compared: the score's key.
     """
     import rich
     from rich.table import Table
 
+    from finetune.comparison.compared_score import score_name
+
     budgets = sorted({score["label_budget"] for score in scores})
-    table = Table("test accuracy, %", *(f"{budget:,} labels" for budget in budgets))
+    table = Table(f"test {score_name(compared)}, %", *(f"{budget:,} labels" for budget in budgets))
     for model in dict.fromkeys(score["model"] for score in scores):
         accuracies = {score["label_budget"]: score["accuracy"] for score in scores if score["model"] == model}
         percents = [
@@ -353,7 +364,8 @@ def print_table(scores: Sequence[Mapping[str, Any]], majority: float | None = No
         name = f"{model} ({failed} failed)" if failed else model
         table.add_row(name, *(f"{cell['estimate']} \\[{cell['low']}, {cell['high']}]" for cell in percents))
     if majority is not None:
-        table.add_row("most frequent class", *[f"{100 * majority:.1f}"] * len(budgets))
+        constant = "most frequent class" if compared == "accuracy" else "one answer for all texts"
+        table.add_row(constant, *[f"{100 * majority:.1f}"] * len(budgets))
     rich.print(table)
 
 

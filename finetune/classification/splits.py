@@ -1,5 +1,7 @@
 """Which labelled texts a run trains and validates on: stratified, at least one text a class in each part.
 
+Classes are numbers, [N], or, where a text may have several labels, a 0 or 1 for each, [N, C].
+
 Shapes: N texts, C classes.
 """
 
@@ -13,6 +15,7 @@ import numpy as np
 from configs.errors import InputError
 from finetune.classification.config import TaskConfig
 from finetune.classification.corpora import sets_test_aside
+from finetune.classification.multi_label.stratification import part, ranks, stratified_label_order
 from pretrain.data.randomness import permutation
 from tokenizer.corpus.documents import Document
 
@@ -36,7 +39,7 @@ def draw_splits(
 
     Args:
         config: budget, shares and seed.
-        classes_N: the class of each text.
+        classes_N: the class of each text, or [N, C] labels.
         keys: the N texts, equal for copies of a text (`text_key`); called only if test texts are set aside.
         names: of the classes, for messages.
 
@@ -105,6 +108,9 @@ def set_aside(keys: Sequence[str], classes_N: np.ndarray, share: float, names: S
     """
     _, firsts, groups_N = np.unique(np.array(keys, dtype=object), return_index=True, return_inverse=True)
     sizes_G, classes_G = np.bincount(groups_N), classes_N[firsts]
+    if classes_N.ndim == 2:
+        order = stratified_label_order(classes_G, "test texts", 0)
+        return np.flatnonzero(part(classes_G, sizes_G, order, max(1, round(share * len(keys))))[groups_N])
     order = permutation(len(sizes_G), "test texts", 0)
     chosen_G = np.zeros(len(sizes_G), dtype=bool)
     for label in range(int(classes_N.max()) + 1):
@@ -144,6 +150,8 @@ def draw_texts(config: TaskConfig, classes_N: np.ndarray, names: Sequence[str] =
     if budget > len(classes_N):
         raise InputError(f"label_budget: {budget} exceeds the {len(classes_N)} labels of {config.corpus.source!r}")
     parts = 1 if config.validation is not None else 2
+    if classes_N.ndim == 2:
+        return _draw_labelled(config, classes_N, budget, parts, names)
     _require_every_class(classes_N, budget, parts, names)
     texts = stratified_order(classes_N, config.seed, minimum=parts)[:budget]
     if config.validation is not None:
@@ -152,7 +160,32 @@ def draw_texts(config: TaskConfig, classes_N: np.ndarray, names: Sequence[str] =
     count = min(config.maximum_validation_texts, max(1, round(config.validation_share * budget)))
     shares_C = proportional_counts(counts_C, min(max(count, len(counts_C)), budget - len(counts_C)), counts_C - 1)
     # Every class gives the validation set its last texts, in the order of the draw.
-    is_validation = _ranks(classes_N[texts][::-1])[::-1] < shares_C[classes_N[texts]]
+    is_validation = ranks(classes_N[texts][::-1])[::-1] < shares_C[classes_N[texts]]
+    return texts[~is_validation], texts[is_validation]
+
+
+def _draw_labelled(
+    config: TaskConfig, labels_NC: np.ndarray, budget: int, parts: int, names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `draw_texts`, of texts with several labels: every label is trained on, and validated on if it has two texts.
+
+    Raises:
+        InputError: the budget cannot hold a text of every label for each part.
+    """
+    order = stratified_label_order(labels_NC, "labels", config.seed, minimum=parts)
+    texts, needed_C = order[:budget], np.minimum(parts, labels_NC.sum(0))
+    held_NC = labels_NC[order].cumsum(0) >= needed_C
+    if not held_NC[budget - 1].all():
+        raise InputError(
+            f"label_budget: {budget} texts cannot hold {parts} of each of the {len(needed_C)} labels; give at least "
+            f"{int(held_NC.all(1).argmax()) + 1}"
+        )
+    if config.validation is not None:
+        return texts, texts[:0]
+    if rare := [str(names[label] if names else label) for label in np.flatnonzero(needed_C < parts)]:
+        log.info("validation: has no text of %s, of which there is one text only", ", ".join(rare))
+    count = min(config.maximum_validation_texts, max(1, round(config.validation_share * budget)))
+    is_validation = part(labels_NC[texts], np.ones(budget, dtype=np.int64), np.arange(budget)[::-1], count)
     return texts[~is_validation], texts[is_validation]
 
 
@@ -207,10 +240,12 @@ def stratified_order(classes_N: np.ndarray, seed: int, minimum: int = 1) -> np.n
     >>> np.bincount(classes[stratified_order(classes, seed=0)[:3]]).tolist()
     [2, 1]
     """
+    if classes_N.ndim == 2:
+        return stratified_label_order(classes_N, "labels", seed, minimum)
     shuffled = permutation(len(classes_N), "labels", seed)
-    ranks = _ranks(classes_N[shuffled])
-    keys = (ranks + 0.5) / np.bincount(classes_N)[classes_N[shuffled]]
-    keys[ranks < minimum] -= 1
+    ranks_N = ranks(classes_N[shuffled])
+    keys = (ranks_N + 0.5) / np.bincount(classes_N)[classes_N[shuffled]]
+    keys[ranks_N < minimum] -= 1
     return shuffled[np.argsort(keys, kind="stable")]
 
 
@@ -225,16 +260,3 @@ def proportional_counts(counts_C: np.ndarray, total: int, most_C: np.ndarray) ->
         priority_C = np.where(seats_C < most_C, counts_C / (seats_C + 0.5), -1.0)
         seats_C[int(priority_C.argmax())] += 1
     return seats_C
-
-
-def _ranks(classes_N: np.ndarray) -> np.ndarray:
-    """How many texts of the same class come before each text.
-
-    >>> _ranks(np.array([0, 1, 0, 0, 1])).tolist()
-    [0, 0, 1, 2, 1]
-    """
-    ranks_N = np.empty(len(classes_N), dtype=np.int64)
-    for label in np.unique(classes_N):
-        members = classes_N == label
-        ranks_N[members] = np.arange(members.sum())
-    return ranks_N

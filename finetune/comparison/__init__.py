@@ -9,6 +9,7 @@ in this order:
 - `subprocesses.py`: a stage in a separate process; `devices.py`: on which devices runs go
 - `estimate.py`: how long a comparison will take, by short runs
 - `intervals.py`: intervals over seeds and test texts; `worth.py`: what pretraining is worth in labels
+- `compared_score.py`: the score that is compared, and its value for each text
 - `scores.py`: the records of a comparison; `summary.py`: finished runs → scores, gains, verdicts
 - `verdict.py`: the verdict in words
 - `page_command.py`: which of the runs a page shows

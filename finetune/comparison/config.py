@@ -1,7 +1,7 @@
 """The config of a comparison."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 from configs.bounds import require_at_least, require_between, require_different
 from configs.errors import InputError
@@ -83,7 +83,12 @@ class CompareConfig:
     confidence: float = 0.95
     """Confidence level of all intervals."""
     margin: float = added_later(0.01)
-    """Differences of accuracy within this share do not matter to you: 0.01 is a point."""
+    """Differences of the compared score within this share do not matter to you: 0.01 is a point."""
+    score: Literal["accuracy", "macro_f1", "micro_f1", "subset_accuracy"] | None = added_later(None)
+    """What is compared: on test texts, and on validation texts where something is chosen (the fine-tuning key
+    `select_by`, unless `set.finetune` or a model sets it). `macro_f1` is the mean F1 over classes, for uneven ones.
+    null: `accuracy`; where a text may have several labels, `micro_f1`; there, `subset_accuracy` is the share of texts
+    of which every label is right."""
     quoted_texts: int = added_later(5)
     """The report quotes this many test texts on each side on which the two models of the verdict disagree most; 0
     quotes none, for texts that must not leave the machine."""

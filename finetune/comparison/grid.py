@@ -150,7 +150,8 @@ def cell_config(
         InputError: a key or value is invalid.
     """
     keys = config.models[model]
-    overrides: Overrides = {"model.name": model} | config.set.finetune | keys
+    selection: Overrides = {} if config.score is None else {"select_by": config.score}
+    overrides: Overrides = {"model.name": model} | selection | config.set.finetune | keys
     overrides |= (settings or {}) | {"label_budget": budget, "seed": seed} | tokenizer_override
     stage = stage_of(overrides["model.name"])
     if stage is not None and (key := stage_key(config, stage, pretraining_seed)) in pretrained:

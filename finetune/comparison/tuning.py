@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from configs.command_line import load
 from configs.errors import InputError
 from configs.run_folder import RunFolder
+from finetune.comparison.compared_score import compared_score, is_multi_label
 from finetune.comparison.config import CompareConfig, Overrides
 from finetune.comparison.grid import Cell, cell_of, seeds_of_pretraining
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
@@ -80,11 +81,12 @@ class Trial(NamedTuple):
     settings: Overrides
     cells: list[Cell]
 
-    def score(self, name: str) -> float:
-        """The mean over the parts, each by its number of texts; 0 if a run failed, as at a rate that is too high."""
+    def score(self, config: CompareConfig) -> float:
+        """The compared score, the mean over the parts by their numbers of texts; 0 if a run failed, as at a high rate."""
         if not all(cell.folder.finished for cell in self.cells):
             return 0.0
         results = [cell.folder.result() for cell in self.cells]
+        name = compared_score(config, is_multi_label(results[0]))
         texts = sum(result["test_texts"] for result in results)
         return sum(result[f"test_{name}"] * result["test_texts"] for result in results) / texts
 
@@ -104,9 +106,9 @@ class Tuned:
     """The highest score that is to be expected of 1, 2, … trials."""
 
     @classmethod
-    def of(cls, trials: Sequence[Trial], score: str) -> "Tuned":
+    def of(cls, trials: Sequence[Trial], config: CompareConfig) -> "Tuned":
         """From finished trials."""
-        scores = [trial.score(score) for trial in trials]
+        scores = [trial.score(config) for trial in trials]
         settings = [trial.settings for trial in trials]
         best = scores.index(max(scores))
         return cls(trials[0].model, trials[0].label_budget, settings, scores, best, expected_best(scores))

@@ -11,6 +11,7 @@ from typing import Any
 from configs.command_line import load as load_config
 from configs.errors import InputError
 from configs.run_folder import RunFolder
+from finetune.comparison.compared_score import is_multi_label
 from finetune.comparison.summary import family_of
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
 from finetune.inference.classifier import Classifier, LinearClassifier, NeuralClassifier, load
@@ -75,9 +76,13 @@ def same_labels(models: Sequence[PageModel]) -> list[str]:
     """The labels of all models.
 
     Raises:
-        InputError: two models have other labels, so that their answers cannot stand side by side.
+        InputError: two models have other labels, so that their answers cannot stand side by side; or a text may have
+            several labels.
     """
     first = models[0]
+    for model in models:
+        if is_multi_label(model.result):
+            raise InputError(f"{model.run.path}: its texts may have several labels, which the page does not show")
     for other in models[1:]:
         if other.result["labels"] != first.result["labels"]:
             raise InputError(

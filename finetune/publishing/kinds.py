@@ -12,6 +12,7 @@ import yaml
 
 from configs.errors import InputError
 from configs.run_folder import RunFolder
+from finetune.comparison.compared_score import is_multi_label
 from finetune.config import BAG_OF_WORDS
 
 CLASSIFIER, ENCODER, LANGUAGE_MODEL, AUTOENCODER = "classifier", "encoder", "language model", "autoencoder"
@@ -31,6 +32,8 @@ class Kind:
     """Whether a classifier was trained on pairs of texts."""
     fills_masks: bool = False
     """Whether an encoder was trained to."""
+    several_labels: bool = False
+    """Whether a classifier may give a text several labels."""
 
     @classmethod
     def of(cls, run: RunFolder, result: dict[str, Any]) -> "Kind":
@@ -42,7 +45,8 @@ class Kind:
         config = config_of(run)
         if "labels" in result:
             name = BAG_OF_WORDS if config["model"]["name"] == BAG_OF_WORDS else CLASSIFIER
-            return cls(name, reads_pairs=config["corpus"].get("second_text_column") is not None)
+            reads_pairs = config["corpus"].get("second_text_column") is not None
+            return cls(name, reads_pairs, several_labels=is_multi_label(result))
         if "objective" not in result and "objective" not in config:
             raise InputError(f"{run.path} is no run of pretraining or fine-tuning, so it has no model to export")
         objective = result.get("objective") or config["objective"]
@@ -76,7 +80,7 @@ def _classifier(kind: Kind, reference: str, options: str) -> str:
     return (
         "from transformers import pipeline\n\n"
         f'classify = pipeline("text-classification", model={reference}, truncation=True{options})\n'
-        f"print(classify({text}))\n"
+        f"print(classify({text}{', top_k=None' if kind.several_labels else ''}))\n"
     )
 
 

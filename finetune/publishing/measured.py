@@ -12,10 +12,12 @@ import scipy.stats
 
 from configs.run_folder import RunFolder
 from finetune.classification.predictions import PREDICTIONS, per_class
+from finetune.comparison.compared_score import is_multi_label, score_name, values_of
 
 RESAMPLED, LEVEL = 1000, 0.95
 # Cells of all resampled tables at once.
 CELLS = 20_000_000
+MULTI_LABEL_SCORES = ("micro_f1", "macro_f1", "subset_accuracy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +41,11 @@ class Measure:
 def measures(run: RunFolder, result: dict[str, Any]) -> list[Measure]:
     """Accuracy with its Wilson interval, and macro-F1 with a bootstrap interval, of a run's test texts.
 
-    One run cannot give the variance between seeds, which comes on top.
+    Where a text may have several labels: micro- and macro-F1 and subset accuracy, with intervals by linearisation. One
+    run cannot give the variance between seeds, which comes on top.
     """
+    if is_multi_label(result):
+        return [linearised(score_name(name), values_of(run, name)) for name in MULTI_LABEL_SCORES]
     texts = result["test_texts"]
     correct = round(result["test_accuracy"] * texts)
     bounds = scipy.stats.binomtest(correct, texts).proportion_ci(LEVEL, method="wilson")
@@ -48,6 +53,17 @@ def measures(run: RunFolder, result: dict[str, Any]) -> list[Measure]:
     counts_CC = confusion(run, len(result["labels"]))
     low, high = bootstrap(counts_CC)
     return [accuracy, Measure("macro-F1", result["test_macro_f1"], low, high)]
+
+
+def linearised(name: str, values_N: np.ndarray) -> Measure:
+    """A score that is the mean of a value for each text.
+
+    >>> str(linearised("micro-F1", np.array([0.0, 1.0] * 50)))
+    '50.0 % [40.2, 59.8]'
+    """
+    value, error = float(values_N.mean()), float(values_N.std(ddof=1)) / len(values_N) ** 0.5
+    half = float(scipy.stats.norm.ppf(0.5 + LEVEL / 2)) * error
+    return Measure(name, value, max(0.0, value - half), min(1.0, value + half))
 
 
 def confusion(run: RunFolder, classes: int) -> np.ndarray:
@@ -94,6 +110,8 @@ def macro_f1(counts_RCC: np.ndarray) -> np.ndarray:
 
 def class_scores(run: RunFolder, result: dict[str, Any]) -> list[tuple[str, dict[str, float]]]:
     """Precision, recall, F1 and number of test texts of each class, in the order of the classes."""
+    if is_multi_label(result):
+        return list(result["test_per_class"].items())
     counts_CC = confusion(run, len(result["labels"]))
     rows, columns = np.nonzero(counts_CC)
     times = counts_CC[rows, columns]

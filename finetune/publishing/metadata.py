@@ -142,7 +142,12 @@ def metadata(
     source = config["corpus"]["source"]
     on_hub = source in origins.datasets
     data_set = source if on_hub else "synthetic" if source == SYNTHETIC else "local"
-    entries = {"accuracy": ("accuracy", None), "macro-F1": ("f1", {"average": "macro"})}
+    entries = {
+        "accuracy": ("accuracy", None),
+        "subset accuracy": ("accuracy", None),
+        "macro-F1": ("f1", {"average": "macro"}),
+        "micro-F1": ("f1", {"average": "micro"}),
+    }
     results = [
         EvalResult(
             task_type="text-classification",

@@ -19,6 +19,7 @@ import numpy as np
 from configs.errors import InputError
 from configs.run_folder import RunFolder
 from finetune.classification.bag_of_words import SETTINGS, BagOfWords
+from finetune.classification.predictions import MULTI_LABEL
 from finetune.config import BAG_OF_WORDS
 from finetune.publishing import fresh_process
 from finetune.publishing.kinds import AUTOENCODER, CLASSIFIER, LANGUAGE_MODEL, Kind
@@ -72,7 +73,7 @@ def write_model(
         raise InputError(f"{run.path} has no model/{wanted} to export; delete the run and run it again")
     temperature = result.get("temperature") if calibrate else None
     if kind.name == BAG_OF_WORDS:
-        _write_bag_of_words(run, folder, temperature)
+        _write_bag_of_words(run, folder, temperature, result.get("thresholds"))
         return Exported(temperature, "loaded again")
     if kind.name != CLASSIFIER:
         _copy(run.model, folder, MODEL_FILES)
@@ -85,7 +86,7 @@ def write_model(
             fresh_process.check(folder, kind, expected(run.model, kind, texts), texts)
         return Exported(None, FRESH if check else None)
     _copy(run.model, folder, (*TOKENIZER_FILES, *CODE_FILES))
-    answers = _fold(run, folder, kind, temperature)
+    answers = _fold(run, folder, kind, temperature, result.get("thresholds"))
     if check:
         fresh_process.check(folder, kind, *answers)
     return Exported(temperature, FRESH if check else None)
@@ -136,8 +137,17 @@ def _write_generation_config(folder: Path) -> None:
     (folder / "generation_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
-def _fold(run: RunFolder, folder: Path, kind: Kind, temperature: float | None) -> tuple[dict[str, Any], list[Any]]:
+def _fold(
+    run: RunFolder, folder: Path, kind: Kind, temperature: float | None, thresholds: list[float] | None
+) -> tuple[dict[str, Any], list[Any]]:
     """Write the classifier, its output layer divided by the temperature.
+
+    Args:
+        run: the run.
+        folder: where to.
+        kind: of the run's model.
+        temperature: None to leave the output layer as it is.
+        thresholds: of the calibrated probabilities of labels; None of one class a text.
 
     Returns:
         What the run's own model answers to a few texts, its logits divided by the temperature; and these texts.
@@ -169,12 +179,15 @@ def _fold(run: RunFolder, folder: Path, kind: Kind, temperature: float | None) -
         after_NC = classifier_outputs(model, tokenizer, texts)["logits"]
         if not np.allclose(after_NC, expected_NC, rtol=CLOSE, atol=CLOSE):
             raise InputError(_unfolded(model, f"does not end in the layer {name!r}"))
-    # Of one class a text, so that every program takes the softmax.
-    model.config.problem_type = PROBLEM
+    # So that every program takes the softmax, or of several labels a text the sigmoid.
+    model.config.problem_type = PROBLEM if thresholds is None else MULTI_LABEL
+    if thresholds is not None and temperature is not None:
+        model.config.thresholds = thresholds
     _drop_missing_code(model.config, folder)
     with quiet_transformers():
         model.save_pretrained(folder)
-    return {"logits": expected_NC, "scores": expected_NC.softmax(-1).sort(-1).values}, texts
+    scores_NC = expected_NC.softmax(-1) if thresholds is None else expected_NC.sigmoid()
+    return {"logits": expected_NC, "scores": scores_NC.sort(-1).values}, texts
 
 
 def _drop_missing_code(config: Any, folder: Path) -> None:
@@ -198,7 +211,9 @@ def _unfolded(model: Any, reason: str) -> str:
     )
 
 
-def _write_bag_of_words(run: RunFolder, folder: Path, temperature: float | None) -> None:
+def _write_bag_of_words(
+    run: RunFolder, folder: Path, temperature: float | None, thresholds: list[float] | None
+) -> None:
     """Write the linear model with its temperature, and compare what it is loaded as.
 
     Raises:
@@ -206,7 +221,10 @@ def _write_bag_of_words(run: RunFolder, folder: Path, temperature: float | None)
     """
     from finetune.inference.classifier import load
 
-    dataclasses.replace(BagOfWords.load(run.model), temperature=temperature or 1.0).save(folder)
+    linear = BagOfWords.load(run.model)
+    if temperature is not None:
+        linear = dataclasses.replace(linear, temperature=temperature, thresholds=thresholds)
+    linear.save(folder)
     own, exported = load(run.path), load(folder)
     own.temperature = temperature or 1.0
     texts = [text for text in fresh_process.check_texts(run, Kind(CLASSIFIER)) if isinstance(text, str)]

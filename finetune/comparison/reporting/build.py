@@ -11,6 +11,7 @@ from finetune.comparison.analysis.disagreement import Disagreement, most_disagre
 from finetune.comparison.analysis.headline import Pair
 from finetune.comparison.analysis.slices import slice_scores, slices_of
 from finetune.comparison.analysis.words import amount, duration, excerpt, listed, percent
+from finetune.comparison.compared_score import score_name
 from finetune.comparison.figures.cost import cost_figure
 from finetune.comparison.figures.pretraining import curve, pretraining_figures
 from finetune.comparison.figures.quality import reliability_figure, slice_figure
@@ -97,7 +98,7 @@ def _labels(findings: Findings, decisions: Mapping[int, Sequence[str]], steps: S
 
 def _costs(findings: Findings) -> Section:
     budget, pair, costs = findings.budget, findings.pair, findings.costs[findings.budget]
-    figure = cost_figure(costs, pair, findings.comparison.score, budget)
+    figure = cost_figure(costs, pair, score_name(findings.comparison.score), budget)
     paragraphs = []
     for each, one in findings.pairs.items():
         if one.answer is not None and one.answer.outcome == "ahead":
@@ -111,7 +112,7 @@ def _costs(findings: Findings) -> Section:
     if not any(one.answer is not None and one.answer.outcome == "ahead" for one in findings.pairs.values()):
         paragraphs.append("There is no break-even: pretraining is not shown to pay with any number of labels.")
     tables = [
-        cost_table(findings.costs[each], each, findings.comparison.score, folded=each != budget)
+        cost_table(findings.costs[each], each, score_name(findings.comparison.score), folded=each != budget)
         for each in reversed(findings.evidence.budgets)
     ]
     return Section("costs", "What quality costs", paragraphs, [] if figure is None else [figure], tables)

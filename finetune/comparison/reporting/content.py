@@ -17,6 +17,7 @@ from finetune.comparison.analysis.disagreement import PairedTest, mcnemar
 from finetune.comparison.analysis.headline import Headline, Pair, headline, pair_at, short_answer
 from finetune.comparison.analysis.problems import problems
 from finetune.comparison.analysis.words import count
+from finetune.comparison.compared_score import score_name
 from finetune.comparison.figures.plot import Figure
 from finetune.comparison.figures.score import score_figure
 from finetune.comparison.reporting import provenance
@@ -217,7 +218,7 @@ def report_of(
             "level": f"{100 * comparison.confidence:g}",
             "significance": f"{100 - 100 * comparison.confidence:g}",
             "margin": f"{100 * comparison.margin:g}",
-            "score": comparison.score,
+            "score": score_name(comparison.score),
             "seeds": len(comparison.seeds),
             "validation_texts": runs[0].folder.result()["validation_texts"],
             "pretraining_seeds": len({run.pretraining_seed for run in runs} - {None}),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from finetune.comparison.analysis.words import amount, bounds, more_labels, percent
+from finetune.comparison.compared_score import score_name
 from finetune.comparison.intervals import Interval
 from finetune.comparison.reporting.tables import Cell, Record, Table
 from finetune.comparison.scores import Comparison, Score
@@ -34,7 +35,7 @@ def columns(comparison: Comparison) -> list[Column]:
     return [
         Column("model", lambda score: score.model),
         Column(
-            f"{comparison.score}, %",
+            f"{score_name(comparison.score)}, %",
             lambda score: percent(score.accuracy.estimate),
             lambda score: score.accuracy.estimate,
         ),
@@ -54,7 +55,19 @@ def columns(comparison: Comparison) -> list[Column]:
             lambda score: score.failed_runs,
         ),
         Column("spread", lambda score: percent(score.spread), lambda score: score.spread),
-        Column("macro-F1, %", lambda score: percent(score.macro_f1), lambda score: score.macro_f1),
+        *(
+            []
+            if comparison.score == "macro_f1"
+            else [Column("macro-F1, %", lambda score: percent(score.macro_f1), lambda score: score.macro_f1)]
+        ),
+        *(
+            Column(
+                f"{score_name(name)}, %",
+                lambda score, name=name: percent(score.others[name]),
+                lambda score, name=name: score.others[name],
+            )
+            for name in comparison.scores[0].others
+        ),
         Column("Matthews", lambda score: f"{score.matthews:.3f}", lambda score: score.matthews),
         Column(
             "calibration error, points",
