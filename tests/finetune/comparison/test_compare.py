@@ -289,7 +289,7 @@ def test_each_process_of_a_comparison_takes_a_gpu_in_turn(compared, monkeypatch,
     asked = []
 
     def in_processes(work, items, processes, imports):
-        asked.append((processes, [devices for _, devices in items]))
+        asked.append((processes, [devices for _, devices, _ in items]))
         return (item for item in ())
 
     monkeypatch.setattr(compare, "gpus", lambda: ["0", "1"])
