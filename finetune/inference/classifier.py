@@ -182,10 +182,12 @@ class OnnxClassifier(NetworkClassifier):
         from finetune.inference import onnx_session, tokenizer_file
 
         file = folder / onnx_session.FOLDER / onnx_session.GRAPHS[runtime]
-        self.session = onnx_session.opened(file, onnx_session.thread_count())
+        threads = onnx_session.thread_count()
+        self.session = onnx_session.opened(file, threads)
         self.names = [one.name for one in self.session.get_inputs()]
         labels = onnx_session.labels_of(folder, self.session)
-        super().__init__(labels, tokenizer_file.load(folder), onnx_session.BATCH_TOKENS, windows=windows)
+        batch_tokens = onnx_session.TOKENS_PER_THREAD * threads
+        super().__init__(labels, tokenizer_file.load(folder), batch_tokens, windows=windows)
 
     def forward(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """The logits of a batch, [B, C]."""
