@@ -82,7 +82,7 @@ class Trial(NamedTuple):
     cells: list[Cell]
 
     def score(self, config: CompareConfig) -> float:
-        """The compared score: the mean over the parts by their numbers of texts; 0 if a run failed, as at a high rate."""
+        """The compared score, the mean over the parts by their texts; 0 if a run failed, as at too high a rate."""
         if not all(cell.folder.finished for cell in self.cells):
             return 0.0
         results = [cell.folder.result() for cell in self.cells]

@@ -218,12 +218,13 @@ class OnnxClassifier(NetworkClassifier):
         from finetune.inference import onnx_session, tokenizer_file
 
         file = folder / onnx_session.FOLDER / onnx_session.GRAPHS[runtime]
-        self.session = onnx_session.opened(file, onnx_session.thread_count())
+        threads = onnx_session.thread_count()
+        self.session = onnx_session.opened(file, threads)
         self.names = [one.name for one in self.session.get_inputs()]
         labels = onnx_session.labels_of(folder, self.session)
         settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         thresholds = thresholds_of(settings.get("problem_type"), settings.get("thresholds"), len(labels))
-        batch_tokens = onnx_session.BATCH_TOKENS
+        batch_tokens = onnx_session.TOKENS_PER_THREAD * threads
         super().__init__(labels, tokenizer_file.load(folder), batch_tokens, windows=windows, thresholds=thresholds)
 
     def forward(self, inputs: dict[str, np.ndarray]) -> np.ndarray:

@@ -14,8 +14,8 @@ from configs.launch import default_threads, physical_cores
 FOLDER = "onnx"
 GRAPHS = {"onnx": "model.onnx", "onnx-int8": "model_quantized.onnx"}
 EXTRA = "pip install -e '.[onnx]'"
-# Tokens of a batch, with padding: what a batch of more computes no longer fits a core's cache.
-BATCH_TOKENS = 1024
+# Tokens of a batch for each thread, with padding: what more of them bring about no longer fits a core's cache.
+TOKENS_PER_THREAD = 256
 
 
 def require(*packages: str) -> None:

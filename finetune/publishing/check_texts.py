@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+from collections.abc import Sequence
 
 from configs.command_line import load as load_config
 from configs.errors import InputError
@@ -12,7 +13,7 @@ from tokenizer.corpus.synthetic_reviews import rows
 
 log = logging.getLogger(__name__)
 
-# So many of a run's own.
+# So many of a run's own; if it has fewer, reviews of the built-in sample make up for them.
 VALIDATION_TEXTS = 200
 # Reviews of the built-in sample: as they are, and put together to texts of many lengths.
 REVIEWS, LONG_TEXTS = 24, 8
@@ -35,11 +36,24 @@ def fixed_texts() -> list[str]:
     >>> len(fixed_texts()), len(set(fixed_texts()))
     (39, 39)
     """
-    reviews = [row["text"] for row, _ in itertools.islice(rows("validation"), REVIEWS)]
+    reviews = _reviews(0, REVIEWS)
     long = [" ".join(reviews[: 2 + number**2 // 2]) for number in range(1, LONG_TEXTS + 1)]
     columns = itertools.zip_longest(reviews[:: REVIEWS // LONG_TEXTS], ODD, long)
     mixed = [text for column in columns for text in column if text is not None]
     return list(dict.fromkeys([*mixed, *reviews]))
+
+
+def texts_to_check(own: Sequence[Text]) -> list[Text]:
+    """The fixed texts, and at least `VALIDATION_TEXTS` more, so that a share of them means something.
+
+    >>> len(texts_to_check(["mine"])), len(texts_to_check(["mine"] * 300))
+    (239, 339)
+    """
+    return [*fixed_texts(), *own, *_reviews(REVIEWS, max(0, VALIDATION_TEXTS - len(own)))]
+
+
+def _reviews(first: int, count: int) -> list[str]:
+    return [row["text"] for row, _ in itertools.islice(rows("validation"), first, first + count)]
 
 
 def validation_texts(run: RunFolder, count: int) -> list[Text]:

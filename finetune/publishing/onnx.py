@@ -23,7 +23,7 @@ from finetune.classification.bag_of_words import SETTINGS
 from finetune.inference import encoding, onnx_session, tokenizer_file
 from finetune.inference.classifier import load_model
 from finetune.inference.encoding import Text, as_pair
-from finetune.publishing.check_texts import fixed_texts
+from finetune.publishing.check_texts import texts_to_check
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,9 @@ class Quantization:
     spares_output: bool = False
     """Whether the output layer keeps its floats."""
     reduce_range: bool = False
-    """Weights of 7 bits, whose products cannot overflow 16 bits."""
+    """Weights of 7 bits, whose products cannot overflow 16 bits, as they can on processors of before 2019."""
+    signed: bool = True
+    """Whether weights are signed, for which processors have faster products; unsigned ones fit lopsided weights."""
 
 
 # The smallest file first. All are by channel: it costs nothing, and one large weight coarsens its own channel alone.
@@ -53,7 +55,8 @@ QUANTIZATIONS = (
     Quantization("matrices", ("MatMul", "LSTM")),
     Quantization("matrices but the last", ("MatMul", "LSTM"), spares_output=True),
     Quantization("matrices but the last and those of LSTMs", ("MatMul",), spares_output=True),
-    Quantization("matrices but the last, in 7 bits", ("MatMul",), spares_output=True, reduce_range=True),
+    Quantization("matrices but the last, in 7 bits", ("MatMul", "LSTM"), spares_output=True, reduce_range=True),
+    Quantization("matrices but the last, unsigned", ("MatMul",), spares_output=True, signed=False),
 )
 
 
@@ -97,7 +100,7 @@ def export_onnx(folder: Path, texts: Sequence[Text] = ()) -> OnnxCheck:
     from finetune.publishing import onnx_graph
 
     model, tokenizer = load_model(str(folder))
-    pairs = [as_pair(text) for text in (*fixed_texts(), *texts)]
+    pairs = [as_pair(text) for text in texts_to_check(texts)]
     batches = _batches(folder, tokenizer, pairs)
     # Before it is traced, which changes it.
     wanted_NC = _logits(batches, _torch_forward(model))
@@ -199,7 +202,7 @@ def _quantized(
     """Write the file of 8 bits in the first way that answers as torch does, if there is one."""
     best = OnnxCheck(len(wanted_NC), 0.0, -1.0, 0.0, None)
     for way in QUANTIZATIONS:
-        _quantize(float_file, int8_file, way=way)
+        quantize(float_file, int8_file, way=way)
         logits_NC = _logits(batches, _onnx_forward(int8_file))
         agreement = float((logits_NC.argmax(1) == wanted_NC.argmax(1)).mean())
         difference = float(np.abs(logits_NC - wanted_NC).max())
@@ -216,7 +219,8 @@ def _quantized(
     return best
 
 
-def _quantize(float_file: Path, int8_file: Path, way: Quantization) -> None:
+def quantize(float_file: Path, int8_file: Path, way: Quantization) -> None:
+    """Write a graph with weights of 8 bits."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -230,8 +234,7 @@ def _quantize(float_file: Path, int8_file: Path, way: Quantization) -> None:
             op_types_to_quantize=list(way.operators),
             per_channel=True,
             reduce_range=way.reduce_range,
-            # Of signed weights, processors have faster products.
-            weight_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8 if way.signed else QuantType.QUInt8,
             nodes_to_exclude=_output_layer(graph_model.graph) if way.spares_output else [],
         )
 

@@ -2,7 +2,8 @@
 
 Recurrent layers become the operators of ONNX, which know the length of each row: traced, torch's own would be unrolled
 to the length of the example. Attention is traced as plain products with a mask that is added (`eager`): what torch's
-fused kernel decomposes into costs a third more in onnxruntime.
+fused kernel decomposes into costs a third more in onnxruntime. All numbers here were measured with BERT-mini; see
+docs/performance.md.
 
 Shapes: B sequences, T positions, E width of a layer's input, H width of one direction's state, D directions.
 """
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers.models.modernbert.modeling_modernbert import ModernBertAttention, ModernBertMLP
 
 from pretrain.models.modeling.modeling_recurrent import RecurrentLayer
 from pretrain.models.pretraining_models import takes_token_types
@@ -115,6 +117,89 @@ def _reordered(parameter: torch.Tensor, gates: list[int]) -> torch.Tensor:
     return torch.cat([parts[number] for number in gates])
 
 
+class OnnxAttention(ModernBertAttention):
+    """ModernBERT's self-attention, with a product for each of query, key and value, and one operator that rotates.
+
+    Cut from one product and rotated in halves, they would be copied five times.
+    """
+
+    @classmethod
+    def install(cls, layer: ModernBertAttention) -> None:
+        """Let a layer compute as here, in place."""
+        layer.__class__ = cls
+        _register_parts(layer, layer.Wqkv, 3)
+
+    def forward(  # ty: ignore[incompatible-method-override]
+        self,
+        hidden_states: torch.Tensor,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor],
+        attention_mask: torch.Tensor | None = None,
+        **_: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """[B, T, E] → [B, T, E]; `position_embeddings`: cosines and sines, [1, T, width of a head]."""
+        B, T, E = hidden_states.shape
+        query_BTE, key_BTE, value_BTE = _products(self, hidden_states, 3)
+        # Of both halves, which are equal, onnxruntime wants one.
+        tables = [table[0, :, : self.head_dim // 2] for table in position_embeddings]
+        query_BTE, key_BTE = (
+            torch.onnx.ops.symbolic(
+                "com.microsoft::RotaryEmbedding",
+                # The position of the first token.
+                [states_BTE, torch.zeros(1, dtype=torch.long), *tables],
+                dtype=states_BTE.dtype,
+                shape=(B, T, E),
+                version=1,
+            )
+            for states_BTE in (query_BTE, key_BTE)
+        )
+        query, key, value = (
+            states_BTE.view(B, T, -1, self.head_dim).transpose(1, 2) for states_BTE in (query_BTE, key_BTE, value_BTE)
+        )
+        scores = query @ key.transpose(2, 3) * self.head_dim**-0.5
+        weights = (scores if attention_mask is None else scores + attention_mask).softmax(-1)
+        return self.Wo((weights @ value).transpose(1, 2).reshape(B, T, E)), None
+
+
+class OnnxGatedLayer(ModernBertMLP):
+    """ModernBERT's gated layer, with a product for each of its halves, which would be copied to be cut."""
+
+    @classmethod
+    def install(cls, layer: ModernBertMLP) -> None:
+        """Let a layer compute as here, in place."""
+        layer.__class__ = cls
+        _register_parts(layer, layer.Wi, 2)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """[..., E] → [..., E]."""
+        inner, gate = _products(self, hidden_states, 2)
+        return self.Wo(self.act(inner) * gate)
+
+
+def _register_parts(module: nn.Module, linear: nn.Linear, count: int) -> None:
+    """Keep the weights of a linear layer in equal parts of its outputs, as buffers of `module`."""
+    for number in range(count):
+        module.register_buffer(f"weight_{number}", linear.weight.detach().chunk(count)[number].clone())
+        if linear.bias is not None:
+            module.register_buffer(f"bias_{number}", linear.bias.detach().chunk(count)[number].clone())
+
+
+def _products(module: nn.Module, hidden_states: torch.Tensor, count: int) -> list[torch.Tensor]:
+    """The outputs of `_register_parts`."""
+    buffers = dict(module.named_buffers(recurse=False))
+    return [
+        nn.functional.linear(hidden_states, buffers[f"weight_{number}"], buffers.get(f"bias_{number}"))
+        for number in range(count)
+    ]
+
+
+# Exact types: a layer that somebody has changed is traced as it is.
+LAYERS: dict[type[nn.Module], Any] = {
+    RecurrentLayer: OnnxRecurrentLayer,
+    ModernBertAttention: OnnxAttention,
+    ModernBertMLP: OnnxGatedLayer,
+}
+
+
 def input_names(model: Any, tokenizer: Any) -> list[str]:
     """What a classifier is given: ids, mask and, where its tokenizer gives them and it takes them, types."""
     names = ["input_ids", "attention_mask"]
@@ -132,8 +217,8 @@ def traced(model: Any, names: Sequence[str]) -> Any:
     """
     model.eval()
     for module in model.modules():
-        if type(module) is RecurrentLayer:
-            OnnxRecurrentLayer.install(module)
+        if (kind := LAYERS.get(type(module))) is not None:
+            kind.install(module)
     model.set_attn_implementation("eager")
     ids_BT = torch.full((EXAMPLE_ROWS, EXAMPLE_LENGTH), model.config.pad_token_id or 0)
     mask_BT = torch.ones_like(ids_BT)

@@ -22,7 +22,7 @@ from finetune.inference.classifier import RUNTIMES, load
 from finetune.predict import PredictConfig
 from finetune.publishing import onnx as onnx_export
 from finetune.publishing import onnx_graph
-from finetune.publishing.check_texts import fixed_texts, validation_texts
+from finetune.publishing.check_texts import texts_to_check, validation_texts
 from finetune.publishing.onnx import QUANTIZATIONS, export_onnx
 from finetune.run import run
 from tests.helpers.finetuning import finetune_config
@@ -53,7 +53,7 @@ def torch_logits(model: Any, inputs: dict[str, np.ndarray]) -> np.ndarray:
 def test_the_graph_gives_the_logits_of_torch(name: str, tmp_path: Path) -> None:
     model = saved(name, tmp_path)
     found = export_onnx(tmp_path)
-    assert found.texts == len(fixed_texts()) > 30
+    assert found.texts == len(texts_to_check([])) > 200
     assert found.float_difference < 1e-4
     folder = tmp_path / "onnx"
     written = FILES if found.int8 else FILES[:1]
@@ -91,7 +91,9 @@ def test_an_exported_run_answers_in_every_runtime_as_in_torch(
     target = export(ExportConfig(str(lstm_run.path), str(tmp_path / "out"), onnx=True))
     own = len(validation_texts(lstm_run, 200))
     assert own > 0
-    assert f"checked with {len(fixed_texts()) + own} texts: floats differ from torch by at most" in caplog.text
+    assert (
+        f"checked with {len(texts_to_check(['mine'] * own))} texts: floats differ from torch by at most" in caplog.text
+    )
     texts = [GOOD, BAD, "", (GOOD + " ") * 40]
     torch_probabilities = load(target).probabilities(texts)
     assert load(target, runtime="onnx").probabilities(texts) == pytest.approx(torch_probabilities, abs=1e-5)
@@ -156,8 +158,8 @@ def test_a_file_of_8_bits_that_answers_otherwise_is_not_written(
     (tmp_path / "onnx" / FILES[1]).write_text("of an earlier export")
     ways = []
     monkeypatch.setattr(onnx_export, "INT8_AGREEMENT", 1.01)
-    quantize = onnx_export._quantize
-    monkeypatch.setattr(onnx_export, "_quantize", lambda *files, way: [ways.append(way), quantize(*files, way=way)])
+    quantize = onnx_export.quantize
+    monkeypatch.setattr(onnx_export, "quantize", lambda *files, way: [ways.append(way), quantize(*files, way=way)])
     found = export_onnx(tmp_path)
     assert ways == list(QUANTIZATIONS)
     assert found.int8 is None
