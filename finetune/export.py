@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import shutil
+import tempfile
 from pathlib import Path
 
 from jsonargparse import Namespace
@@ -32,6 +33,8 @@ class ExportConfig:
     """Create the Hub repository as private, if it does not exist yet."""
     update: bool = False
     """Change a Hub repository that holds files: replace, and remove what an earlier model left; all else is kept."""
+    onnx: bool = False
+    """Write a classifier as ONNX, too, in floats and in 8 bits, for onnxruntime and browsers; checked against torch."""
 
 
 def run(config: ExportConfig) -> str:
@@ -44,15 +47,37 @@ def run(config: ExportConfig) -> str:
     result = folder.result()
     if not (folder.model / "config.json").is_file():
         raise InputError(f"{folder.path} has no model/ to export (transformers loads no bag-of-words model)")
+    card, target = model_card(folder, result), Path(config.to)
     if config.to.startswith(HUB):
-        card, repository = model_card(folder, result), config.to.removeprefix(HUB)
-        return hub.publish(folder.model, card, repository, config.private, config.update)
-    target = Path(config.to)
+        with tempfile.TemporaryDirectory(prefix="bertlet-export-") as staging:
+            write(config, folder, Path(staging))
+            return hub.publish(Path(staging), card, config.to.removeprefix(HUB), config.private, config.update)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"--to {target}: exists and is not an empty folder")
-    shutil.copytree(folder.model, target, dirs_exist_ok=True)
-    (target / "README.md").write_text(model_card(folder, result), encoding="utf-8")
+    is_new = not target.exists()
+    try:
+        write(config, folder, target)
+    except InputError:
+        shutil.rmtree(target)
+        if not is_new:
+            target.mkdir()
+        raise
+    (target / "README.md").write_text(card, encoding="utf-8")
     return str(target)
+
+
+def write(config: ExportConfig, folder: RunFolder, target: Path) -> None:
+    """Copy a run's model to a folder that is empty or missing.
+
+    Raises:
+        InputError: it cannot be written as ONNX.
+    """
+    shutil.copytree(folder.model, target, dirs_exist_ok=True)
+    if config.onnx:
+        from finetune.publishing.check_texts import VALIDATION_TEXTS, validation_texts
+        from finetune.publishing.onnx import export_onnx
+
+        log.info("export: onnx: %s", export_onnx(target, validation_texts(folder, VALIDATION_TEXTS)))
 
 
 def main() -> None:
@@ -65,9 +90,14 @@ def main() -> None:
         "--update", action="store_true",
         help="Change a Hub repository that holds files; without it, what would change is listed.",
     )  # fmt: skip
+    parser.add_argument(
+        "--onnx", action="store_true",
+        help="Write a classifier as ONNX, too, in floats and in 8 bits, for onnxruntime and browsers.",
+    )  # fmt: skip
     options: Namespace = parser.parse_args()
     show_progress_lines()
-    print(f"export: {run(ExportConfig(options.run, options.to, options.private, options['update']))}")
+    config = ExportConfig(options.run, options.to, options.private, options["update"], options.onnx)
+    print(f"export: {run(config)}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from configs.command_line import CommandLine
 from configs.errors import InputError, run_command
 from configs.terminal import progress, show_progress_lines
 from finetune.inference import rows
-from finetune.inference.classifier import Classifier, load
+from finetune.inference.classifier import Classifier, check_runtime, load
 from finetune.inference.output import Output, free_name
 from finetune.inference.rows import Row
 from tokenizer.corpus import shards
@@ -55,11 +55,14 @@ class PredictConfig:
     long_texts: str = "cut"
     """`cut`: texts that are too long are cut as in training; `windows`: they are read in overlapping windows, whose
     scores are averaged."""
+    runtime: str = "torch"
+    """`torch`, or for a folder that was exported with `--onnx`: `onnx` (floats) or `onnx-int8` (8 bits, fastest)."""
 
     def __post_init__(self) -> None:
         """Validate the keys."""
         if self.long_texts not in ("cut", "windows"):
             raise InputError(f"long_texts: {self.long_texts!r} is neither `cut` nor `windows`")
+        check_runtime(self.runtime)
 
 
 def run(config: PredictConfig) -> int:
@@ -69,7 +72,7 @@ def run(config: PredictConfig) -> int:
         InputError: the run holds no classifier, an input cannot be read, or the output holds something else.
     """
     trained = trained_corpus(config.run)
-    classifier = load(config.run, windows=config.long_texts == "windows")
+    classifier = load(config.run, windows=config.long_texts == "windows", runtime=config.runtime)
     corpus = CorpusConfig(
         clean_html=classifier.cleans_html,
         second_text_column=config.second_text_column or trained.get("second_text_column"),
@@ -84,7 +87,7 @@ def run(config: PredictConfig) -> int:
         identity = {
             "model": model_digest(config.run),
             "input": [shards.fingerprint(one) for one in corpora],
-            "settings": repr((corpora[0].text_column, config.probabilities, config.long_texts)),
+            "settings": repr((corpora[0].text_column, config.probabilities, config.long_texts, config.runtime)),
         }
         with Output(config.to, identity) as output:
             if output.rows:

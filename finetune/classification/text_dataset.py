@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from finetune.classification.tokenization_head_tail import head_and_tail, share_budget
-from pretrain.data.loader import Batch, arithmetic_counts, length_grouped, padded_length, token_budget_batches
+from pretrain.data.loader import Batch, arithmetic_counts, length_grouped, padded_length
 from pretrain.data.masked_lm_dataset import TokenLayout
 from pretrain.data.randomness import uniform
 from pretrain.data.store import TokenStore
+from pretrain.data.token_budget import token_budget_batches
 
 
 @dataclasses.dataclass(frozen=True)

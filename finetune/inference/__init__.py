@@ -3,6 +3,8 @@
 In: the folder of a fine-tuning run (or of an exported model, or a Hub id), and texts. Out: class probabilities. Read
 in this order:
 
+- `encoding.py`: texts → rows of ids → the arrays of a batch; `tokenizer_file.py`: ids without torch
+- `onnx_session.py`: an ONNX file → a session of onnxruntime
 - `classifier.py`: models → probabilities, at the machine's speed
 - `rows.py`: input files and pipes → rows with all their columns
 - `output.py`: rows with their predictions → a file that grows, and that an interrupted command takes up again

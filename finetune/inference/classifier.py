@@ -8,21 +8,24 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from configs.command_line import load as load_config
 from configs.errors import InputError
 from configs.run_folder import RunFolder
-from finetune.classification.bag_of_words import SETTINGS, TINY, BagOfWords
 from finetune.classification.calibration import calibrated
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
+from finetune.inference import encoding
+from finetune.inference.encoding import Text, as_pair
+from pretrain.data.token_budget import token_budget_batches
 
-# Of a long text that is read in windows, neighbours share this part.
-OVERLAP = 0.25
+if TYPE_CHECKING:
+    from finetune.classification.bag_of_words import BagOfWords
 
-Text = str | tuple[str, str | None]
+# How a network is computed: by torch, or by onnxruntime from one of the files that `finetune.export --onnx` writes.
+RUNTIMES = ("torch", "onnx", "onnx-int8")
 
 
 class Prediction(NamedTuple):
@@ -73,18 +76,54 @@ class Classifier(ABC):
 class LinearClassifier(Classifier):
     """Bag-of-words."""
 
-    def __init__(self, model: BagOfWords, temperature: float = 1.0, cleans_html: bool = True) -> None:
+    def __init__(self, model: "BagOfWords", temperature: float = 1.0, cleans_html: bool = True) -> None:
         super().__init__(model.labels, temperature, cleans_html)
         self.model = model
 
     def logits(self, texts: Sequence[Text]) -> np.ndarray:
         """Logarithms of the model's probabilities, [N, C]."""
+        from finetune.classification.bag_of_words import TINY
+
         joined = [f"{first}\n{second or ''}" for first, second in map(as_pair, texts)]
         return np.log(np.maximum(self.model.probabilities(joined), TINY))
 
 
-class NeuralClassifier(Classifier):
+class NetworkClassifier(Classifier):
     """An encoder or a recurrent model, with its tokenizer; texts of like lengths are classified together."""
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        tokenizer: Any,
+        batch_tokens: int,
+        temperature: float = 1.0,
+        cleans_html: bool = True,
+        windows: bool = False,
+    ) -> None:
+        super().__init__(labels, temperature, cleans_html)
+        self.tokenizer, self.batch_tokens, self.windows = tokenizer, batch_tokens, windows
+
+    @abstractmethod
+    def forward(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """The logits [B, C] of a batch, from the model's inputs [B, T] by name."""
+
+    def logits(self, texts: Sequence[Text]) -> np.ndarray:
+        """Scores before the softmax; of a text in windows, the mean over them."""
+        rows, owners = encoding.encode(self.tokenizer, [as_pair(text) for text in texts], self.windows)
+        logits_RC = np.zeros((len(rows), len(self.labels)), dtype=np.float32)
+        lengths = np.array([len(row["input_ids"]) for row in rows])
+        for batch in token_budget_batches(lengths, self.batch_tokens):
+            logits_RC[batch] = self.forward(
+                encoding.padded([rows[number] for number in batch], self.tokenizer.pad_token_id)
+            )
+        counts_N = np.bincount(owners, minlength=len(texts))[:, None]
+        sums_NC = np.zeros((len(texts), len(self.labels)))
+        np.add.at(sums_NC, owners, logits_RC)
+        return sums_NC / counts_N
+
+
+class NeuralClassifier(NetworkClassifier):
+    """A model that torch computes."""
 
     def __init__(
         self,
@@ -97,11 +136,10 @@ class NeuralClassifier(Classifier):
     ) -> None:
         import torch
 
+        from finetune.classification.evaluation import EVALUATION_TOKENS
         from pretrain.training import fast_paths
         from pretrain.training.config import SpeedConfig
 
-        labels = [model.config.id2label[number] for number in range(len(model.config.id2label))]
-        super().__init__(labels, temperature, cleans_html)
         fast_paths.set_threads(None)
         hardware = fast_paths.this_hardware()
         workload = fast_paths.Workload(
@@ -112,100 +150,86 @@ class NeuralClassifier(Classifier):
         paths = fast_paths.choose(config, hardware, workload)
         fast_paths.apply(dataclasses.replace(paths, compiled=False), model)
         self.device, self.dtype = torch.device(hardware.device), fast_paths.PRECISIONS[paths.precision]
-        self.model, self.tokenizer, self.windows = model.to(self.device).eval(), tokenizer, windows
+        self.model = model.to(self.device).eval()
+        labels = [model.config.id2label[number] for number in range(len(model.config.id2label))]
+        batch_tokens = EVALUATION_TOKENS.get(self.device.type, EVALUATION_TOKENS["cpu"])
+        super().__init__(labels, tokenizer, batch_tokens, temperature, cleans_html, windows)
 
-    def logits(self, texts: Sequence[Text]) -> np.ndarray:
-        """Scores before the softmax; of a text in windows, the mean over them."""
-        from finetune.classification.evaluation import EVALUATION_TOKENS
-        from pretrain.data.loader import token_budget_batches
-
-        pairs = [as_pair(text) for text in texts]
-        rows, owners = self._encode(pairs)
-        logits_RC = np.zeros((len(rows), len(self.labels)), dtype=np.float32)
-        lengths = np.array([len(row["input_ids"]) for row in rows])
-        budget = EVALUATION_TOKENS.get(self.device.type, EVALUATION_TOKENS["cpu"])
-        for batch in token_budget_batches(lengths, budget):
-            logits_RC[batch] = self._forward([rows[number] for number in batch])
-        counts_N = np.bincount(owners, minlength=len(texts))[:, None]
-        sums_NC = np.zeros((len(texts), len(self.labels)))
-        np.add.at(sums_NC, owners, logits_RC)
-        return sums_NC / counts_N
-
-    def _encode(self, pairs: Sequence[tuple[str, str | None]]) -> tuple[list[dict[str, Any]], np.ndarray]:
-        """The rows of ids of texts, and to which text each belongs."""
-        from finetune.classification.task import SPECIAL_TOKENS
-
-        firsts = [first for first, _ in pairs]
-        has_pairs = any(second is not None for _, second in pairs)
-        seconds = [second or "" for _, second in pairs] if has_pairs else None
-        if not self.windows or has_pairs:
-            encoded = self.tokenizer(firsts, seconds, truncation=True, verbose=False)
-            names = [name for name in encoded if name != "attention_mask"]
-            rows = [dict(zip(names, values, strict=True)) for values in zip(*(encoded[n] for n in names), strict=True)]
-            return rows, np.arange(len(pairs))
-        cls_id, sep_id = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
-        longest = self.tokenizer.model_max_length - SPECIAL_TOKENS
-        rows, owners = [], []
-        for owner, ids in enumerate(self.tokenizer(firsts, add_special_tokens=False, verbose=False)["input_ids"]):
-            for window in windows_of(ids, longest):
-                rows.append({"input_ids": [cls_id, *window, sep_id]})
-                owners.append(owner)
-        return rows, np.array(owners)
-
-    def _forward(self, rows: Sequence[dict[str, Any]]) -> np.ndarray:
+    def forward(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """The logits of a batch, [B, C]."""
         import torch
 
-        longest = max(len(row["input_ids"]) for row in rows)
-        padding = {"input_ids": self.tokenizer.pad_token_id}
-        inputs = {
-            name: torch.tensor([row[name] + [padding.get(name, 0)] * (longest - len(row[name])) for row in rows])
-            for name in rows[0]
-        }
-        inputs["attention_mask"] = torch.tensor(
-            [[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in rows]
-        )
-        on_device = {name: tensor.to(self.device) for name, tensor in inputs.items()}
+        on_device = {name: torch.from_numpy(array).to(self.device) for name, array in inputs.items()}
         reduced = self.dtype != torch.float32
         with torch.inference_mode(), torch.autocast(self.device.type, dtype=self.dtype, enabled=reduced):
             return self.model(**on_device).logits.float().cpu().numpy()
 
 
-def as_pair(text: Text) -> tuple[str, str | None]:
-    """A text, and its second one or None."""
-    return (text, None) if isinstance(text, str) else text
+class OnnxClassifier(NetworkClassifier):
+    """A graph that `finetune.export --onnx` wrote, run by onnxruntime; torch is not needed."""
+
+    def __init__(self, folder: Path, runtime: str, windows: bool = False) -> None:
+        """Open a graph.
+
+        Args:
+            folder: of an exported model.
+            runtime: a key of `GRAPHS`.
+            windows: as of `load`.
+
+        Raises:
+            InputError: onnxruntime is not installed, or there is no such graph, or it cannot be read.
+        """
+        from finetune.inference import onnx_session, tokenizer_file
+
+        file = folder / onnx_session.FOLDER / onnx_session.GRAPHS[runtime]
+        self.session = onnx_session.opened(file, onnx_session.thread_count())
+        self.names = [one.name for one in self.session.get_inputs()]
+        labels = onnx_session.labels_of(folder, self.session)
+        super().__init__(labels, tokenizer_file.load(folder), onnx_session.BATCH_TOKENS, windows=windows)
+
+    def forward(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """The logits of a batch, [B, C]."""
+        return self.session.run(["logits"], {name: inputs[name] for name in self.names})[0]
 
 
-def windows_of(ids: list[int], longest: int) -> list[list[int]]:
-    """The windows of a text that is longer than a model reads; neighbours overlap, and the last ends with the text.
-
-    >>> windows_of(list(range(10)), 8), windows_of([1, 2], 8), windows_of([], 8)
-    ([[0, 1, 2, 3, 4, 5, 6, 7], [2, 3, 4, 5, 6, 7, 8, 9]], [[1, 2]], [[]])
-    """
-    if len(ids) <= longest:
-        return [ids]
-    step = max(1, round(longest * (1 - OVERLAP)))
-    starts = [*range(0, len(ids) - longest, step), len(ids) - longest]
-    return [ids[start : start + longest] for start in starts]
-
-
-def load(reference: str | Path, windows: bool = False, precision: str | None = None) -> Classifier:
+def load(
+    reference: str | Path, windows: bool = False, precision: str | None = None, runtime: str = "torch"
+) -> Classifier:
     """A finished classifier.
 
     Args:
         reference: the folder of a fine-tuning run, of an exported model, or a Hub id.
         windows: read texts that are longer than the model's in windows, instead of cutting them as in training.
-        precision: as `training.speed.precision`; None takes that of the run.
+        precision: as `training.speed.precision`; None takes that of the run. Of torch only.
+        runtime: one of `RUNTIMES`; those of ONNX are for folders that were exported with `--onnx`.
 
     Raises:
-        InputError: it is not finished, holds no classifier, or cannot be loaded.
+        InputError: it is not finished, holds no classifier, cannot be loaded, or has no file for the runtime.
     """
+    check_runtime(runtime)
     folder = Path(reference)
+    if runtime != "torch":
+        if precision is not None:
+            raise InputError(f"precision: {precision!r} is for the runtime torch; {runtime} has that of its file")
+        return OnnxClassifier(folder, runtime, windows)
+    # It imports torch, by way of `evaluate`.
+    from finetune.classification.bag_of_words import SETTINGS, BagOfWords
+
     if folder.is_dir() and (folder / "config.yaml").is_file():
         return _load_run(RunFolder(folder), windows, precision)
     if (folder / SETTINGS).is_file():
         return LinearClassifier(BagOfWords.load(folder))
     return _load_model(str(reference), windows, precision or "auto")
+
+
+def check_runtime(runtime: str) -> None:
+    """Refuse what is no runtime.
+
+    Raises:
+        InputError: it is none of `RUNTIMES`.
+    """
+    if runtime not in RUNTIMES:
+        raise InputError(f"runtime: {runtime!r} is none of {', '.join(RUNTIMES)}")
 
 
 def _load_run(run: RunFolder, windows: bool, precision: str | None) -> Classifier:
@@ -214,6 +238,8 @@ def _load_run(run: RunFolder, windows: bool, precision: str | None) -> Classifie
     Raises:
         InputError: the run is not finished, or not one of fine-tuning.
     """
+    from finetune.classification.bag_of_words import SETTINGS, BagOfWords
+
     result = run.result()
     if "labels" not in result:
         raise InputError(f"{run.path}: a run without labels; give a fine-tuning run")
@@ -229,7 +255,16 @@ def _load_run(run: RunFolder, windows: bool, precision: str | None) -> Classifie
 
 
 def _load_model(reference: str, windows: bool, precision: str) -> NeuralClassifier:
-    """A model that `transformers` loads, without running code from its folder.
+    """A model that `transformers` loads, as a function of texts.
+
+    Raises:
+        InputError: it cannot be loaded, or is no classifier.
+    """
+    return NeuralClassifier(*load_model(reference), precision, windows=windows)
+
+
+def load_model(reference: str) -> tuple[Any, Any]:
+    """A sequence classifier in 32 bits and its tokenizer, without running code from its folder.
 
     Raises:
         InputError: it cannot be loaded, or is no classifier.
@@ -258,4 +293,4 @@ def _load_model(reference: str, windows: bool, precision: str) -> NeuralClassifi
     tokenizer: Any = (
         HeadTailTokenizer.from_pretrained(reference, **SAFE) if keeps_both_ends else load_tokenizer(reference)
     )
-    return NeuralClassifier(model, tokenizer, precision, windows=windows)
+    return model, tokenizer

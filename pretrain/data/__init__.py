@@ -11,5 +11,6 @@ number of workers or processes. Read in this order:
 - `masking.py`: which tokens are masked: the 80/10/10 rule, whole words, spans
 - `masked_lm_dataset.py`: pairs or packed sentences + masks → tensors
 - `language_model_dataset.py`: streams for language models, passages for autoencoders
+- `token_budget.py`: samples → batches for evaluation
 - `loader.py`: samples → batches; grouping by length, micro-batches, workers
 """

@@ -330,7 +330,7 @@ class RecurrentForSequenceClassification(RecurrentPreTrainedModel):
         mask_BT1 = mask_BT.unsqueeze(-1).to(states.dtype)
         # The backward direction ends on the first token.
         hidden_size = self.config.hidden_size
-        last_BH = states[torch.arange(len(states), device=states.device), lengths_B - 1, :hidden_size]
+        last_BH = states[torch.arange(states.shape[0], device=states.device), lengths_B - 1, :hidden_size]
         last_BH = torch.cat([last_BH, states[:, 0, hidden_size:]], dim=-1)
         if pooling == "last":
             return last_BH, None

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
+from configs.errors import InputError
 from finetune.inference.classifier import load
 from finetune.run import run
-from finetune.serving.served_model import REMEMBERED, ServedModel
+from finetune.serving.config import ServeConfig
+from finetune.serving.served_model import REMEMBERED, ServedModel, load_model
 from pretrain.models.safe_loading import SAFE
 from tests.helpers.finetuning import finetune_config
 
@@ -82,3 +84,11 @@ def test_what_a_batch_costs_beside_its_texts_is_measured(folder):
     limits = model.batch_limits(0.5)
     assert 16 <= limits.start == model.start_tokens <= 8192
     assert (limits.cost, limits.wait) == (8192, 0.5)
+
+
+def test_the_runtime_is_the_one_that_is_asked_for_or_refused(folder):
+    with pytest.raises(InputError, match="runtime: 'tf' is none of torch, onnx"):
+        load_model(ServeConfig(str(folder), runtime="tf"))
+    with pytest.raises(InputError, match=r"onnx"):
+        load_model(ServeConfig(str(folder), runtime="onnx"))
+    assert load_model(ServeConfig(str(folder), name="mine")).description()["model"] == "mine"

@@ -19,7 +19,6 @@ from pretrain.data.loader import (
     length_grouped,
     load_steps,
     sorted_batches,
-    token_budget_batches,
 )
 from pretrain.data.masked_lm_dataset import MaskedLMSource, TokenLayout
 from pretrain.data.masking import target_counts
@@ -329,13 +328,6 @@ def test_a_batch_moves_with_all_its_tensors():
     moved = batch.to(torch.device("meta"))
     assert {moved["input_ids"].device.type, moved["labels"].device.type} == {"meta"}
     assert batch["labels"].tolist() == [1.0, 1.0]
-
-
-def test_evaluation_batches_hold_their_budget_with_padding_and_every_sample_once():
-    lengths = np.array([9, 2, 3, 4, 40, 4])
-    assert [batch.tolist() for batch in token_budget_batches(lengths, 12)] == [[1, 2, 3], [5], [0], [4]]
-    assert token_budget_batches(np.array([], dtype=int), 12) == []
-    assert [batch.tolist() for batch in token_budget_batches(np.array([6, 6, 6]), 12)] == [[0, 1], [2]]
 
 
 def test_buckets_are_quarters_rounded_up():
