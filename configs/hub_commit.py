@@ -40,6 +40,16 @@ def hub_commit(identifier: str, kind: str) -> str | None:
             return None
         except (HfHubHTTPError, OfflineModeIsEnabled, httpx2.HTTPError, OSError) as error:
             log.info("%s: the Hub cannot be asked for the commit (%s)", identifier, " ".join(str(error).split())[:200])
+    return cached_commit(identifier, kind)
+
+
+def cached_commit(identifier: str, kind: str) -> str | None:
+    """The newest commit in the local cache, which tells an id that was read from the Hub; the Hub is not asked.
+
+    Args:
+        identifier: `owner/name`.
+        kind: `model` or `dataset`.
+    """
     return _cached_dataset(identifier) if kind == "dataset" else _cached_model(identifier)
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.process import BaseProcess
@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 def in_processes(
     work: Callable[[Item], Result], items: Sequence[Item], processes: int, imports: Sequence[str] = ()
-) -> Iterator[tuple[Item, Result]]:
+) -> Generator[tuple[Item, Result]]:
     """Yield each item with the result of `work`, in order of completion.
 
     An error in any process, or the end of this one, ends all of them.

@@ -32,10 +32,17 @@ def main() -> None:
     print(f"finetune: {folder.path}")
     if result.get("beats_majority", True) is None:
         print(f"finetune: {result['test_texts']} test text(s) of this mixture are too few to tell a model from chance")
+    several = "test_micro_f1" in result
     if result.get("beats_majority") is False:
-        majority = result["test_majority"]
-        print(f"finetune: FAILED: no better than always saying the majority label ({majority:.4f} of the test texts)")
-    print(f"finetune: test accuracy {result['test_accuracy']:.4f}, macro-F1 {result['test_macro_f1']:.4f}")
+        always = "giving every text the same labels" if several else "saying the majority label"
+        score = (
+            f"micro-F1 {result['test_majority_micro_f1']:.4f}"
+            if several
+            else f"{result['test_majority']:.4f} of the test texts"
+        )
+        print(f"finetune: FAILED: no better than always {always} ({score})")
+    name, key = ("micro-F1", "test_micro_f1") if several else ("accuracy", "test_accuracy")
+    print(f"finetune: test {name} {result[key]:.4f}, macro-F1 {result['test_macro_f1']:.4f}")
 
 
 if __name__ == "__main__":

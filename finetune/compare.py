@@ -3,6 +3,7 @@
 The grid is models × seeds × label budgets; each cell is one fine-tuning run, printed as the command that repeats it.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import logging
@@ -23,6 +24,7 @@ from finetune.comparison.config import CompareConfig, Overrides
 from finetune.comparison.devices import gpus, runs_at_a_time, take_gpu
 from finetune.comparison.grid import (
     Cell,
+    Failure,
     cell_config,
     grid_cells,
     grid_cells_if_ready,
@@ -34,6 +36,7 @@ from finetune.comparison.grid import (
     with_tokenizer,
 )
 from finetune.comparison.subprocesses import run_stage
+from finetune.comparison.tuning import FOLDS, Tuned, folds_judged, trials_of
 from finetune.config import check_model_name
 from finetune.own_data.config import OwnDataConfig
 from pretrain.config import PretrainConfig
@@ -50,6 +53,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("finetune.compare")
 
 PROGRAM = "python -m finetune.compare"
+
+
+# Runs that may fail one after another; what is wrong with more is wrong with all.
+MAXIMUM_FAILURES = 3
 
 
 class Begun(NamedTuple):
@@ -84,8 +91,10 @@ def begin(config: CompareConfig) -> Begun:
 def run(config: CompareConfig) -> RunFolder:
     """Run every unfinished stage and cell, then compare and write the report.
 
+    A model of which a run failed, and failed again, is left out; `failed` in the result names these runs.
+
     Raises:
-        InputError: an invalid key, file or text, reported before anything is trained; or a stage failed.
+        InputError: an invalid key, file or text, reported before anything is trained; a stage or every model failed.
     """
     tokenizer_run, stages, cells = begin(config)
     tokenizer_override: Overrides = {"tokenizer": str(tokenizer_run.path)}
@@ -94,12 +103,46 @@ def run(config: CompareConfig) -> RunFolder:
         pretrained[key] = pretrain_folder(stage)
         overrides, file = stage_overrides(config, key) | tokenizer_override, getattr(config, stage_name(key))
         run_stage(stage_command("pretrain", file, overrides, config, stage.corpus), pretrained[key])
-    cells = cells or grid_cells(config, tokenizer_override, pretrained)
+    tuned = tune(config, tokenizer_override, pretrained)
+    settings = {(one.model, one.label_budget): one.settings[one.best] for one in tuned}
+    cells = cells or grid_cells(config, tokenizer_override, pretrained, settings)
+    failures = run_unfinished(cells, config)
+    failed = {failure.cell.model for failure in failures}
+    complete = [cell for cell in cells if cell.model not in failed]
+    if not complete:
+        raise InputError(f"runs of every model failed; the first with: {failures[0].reason}")
+    return write_comparison(config, complete, pretrained, tuned, failures)
+
+
+def tune(config: CompareConfig, tokenizer_override: Overrides, pretrained: Mapping[str, RunFolder]) -> list[Tuned]:
+    """Run the trials of all models and label budgets; empty without tuning.
+
+    Raises:
+        InputError: the ranges are invalid.
+    """
+    if not config.tuning.trials:
+        return []
+    groups = trials_of(config, tokenizer_override, pretrained)
+    print(
+        f"tuning: {config.tuning.trials} trials for each model and label budget, by {config.tuning.ranges}", flush=True
+    )
+    run_unfinished([cell for trials in groups for trial in trials for cell in trial.cells], config)
+    tuned = [Tuned.of(trials, config) for trials in groups]
+    for one in tuned:
+        log.info("%s", one)
+    return tuned
+
+
+def run_unfinished(cells: Sequence[Cell], config: CompareConfig) -> list[Failure]:
+    """Run the cells that are not finished, those that fail once more after all others; gives those that fail twice."""
     unfinished = [cell for cell in cells if not cell.folder.finished]
     if len(unfinished) < len(cells):
         print(f"{len(cells) - len(unfinished)} of {len(cells)} runs were finished before", flush=True)
-    run_cells(unfinished, config)
-    return write_comparison(config, cells, pretrained)
+    failures = run_cells(unfinished, config)
+    if not failures:
+        return []
+    log.warning("%d of %d runs failed and are run again", len(failures), len(unfinished))
+    return run_cells([failure.cell for failure in failures], config)
 
 
 def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
@@ -115,6 +158,7 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
     import rich
 
     from finetune.comparison import estimate
+    from finetune.comparison.compared_score import compared_score, has_several_labels
     from finetune.comparison.intervals import planned_detectable
     from finetune.run import run as fine_tune
 
@@ -127,6 +171,11 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
             for model, budget, seed in grid
             for _ in seeds_of_pretraining(config, model)
         ]
+        runs += [
+            (model, cell_config(config, model, budget, config.seeds[0], {}, {}, settings={"folds": FOLDS})[0])
+            for model, budget in itertools.product(config.models, config.label_budgets)
+            for _ in range(config.tuning.trials * folds_judged(budget))
+        ]
     else:
         runs = [(cell.model, cell.config) for cell in cells if not cell.folder.finished]
     if not runs and not unfinished:
@@ -136,7 +185,7 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
     rates = rates or estimate.measure(config, tokenizer_run, stages, at_a_time, fine_tune)
     rich.print(estimate.table(estimate.expected(unfinished, runs, rates), at_a_time, tuple(unfinished)))
     print(f"fine-tuning runs go {at_a_time} at a time; nothing was run but the tokenizer's stage and the measurement")
-    if runs:
+    if runs and compared_score(config, has_several_labels(runs[0][1])) == "accuracy":
         test_texts, seeds = estimate.text_counts(runs[0][1])[2], len(config.seeds)
         detectable = planned_detectable(seeds, test_texts, config.confidence)
         print(
@@ -145,17 +194,31 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
         )
 
 
-def write_comparison(config: CompareConfig, cells: Sequence[Cell], pretrained: Mapping[str, RunFolder]) -> RunFolder:
-    """Write `result.json`, `report.html` and the figures to the comparison's run folder, unless they exist."""
+def write_comparison(
+    config: CompareConfig,
+    cells: Sequence[Cell],
+    pretrained: Mapping[str, RunFolder],
+    tuned: Sequence[Tuned] = (),
+    failures: Sequence[Failure] = (),
+) -> RunFolder:
+    """Write `result.json` and the report to the comparison's run folder, unless they exist."""
     upstream = [folder.digest for folder in (*(cell.folder for cell in cells), *pretrained.values())]
     folder = RunFolder.of("compare", config, upstream)
-    if not (folder.finished and (folder.path / "report.html").is_file()):
+    # An earlier version wrote no report.md; its report is made anew.
+    if not (folder.finished and all((folder.path / name).is_file() for name in ("report.html", "report.md"))):
         from finetune.comparison import report, summary
+        from finetune.comparison.compared_score import compared_score, is_multi_label
+        from finetune.comparison.page_command import page_command
 
+        score = compared_score(config, is_multi_label(cells[0].folder.result()))
         folder.begin(config)
-        comparison = summary.compare(cells, config.confidence, config.margin)
-        report.write(folder, config, comparison, cells, pretrained)
-        folder.finish(dataclasses.asdict(comparison))
+        comparison = summary.compare(cells, config.confidence, config.margin, score)
+        beside = {
+            "tuning": [dataclasses.asdict(one) for one in tuned],
+            "failed": [failure.facts() for failure in failures],
+            "page_command": page_command(cells),
+        }
+        folder.finish(report.write(folder, config, comparison, cells, pretrained) | beside)
     return folder
 
 
@@ -178,12 +241,13 @@ def check_corpora(config: CompareConfig, tokenizer: TokenizerConfig, stages: Map
 
 
 def check_tasks(config: CompareConfig) -> None:
-    """Check the model names and the labelled texts of all cells; each distinct set of texts is read once.
+    """Check the model names, the labelled texts of all cells and their score; each set of texts is read once.
 
     Raises:
-        InputError: an unknown model; or a file, column or label is missing or invalid.
+        InputError: an unknown model; a file, column or label is missing or invalid; or the texts have no such score.
     """
     from finetune.classification.labels import check_labels
+    from finetune.comparison.compared_score import compared_score, has_several_labels
 
     tasks = {}
     for name, budget in itertools.product(config.models, config.label_budgets):
@@ -191,40 +255,54 @@ def check_tasks(config: CompareConfig) -> None:
         check_model_name(task.model.name)
         tasks[repr((corpora_of(task), budget, task.validation_share))] = task
     for task in tasks.values():
+        compared_score(config, has_several_labels(task))
         check_labels(task)
 
 
-def run_cells(unfinished: Sequence[Cell], config: CompareConfig) -> None:
-    """Run cells in parallel processes, each with its own threads and, if there are GPUs, on one GPU.
+def run_cells(unfinished: Sequence[Cell], config: CompareConfig) -> list[Failure]:
+    """Run cells in parallel processes, each with its own threads and, if there are GPUs, on one GPU; gives failures.
 
     Raises:
-        InputError: a cell failed.
+        InputError: too many in a row failed, as on a full disk.
     """
     if not unfinished:
-        return
-    devices = gpus()
+        return []
+    devices, failures, in_a_row = gpus(), [], 0
     count = min(len(unfinished), runs_at_a_time(config, unfinished[0].config))
     print(f"{len(unfinished)} runs, {count} at a time", flush=True)
-    results = in_processes(_run_cell, [(cell, devices) for cell in unfinished], count, imports=["finetune.run"])
-    for (cell, _), (seconds, accuracy) in progress(results, "fine-tuning", "runs", total=len(unfinished)):
-        log.info(
-            "%s, %d labels, seed %d%s: test accuracy %.4f (%.0f s)",
-            cell.model, cell.label_budget, cell.seed,
-            "" if cell.pretraining_seed is None else f" of pretraining seed {cell.pretraining_seed}", accuracy, seconds,
-        )  # fmt: skip
+    work = [(cell, devices, config) for cell in unfinished]
+    with contextlib.closing(in_processes(_run_cell, work, count, imports=["finetune.run"])) as results:
+        for (cell, *_), found in progress(results, "fine-tuning", "runs", total=len(unfinished)):
+            if not isinstance(found, str):
+                in_a_row = 0
+                seconds, name, value = found
+                log.info("%s: test %s %.4f (%.0f s)", cell, name, value, seconds)
+                continue
+            failures.append(Failure(cell, found))
+            in_a_row += 1
+            if in_a_row == MAXIMUM_FAILURES:
+                raise InputError(f"{in_a_row} runs in a row failed, the last with: {found}")
+            log.warning("%s failed: %s", cell, found)
+    return failures
 
 
-def _run_cell(cell_and_devices: tuple[Cell, Sequence[str]]) -> tuple[float, float]:
-    """Run a cell; returns its seconds and test accuracy."""
-    cell, devices = cell_and_devices
+def _run_cell(item: tuple[Cell, Sequence[str], CompareConfig]) -> tuple[float, str, float] | str:
+    """Run a cell; returns its seconds, and the name and value of the compared score; or why it failed."""
+    cell, devices, config = item
     take_gpu(devices)
     # In one piece: other processes print lines, too.
     print(f"$ {cell.command}\n", end="", flush=True)
+    from finetune.comparison.compared_score import compared_score, is_multi_label, score_name
     from finetune.run import run as finetune
 
-    result = finetune(cell.config).result()
-    release_memory()
-    return result["seconds"], result["test_accuracy"]
+    try:
+        result = finetune(cell.config).result()
+    except (InputError, RuntimeError, OSError, MemoryError) as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    finally:
+        release_memory()
+    score = compared_score(config, is_multi_label(result))
+    return result["seconds"], score_name(score), result[f"test_{score}"]
 
 
 def main() -> None:
@@ -247,23 +325,35 @@ def main() -> None:
         return
     folder = run(config)
     result = folder.result()
-    print_table(result["scores"], result.get("majority"))
+    print_table(result["scores"], result.get("majority"), result.get("score", "accuracy"))
     print(f"report: {folder.path / 'report.html'}")
     print("\n".join(result["verdicts"]))
+    # Comparisons that were finished before there were pages have none.
+    if (command := result.get("page_command")) is not None:
+        print(f"page: {command}")
+    if result.get("failed"):
+        left_out = ", ".join(sorted({run["model"] for run in result["failed"]}))
+        raise InputError(
+            f"{len(result['failed'])} runs failed twice, and the comparison leaves out {left_out}: "
+            f"{result['failed'][0]['reason']}; run the same command again for them alone"
+        )
 
 
-def print_table(scores: Sequence[Mapping[str, Any]], majority: float | None = None) -> None:
-    """Print the mean accuracy and interval of each model at each label budget.
+def print_table(scores: Sequence[Mapping[str, Any]], majority: float | None = None, compared: str = "accuracy") -> None:
+    """Print the mean score and interval of each model at each label budget.
 
     Args:
         scores: of the comparison.
-        majority: the accuracy of always answering the most frequent class.
+        majority: the score of always giving the same answer.
+        compared: the score's key.
     """
     import rich
     from rich.table import Table
 
+    from finetune.comparison.compared_score import score_name
+
     budgets = sorted({score["label_budget"] for score in scores})
-    table = Table("test accuracy, %", *(f"{budget:,} labels" for budget in budgets))
+    table = Table(f"test {score_name(compared)}, %", *(f"{budget:,} labels" for budget in budgets))
     for model in dict.fromkeys(score["model"] for score in scores):
         accuracies = {score["label_budget"]: score["accuracy"] for score in scores if score["model"] == model}
         percents = [
@@ -274,7 +364,8 @@ def print_table(scores: Sequence[Mapping[str, Any]], majority: float | None = No
         name = f"{model} ({failed} failed)" if failed else model
         table.add_row(name, *(f"{cell['estimate']} \\[{cell['low']}, {cell['high']}]" for cell in percents))
     if majority is not None:
-        table.add_row("most frequent class", *[f"{100 * majority:.1f}"] * len(budgets))
+        constant = "most frequent class" if compared == "accuracy" else "one answer for all texts"
+        table.add_row(constant, *[f"{100 * majority:.1f}"] * len(budgets))
     rich.print(table)
 
 

@@ -1,7 +1,8 @@
 """`python -m finetune.predict RUN FILE… --to OUT.csv`: label texts with a finished classifier.
 
 Reads lines, CSV, TSV, JSON lines or Parquet from files, or from a pipe (`-`), and writes the input's own columns with
-the label and its probability beside them. Run again after an interruption, the same command goes on where it was.
+the label and its probability beside them; where a text may have several labels, all that apply. Run again after an
+interruption, the same command goes on where it was.
 """
 
 import dataclasses
@@ -15,21 +16,27 @@ from typing import Any
 import yaml
 from jsonargparse import Namespace
 
+from configs.bounds import require_at_least
 from configs.command_line import CommandLine
 from configs.errors import InputError, run_command
 from configs.terminal import progress, show_progress_lines
 from finetune.inference import rows
-from finetune.inference.classifier import Classifier, check_runtime, load
+from finetune.inference.classifier import Classifier, MultiLabelPrediction, Text, check_runtime, load
+from finetune.inference.explanation import explain, strongest
 from finetune.inference.output import Output, free_name
 from finetune.inference.rows import Row
 from tokenizer.corpus import shards
-from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
 
 log = logging.getLogger("finetune.predict")
 
 PROGRAM = "python -m finetune.predict"
 # Rows that are read, sorted by length and classified together.
 WINDOW = 4096
+# The same where each word of a row costs a classification: an interruption loses less.
+EXPLAINED_WINDOW = 64
+# What may join the labels of a text, the first that no label holds.
+SEPARATORS = (";", "|", ",")
 # Rows that cannot be labelled, of which the first few are told.
 TOLD = 5
 
@@ -51,7 +58,11 @@ class PredictConfig:
     format: str = "auto"
     """As `corpus.format`; a pipe and a .txt file are a line a text."""
     probabilities: bool = False
-    """Write the probability of every label, not of the best one alone."""
+    """Write the probability of every label, not of the best one alone. Where a text may have several labels, without it
+    no probability is written."""
+    explain: int = 0
+    """Write this many words that moved the label most, with the fall of its log-odds without them; each word of a text
+    costs a classification. Where a text may have several labels: those of the most probable."""
     long_texts: str = "cut"
     """`cut`: texts that are too long are cut as in training; `windows`: they are read in overlapping windows, whose
     scores are averaged."""
@@ -62,6 +73,7 @@ class PredictConfig:
         """Validate the keys."""
         if self.long_texts not in ("cut", "windows"):
             raise InputError(f"long_texts: {self.long_texts!r} is neither `cut` nor `windows`")
+        require_at_least(0, explain=self.explain)
         check_runtime(self.runtime)
 
 
@@ -83,17 +95,28 @@ def run(config: PredictConfig) -> int:
             log.info("predict: text in column %r of %s", one.text_column, source)
         taken = [name for one in corpora for name in rows.first_columns(one)]
         shares = [f"p_{label}" for label in classifier.labels] if config.probabilities else []
-        names = [free_name(name, taken) for name in ("prediction", "probability", *shares)]
+        best = [] if classifier.multi_label else ["probability"]
+        names = [free_name(name, taken) for name in ("prediction", *best, *shares)]
+        words = free_name("words", taken) if config.explain else None
         identity = {
             "model": model_digest(config.run),
             "input": [shards.fingerprint(one) for one in corpora],
-            "settings": repr((corpora[0].text_column, config.probabilities, config.long_texts, config.runtime)),
+            "settings": repr(
+                (corpora[0].text_column, config.probabilities, config.long_texts, config.explain, config.runtime)
+            ),
         }
+        separator = label_separator(classifier.labels, trained.get("label_separator"))
         with Output(config.to, identity) as output:
+            if classifier.multi_label and output.format != "jsonl":
+                log.info(
+                    "predict: %s",
+                    f"labels of a text are joined by {separator!r}" if separator else "labels of a text are a list",
+                )
             if output.rows:
                 log.info("predict: %d rows were labelled before", output.rows)
             everything = itertools.chain.from_iterable(rows.read(one) for one in corpora)
-            problems = label_rows(classifier, itertools.islice(everything, output.rows, None), output, names)
+            unlabelled = itertools.islice(everything, output.rows, None)
+            problems = label_rows(classifier, unlabelled, output, names, separator, words, config.explain)
             if output.ignored and output.format != "jsonl":
                 log.warning("predict: columns that the first rows lack are left out: %s", ", ".join(output.ignored))
     for problem in problems[:TOLD]:
@@ -103,39 +126,85 @@ def run(config: PredictConfig) -> int:
     return output.rows
 
 
-def label_rows(classifier: Classifier, unlabelled: Iterator[Row], output: Output, names: Sequence[str]) -> list[str]:
+def label_separator(labels: Sequence[str], trained: str | None) -> str | None:
+    """What joins the labels of a text in a cell: what did in training, or what no label holds; None: nothing can.
+
+    >>> label_separator(["bug", "praise"], None), label_separator(["bug; severe", "praise"], ";")
+    (';', '|')
+    """
+    candidates = (trained if trained != LIST_CELLS else None, *SEPARATORS)
+    return next((one for one in candidates if one and not any(one in label for label in labels)), None)
+
+
+def label_rows(
+    classifier: Classifier,
+    unlabelled: Iterator[Row],
+    output: Output,
+    names: Sequence[str],
+    separator: str | None = None,
+    words: str | None = None,
+    word_count: int = 0,
+) -> list[str]:
     """Label rows, a window at a time; gives why some have no label.
+
+    Args:
+        classifier: a finished one.
+        unlabelled: the rows.
+        output: the table to write.
+        names: of the columns of an answer.
+        separator: between several labels in a cell; None, and in JSON lines: they are a list.
+        words: the column of the words that moved the label; None for none.
+        word_count: how many words.
 
     Raises:
         InputError: none of the first rows can be labelled.
     """
     problems: list[str] = []
-    bar = progress(_windows(unlabelled), "predicting", f"x {WINDOW} rows")
+    window_rows = EXPLAINED_WINDOW if words else WINDOW
+    bar = progress(_windows(unlabelled, window_rows), "predicting", f"x {window_rows} rows")
     for window in bar:
         usable = [row for row in window if row.problem is None]
         problems += [row.problem for row in window if row.problem is not None]
-        texts = [row.text if row.second_text is None else (row.text, row.second_text) for row in usable]
+        texts: list[Text] = [row.text if row.second_text is None else (row.text, row.second_text) for row in usable]
         if not usable and not output.rows:
             raise InputError(f"no row can be labelled: {problems[0]}")
         found = iter(classifier(texts))
-        output.write([row.columns | _answer(row, found, names, classifier.labels) for row in window])
+        joint = None if output.format == "jsonl" else separator
+        answers = [_answer(row, found, names, classifier.labels, joint) for row in window]
+        if words:
+            moved = (_words(classifier, text, word_count, output.format) for text in texts)
+            answers = [
+                answer | {words: None if row.problem is not None else next(moved)}
+                for row, answer in zip(window, answers, strict=True)
+            ]
+        output.write([row.columns | answer for row, answer in zip(window, answers, strict=True)])
     return problems
 
 
-def _windows(unlabelled: Iterator[Row]) -> Iterator[list[Row]]:
-    while window := list(itertools.islice(unlabelled, WINDOW)):
+def _windows(unlabelled: Iterator[Row], count: int) -> Iterator[list[Row]]:
+    while window := list(itertools.islice(unlabelled, count)):
         yield window
 
 
-def _answer(row: Row, found: Iterator[Any], names: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
+def _answer(
+    row: Row, found: Iterator[Any], names: Sequence[str], labels: Sequence[str], separator: str | None
+) -> dict[str, Any]:
     """The columns of a row's prediction; empty cells if it has none."""
     if row.problem is not None:
         return dict.fromkeys(names)
     prediction = next(found)
-    shares = [prediction.probabilities[label] for label in labels][: len(names) - 2]
-    return dict(
-        zip(names, [prediction.label, *(round(share, 4) for share in (prediction.probability, *shares))], strict=True)
-    )
+    if isinstance(prediction, MultiLabelPrediction):
+        answer, best = prediction.labels if separator is None else separator.join(prediction.labels), ()
+    else:
+        answer, best = prediction.label, (prediction.probability,)
+    shares = [prediction.probabilities[label] for label in labels][: len(names) - 1 - len(best)]
+    return dict(zip(names, [answer, *(round(share, 4) for share in (*best, *shares))], strict=True))
+
+
+def _words(classifier: Classifier, text: Text, count: int, file_format: str) -> Any:
+    """The words that moved a label most: as text in a table (`great +1.9, bore -0.4`), as a list in JSON lines."""
+    weights = [(word.text, round(word.weight, 2)) for word in strongest(explain(classifier, text), count)]
+    return weights if file_format == "jsonl" else ", ".join(f"{word} {weight:+.2f}" for word, weight in weights)
 
 
 def trained_corpus(run: str) -> dict[str, Any]:
@@ -144,7 +213,7 @@ def trained_corpus(run: str) -> dict[str, Any]:
     if not file.is_file():
         return {}
     corpus = yaml.safe_load(file.read_text(encoding="utf-8")).get("corpus", {})
-    return {name: corpus.get(name) for name in ("text_column", "second_text_column")}
+    return {name: corpus.get(name) for name in ("text_column", "second_text_column", "label_separator")}
 
 
 def model_digest(run: str) -> str:

@@ -9,19 +9,19 @@ import time
 from typing import Any
 
 import numpy as np
-import scipy.special
 import torch
 from accelerate import Accelerator
 
 from configs.command_line import as_dict
 from configs.run_folder import RunFolder, run_unless_finished, write_atomically
 from finetune.classification import bag_of_words
-from finetune.classification.calibration import calibration_facts
+from finetune.classification.calibration import calibrated, calibration_facts
 from finetune.classification.evaluation import EVALUATION_TOKENS, evaluate, logit_scores, predict
 from finetune.classification.frozen import fit_linear, output_layer, without_output_layer
 from finetune.classification.labels import class_weights
+from finetune.classification.multi_label.thresholds import at_temperature
 from finetune.classification.objective import classification_loss
-from finetune.classification.predictions import TIMINGS, write_result
+from finetune.classification.predictions import MULTI_LABEL, TIMINGS, label_decisions, write_result
 from finetune.classification.task import Task, load_task, longer_than_pretrained, text_counts
 from finetune.classification.text_dataset import TextSource, evaluation_epoch, lengths_of
 from finetune.classification.tokenization_head_tail import with_truncation
@@ -81,7 +81,9 @@ def _start(config: FinetuneConfig, folder: RunFolder) -> Start:
     tokenizer = load_tokenizer(tokenizer_folder, config.model.trust_remote_code)
     with accelerator.main_process_first():
         task = load_task(config, tokenizer, tokenizer_folder, config.runs)
-    model = classifier(config.model, checkpoint, tokenizer, task.classes.names, config.seed)
+    config.score_of(task.classes.multi_label)
+    problem_type = MULTI_LABEL if task.classes.multi_label else None
+    model = classifier(config.model, checkpoint, tokenizer, task.classes.names, config.seed, problem_type)
     check_fit(model, tokenizer, config.sequence_length)
     names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
     if takes_token_types(model):
@@ -120,12 +122,12 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> None:
             **prepared._asdict(),
             phases=[(1.0, source)],
             loss=functools.partial(classification_loss, weights_C=None if weights is None else torch.tensor(weights)),
-            evaluate=lambda model, phase: evaluate(accelerator, held_out, model),
+            evaluate=lambda model, phase: evaluate(accelerator, held_out, model, config),
             config=config.training,
             optimizer_config=config.optimizer,
             folder=folder,
             seed=config.seed,
-            best_metric=config.select_by,
+            best_metric=config.score_of(task.classes.multi_label),
             patience=config.patience,
             fingerprints=fingerprints(
                 folder, start.tokenizer_folder, [store_run.path / "store" for store_run in task.store_runs.values()]
@@ -189,6 +191,12 @@ def _test_and_save(config: FinetuneConfig, folder: RunFolder, start: Start, mode
     started = time.monotonic()
     logits_NC, labels_N = predict(accelerator, test, model)
     seconds = time.monotonic() - started
+    calibration = calibration_facts(validation, logits_NC, labels_N)
+    decisions = label_decisions(validation, logits_NC, calibration["temperature"], config)
+    if decisions is not None:
+        # For who has the model alone: thresholds of its own probabilities.
+        thresholds_C = at_temperature(decisions.thresholds_C, calibration["temperature"])
+        start.model.config.thresholds = thresholds_C.tolist()
     with quiet_transformers():
         sharded.save_pretrained(accelerator, start.model, folder.model)
     if accelerator.is_main_process:
@@ -197,10 +205,10 @@ def _test_and_save(config: FinetuneConfig, folder: RunFolder, start: Start, mode
         cutting = with_truncation(start.tokenizer, config.sequence_length, config.truncation_head_share)
         cutting.save_pretrained(folder.model)
         facts |= {"parameters": sum(parameter.numel() for parameter in start.model.parameters())} | text_counts(task)
-        probabilities_NC = scipy.special.softmax(logits_NC, axis=1)
-        facts |= calibration_facts(validation, logits_NC, labels_N)
-        test_rows = task.test.store.texts.take(task.test_indices)
-        write_result(folder, facts, logit_scores(*validation), task.classes, probabilities_NC, labels_N, test_rows)
+        probabilities_NC = calibrated(logits_NC, 1.0, task.classes.multi_label)
+        test_rows, scores = task.test.store.texts.take(task.test_indices), logit_scores(*validation, config)
+        facts |= calibration
+        write_result(folder, facts, scores, task.classes, probabilities_NC, labels_N, test_rows, decisions)
 
 
 def evaluation_tokens(accelerator: Accelerator) -> int:

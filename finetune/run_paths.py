@@ -34,8 +34,13 @@ def run_folder(config: FinetuneConfig) -> RunFolder:
     """The run folder of a config, finished or not.
 
     Raises:
-        InputError: a file, folder or finished run that the config names is missing.
+        InputError: a file, folder or finished run that the config names is missing; or the run is finished, and its
+            texts have no such score as `select_by`.
     """
     corpora = [shards.fingerprint(corpus) for _, corpus in sorted(corpora_of(config).items())]
     precision = [] if config.model.name == BAG_OF_WORDS else digested_precision(config.training.speed.precision)
-    return RunFolder.of("finetune", config, [upstream(config)[2], *corpora, *precision])
+    folder = RunFolder.of("finetune", config, [upstream(config)[2], *corpora, *precision])
+    if folder.finished:
+        # Without `select_by`, a run has the digest that it had when accuracy was the default.
+        config.score_of(folder.result().get("problem_type") is not None)
+    return folder

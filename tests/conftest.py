@@ -21,6 +21,8 @@ def pytest_sessionstart() -> None:
 # What the fixtures of these train for a quarter of a minute is trained in one of the processes of `-n auto` alone.
 TOGETHER = (
     "tests/finetune/comparison/test_compare.py",
+    "tests/finetune/page/test_functions.py",
+    "tests/finetune/page/test_page.py",
     "tests/pretrain/models/test_modeling_modernbert.py",
     "tests/pretrain/objectives/test_objectives.py",
 )

@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 from configs.command_line import load
 from finetune.comparison.config import CompareConfig
+from finetune.comparison.tuning import RangesConfig
 from finetune.config import FinetuneConfig
 from pretrain.config import PretrainConfig
 from pretrain.training.schedule import Duration
@@ -26,7 +27,7 @@ OWN_FILES, CONFIG = "the room's own files", "config and run folders"
 PARTS = {
     "tokenizer": ["corpus", "vocabulary"],
     "pretrain": ["data", "audits", "models", "objectives", "training"],
-    "finetune": ["classification", CONFIG, "comparison", "own_data", "inference", "publishing", "serving"],
+    "finetune": ["classification", CONFIG, "comparison", "own_data", "inference", "publishing", "page", "serving"],
 }
 # A comparison is made of runs, so it knows their config.
 CONFIG_MODULES = {"finetune.config", "finetune.run_paths"}
@@ -35,6 +36,7 @@ CONFIGS = {
     "pretrain": PretrainConfig,
     "finetune": FinetuneConfig,
     "compare": CompareConfig,
+    "tuning": RangesConfig,
 }
 SHIPPED = sorted(file.relative_to(ROOT) for stage in CONFIGS for file in (ROOT / "configs" / stage).rglob("*.yaml"))
 
@@ -49,7 +51,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = {name: distributions_of(listed) for name, listed in project["optional-dependencies"].items()}
     product = third_party([ROOT / room for room in ROOMS])
-    optional = extras["onnx"] | extras["ray"] | extras["serve"]
+    optional = extras["ray"] | extras["onnx"] | extras["serve"]
     assert product - optional == distributions_of(project["dependencies"])
     beside = third_party([ROOT / "tests", ROOT / "benchmarks"])
     assert not beside - product - set.union(*extras.values())

@@ -117,5 +117,6 @@ def test_a_column_of_the_report_is_one_entry(chain, monkeypatch):
     folder = compare(load(CompareConfig, chain / "compare.yaml", overrides))
     page = (folder.path / "report.html").read_text(encoding="utf-8")
     (score,) = folder.result()["scores"]
-    assert page.count("<th>best seed, %</th>") == 1
+    assert page.count('<th scope="col">best seed, %</th>') == 1
     assert f"<td>{100 * max(score['accuracies']):.1f}</td>" in page
+    assert "| best seed, % |" in (folder.path / "report.md").read_text(encoding="utf-8")

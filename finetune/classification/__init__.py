@@ -6,6 +6,7 @@ In: labelled corpora. Out: batches, a loss, predictions and metrics. Read in thi
 - `labels.py`: classes; `splits.py`: which texts a run trains and validates on
 - `task.py`: the texts of a run; `text_dataset.py`: texts → batches;
   `tokenization_head_tail.py`: long texts cut to head and tail
+- `multi_label/`: what texts with several labels need beside that
 - `objective.py`: the loss; `evaluation.py`: class scores over all processes
 - `metrics.py`: accuracy, macro-F1, Matthews; `calibration.py`: temperature and calibration error;
   `predictions.py`: `result.json` and the prediction for every test text

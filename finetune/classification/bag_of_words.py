@@ -1,6 +1,6 @@
 """The linear baseline: logistic regression on words and pairs of words, weighted by TF-IDF or by naive Bayes.
 
-Shapes: N texts, C classes, F features.
+Shapes: N texts, C classes or labels, F features.
 """
 
 import dataclasses
@@ -25,8 +25,10 @@ from finetune.classification.calibration import calibration_facts
 from finetune.classification.config import TaskConfig
 from finetune.classification.corpora import corpora_of
 from finetune.classification.labels import LabelSet, class_weights, label_set
-from finetune.classification.metrics import probability_scores
-from finetune.classification.predictions import write_result
+from finetune.classification.metrics import TINY, probability_scores
+from finetune.classification.multi_label.one_versus_rest import OneVersusRest
+from finetune.classification.multi_label.thresholds import at_temperature
+from finetune.classification.predictions import label_decisions, write_result
 from finetune.classification.splits import document_keys, draw_splits, draw_test_texts, draw_validation_texts
 from pretrain.data.encode import document_row
 from tokenizer.corpus.documents import Document
@@ -34,8 +36,6 @@ from tokenizer.corpus.documents import read as read_documents
 
 # Inverse strengths of the L2 penalty, to be selected on the validation texts.
 INVERSE_PENALTIES = (0.1, 1.0, 10.0, 100.0)
-# The least probability, for logarithms.
-TINY = 1e-12
 # In `model/`.
 SETTINGS, WEIGHTS = "bag_of_words.json", "bag_of_words.safetensors"
 TOKEN = r"\w+|[^\w\s]"
@@ -57,36 +57,42 @@ def train_and_test(config: TaskConfig, folder: RunFolder) -> None:
     train_texts, held_out_texts = joined_texts(train_documents), joined_texts(held_out_documents)
     test_texts = joined_texts(test_documents)
     weights_C = class_weights(config, train_labels, classes.names)
-    weights_N = None if weights_C is None else weights_C[train_labels]
+    score = config.score_of(classes.multi_label)
     folder.begin(config)
 
     best: tuple[float, float] | None = None
     for kind, vectorizer in vectorizers(config.model.longest_word_sequence).items():
         train_features, held_out_features = vectorizer.fit_transform(train_texts), vectorizer.transform(held_out_texts)
         for inverse_penalty in INVERSE_PENALTIES:
-            model = CLASSIFIERS[kind](inverse_penalty, config.seed).fit(train_features, train_labels, weights_N)
-            values = probability_scores(model.predict_proba(held_out_features), held_out_labels)
-            rank = values[config.select_by], -values["loss"]
+            model = fit(kind, inverse_penalty, config.seed, train_features, train_labels, weights_C)
+            values = probability_scores(model.predict_proba(held_out_features), held_out_labels, config)
+            rank = values[score], -values["loss"]
             if best is None or rank > best:
                 best, chosen, validation_scores = rank, (kind, inverse_penalty, vectorizer, model), values
     kind, inverse_penalty, vectorizer, model = chosen
-    fitted = BagOfWords.of(kind, vectorizer, model, classes.names)
+    fitted = BagOfWords.of(kind, vectorizer, model, classes.names, classes.multi_label)
+    held_out = fitted.logits(held_out_texts), held_out_labels
+    test_logits_NC = fitted.logits(test_texts)
+    calibration = calibration_facts(held_out, test_logits_NC, test_labels)
+    decisions = label_decisions(held_out, test_logits_NC, calibration["temperature"], config)
+    if decisions is not None:
+        thresholds_C = at_temperature(decisions.thresholds_C, calibration["temperature"])
+        fitted = dataclasses.replace(fitted, thresholds=thresholds_C.tolist())
     fitted.save(folder.model)
-    test_probabilities_NC = fitted.probabilities(test_texts)
-    held_out = np.log(np.maximum(fitted.probabilities(held_out_texts), TINY)), held_out_labels
-    weight_vectors = 1 if len(classes.names) == 2 else len(classes.names)
     facts = {
         "seconds": time.monotonic() - started,
-        "parameters": weight_vectors * (len(vectorizer.vocabulary_) + 1),
+        "parameters": len(fitted.bias_K) * (len(vectorizer.vocabulary_) + 1),
         "features": kind,
         "inverse_penalty": inverse_penalty,
         "train_texts": len(train_texts),
         "validation_texts": len(held_out_texts),
         "test_texts": len(test_texts),
-    } | calibration_facts(held_out, np.log(np.maximum(test_probabilities_NC, TINY)), test_labels)
+    } | calibration
     rows = [document_row(document, labelled=True) for document in test_documents]
     columns = {name: [row[name] for row in rows] for name in ("text", "second_text", "file", "row")}
-    write_result(folder, facts, validation_scores, classes, test_probabilities_NC, test_labels, pyarrow.table(columns))
+    probabilities_NC = fitted.probabilities(test_texts)
+    table = pyarrow.table(columns)
+    write_result(folder, facts, validation_scores, classes, probabilities_NC, test_labels, table, decisions)
 
 
 def read(config: TaskConfig) -> tuple[dict[str, list[Document]], dict[str, np.ndarray], LabelSet]:
@@ -138,6 +144,32 @@ def logistic_regression(inverse_penalty: float, seed: int) -> LogisticRegression
     return LogisticRegression(C=inverse_penalty, max_iter=1000, random_state=seed)
 
 
+def fit(
+    kind: str,
+    inverse_penalty: float,
+    seed: int,
+    features_NF: Any,
+    labels_N: np.ndarray,
+    weights_C: np.ndarray | None = None,
+) -> Any:
+    """A fitted classifier of a key of `CLASSIFIERS`, with `predict_proba`; of several labels a text, one for each.
+
+    Args:
+        kind: `tf-idf` or `naive-bayes`.
+        inverse_penalty: inverse strength of the L2 penalty.
+        seed: of the solver.
+        features_NF: sparse.
+        labels_N: class indices, or [N, C] labels.
+        weights_C: of the classes, or of texts that have a label; None if all weigh the same.
+    """
+    if labels_N.ndim == 2:
+        make = functools.partial(logistic_regression, inverse_penalty, seed)
+        ratios = log_count_ratios if kind == "naive-bayes" else None
+        return OneVersusRest(make, ratios).fit(features_NF, labels_N, weights_C)
+    weights_N = None if weights_C is None else weights_C[labels_N]
+    return CLASSIFIERS[kind](inverse_penalty, seed).fit(features_NF, labels_N, weights_N)
+
+
 class NaiveBayesLogisticRegression:
     """Logistic regression on features weighted by naive Bayes' log-count ratios, one class against the rest.
 
@@ -173,7 +205,7 @@ class NaiveBayesLogisticRegression:
 class BagOfWords:
     """A fitted linear model: everything needed to classify texts, and nothing that runs when it is loaded.
 
-    Shapes: K weight vectors: one for two classes, else C.
+    Shapes: K weight vectors: one for two classes, else C; C labels have C.
     """
 
     kind: str
@@ -187,23 +219,34 @@ class BagOfWords:
     """Inverse document frequencies; empty for naive Bayes."""
     weights_KF: np.ndarray
     bias_K: np.ndarray
+    multi_label: bool = False
+    """Whether a text may have several labels."""
+    thresholds: list[float] | None = None
+    """From which probability on each label applies, where a text may have several."""
+    temperature: float = 1.0
+    """What divides the logarithms of the probabilities, in an exported model: a run has it in its result."""
 
     @classmethod
-    def of(cls, kind: str, vectorizer: Any, model: Any, labels: Sequence[str]) -> "BagOfWords":
+    def of(
+        cls, kind: str, vectorizer: Any, model: Any, labels: Sequence[str], multi_label: bool = False
+    ) -> "BagOfWords":
         """What a fitted vectorizer and classifier know."""
         vocabulary = [str(word) for word in vectorizer.get_feature_names_out()]
-        if kind == "tf-idf":
-            idf_F, weights_KF, bias_K = vectorizer.idf_, model.coef_, model.intercept_
+        idf_F = vectorizer.idf_ if kind == "tf-idf" else np.zeros(0)
+        if kind == "tf-idf" or multi_label:
+            weights_KF, bias_K = model.coef_, model.intercept_
         else:
-            idf_F = np.zeros(0)
             weights_KF = np.stack([ratios_F * part.coef_[0] for ratios_F, part in model.models])
             bias_K = np.concatenate([part.intercept_ for _, part in model.models])
-        return cls(kind, list(labels), vectorizer.ngram_range[1], vocabulary, idf_F, weights_KF, bias_K)
+        return cls(kind, list(labels), vectorizer.ngram_range[1], vocabulary, idf_F, weights_KF, bias_K, multi_label)
 
     def save(self, folder: Path) -> None:
         """Write `bag_of_words.json` and `bag_of_words.safetensors`."""
         folder.mkdir(parents=True, exist_ok=True)
-        settings = {name: getattr(self, name) for name in ("kind", "labels", "longest", "vocabulary")}
+        names = ["kind", "labels", "longest", "vocabulary"]
+        names += ["multi_label", "thresholds"] if self.multi_label else []
+        names += [] if self.temperature == 1 else ["temperature"]
+        settings = {name: getattr(self, name) for name in names}
         write_atomically(folder / SETTINGS, json.dumps(settings) + "\n")
         arrays = {"idf": self.idf_F, "weights": np.ascontiguousarray(self.weights_KF), "bias": self.bias_K}
         safetensors.numpy.save_file(arrays, folder / WEIGHTS)
@@ -230,9 +273,17 @@ class BagOfWords:
             vectorizer.idf_ = self.idf_F
         return vectorizer
 
+    def logits(self, texts: Sequence[str]) -> np.ndarray:
+        """What is divided by the temperature, [N, C]: logarithms of class probabilities, or a label's log-odds."""
+        if self.multi_label:
+            return self.vectorizer.transform(texts) @ self.weights_KF.T + self.bias_K
+        return np.log(np.maximum(self.probabilities(texts), TINY))
+
     def probabilities(self, texts: Sequence[str]) -> np.ndarray:
-        """Class probabilities [N, C]."""
+        """Class probabilities, or those of each label, [N, C]."""
         logits_NK = self.vectorizer.transform(texts) @ self.weights_KF.T + self.bias_K
+        if self.multi_label:
+            return scipy.special.expit(logits_NK)
         if len(self.bias_K) == 1:
             share_N = scipy.special.expit(logits_NK[:, 0])
             return np.stack([1 - share_N, share_N], axis=1)

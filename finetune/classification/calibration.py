@@ -1,11 +1,17 @@
 """Whether probabilities mean what they say, and the temperature that makes them.
 
-Shapes: N texts, C classes.
+Where a text may have several labels, [N, C] in place of [N], each label is a yes or no of its own.
+
+Shapes: N texts, C classes or labels.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import scipy.optimize
 import scipy.special
+
+from finetune.classification.metrics import label_loss
 
 BINS = 15
 # Beyond these a temperature tells of too few validation texts, not of the model.
@@ -23,21 +29,43 @@ def fit_temperature(logits_NC: np.ndarray, labels_N: np.ndarray) -> float:
     >>> 4 < fit_temperature(logits, labels) < 8
     True
     """
+    if labels_N.ndim == 2:
+        return _least(label_loss, logits_NC, smoothed(labels_N))
     classes = logits_NC.shape[1]
     counts_C = np.bincount(labels_N, minlength=classes)
     others_N = 1 / (counts_C[labels_N] + classes)
     targets_NC = np.repeat(others_N[:, None], classes, axis=1)
     targets_NC[np.arange(len(labels_N)), labels_N] = 1 - (classes - 1) * others_N
 
-    def loss(log_temperature: float) -> float:
-        return -float((targets_NC * scipy.special.log_softmax(logits_NC / np.exp(log_temperature), axis=1)).mean())
+    def loss(logits_NC: np.ndarray, targets_NC: np.ndarray) -> float:
+        return -float((targets_NC * scipy.special.log_softmax(logits_NC, axis=1)).mean())
 
-    found = scipy.optimize.minimize_scalar(loss, bounds=(np.log(LOWEST), np.log(HIGHEST)), method="bounded")
+    return _least(loss, logits_NC, targets_NC)
+
+
+def _least(loss: Callable[[np.ndarray, np.ndarray], float], logits_NC: np.ndarray, targets_NC: np.ndarray) -> float:
+    """The temperature with the least loss."""
+    bounds = (np.log(LOWEST), np.log(HIGHEST))
+    found = scipy.optimize.minimize_scalar(
+        lambda logarithm: loss(logits_NC / np.exp(logarithm), targets_NC), bounds=bounds, method="bounded"
+    )
     return float(np.exp(found.x))
 
 
-def calibrated(logits_NC: np.ndarray, temperature: float) -> np.ndarray:
-    """Class probabilities, [N, C]."""
+def smoothed(labels_NC: np.ndarray) -> np.ndarray:
+    """What Platt 1999 expects of further texts in place of 1 and 0: (n + 1) / (n + 2) for a label of n texts.
+
+    >>> smoothed(np.array([[1], [1], [0]])).round(3).tolist()
+    [[0.75], [0.75], [0.333]]
+    """
+    yes_C = labels_NC.sum(0, dtype=np.int64)
+    return np.where(labels_NC > 0, (yes_C + 1) / (yes_C + 2), 1 / (len(labels_NC) - yes_C + 2))
+
+
+def calibrated(logits_NC: np.ndarray, temperature: float, multi_label: bool = False) -> np.ndarray:
+    """Class probabilities, [N, C]; of several labels a text, the probability of each."""
+    if multi_label:
+        return scipy.special.expit(logits_NC / temperature)
     return scipy.special.softmax(logits_NC / temperature, axis=1)
 
 
@@ -51,9 +79,11 @@ def calibration_facts(
         test_logits_NC: of the test texts.
         test_labels_N: their class indices.
     """
-    temperature = fit_temperature(*validation)
-    before = calibration_scores(calibrated(test_logits_NC, 1.0), test_labels_N)
-    after = calibration_scores(calibrated(test_logits_NC, temperature), test_labels_N)
+    temperature, multi_label = fit_temperature(*validation), test_labels_N.ndim == 2
+    before, after = (
+        calibration_scores(calibrated(test_logits_NC, divisor, multi_label), test_labels_N)
+        for divisor in (1.0, temperature)
+    )
     facts = {"temperature": temperature}
     facts |= {f"test_{name}": value for name, value in before.items()}
     return facts | {f"test_calibrated_{name}": value for name, value in after.items()}
@@ -64,11 +94,21 @@ def calibration_scores(probabilities_NC: np.ndarray, labels_N: np.ndarray) -> di
 
     Returns:
         `calibration_error`: the mean distance of confidence and accuracy, in 15 bins of confidence (ECE, Naeini et al.
-        2015); `brier`: the mean squared distance of the probabilities from 1 for the true class and 0 for others.
+        2015); `brier`: the mean squared distance of the probabilities from 1 for the true class and 0 for others. Of
+        several labels a text: the mean distance of a label's probability and its share, in 15 bins of probability; and
+        the mean squared distance from 1 for its labels and 0 for others, over texts and labels.
 
     >>> calibration_scores(np.array([[0.8, 0.2]] * 10), np.array([0] * 8 + [1] * 2))["calibration_error"] < 1e-9
     True
     """
+    if labels_N.ndim == 2:
+        flat, truth = probabilities_NC.ravel(), labels_N.ravel()
+        bins = np.minimum((flat * BINS).astype(int), BINS - 1)
+        gaps = np.bincount(bins, truth - flat, minlength=BINS)
+        return {
+            "calibration_error": float(np.abs(gaps).sum() / len(flat)),
+            "brier": float(((flat - truth) ** 2).mean()),
+        }
     confidences_N, correct_N = probabilities_NC.max(1), probabilities_NC.argmax(1) == labels_N
     bins_N = np.minimum((confidences_N * BINS).astype(int), BINS - 1)
     gaps_N = np.bincount(bins_N, correct_N - confidences_N, minlength=BINS)

@@ -31,6 +31,11 @@ class TaskConfig:
     maximum_test_texts: int | None = added_later(None)
     """Test on this many of the test texts only, a stratified sample that is the same for every run; null tests on all.
     For trials."""
+    folds: int | None = added_later(None)
+    """Test on one part in so many of the training labels instead, as tuning does: no test text is read. The labels are
+    those that a run with this budget and seed has; the other parts are trained and validated on."""
+    fold: int = added_later(0)
+    """Which of the `folds`, from 0."""
     label_budget: int | None = None
     """Use only this many training labels, a stratified sample for each seed; null uses all."""
     sequence_length: int = 128
@@ -45,9 +50,18 @@ class TaskConfig:
     model: ClassifierConfig = field(default_factory=ClassifierConfig)
     class_weights: Literal["balanced"] | list[float] | None = added_later(None)  # noqa: RUF009
     """The weight of each class in training, in the order of the classes: `balanced` gives every class the same in sum,
-    as if it had as many texts as the others; null every text. Scores are not weighted; see `select_by: macro_f1`."""
-    select_by: Literal["accuracy", "macro_f1", "matthews"] = "accuracy"
-    """The validation score that selects the best checkpoint; ties go to the lower loss."""
+    as if it had as many texts as the others; null every text. Where a text may have several labels, the weight of a
+    text that has the label; the others weigh 1. Scores are not weighted; see `select_by: macro_f1`."""
+    select_by: Literal["accuracy", "macro_f1", "matthews", "micro_f1", "subset_accuracy"] | None = digested_as(
+        None, "accuracy"
+    )
+    """The validation score that selects the best checkpoint; ties go to the lower loss. null: `accuracy`; where a text
+    may have several labels, `micro_f1`, of all decisions about labels. `macro_f1` is the mean over classes or labels,
+    `subset_accuracy` the share of texts of which every label is right."""
+    threshold: Literal["shared", "per_label"] | float = added_later("shared")
+    """Where a text may have several labels: the probability from which on a label applies. `shared`: one for all
+    labels, `per_label`: one for each label with at least ten validation texts, chosen for the best `select_by` on the
+    validation texts; a number: that one."""
     seed: int = 0
     """Seeds the initial weights, the labels drawn, the order and dropout."""
 
@@ -60,7 +74,24 @@ class TaskConfig:
         require_between(0, 0.9, token_masking=self.token_masking)
         if isinstance(self.class_weights, list) and (not self.class_weights or min(self.class_weights) <= 0):
             raise InputError(f"class_weights: {self.class_weights} must be numbers above 0, one a class")
+        if not isinstance(self.threshold, str):
+            require_between(0, 1, threshold=self.threshold)
         if self.label_budget is not None:
             require_at_least(2, label_budget=self.label_budget)
+        if self.folds is not None:
+            require_at_least(2, folds=self.folds)
+            require_between(0, self.folds - 1, fold=self.fold)
         if self.maximum_test_texts is not None:
             require_at_least(2, maximum_test_texts=self.maximum_test_texts)
+
+    def score_of(self, multi_label: bool) -> str:
+        """The score that selects, of texts with one class or several labels.
+
+        Raises:
+            InputError: `select_by` is a score of the others.
+        """
+        others, instead = ("accuracy", "subset_accuracy") if multi_label else ("micro_f1", "accuracy")
+        if self.select_by == others or (self.select_by == "subset_accuracy" and not multi_label):
+            kind = "a text may have several labels" if multi_label else "a text has one class"
+            raise InputError(f"select_by: there is no {self.select_by} where {kind}; use {instead} or macro_f1")
+        return self.select_by or ("micro_f1" if multi_label else "accuracy")

@@ -54,13 +54,13 @@ def sets_test_aside(config: TaskConfig) -> bool:
 
 
 def corpora_of(config: TaskConfig) -> dict[str, CorpusConfig]:
-    """The labelled corpora of a run: `train`; `test`, unless a share is set aside; `validation`, if it is set.
+    """The labelled corpora of a run: `train`; `test`, unless it is a part of that; `validation`, if it is set.
 
     Raises:
         InputError: one of them does not exist, or two of them read the same rows.
     """
     corpora = {"train": config.corpus}
-    if not sets_test_aside(config):
+    if config.folds is None and not sets_test_aside(config):
         corpora["test"] = corpus_of(config, "test", config.test or DEFAULT_TEST)
     if config.validation is not None:
         corpora["validation"] = corpus_of(config, "validation", config.validation)

@@ -4,11 +4,13 @@ Shapes: B texts of a batch, N texts, C classes.
 """
 
 import numpy as np
+import scipy.special
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from finetune.classification.metrics import scores
+from finetune.classification.config import TaskConfig
+from finetune.classification.metrics import label_loss, scores, scores_at_best
 from finetune.classification.text_dataset import TextEpoch
 from pretrain.data.loader import LoaderSettings, load_steps
 from pretrain.training.fast_paths import uncompiled
@@ -19,9 +21,9 @@ EVALUATION_TOKENS = {"cpu": 8192, "cuda": 1 << 17}
 
 
 def predict(accelerator: Accelerator, epoch: TextEpoch, model: torch.nn.Module) -> tuple[np.ndarray, np.ndarray]:
-    """Logits [N, C] and labels [N] of the texts of an epoch, in the order of their indices."""
+    """Logits [N, C] and labels, [N] or [N, C], of the texts of an epoch, in the order of their indices."""
     model.eval()
-    rows: list[tuple[int, np.ndarray, int]] = []
+    rows: list[tuple[int, np.ndarray, int | list[int]]] = []
     settings = LoaderSettings(accelerator.process_index, accelerator.num_processes)
     with torch.inference_mode(), uncompiled(model):
         for samples, batches in zip(epoch.batches, load_steps(epoch, settings), strict=True):
@@ -32,18 +34,23 @@ def predict(accelerator: Accelerator, epoch: TextEpoch, model: torch.nn.Module) 
                 with accelerator.autocast():
                     logits_BC = model(**on_device.inputs).logits.float().cpu().numpy()
                 if len(rank_samples):
-                    rows += zip(rank_samples.tolist(), logits_BC, batch["labels"].tolist(), strict=True)
+                    rows += zip(rank_samples.tolist(), logits_BC, batch["labels"].long().tolist(), strict=True)
             safe_point(accelerator)
     rows = sorted(gather_object(rows), key=lambda row: row[0])
     return np.stack([row[1] for row in rows]), np.array([row[2] for row in rows])
 
 
-def evaluate(accelerator: Accelerator, epoch: TextEpoch, model: torch.nn.Module) -> dict[str, float]:
+def evaluate(
+    accelerator: Accelerator, epoch: TextEpoch, model: torch.nn.Module, config: TaskConfig
+) -> dict[str, float]:
     """Loss in nats, and scores, on held-out texts."""
-    return logit_scores(*predict(accelerator, epoch, model))
+    return logit_scores(*predict(accelerator, epoch, model), config)
 
 
-def logit_scores(logits_NC: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
-    """Loss in nats, and scores."""
+def logit_scores(logits_NC: np.ndarray, labels_N: np.ndarray, config: TaskConfig) -> dict[str, float]:
+    """Loss in nats, and scores; of several labels a text as in `metrics.probability_scores`."""
+    if labels_N.ndim == 2:
+        wide_NC = logits_NC.astype(np.float64)
+        return {"loss": label_loss(wide_NC, labels_N)} | scores_at_best(scipy.special.expit(wide_NC), labels_N, config)
     loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits_NC), torch.from_numpy(labels_N))
     return {"loss": float(loss)} | scores(logits_NC.argmax(1), labels_N)

@@ -2,10 +2,11 @@
 
 It is the yardstick `frozen`, and a start for fine-tuning (`model.classifier_init`).
 
-Shapes: N texts, F features, C classes.
+Shapes: N texts, F features, C classes or labels.
 """
 
 import contextlib
+import functools
 from collections.abc import Generator
 from typing import Any
 
@@ -17,13 +18,14 @@ from sklearn.preprocessing import StandardScaler
 from configs.errors import InputError
 from finetune.classification.config import TaskConfig
 from finetune.classification.metrics import probability_scores
+from finetune.classification.multi_label.one_versus_rest import OneVersusRest
 
 # Inverse strengths of the L2 penalty, to be selected on the validation texts.
 INVERSE_PENALTIES = (1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0)
 MAXIMUM_ITERATIONS = 2000
 
 Labelled = tuple[np.ndarray, np.ndarray]
-"""Features [N, F] and class indices [N]."""
+"""Features [N, F] and class indices [N], or labels [N, C]."""
 
 
 def output_layer(model: Any) -> tuple[Any, str]:
@@ -70,18 +72,24 @@ def fit_linear(
         classifier: from F to C.
         train, held_out: features and classes.
         config: `select_by` and the seed.
-        weights_C: of the classes; None if all weigh the same.
+        weights_C: of the classes, or of texts that have a label; None if all weigh the same.
     """
-    scaler = StandardScaler().fit(train[0])
+    scaler, score = StandardScaler().fit(train[0]), config.score_of(train[1].ndim == 2)
     features_NF, held_out_NF = scaler.transform(train[0]), scaler.transform(held_out[0])
     best: tuple[float, float] | None = None
     for inverse_penalty in INVERSE_PENALTIES:
-        model = LogisticRegression(C=inverse_penalty, max_iter=MAXIMUM_ITERATIONS, random_state=config.seed)
-        model.fit(features_NF, train[1], None if weights_C is None else weights_C[train[1]])
-        values = probability_scores(model.predict_proba(held_out_NF), held_out[1])
-        rank = values[config.select_by], -values["loss"]
+        make = functools.partial(
+            LogisticRegression, C=inverse_penalty, max_iter=MAXIMUM_ITERATIONS, random_state=config.seed
+        )
+        model: Any
+        if train[1].ndim == 2:
+            model = OneVersusRest(make).fit(features_NF, train[1], weights_C)
+        else:
+            model = make().fit(features_NF, train[1], None if weights_C is None else weights_C[train[1]])
+        values = probability_scores(model.predict_proba(held_out_NF), held_out[1], config)
+        rank = values[score], -values["loss"]
         if best is None or rank > best:
-            best, chosen = rank, model
+            best, chosen, chosen_penalty = rank, model, inverse_penalty
     weights_CF, bias_C = chosen.coef_ / scaler.scale_, chosen.intercept_ - chosen.coef_ @ (scaler.mean_ / scaler.scale_)
     if len(weights_CF) == 1:
         # Of two classes, scikit-learn has the difference of the logits.
@@ -89,4 +97,4 @@ def fit_linear(
     with torch.no_grad():
         classifier.weight.copy_(torch.from_numpy(weights_CF))
         classifier.bias.copy_(torch.from_numpy(bias_C))
-    return float(chosen.C)
+    return chosen_penalty

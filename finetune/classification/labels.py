@@ -1,13 +1,13 @@
-"""The classes of a task.
+"""The classes of a task, or the labels of which a text may have several.
 
-Shapes: N texts.
+Shapes: N texts, C classes or labels.
 """
 
 import dataclasses
 import decimal
 import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -16,8 +16,9 @@ from finetune.classification.config import TaskConfig
 from finetune.classification.corpora import corpora_of
 from finetune.classification.splits import document_keys, draw_splits
 from tokenizer.corpus.config import CorpusConfig
-from tokenizer.corpus.documents import Label, is_number, label_key
+from tokenizer.corpus.documents import is_number, label_key
 from tokenizer.corpus.documents import read as read_documents
+from tokenizer.corpus.row_labels import Label, OneLabel
 
 # More different numbers with fractions are measurements, not classes.
 MAXIMUM_FRACTIONS = 20
@@ -38,23 +39,37 @@ class LabelSet:
     names: list[str]
     spellings: list[list[str]]
     """The labels of each class as the training texts have them."""
+    multi_label: bool = False
+    """Whether a text may have several of them, or none."""
 
     def encode(self, labels: Iterable[Label], corpus: CorpusConfig) -> np.ndarray:
-        """The class index of each label, [N].
+        """The class index of each label, [N]; where a text may have several labels, a 0 or 1 for each, [N, C].
 
         Raises:
             InputError: a label does not occur in the training texts.
         """
         indices = {key: index for index, key in enumerate(self.keys)}
         labels = list(labels)
-        keys = {label: label_key(label) for label in set(labels)}
+        if any(isinstance(label, tuple) != self.multi_label for label in labels):
+            kinds = ("one label a text", "a list of labels a text")
+            here, there = kinds if self.multi_label else kinds[::-1]
+            raise InputError(
+                f"{corpus.source!r} (split {corpus.split!r}) has {here}, and the training texts have {there}"
+            )
+        ones = set(itertools.chain.from_iterable(map(labels_in, labels)))
+        keys = {label: label_key(label) for label in ones}
         unknown = sorted({str(label) for label, key in keys.items() if key not in indices})
         if unknown:
             raise InputError(
                 f"{corpus.source!r} (split {corpus.split!r}) has the label {unknown[0]!r}, "
                 f"which the training texts lack; they have {', '.join(spelling[0] for spelling in self.spellings)}"
             )
-        return np.array([indices[keys[label]] for label in labels], dtype=np.int64)
+        if not self.multi_label:
+            return np.array([indices[keys[label]] for one in labels for label in labels_in(one)], dtype=np.int64)
+        labels_NC = np.zeros((len(labels), len(self.keys)), dtype=np.int8)
+        for row_C, several in zip(labels_NC, labels, strict=True):
+            row_C[[indices[keys[label]] for label in labels_in(several)]] = 1
+        return labels_NC
 
     def counts_line(self, classes_N: np.ndarray) -> str:
         """How many texts each class has, and which labels were taken as one.
@@ -62,10 +77,30 @@ class LabelSet:
         >>> LabelSet(["0", "yes"], ["0", "yes"], [["0"], ["Yes", "yes"]]).counts_line(np.array([1, 1, 0]))
         "classes: 0 1, yes 2 ('Yes' and 'yes' are one)"
         """
-        counts = np.bincount(classes_N, minlength=len(self.names)).tolist()
+        counts = class_counts(classes_N, len(self.names)).tolist()
         line = ", ".join(f"{name} {count:,}" for name, count in zip(self.names, counts, strict=True))
         merged = [" and ".join(map(repr, labels)) + " are one" for labels in self.spellings if len(labels) > 1]
-        return f"classes: {line}" + (f" ({'; '.join(merged)})" if merged else "")
+        told = f"{line} ({'; '.join(merged)})" if merged else line
+        if not self.multi_label:
+            return f"classes: {told}"
+        without = int((classes_N.sum(1) == 0).sum())
+        return (
+            f"labels, {classes_N.sum(1).mean():.1f} a text: {told}; {without:,} of {len(classes_N):,} texts have none"
+        )
+
+
+def labels_in(label: Label) -> tuple[OneLabel, ...]:
+    """The labels of a text: one, or several.
+
+    >>> labels_in("bug"), labels_in(("bug", "billing")), labels_in(())
+    (('bug',), ('bug', 'billing'), ())
+    """
+    return label if isinstance(label, tuple) else (label,)
+
+
+def class_counts(classes_N: np.ndarray, count: int) -> np.ndarray:
+    """How many texts each of `count` classes has, [C]; of several labels, each label."""
+    return classes_N.sum(0, dtype=np.int64) if classes_N.ndim == 2 else np.bincount(classes_N, minlength=count)
 
 
 def label_set(labels: Iterable[Label], names: dict[Label, str], corpus: CorpusConfig) -> LabelSet:
@@ -74,54 +109,80 @@ def label_set(labels: Iterable[Label], names: dict[Label, str], corpus: CorpusCo
     Labels that mean the same, such as 1 and "1.0" or "Good" and "good", are one class, with the name of the most
     frequent of them.
 
+    Labels in tuples are those of texts that may have several; columns of 0 and 1 keep the order of
+    `corpus.label_columns`.
+
     Raises:
         InputError: fewer than two classes, or labels that are no classes: measurements, ids, several labels in one.
     """
-    counts = Counter(labels)
-    by_key: dict[str, list[Label]] = {}
+    labels = list(labels)
+    multi_label = any(isinstance(label, tuple) for label in labels)
+    counts = Counter(itertools.chain.from_iterable(map(labels_in, labels)))
+    by_key: dict[str, list[OneLabel]] = {}
     for label, _ in counts.most_common():
         by_key.setdefault(label_key(label), []).append(label)
-    check_classes(by_key, counts, corpus)
+    check_classes(by_key, counts, corpus, len(labels))
     are_numbers = all(map(is_number, by_key))
     keys = sorted(by_key, key=decimal.Decimal if are_numbers else str)
+    if corpus.label_columns is not None:
+        keys = in_columns(by_key, corpus)
     spellings = [sorted({str(label) for label in by_key[key]}) for key in keys]
-    return LabelSet(keys, [names[by_key[key][0]] for key in keys], spellings)
+    return LabelSet(keys, [names.get(by_key[key][0], str(by_key[key][0])) for key in keys], spellings, multi_label)
 
 
-def check_classes(by_key: dict[str, list[Label]], counts: Counter[Label], corpus: CorpusConfig) -> None:
+def in_columns(by_key: Mapping[str, object], corpus: CorpusConfig) -> list[str]:
+    """The keys of labels that are columns, in the order of the columns.
+
+    Raises:
+        InputError: a column holds no 1.
+    """
+    keys = list(dict.fromkeys(map(label_key, corpus.label_columns or ())))
+    for key in keys:
+        if key not in by_key:
+            raise InputError(
+                f"corpus.label_columns: no text of {corpus.source!r} (split {corpus.split!r}) has a 1 for {key!r}; "
+                "leave it out"
+            )
+    return keys
+
+
+def check_classes(
+    by_key: Mapping[str, list[OneLabel]], counts: Counter[OneLabel], corpus: CorpusConfig, texts: int
+) -> None:
     """Check that labels are classes.
+
+    Args:
+        by_key: the labels by what they have in common.
+        counts: of each label.
+        corpus: their corpus.
+        texts: their number.
 
     Raises:
         InputError: they are not.
     """
     where = f"{corpus.source!r} (split {corpus.split!r}), column {corpus.label_column!r}"
     examples = ", ".join(str(labels[0]) for labels in itertools.islice(by_key.values(), 4))
-    texts = counts.total()
     if any(isinstance(label, int) for label in counts) and not all(map(is_number, counts)):
         raise InputError(
             f"{corpus.source!r} (split {corpus.split!r}) mixes numbers and strings as labels: "
             f"{', '.join(repr(label) for label in itertools.islice(counts, 6))}"
         )
     if len(by_key) < 2:
-        raise InputError(
-            f"{corpus.source!r} (split {corpus.split!r}) has one label only, {next(iter(counts))!r}; "
-            "a classifier needs two"
-        )
+        only = f"one label only, {next(iter(counts))!r}" if counts else "no label at all"
+        raise InputError(f"{corpus.source!r} (split {corpus.split!r}) has {only}; a classifier needs two")
     fractions = [key for key in by_key if is_number(key) and "." in key]
     if len(fractions) > (MAXIMUM_FRACTIONS if texts > 2 * MAXIMUM_FRACTIONS else FEW_FRACTIONS):
         raise InputError(
             f"{where}: {len(by_key)} different numbers with fractions ({examples} …) are measurements, not classes; "
             "round them to a few classes, or choose another corpus.label_column"
         )
-    for joint in JOINTS:
-        joined = [key for key in by_key if joint in key]
-        parts = {part.strip() for key in by_key for part in key.split(joint)}
-        share = sum(counts[label] for key in joined for label in by_key[key]) / texts
-        if share >= JOINED_SHARE and len(joined) > 1 and len(parts) < len(by_key):
-            raise InputError(
-                f"{where}: {len(by_key)} labels made of {len(parts)} others by {joint!r} ({joined[0]!r} …); a text has "
-                "one class here; keep one label a row"
-            )
+    if corpus.label_separator != "" and (found := joint_of(by_key, counts, texts)) is not None:
+        joint, joined, parts = found
+        raise InputError(
+            f"{where}: {len(by_key)} labels made of {parts} others by {joint!r} ({joined!r} …); if a text may have "
+            f"several labels, set corpus.label_separator: {joint!r}; if each of these is one label, set it to '' (an "
+            "empty string)"
+        )
     if len(by_key) > max(MANY_CLASSES, texts / 2):
         raise InputError(
             f"{where}: {len(by_key)} different labels for {texts} texts ({examples} …) are ids or texts, not classes; "
@@ -129,12 +190,34 @@ def check_classes(by_key: dict[str, list[Label]], counts: Counter[Label], corpus
         )
 
 
+def joint_of(
+    by_key: Mapping[str, list[OneLabel]], counts: Mapping[OneLabel, int], texts: int
+) -> tuple[str, str, int] | None:
+    """What joins labels into others, such as `;` in `billing;bug`, with an example and the number of parts.
+
+    Args:
+        by_key: the labels by what they have in common.
+        counts: of each label.
+        texts: their number.
+    """
+    for joint in JOINTS:
+        joined = [key for key in by_key if joint in key]
+        parts = {part.strip() for key in by_key for part in key.split(joint)}
+        share = sum(counts[label] for key in joined for label in by_key[key]) / texts
+        if share >= JOINED_SHARE and len(joined) > 1 and len(parts) < len(by_key):
+            return joint, joined[0], len(parts)
+    return None
+
+
 def class_weights(config: TaskConfig, classes_N: np.ndarray, names: list[str]) -> np.ndarray | None:
     """The weight of each class in training, [C], one on average over the training texts; None if all weigh the same.
 
+    Where a text may have several labels, it is the weight of a text that has the label beside one that has not;
+    `balanced` gives both the same in sum.
+
     Args:
         config: `class_weights`.
-        classes_N: of the training texts.
+        classes_N: of the training texts, or [N, C] labels.
         names: of the classes.
 
     Raises:
@@ -142,12 +225,15 @@ def class_weights(config: TaskConfig, classes_N: np.ndarray, names: list[str]) -
     """
     if config.class_weights is None:
         return None
-    counts_C = np.bincount(classes_N, minlength=len(names))
+    counts_C = class_counts(classes_N, len(names))
     weights_C = 1 / counts_C if config.class_weights == "balanced" else np.array(config.class_weights)
     if len(weights_C) != len(names):
         raise InputError(
             f"class_weights: {len(weights_C)} weights for {len(names)} classes, which are {', '.join(names)}"
         )
+    if classes_N.ndim == 2:
+        # A label of every text has nothing to be balanced with.
+        return np.maximum(len(classes_N) - counts_C, 1) / counts_C if config.class_weights == "balanced" else weights_C
     return weights_C * len(classes_N) / (counts_C * weights_C).sum()
 
 
@@ -168,6 +254,7 @@ def check_labels(config: TaskConfig) -> LabelSet:
             classes.encode((text.label for text in texts if text.label is not None), corpus)
     classes_N = classes.encode(labels, corpora["train"])
     class_weights(config, classes_N, classes.names)
+    config.score_of(classes.multi_label)
     # Read again only if a share is set aside: the texts themselves are not kept for the labels alone.
     draw_splits(
         config, classes_N, lambda: document_keys(read_documents(corpora["train"], labelled=True)), classes.names

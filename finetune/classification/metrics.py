@@ -9,7 +9,15 @@ from typing import Any
 import datasets
 import evaluate
 import numpy as np
+import scipy.special
 from sklearn.metrics import accuracy_score, f1_score, log_loss, matthews_corrcoef
+
+from finetune.classification.config import TaskConfig
+from finetune.classification.multi_label.label_scores import label_scores
+from finetune.classification.multi_label.thresholds import choose_thresholds, decide
+
+# The least probability, for logarithms.
+TINY = 1e-12
 
 
 class _LabelMetric(evaluate.Metric):
@@ -53,14 +61,40 @@ METRICS: list[type[evaluate.Metric]] = [Accuracy, MacroF1, Matthews]
 
 
 def scores(predictions_N: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
-    """All metrics of predicted and true class indices, both [N]: `accuracy`, `macro_f1`, `matthews`."""
+    """All metrics of predicted and true class indices, both [N]: `accuracy`, `macro_f1`, `matthews`.
+
+    Of several labels a text, both [N, C], those of `label_scores`.
+    """
+    if labels_N.ndim == 2:
+        return label_scores(predictions_N, labels_N)
     values: dict[str, float] = {}
     for metric in METRICS:
         values |= metric(keep_in_memory=True).compute(predictions=predictions_N, references=labels_N) or {}
     return values
 
 
-def probability_scores(probabilities_NC: np.ndarray, labels_N: np.ndarray) -> dict[str, float]:
-    """The loss in nats and all metrics of class probabilities [N, C], given the true class indices [N]."""
+def probability_scores(probabilities_NC: np.ndarray, labels_N: np.ndarray, config: TaskConfig) -> dict[str, float]:
+    """The loss in nats and all metrics of probabilities [N, C], given the true class indices [N].
+
+    Of several labels a text, [N, C], the loss is the mean over texts and labels, and the metrics are those at the
+    thresholds that are best for these texts.
+    """
+    if labels_N.ndim == 2:
+        wide_NC = np.clip(probabilities_NC.astype(np.float64), TINY, 1 - TINY)
+        return {"loss": label_loss(scipy.special.logit(wide_NC), labels_N)} | scores_at_best(wide_NC, labels_N, config)
     loss = log_loss(labels_N, probabilities_NC, labels=np.arange(probabilities_NC.shape[1]))
     return {"loss": float(loss)} | scores(probabilities_NC.argmax(1), labels_N)
+
+
+def scores_at_best(probabilities_NC: np.ndarray, labels_NC: np.ndarray, config: TaskConfig) -> dict[str, float]:
+    """All metrics of labels at the thresholds that are best for these texts."""
+    return scores(decide(probabilities_NC, choose_thresholds(probabilities_NC, labels_NC, config)), labels_NC)
+
+
+def label_loss(logits_NC: np.ndarray, targets_NC: np.ndarray) -> float:
+    """The mean cross-entropy of yes-or-no decisions, in nats.
+
+    >>> round(label_loss(np.zeros((1, 2)), np.array([[1, 0]])), 4)
+    0.6931
+    """
+    return float((np.logaddexp(0, logits_NC) - targets_NC * logits_NC).mean())

@@ -1,12 +1,12 @@
 """The loss of classification.
 
-Shapes: B sequences, C classes.
+Shapes: B sequences, C classes or labels.
 """
 
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from pretrain.data.loader import Batch
 from pretrain.objectives.objective import LossOutput, Metrics
@@ -17,14 +17,25 @@ def classification_loss(
 ) -> LossOutput:
     """Cross-entropy in nats, and accuracy.
 
+    With labels [B, C], of which a text may have several: the cross-entropy of a yes or no for each, as the mean over
+    labels (that of `transformers` for `multi_label_classification`), and the share of right decisions at a half.
+
     Args:
         model: a `transformers` sequence classifier, possibly wrapped.
         batch: from `TextEpoch`.
         carry: unused; the engine passes it to every loss.
-        weights_C: of the classes, one on average over the training texts; None if all weigh the same.
+        weights_C: of the classes, one on average over the training texts, or of the texts that have a label; None if
+            all weigh the same.
     """
     logits_BC = model(**batch.inputs).logits.float()
     weights_C = None if weights_C is None else weights_C.to(logits_BC)
+    if batch["labels"].dim() == 2:
+        labels_BC = batch["labels"].to(logits_BC)
+        loss = binary_cross_entropy_with_logits(logits_BC, labels_BC, pos_weight=weights_C, reduction="sum")
+        right = ((logits_BC.detach() > 0) == (labels_BC > 0)).float().mean(1).sum()
+        return LossOutput(
+            loss / labels_BC.shape[1] / batch.totals["labels"], {"label_accuracy": (right, batch.counts["labels"])}
+        )
     loss = cross_entropy(logits_BC, batch["labels"], weight=weights_C, reduction="sum")
     correct = (logits_BC.detach().argmax(-1) == batch["labels"]).sum()
     metrics: Metrics = {"accuracy": (correct, batch.counts["labels"])}

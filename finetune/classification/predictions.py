@@ -3,19 +3,55 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 
 from configs.run_folder import RunFolder
+from finetune.classification.calibration import calibrated
+from finetune.classification.config import TaskConfig
 from finetune.classification.labels import LabelSet
 from finetune.classification.metrics import scores
+from finetune.classification.multi_label import label_scores
+from finetune.classification.multi_label.thresholds import choose_thresholds, decide
 
 PREDICTIONS = "predictions.parquet"
 TIMINGS = "timings.json"
 SIGNIFICANCE = 0.05
+# As transformers calls it in a model's configuration.
+MULTI_LABEL = "multi_label_classification"
+
+
+class LabelDecisions(NamedTuple):
+    """Which labels apply, where a text may have several."""
+
+    thresholds_C: np.ndarray
+    """The calibrated probability from which on each label applies."""
+    test_NC: np.ndarray
+    """1 where a label applies to a test text."""
+
+
+def label_decisions(
+    validation: tuple[np.ndarray, np.ndarray], test_logits_NC: np.ndarray, temperature: float, config: TaskConfig
+) -> LabelDecisions | None:
+    """Decisions about the labels of test texts, by thresholds chosen on validation texts; None of one class a text.
+
+    Args:
+        validation: logits of the validation texts, and their class indices, or [N, C] labels.
+        test_logits_NC: of the test texts.
+        temperature: of the calibration.
+        config: of the task.
+    """
+    logits_NC, labels_N = validation
+    if labels_N.ndim == 1:
+        return None
+    held_out_NC, test_NC = (
+        calibrated(part.astype(np.float64), temperature, multi_label=True) for part in (logits_NC, test_logits_NC)
+    )
+    thresholds_C = choose_thresholds(held_out_NC, labels_N, config)
+    return LabelDecisions(thresholds_C, decide(test_NC, thresholds_C))
 
 
 def write_result(
@@ -26,41 +62,58 @@ def write_result(
     probabilities_NC: np.ndarray,
     labels_N: np.ndarray,
     texts: pyarrow.Table,
+    decisions: LabelDecisions | None = None,
 ) -> None:
     """Write the predictions, then the result, which marks the run as finished.
 
-    Shapes: N test texts, C classes.
+    Shapes: N test texts, C classes or labels.
 
     Args:
         folder: the run folder.
         facts: other entries of the result.
         validation_scores: loss and scores of the final model on the validation texts.
         classes: the classes of the task.
-        probabilities_NC: class probabilities of each test text.
-        labels_N: true class indices.
+        probabilities_NC: class probabilities of each test text, or those of each label, not calibrated.
+        labels_N: true class indices, or [N, C] labels.
         texts: the test texts, [N] rows with the columns `text`, `second_text`, `file` and `row`.
+        decisions: where a text may have several labels, which apply.
     """
-    names, predictions_N = np.array(classes.names, dtype=object), probabilities_NC.argmax(1)
-    columns = {
-        "label": names[labels_N],
-        "prediction": names[predictions_N],
-        "label_id": labels_N.astype(np.int32),
-        "prediction_id": predictions_N.astype(np.int32),
-        "probabilities": list(probabilities_NC.astype(np.float32)),
-    }
+    predictions_N = probabilities_NC.argmax(1)
+    if decisions is not None:
+        predictions_N = decisions.test_NC
+        facts |= {"problem_type": MULTI_LABEL, "thresholds": decisions.thresholds_C.tolist()}
+    columns = _answers(labels_N, predictions_N, classes.names)
+    columns["probabilities"] = list(probabilities_NC.astype(np.float32))
     table = pyarrow.table(columns | {name: texts.column(name) for name in texts.column_names})
     # The order of the probabilities.
     table = table.replace_schema_metadata({"classes": json.dumps(classes.names)})
     pyarrow.parquet.write_table(table, folder.path / PREDICTIONS)
-    test_scores = scores(probabilities_NC.argmax(1), labels_N)
+    test_scores = scores(predictions_N, labels_N)
+    several = labels_N.ndim == 2
+    by_class, constant = (
+        (label_scores.per_label, label_scores.against_constant) if several else (per_class, against_majority)
+    )
     folder.finish(
         facts
         | {"labels": classes.names}
         | {f"eval_{name}": value for name, value in validation_scores.items()}
         | {f"test_{name}": value for name, value in test_scores.items()}
-        | against_majority(probabilities_NC.argmax(1), labels_N)
-        | {"test_per_class": per_class(probabilities_NC.argmax(1), labels_N, classes.names)}
+        | dict(constant(predictions_N, labels_N))
+        | {"test_per_class": by_class(predictions_N, labels_N, classes.names)}
     )
+
+
+def _answers(labels_N: np.ndarray, predictions_N: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """The columns of truth and prediction, as names and as numbers; lists where a text may have several labels."""
+    columns: dict[str, Any] = {}
+    for name, values_N in (("label", labels_N), ("prediction", predictions_N)):
+        if values_N.ndim == 1:
+            columns[name], columns[f"{name}_id"] = np.array(names, dtype=object)[values_N], values_N.astype(np.int32)
+            continue
+        ids = [np.flatnonzero(row_C).tolist() for row_C in values_N]
+        columns[name] = pyarrow.array([[names[label] for label in row] for row in ids], pyarrow.list_(pyarrow.string()))
+        columns[f"{name}_id"] = pyarrow.array(ids, pyarrow.list_(pyarrow.int32()))
+    return {name: columns[name] for name in ("label", "prediction", "label_id", "prediction_id")}
 
 
 def per_class(predictions_N: np.ndarray, labels_N: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -100,12 +153,30 @@ def against_majority(predictions_N: np.ndarray, labels_N: np.ndarray) -> dict[st
 
 
 def correctness(folder: RunFolder) -> np.ndarray:
-    """1.0 for each correctly classified test text and 0.0 for every other one, [N]."""
+    """1.0 for each correctly classified test text and 0.0 for every other one, [N]; all of its labels must be right."""
+    predictions_N, labels_N = predicted_and_true(folder)
+    right = predictions_N == labels_N
+    return (right.all(1) if right.ndim == 2 else right).astype(np.float64)
+
+
+def predicted_and_true(folder: RunFolder) -> tuple[np.ndarray, np.ndarray]:
+    """The predicted and the true class of each test text, [N]; where it may have several labels, [N, C]."""
     file = folder.path / PREDICTIONS
     # Two classes may have the same name. Runs made before there were names have ids in the columns without suffix.
-    suffix = "_id" if "label_id" in pyarrow.parquet.read_schema(file).names else ""
-    table = pyarrow.parquet.read_table(file, columns=[f"label{suffix}", f"prediction{suffix}"])
-    return (table.column(0).to_numpy() == table.column(1).to_numpy()).astype(np.float64)
+    schema = pyarrow.parquet.read_schema(file)
+    suffix = "_id" if "label_id" in schema.names else ""
+    table = pyarrow.parquet.read_table(file, columns=[f"prediction{suffix}", f"label{suffix}"])
+    if not pyarrow.types.is_list(table.schema.field(0).type):
+        return table.column(0).to_numpy(), table.column(1).to_numpy()
+    count = len(json.loads((schema.metadata or {})[b"classes"]))
+    several = []
+    for column in table.columns:
+        ids = column.combine_chunks()
+        matrix_NC = np.zeros((len(ids), count), dtype=np.int8)
+        lengths_N = ids.value_lengths().to_numpy()
+        matrix_NC[np.repeat(np.arange(len(ids)), lengths_N), ids.flatten().to_numpy()] = 1
+        several.append(matrix_NC)
+    return several[0], several[1]
 
 
 def digest_of_test_texts(folder: RunFolder) -> str:

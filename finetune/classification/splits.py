@@ -1,8 +1,11 @@
 """Which labelled texts a run trains and validates on: stratified, at least one text a class in each part.
 
+Classes are numbers, [N], or, where a text may have several labels, a 0 or 1 for each, [N, C].
+
 Shapes: N texts, C classes.
 """
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -12,6 +15,7 @@ import numpy as np
 from configs.errors import InputError
 from finetune.classification.config import TaskConfig
 from finetune.classification.corpora import sets_test_aside
+from finetune.classification.multi_label.stratification import part, ranks, stratified_label_order
 from pretrain.data.randomness import permutation
 from tokenizer.corpus.documents import Document
 
@@ -25,7 +29,7 @@ class Splits(NamedTuple):
     validation: np.ndarray
     """Empty if validation texts are given."""
     test: np.ndarray | None
-    """None if test texts are given."""
+    """None if test texts are given, and no fold is tested on."""
 
 
 def draw_splits(
@@ -35,7 +39,7 @@ def draw_splits(
 
     Args:
         config: budget, shares and seed.
-        classes_N: the class of each text.
+        classes_N: the class of each text, or [N, C] labels.
         keys: the N texts, equal for copies of a text (`text_key`); called only if test texts are set aside.
         names: of the classes, for messages.
 
@@ -43,15 +47,43 @@ def draw_splits(
         InputError: the budget exceeds the labels there are, or a class would be missing from a part.
     """
     if not sets_test_aside(config):
-        return Splits(*draw_texts(config, classes_N, names), None)
+        everything = np.arange(len(classes_N))
+        return draw_parts(config, classes_N, everything, None, names)
     test = set_aside(keys(), classes_N, config.test_share, names)
     rest = np.setdiff1d(np.arange(len(classes_N)), test)
     log.info(
         "test: no test texts are named; %d of the %d texts of %s are set aside for testing (`test_share: %g`)",
         len(test), len(classes_N), config.corpus.source, config.test_share,
     )  # fmt: skip
-    train, validation = draw_texts(config, classes_N[rest], names)
-    return Splits(rest[train], rest[validation], test)
+    return draw_parts(config, classes_N, rest, test, names)
+
+
+def draw_parts(
+    config: TaskConfig, classes_N: np.ndarray, usable: np.ndarray, test: np.ndarray | None, names: Sequence[str]
+) -> Splits:
+    """The parts of a run; with `folds`, one of them takes the place of the test texts.
+
+    Args:
+        config: of the task.
+        classes_N: the class of each text.
+        usable: the texts that are not for testing.
+        test: those that are; None if they are given.
+        names: of the classes, for messages.
+
+    Raises:
+        InputError: as `draw_texts`.
+    """
+    train, validation = draw_texts(config, classes_N[usable], names)
+    if config.folds is None:
+        return Splits(usable[train], usable[validation], test)
+    drawn = usable[np.concatenate([train, validation])]
+    order = stratified_order(classes_N[drawn], config.seed)
+    in_fold = np.zeros(len(drawn), dtype=bool)
+    in_fold[order[config.fold :: config.folds]] = True
+    others = drawn[~in_fold]
+    without_fold = dataclasses.replace(config, label_budget=None, folds=None, fold=0)
+    train, validation = draw_texts(without_fold, classes_N[others], names)
+    return Splits(others[train], others[validation], np.sort(drawn[in_fold]))
 
 
 def text_key(text: str, second_text: str | None = None) -> str:
@@ -76,6 +108,9 @@ def set_aside(keys: Sequence[str], classes_N: np.ndarray, share: float, names: S
     """
     _, firsts, groups_N = np.unique(np.array(keys, dtype=object), return_index=True, return_inverse=True)
     sizes_G, classes_G = np.bincount(groups_N), classes_N[firsts]
+    if classes_N.ndim == 2:
+        order = stratified_label_order(classes_G, "test texts", 0)
+        return np.flatnonzero(part(classes_G, sizes_G, order, max(1, round(share * len(keys))))[groups_N])
     order = permutation(len(sizes_G), "test texts", 0)
     chosen_G = np.zeros(len(sizes_G), dtype=bool)
     for label in range(int(classes_N.max()) + 1):
@@ -115,6 +150,8 @@ def draw_texts(config: TaskConfig, classes_N: np.ndarray, names: Sequence[str] =
     if budget > len(classes_N):
         raise InputError(f"label_budget: {budget} exceeds the {len(classes_N)} labels of {config.corpus.source!r}")
     parts = 1 if config.validation is not None else 2
+    if classes_N.ndim == 2:
+        return _draw_labelled(config, classes_N, budget, parts, names)
     _require_every_class(classes_N, budget, parts, names)
     texts = stratified_order(classes_N, config.seed, minimum=parts)[:budget]
     if config.validation is not None:
@@ -123,7 +160,32 @@ def draw_texts(config: TaskConfig, classes_N: np.ndarray, names: Sequence[str] =
     count = min(config.maximum_validation_texts, max(1, round(config.validation_share * budget)))
     shares_C = proportional_counts(counts_C, min(max(count, len(counts_C)), budget - len(counts_C)), counts_C - 1)
     # Every class gives the validation set its last texts, in the order of the draw.
-    is_validation = _ranks(classes_N[texts][::-1])[::-1] < shares_C[classes_N[texts]]
+    is_validation = ranks(classes_N[texts][::-1])[::-1] < shares_C[classes_N[texts]]
+    return texts[~is_validation], texts[is_validation]
+
+
+def _draw_labelled(
+    config: TaskConfig, labels_NC: np.ndarray, budget: int, parts: int, names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `draw_texts`, of texts with several labels: every label is trained on, and validated on if it has two texts.
+
+    Raises:
+        InputError: the budget cannot hold a text of every label for each part.
+    """
+    order = stratified_label_order(labels_NC, "labels", config.seed, minimum=parts)
+    texts, needed_C = order[:budget], np.minimum(parts, labels_NC.sum(0))
+    held_NC = labels_NC[order].cumsum(0) >= needed_C
+    if not held_NC[budget - 1].all():
+        raise InputError(
+            f"label_budget: {budget} texts cannot hold {parts} of each of the {len(needed_C)} labels; give at least "
+            f"{int(held_NC.all(1).argmax()) + 1}"
+        )
+    if config.validation is not None:
+        return texts, texts[:0]
+    if rare := [str(names[label] if names else label) for label in np.flatnonzero(needed_C < parts)]:
+        log.info("validation: has no text of %s, of which there is one text only", ", ".join(rare))
+    count = min(config.maximum_validation_texts, max(1, round(config.validation_share * budget)))
+    is_validation = part(labels_NC[texts], np.ones(budget, dtype=np.int64), np.arange(budget)[::-1], count)
     return texts[~is_validation], texts[is_validation]
 
 
@@ -178,10 +240,12 @@ def stratified_order(classes_N: np.ndarray, seed: int, minimum: int = 1) -> np.n
     >>> np.bincount(classes[stratified_order(classes, seed=0)[:3]]).tolist()
     [2, 1]
     """
+    if classes_N.ndim == 2:
+        return stratified_label_order(classes_N, "labels", seed, minimum)
     shuffled = permutation(len(classes_N), "labels", seed)
-    ranks = _ranks(classes_N[shuffled])
-    keys = (ranks + 0.5) / np.bincount(classes_N)[classes_N[shuffled]]
-    keys[ranks < minimum] -= 1
+    ranks_N = ranks(classes_N[shuffled])
+    keys = (ranks_N + 0.5) / np.bincount(classes_N)[classes_N[shuffled]]
+    keys[ranks_N < minimum] -= 1
     return shuffled[np.argsort(keys, kind="stable")]
 
 
@@ -196,16 +260,3 @@ def proportional_counts(counts_C: np.ndarray, total: int, most_C: np.ndarray) ->
         priority_C = np.where(seats_C < most_C, counts_C / (seats_C + 0.5), -1.0)
         seats_C[int(priority_C.argmax())] += 1
     return seats_C
-
-
-def _ranks(classes_N: np.ndarray) -> np.ndarray:
-    """How many texts of the same class come before each text.
-
-    >>> _ranks(np.array([0, 1, 0, 0, 1])).tolist()
-    [0, 0, 1, 2, 1]
-    """
-    ranks_N = np.empty(len(classes_N), dtype=np.int64)
-    for label in np.unique(classes_N):
-        members = classes_N == label
-        ranks_N[members] = np.arange(members.sum())
-    return ranks_N

@@ -40,7 +40,7 @@ class TextEpoch:
 
     def collate(self, samples_B: np.ndarray) -> Batch:
         """Inputs `input_ids`, `attention_mask` and, if the model takes them, `token_type_ids`, all [B, T]; labels
-        `labels` [B].
+        `labels` [B], or [B, C] where a text may have several.
         """
         rows = [self.encode(int(sample)) for sample in samples_B]
         length = padded_length(max(len(ids) for ids, _ in rows), self.buckets)
@@ -57,9 +57,11 @@ class TextEpoch:
         inputs = {"input_ids": ids_BT, "attention_mask": attention_BT}
         if self.token_types:
             inputs["token_type_ids"] = types_BT
+        labels = torch.from_numpy(self.classes_N[samples_B])
         return Batch(
             inputs={name: torch.from_numpy(array) for name, array in inputs.items()},
-            labels={"labels": torch.from_numpy(self.classes_N[samples_B])},
+            # What transformers wants of several labels.
+            labels={"labels": labels.float() if labels.dim() == 2 else labels},
             counts={"labels": len(rows)} | arithmetic_counts(attention_BT.sum(1)),
         )
 

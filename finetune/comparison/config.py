@@ -1,7 +1,7 @@
 """The config of a comparison."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 from configs.bounds import require_at_least, require_between, require_different
 from configs.errors import InputError
@@ -28,6 +28,21 @@ class StageOverrides:
     """For the `python -m pretrain` run that `sa-lstm` starts from."""
     finetune: Overrides = dataclasses.field(default_factory=dict)
     """For `python -m finetune`, for all models."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TuningConfig:
+    """Random search, the same for every model."""
+
+    trials: int = 0
+    """Trials for each model and label budget, the first with the settings as they are; 0: no tuning. Each trains up to
+    five times, on parts of the labels of the first seed; the best settings are those of all seeds."""
+    ranges: str = "configs/tuning/ranges.yaml"
+    """The file of ranges that settings are drawn from."""
+
+    def __post_init__(self) -> None:
+        """Validate the keys."""
+        require_at_least(0, trials=self.trials)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +79,19 @@ class CompareConfig:
     allow for the variance between them. null: one, that of the stage's file."""
     label_budgets: list[int] = dataclasses.field(default_factory=lambda: [200, 1000, 4000])
     """Numbers of training labels."""
+    tuning: TuningConfig = added_later(TuningConfig())  # noqa: RUF009
     confidence: float = 0.95
     """Confidence level of all intervals."""
     margin: float = added_later(0.01)
-    """Differences of accuracy within this share do not matter to you: 0.01 is a point."""
+    """Differences of the compared score within this share do not matter to you: 0.01 is a point."""
+    score: Literal["accuracy", "macro_f1", "micro_f1", "subset_accuracy"] | None = added_later(None)
+    """What is compared: on test texts, and on validation texts where something is chosen (the fine-tuning key
+    `select_by`, unless `set.finetune` or a model sets it). `macro_f1` is the mean F1 over classes, for uneven ones.
+    null: `accuracy`; where a text may have several labels, `micro_f1`; there, `subset_accuracy` is the share of texts
+    of which every label is right."""
+    quoted_texts: int = added_later(5)
+    """The report quotes this many test texts on each side on which the two models of the verdict disagree most; 0
+    quotes none, for texts that must not leave the machine."""
     data_folder: str | None = outside_digest(None)
     """Look for the data set `owner/name` in `<data_folder>/name` before asking the Hub."""
     processes: int | None = outside_digest(None)
@@ -91,6 +115,7 @@ class CompareConfig:
         require_at_least(1, number_of_models=len(self.models), number_of_label_budgets=len(self.label_budgets))
         require_between(0.5, 0.999, confidence=self.confidence)
         require_between(0, 0.5, margin=self.margin)
+        require_at_least(0, quoted_texts=self.quoted_texts)
         if self.processes is not None:
             require_at_least(1, processes=self.processes)
         if self.launcher != "python" and not self.launcher.startswith("accelerate launch"):

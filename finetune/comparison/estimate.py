@@ -225,11 +225,16 @@ def steps_of(config: FinetuneConfig, train_texts: int) -> int:
 def text_counts(config: FinetuneConfig) -> tuple[int, int, int]:
     """The expected numbers of training, validation and test texts of a run."""
     corpora = corpora_of(config)
-    budget = config.label_budget or 0
+    labels = config.label_budget or 0
+    fold = 0 if config.folds is None else labels // config.folds
+    budget = labels - fold
     validation = min(config.maximum_validation_texts, round(config.validation_share * budget))
     if config.validation is not None:
         validation = min(config.maximum_validation_texts, _count(corpora["validation"]))
-    test = _count(corpora["test"]) if "test" in corpora else round(config.test_share * _count(corpora["train"]))
+    if config.folds is not None:
+        test = fold
+    else:
+        test = _count(corpora["test"]) if "test" in corpora else round(config.test_share * _count(corpora["train"]))
     return budget - (0 if config.validation is not None else validation), validation, test
 
 
@@ -258,7 +263,7 @@ def expected(
     for model in dict.fromkeys(name for name, _ in runs):
         seconds, disk, configs = 0.0, 0.0, [config for name, config in runs if name == model]
         for config in configs:
-            key = repr((config.label_budget, corpora_of(config)))
+            key = repr((config.label_budget, config.folds, corpora_of(config)))
             counts[key] = counts.get(key) or text_counts(config)
             seconds += cell_seconds(config, rates.cells[model], counts[key])
             saved = 0 if config.model.name == BAG_OF_WORDS else rates.cells[model].parameters * PARAMETER_BYTES

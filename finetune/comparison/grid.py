@@ -5,6 +5,7 @@ import itertools
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from configs.command_line import load, value_text
 from configs.run_folder import RunFolder
@@ -34,12 +35,31 @@ class Cell:
     folder: RunFolder
     command: str
 
+    def __str__(self) -> str:
+        """As progress lines name it."""
+        start = "" if self.pretraining_seed is None else f" of pretraining seed {self.pretraining_seed}"
+        fold = "" if self.config.folds is None else f", fold {self.config.fold}"
+        return f"{self.model}, {self.label_budget} labels, seed {self.seed}{start}{fold}"
+
+
+class Failure(NamedTuple):
+    """A cell that could not be run, and why."""
+
+    cell: Cell
+    reason: str
+
+    def facts(self) -> dict[str, Any]:
+        """For a comparison's result."""
+        cell = self.cell
+        place = {"model": cell.model, "label_budget": cell.label_budget, "seed": cell.seed}
+        return place | {"reason": self.reason, "command": cell.command}
+
 
 def grid_cells_if_ready(
     config: CompareConfig, tokenizer_run: RunFolder, stages: Mapping[str, PretrainConfig]
 ) -> list[Cell] | None:
-    """All cells, or None while the tokenizer or a pretraining stage is unfinished."""
-    if not tokenizer_run.finished:
+    """All cells, or None while the tokenizer or a pretraining stage is unfinished, or settings are not tuned yet."""
+    if not tokenizer_run.finished or config.tuning.trials:
         return None
     pretrained = {name: pretrain_folder(stage) for name, stage in stages.items()}
     if not all(folder.finished for folder in pretrained.values()):
@@ -122,6 +142,7 @@ def cell_config(
     tokenizer_override: Overrides,
     pretrained: Mapping[str, RunFolder],
     pretraining_seed: int | None = None,
+    settings: Overrides | None = None,
 ) -> tuple[FinetuneConfig, Overrides]:
     """The fine-tuning config of a cell, and its overrides of the stage's file.
 
@@ -129,8 +150,9 @@ def cell_config(
         InputError: a key or value is invalid.
     """
     keys = config.models[model]
-    overrides: Overrides = {"model.name": model} | config.set.finetune | keys
-    overrides |= {"label_budget": budget, "seed": seed} | tokenizer_override
+    selection: Overrides = {} if config.score is None else {"select_by": config.score}
+    overrides: Overrides = {"model.name": model} | selection | config.set.finetune | keys
+    overrides |= (settings or {}) | {"label_budget": budget, "seed": seed} | tokenizer_override
     stage = stage_of(overrides["model.name"])
     if stage is not None and (key := stage_key(config, stage, pretraining_seed)) in pretrained:
         overrides["model.pretrained"] = str(pretrained[key].path)
@@ -141,17 +163,50 @@ def cell_config(
     return dataclasses.replace(base, corpus=corpus), overrides
 
 
-def grid_cells(config: CompareConfig, tokenizer_override: Overrides, pretrained: Mapping[str, RunFolder]) -> list[Cell]:
-    """All cells, largest label budget first, so that a short run ends last."""
+def grid_cells(
+    config: CompareConfig,
+    tokenizer_override: Overrides,
+    pretrained: Mapping[str, RunFolder],
+    settings: Mapping[tuple[str, int], Overrides] | None = None,
+) -> list[Cell]:
+    """All cells, largest label budget first, so that a short run ends last.
+
+    Args:
+        config: of the comparison.
+        tokenizer_override: the tokenizer's folder.
+        pretrained: the run folders of the pretraining stages.
+        settings: of a model at a label budget, beside those that the comparison gives it.
+    """
     cells = []
     for budget, seed, model in itertools.product(
         sorted(config.label_budgets, reverse=True), config.seeds, config.models
     ):
         for first in seeds_of_pretraining(config, model):
-            cell, overrides = cell_config(config, model, budget, seed, tokenizer_override, pretrained, first)
-            command = shell_command("finetune", config.finetune, overrides, config)
-            cells.append(Cell(model, budget, seed, first, cell, finetune_folder(cell), command))
+            own = (settings or {}).get((model, budget))
+            cells.append(cell_of(config, model, budget, seed, tokenizer_override, pretrained, first, own))
     return cells
+
+
+def cell_of(
+    config: CompareConfig,
+    model: str,
+    budget: int,
+    seed: int,
+    tokenizer_override: Overrides,
+    pretrained: Mapping[str, RunFolder],
+    pretraining_seed: int | None,
+    settings: Overrides | None = None,
+) -> Cell:
+    """A cell; the arguments are those of `cell_config`.
+
+    Raises:
+        InputError: as `cell_config`.
+    """
+    own, overrides = cell_config(
+        config, model, budget, seed, tokenizer_override, pretrained, pretraining_seed, settings
+    )
+    command = shell_command("finetune", config.finetune, overrides, config)
+    return Cell(model, budget, seed, pretraining_seed, own, finetune_folder(own), command)
 
 
 def seeds_of_pretraining(config: CompareConfig, model: str) -> list[int | None]:

@@ -50,7 +50,10 @@ class Run(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """The scores of a model at a label budget, over the seeds."""
+    """The scores of a model at a label budget, over the seeds.
+
+    What is called accuracy here is the compared score (`Comparison.score`), which is accuracy unless another was asked.
+    """
 
     model: str
     label_budget: int
@@ -73,9 +76,11 @@ class Score:
     validation_texts: int = 0
     """Validation texts of each run."""
     failed_runs: int = 0
-    """Runs that ended no better than the majority label."""
+    """Runs that ended no better than the majority label, or another constant answer."""
     calibration_error: float | None = None
     """Mean distance of the calibrated confidence from the accuracy; None of runs made before it was measured."""
+    others: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Means of further scores by name, if another than accuracy is compared."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,5 +141,7 @@ class Comparison:
     verdicts: list[str]
     verdict: str
     majority: float | None = None
-    """The accuracy of always answering the most frequent class of the test texts; None of runs made before it was
-    recorded."""
+    """The compared score of always answering the most frequent class of the test texts, or of the best constant answer
+    where a text may have several labels; None of runs made before it was recorded."""
+    score: str = "accuracy"
+    """The name of the score that is compared: of `Score.accuracy`, all differences and the verdicts."""

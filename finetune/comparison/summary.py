@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 
 from configs.errors import InputError
-from finetune.classification.predictions import correctness, digest_of_test_texts
+from finetune.classification.predictions import digest_of_test_texts
+from finetune.comparison.compared_score import NAMES, constant_score, has_failed, score_name, values_of
 from finetune.comparison.intervals import Interval, crossed_interval, holm
 from finetune.comparison.scores import Answer, Comparison, Gain, Lead, Run, Score
 from finetune.comparison.verdict import is_pretrained_encoder, is_pretrained_recurrent, verdict
@@ -24,17 +25,18 @@ CALIBRATION = "test_calibrated_calibration_error"
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """The runs of a comparison, and which test texts each got right."""
+    """The runs of a comparison, and what each test text adds to their scores."""
 
     runs: dict[tuple[str, int], list[Run]]
     """By model and label budget, in the order of the seeds."""
     correct: dict[tuple[str, int], np.ndarray]
-    """The same; 1 where a text was classified correctly, [P, S, N], with P = 1 for models without pretraining."""
+    """The same; values whose mean is the score, [P, S, N], with P = 1 for models without pretraining: of accuracy, 1
+    where a text was classified correctly; see `compared_score.values_of`."""
     confidence: float
 
     @classmethod
-    def of(cls, runs: Sequence[Run], confidence: float) -> "Evidence":
-        """Read the predictions of runs.
+    def of(cls, runs: Sequence[Run], confidence: float, name: str = "accuracy") -> "Evidence":
+        """Read the predictions of runs, for a score.
 
         Raises:
             InputError: two runs at a budget were tested on different texts.
@@ -53,7 +55,7 @@ class Evidence:
                 )
         correct = {}
         for cell, group in by_cell.items():
-            answers_RN = np.stack([correctness(run.folder) for run in group])
+            answers_RN = np.stack([values_of(run.folder, name) for run in group])
             correct[cell] = answers_RN.reshape(-1, len(seeds), answers_RN.shape[1])
         return cls(by_cell, correct, confidence)
 
@@ -73,21 +75,24 @@ class Evidence:
         return crossed_interval(self.correct[model, budget] - self.correct[rival, budget], self.confidence)
 
 
-def compare(runs: Sequence[Run], confidence: float, margin: float) -> Comparison:
+def compare(runs: Sequence[Run], confidence: float, margin: float, name: str = "accuracy") -> Comparison:
     """Scores, the best models without pretraining, paired differences from them, and the verdicts.
 
     Args:
         runs: all runs: every model at every budget with every seed.
         confidence: of all intervals.
-        margin: differences of accuracy that do not matter.
+        margin: differences of the score that do not matter.
+        name: of the score.
 
     Raises:
         InputError: two runs at a budget were tested on different texts.
     """
-    evidence = Evidence.of(runs, confidence)
+    evidence = Evidence.of(runs, confidence, name)
     budgets = evidence.budgets
-    best = {budget: model for budget in budgets if (model := best_unpretrained(evidence.at(budget))) is not None}
-    recurrent = {budget: model for budget in budgets if (model := best_recurrent(evidence.at(budget))) is not None}
+    best = {budget: model for budget in budgets if (model := best_unpretrained(evidence.at(budget), name)) is not None}
+    recurrent = {
+        budget: model for budget in budgets if (model := best_recurrent(evidence.at(budget), name)) is not None
+    }
     scores = [
         score(
             model,
@@ -95,6 +100,7 @@ def compare(runs: Sequence[Run], confidence: float, margin: float) -> Comparison
             cell,
             crossed_interval(evidence.correct[model, budget], confidence),
             evidence.difference(model, best.get(budget), budget),
+            name,
         )
         for budget in budgets
         for model, cell in evidence.at(budget).items()
@@ -120,11 +126,14 @@ def compare(runs: Sequence[Run], confidence: float, margin: float) -> Comparison
         for answer in found
         if answer.label_budget < budgets[-1]
     ]
-    verdicts = [verdict(scores, budget, found, worths, leads, gains, recurrent.get(budget)) for budget in budgets]
+    called = score_name(name)
+    verdicts = [
+        verdict(scores, budget, found, worths, leads, gains, recurrent.get(budget), called) for budget in budgets
+    ]
     seeds = list(dict.fromkeys(run.seed for run in runs))
-    majority = runs[0].folder.result().get("test_majority")
+    majority, told = constant_score(runs[0].folder, name), " ".join(verdicts)
     return Comparison(
-        confidence, seeds, scores, recurrent, best, found, worths, margin, gains, verdicts, " ".join(verdicts), majority
+        confidence, seeds, scores, recurrent, best, found, worths, margin, gains, verdicts, told, majority, name
     )
 
 
@@ -175,23 +184,23 @@ def answers(scores: Sequence[Score], best: Mapping[int, str], margin: float, lev
     return found
 
 
-def best_unpretrained(runs_by_model: Mapping[str, Sequence[Run]]) -> str | None:
-    """Of all models without pretraining, the one with the best mean validation accuracy.
+def best_unpretrained(runs_by_model: Mapping[str, Sequence[Run]], name: str = "accuracy") -> str | None:
+    """Of all models without pretraining, the one with the best mean validation score.
 
-    Selection by test accuracy would bias the verdict; so may validation accuracy on few texts, and the verdict tells
-    how many there were.
+    Selection by test scores would bias the verdict; so may validation scores on few texts, and the verdict tells how
+    many there were.
     """
-    return _best(runs_by_model, ("recurrent", "linear", "encoder"))
+    return _best(runs_by_model, ("recurrent", "linear", "encoder"), name)
 
 
-def best_recurrent(runs_by_model: Mapping[str, Sequence[Run]]) -> str | None:
+def best_recurrent(runs_by_model: Mapping[str, Sequence[Run]], name: str = "accuracy") -> str | None:
     """The same of the recurrent models alone."""
-    return _best(runs_by_model, ("recurrent",))
+    return _best(runs_by_model, ("recurrent",), name)
 
 
-def _best(runs_by_model: Mapping[str, Sequence[Run]], families: Sequence[str]) -> str | None:
+def _best(runs_by_model: Mapping[str, Sequence[Run]], families: Sequence[str], name: str) -> str | None:
     accuracies = {
-        model: float(np.mean([run.folder.result()["eval_accuracy"] for run in runs]))
+        model: float(np.mean([run.folder.result()[f"eval_{name}"] for run in runs]))
         for model, runs in runs_by_model.items()
         if (family := family_of(runs[0].config.model.name))[0] in families and not family[1]
     }
@@ -216,11 +225,28 @@ def family_of(name: str) -> tuple[Literal["encoder", "recurrent", "linear"], boo
     return "recurrent" if is_recurrent(name) else "encoder", pretrained
 
 
-def score(model: str, budget: int, runs: Sequence[Run], accuracy: Interval, difference: Interval | None) -> Score:
-    """The scores of a model at a budget: a row of the table."""
+def score(
+    model: str,
+    budget: int,
+    runs: Sequence[Run],
+    accuracy: Interval,
+    difference: Interval | None,
+    compared: str = "accuracy",
+) -> Score:
+    """The scores of a model at a budget: a row of the table.
+
+    Args:
+        model: the model.
+        budget: its number of labels.
+        runs: one for each seed.
+        accuracy: of the compared score.
+        difference: from the best model without pretraining.
+        compared: the score's key.
+    """
     results = [run.folder.result() for run in runs]
     family, pretrained = family_of(runs[0].config.model.name)
-    accuracies = [result["test_accuracy"] for result in results]
+    accuracies = [result[f"test_{compared}"] for result in results]
+    shown = () if compared == "accuracy" else [key for key in NAMES if key not in ("macro_f1", compared)]
 
     def mean(name: str) -> float:
         return float(np.mean([result[name] for result in results]))
@@ -234,14 +260,14 @@ def score(model: str, budget: int, runs: Sequence[Run], accuracy: Interval, diff
         spread=float(np.std(accuracies, ddof=1)),
         macro_f1=mean("test_macro_f1"),
         matthews=mean("test_matthews"),
-        validation_accuracy=mean("eval_accuracy"),
+        validation_accuracy=mean(f"eval_{compared}"),
         seconds=mean("seconds"),
         parameters=int(results[0]["parameters"]),
         difference=difference,
         family=family,
         pretrained=pretrained,
         validation_texts=int(results[0]["validation_texts"]),
-        # Runs made before this was recorded count as successes.
-        failed_runs=sum(result.get("beats_majority") is False for result in results),
+        failed_runs=sum(has_failed(run.folder, compared) for run in runs),
         calibration_error=mean(CALIBRATION) if all(CALIBRATION in result for result in results) else None,
+        others={key: mean(f"test_{key}") for key in shown if f"test_{key}" in results[0]},
     )

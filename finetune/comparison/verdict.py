@@ -25,6 +25,7 @@ def verdict(
     leads: Sequence[Lead],
     gains: Sequence[Gain],
     recurrent: str | None,
+    called: str = "accuracy",
 ) -> str:
     """The verdict at a label budget: what to take, how sure, what it is worth, and what else is ahead.
 
@@ -36,6 +37,7 @@ def verdict(
         leads: of encoders over other models.
         gains: of models over themselves from scratch.
         recurrent: the best recurrent model without pretraining.
+        called: what the compared score is called.
     """
     at_budget = {score.model: score for score in scores if score.label_budget == budget}
     here = [answer for answer in answers if answer.label_budget == budget]
@@ -45,14 +47,14 @@ def verdict(
             f"At {budget:,} labels: no verdict, which needs a pretrained encoder and a model without pretraining."
         )
     for answer in here:
-        sentences.append(answer_sentence(answer, at_budget))
+        sentences.append(answer_sentence(answer, at_budget, called))
         sentences += [worth_sentence(worth) for worth in worths if is_of(worth, answer) and answer.outcome == "ahead"]
         for lead in leads:
             if is_of(lead, answer):
                 rank = "the best recurrent model without pretraining" if lead.rival == recurrent else ""
                 rank = "pretrained, too" if is_pretrained_recurrent(at_budget[lead.rival]) else rank
                 sentences.append(lead_sentence(lead, rank))
-    sentences.append(failures(scores, budget).strip())
+    sentences.append(failures(scores, budget, called).strip())
     sentences += [gain_sentence(gain) for gain in gains if gain.label_budget == budget]
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -62,10 +64,10 @@ def is_of(part: Worth | Lead, answer: Answer) -> bool:
     return (part.model, part.label_budget) == (answer.model, answer.label_budget)
 
 
-def answer_sentence(answer: Answer, at_budget: Mapping[str, Score]) -> str:
-    """What to take at a label budget, and how sure that is."""
+def answer_sentence(answer: Answer, at_budget: Mapping[str, Score], called: str = "accuracy") -> str:
+    """What to take at a label budget, and how sure that is; a score other than accuracy is told."""
     model, rival, labels = answer.model, answer.rival, f"At {answer.label_budget:,} labels"
-    amount = amount_of(answer.difference)
+    amount = amount_of(answer.difference) + ("" if called == "accuracy" else f" of {called}")
     chosen = f"the best model without pretraining (chosen on {at_budget[rival].validation_texts:,} validation texts)"
     if answer.outcome == "ahead":
         return f"{labels} take {model}: {percent(at_budget[model])} %, {amount} over {rival}, {chosen}."
@@ -110,13 +112,14 @@ def rounded(labels: float) -> int:
     return round(labels / unit) * unit
 
 
-def failures(scores: Sequence[Score], budget: int) -> str:
-    """A sentence for the verdict if runs ended no better than the majority label, else an empty string."""
+def failures(scores: Sequence[Score], budget: int, called: str = "accuracy") -> str:
+    """A sentence for the verdict if runs ended no better than a constant answer, else an empty string."""
     failed = [score for score in scores if score.label_budget == budget and score.failed_runs]
     if not failed:
         return ""
     runs = ", ".join(f"{score.failed_runs} of {len(score.accuracies)} of {score.model}" for score in failed)
-    return f" Runs no better than the majority label: {runs}."
+    than = "the majority label" if called == "accuracy" else f"one answer for all texts, by {called}"
+    return f" Runs no better than {than}: {runs}."
 
 
 def gain_sentence(gain: Gain) -> str:
@@ -158,7 +161,7 @@ def amount_of(difference: Interval) -> str:
 
 
 def percent(score: Score) -> str:
-    """The accuracy of a row in percent."""
+    """The compared score of a row in percent."""
     return f"{100 * score.accuracy.estimate:.1f}"
 
 

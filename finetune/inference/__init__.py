@@ -6,6 +6,7 @@ in this order:
 - `encoding.py`: texts → rows of ids → the arrays of a batch; `tokenizer_file.py`: ids without torch
 - `onnx_session.py`: an ONNX file → a session of onnxruntime
 - `classifier.py`: models → probabilities, at the machine's speed
+- `explanation.py`: which words moved a classifier
 - `rows.py`: input files and pipes → rows with all their columns
 - `output.py`: rows with their predictions → a file that grows, and that an interrupted command takes up again
 """

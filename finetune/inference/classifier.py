@@ -1,6 +1,6 @@
 """A finished classifier as a function of texts.
 
-Shapes: N texts, C classes, B texts of a batch, T tokens.
+Shapes: N texts, C classes or labels, B texts of a batch, T tokens.
 """
 
 import dataclasses
@@ -16,6 +16,8 @@ from configs.command_line import load as load_config
 from configs.errors import InputError
 from configs.run_folder import RunFolder
 from finetune.classification.calibration import calibrated
+from finetune.classification.multi_label.thresholds import EVEN, decide
+from finetune.classification.predictions import MULTI_LABEL
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
 from finetune.inference import encoding
 from finetune.inference.encoding import Text, as_pair
@@ -38,6 +40,15 @@ class Prediction(NamedTuple):
     """Of all labels."""
 
 
+class MultiLabelPrediction(NamedTuple):
+    """What a classifier says of a text that may have several labels."""
+
+    labels: list[str]
+    """Those whose probability reaches their threshold; perhaps none."""
+    probabilities: dict[str, float]
+    """Of all labels, each for itself, calibrated on the validation texts of the run."""
+
+
 class Classifier(ABC):
     """Texts → class probabilities.
 
@@ -48,44 +59,66 @@ class Classifier(ABC):
     Prediction(label='heads', probability=0.5, probabilities={'heads': 0.5, 'tails': 0.5})
     """
 
-    def __init__(self, labels: Sequence[str], temperature: float = 1.0, cleans_html: bool = True) -> None:
+    def __init__(
+        self,
+        labels: Sequence[str],
+        temperature: float = 1.0,
+        cleans_html: bool = True,
+        thresholds: Sequence[float] | None = None,
+    ) -> None:
+        """Without a model.
+
+        Args:
+            labels: the names of classes or labels.
+            temperature: to divide logits by.
+            cleans_html: whether it was trained on texts without HTML.
+            thresholds: the probability from which on each label applies; None of one class a text.
+        """
         self.labels, self.temperature, self.cleans_html = list(labels), temperature, cleans_html
+        self.thresholds = None if thresholds is None else list(thresholds)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a text may have several labels, or none."""
+        return self.thresholds is not None
 
     @abstractmethod
     def logits(self, texts: Sequence[Text]) -> np.ndarray:
-        """Scores before the softmax, [N, C]."""
+        """Scores before the softmax or, of several labels a text, the sigmoid, [N, C]."""
 
     def probabilities(self, texts: Sequence[Text]) -> np.ndarray:
-        """Calibrated class probabilities, [N, C]."""
+        """Calibrated class probabilities, or those of each label, [N, C]."""
         if not texts:
             return np.zeros((0, len(self.labels)))
-        return calibrated(self.logits(texts), self.temperature)
+        return calibrated(self.logits(texts), self.temperature, self.multi_label)
 
     def __call__(self, texts: Any) -> Any:
         """The prediction for a text, or a list of those for a list of texts; a pair of texts is a tuple."""
         is_one = isinstance(texts, str | tuple)
         many: Sequence[Text] = [texts] if is_one else list(texts)
-        found = []
-        for row_C in self.probabilities(many):
-            best = int(row_C.argmax())
-            shares = dict(zip(self.labels, map(float, row_C), strict=True))
-            found.append(Prediction(self.labels[best], float(row_C[best]), shares))
+        found = [self._prediction(row_C) for row_C in self.probabilities(many)]
         return found[0] if is_one else found
+
+    def _prediction(self, probabilities_C: np.ndarray) -> Prediction | MultiLabelPrediction:
+        shares = dict(zip(self.labels, map(float, probabilities_C), strict=True))
+        if self.thresholds is not None:
+            applies_C = decide(probabilities_C[None], np.array(self.thresholds))[0]
+            return MultiLabelPrediction([self.labels[label] for label in np.flatnonzero(applies_C)], shares)
+        best = int(probabilities_C.argmax())
+        return Prediction(self.labels[best], float(probabilities_C[best]), shares)
 
 
 class LinearClassifier(Classifier):
     """Bag-of-words."""
 
     def __init__(self, model: "BagOfWords", temperature: float = 1.0, cleans_html: bool = True) -> None:
-        super().__init__(model.labels, temperature, cleans_html)
+        evenly = [EVEN] * len(model.labels) if model.multi_label else None
+        super().__init__(model.labels, temperature, cleans_html, model.thresholds or evenly)
         self.model = model
 
     def logits(self, texts: Sequence[Text]) -> np.ndarray:
-        """Logarithms of the model's probabilities, [N, C]."""
-        from finetune.classification.bag_of_words import TINY
-
-        joined = [f"{first}\n{second or ''}" for first, second in map(as_pair, texts)]
-        return np.log(np.maximum(self.model.probabilities(joined), TINY))
+        """Logarithms of the model's probabilities or, of several labels a text, their log-odds, [N, C]."""
+        return self.model.logits([f"{first}\n{second or ''}" for first, second in map(as_pair, texts)])
 
 
 class NetworkClassifier(Classifier):
@@ -99,8 +132,9 @@ class NetworkClassifier(Classifier):
         temperature: float = 1.0,
         cleans_html: bool = True,
         windows: bool = False,
+        thresholds: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(labels, temperature, cleans_html)
+        super().__init__(labels, temperature, cleans_html, thresholds)
         self.tokenizer, self.batch_tokens, self.windows = tokenizer, batch_tokens, windows
 
     @abstractmethod
@@ -108,7 +142,7 @@ class NetworkClassifier(Classifier):
         """The logits [B, C] of a batch, from the model's inputs [B, T] by name."""
 
     def logits(self, texts: Sequence[Text]) -> np.ndarray:
-        """Scores before the softmax; of a text in windows, the mean over them."""
+        """Scores before the softmax or the sigmoid; of a text in windows, the mean over them."""
         rows, owners = encoding.encode(self.tokenizer, [as_pair(text) for text in texts], self.windows)
         logits_RC = np.zeros((len(rows), len(self.labels)), dtype=np.float32)
         lengths = np.array([len(row["input_ids"]) for row in rows])
@@ -153,7 +187,9 @@ class NeuralClassifier(NetworkClassifier):
         self.model = model.to(self.device).eval()
         labels = [model.config.id2label[number] for number in range(len(model.config.id2label))]
         batch_tokens = EVALUATION_TOKENS.get(self.device.type, EVALUATION_TOKENS["cpu"])
-        super().__init__(labels, tokenizer, batch_tokens, temperature, cleans_html, windows)
+        own = getattr(model.config, "thresholds", None)
+        thresholds = thresholds_of(model.config.problem_type, own, len(labels))
+        super().__init__(labels, tokenizer, batch_tokens, temperature, cleans_html, windows, thresholds)
 
     def forward(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """The logits of a batch, [B, C]."""
@@ -185,11 +221,25 @@ class OnnxClassifier(NetworkClassifier):
         self.session = onnx_session.opened(file, onnx_session.thread_count())
         self.names = [one.name for one in self.session.get_inputs()]
         labels = onnx_session.labels_of(folder, self.session)
-        super().__init__(labels, tokenizer_file.load(folder), onnx_session.BATCH_TOKENS, windows=windows)
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        thresholds = thresholds_of(settings.get("problem_type"), settings.get("thresholds"), len(labels))
+        batch_tokens = onnx_session.BATCH_TOKENS
+        super().__init__(labels, tokenizer_file.load(folder), batch_tokens, windows=windows, thresholds=thresholds)
 
     def forward(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """The logits of a batch, [B, C]."""
         return self.session.run(["logits"], {name: inputs[name] for name in self.names})[0]
+
+
+def thresholds_of(problem_type: str | None, thresholds: Sequence[float] | None, labels: int) -> list[float] | None:
+    """From which probability on each label applies; a half if a model does not say so; None of one class a text.
+
+    >>> thresholds_of("multi_label_classification", None, 2), thresholds_of("single_label_classification", None, 2)
+    ([0.5, 0.5], None)
+    """
+    if problem_type != MULTI_LABEL:
+        return None
+    return list(thresholds or [EVEN] * labels)
 
 
 def load(
@@ -218,7 +268,8 @@ def load(
     if folder.is_dir() and (folder / "config.yaml").is_file():
         return _load_run(RunFolder(folder), windows, precision)
     if (folder / SETTINGS).is_file():
-        return LinearClassifier(BagOfWords.load(folder))
+        model = BagOfWords.load(folder)
+        return LinearClassifier(model, model.temperature)
     return _load_model(str(reference), windows, precision or "auto")
 
 
@@ -248,9 +299,12 @@ def _load_run(run: RunFolder, windows: bool, precision: str | None) -> Classifie
     if config.model.name == BAG_OF_WORDS:
         if not (run.model / SETTINGS).is_file():
             raise InputError(f"{run.path}: made before bag-of-words models were saved; delete it and run it again")
-        return LinearClassifier(BagOfWords.load(run.model), temperature, config.corpus.clean_html)
+        classifier: Classifier = LinearClassifier(BagOfWords.load(run.model), temperature, config.corpus.clean_html)
+        classifier.thresholds = result.get("thresholds")
+        return classifier
     classifier = _load_model(str(run.model), windows, precision or config.training.speed.precision)
     classifier.temperature, classifier.cleans_html = temperature, config.corpus.clean_html
+    classifier.thresholds = result.get("thresholds")
     return classifier
 
 

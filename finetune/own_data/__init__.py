@@ -4,7 +4,7 @@ In: labelled texts, and perhaps more without labels. Out: `runs/plans/<name>-<di
 stage. Read in this order:
 
 - `config.py`: the few keys
-- `columns.py`: which column is the text, which the label
+- `columns.py`: which column is the text, which the label; `separators.py`: whether a cell holds several labels
 - `texts.py`: texts → training, test and unlabelled parts
 - `rules.py`: texts and time → settings
 - `plan.py`: all of it, with a measurement of the machine between

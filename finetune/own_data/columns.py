@@ -9,6 +9,7 @@ from configs.errors import InputError
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.quarantine import RowError
+from tokenizer.corpus.row_labels import APPLIES
 from tokenizer.corpus.shards import shards
 
 # What such columns are called in published data sets, the most frequent first.
@@ -18,7 +19,7 @@ TEXT_NAMES = (
 )  # fmt: skip
 LABEL_NAMES = (
     "label", "labels", "sentiment", "class", "category", "target", "polarity", "stars", "rating", "score", "topic",
-    "intent", "emotion", "y",
+    "intent", "emotion", "y", "tags", "genres", "topics", "categories", "emotions", "intents",
 )  # fmt: skip
 # More different values are no classes.
 MAXIMUM_CLASSES = 50
@@ -54,8 +55,8 @@ class Content:
     values: set[str] = dataclasses.field(default_factory=set)
     """The different values, as far as they are classes."""
 
-    def add(self, value: Any) -> None:
-        """Count a value."""
+    def add(self, value: Any, separator: str | None = None) -> None:
+        """Count a value, or the values of a list or of a cell with a separator."""
         self.rows += 1
         if value is None or value == "":
             return
@@ -63,8 +64,12 @@ class Content:
         if isinstance(value, str):
             self.texts += 1
             self.characters += len(value)
-        if len(self.values) <= MAXIMUM_CLASSES and isinstance(value, str | int | float):
-            self.values.add(str(value))
+        several = value if isinstance(value, list) else [value]
+        if separator and isinstance(value, str):
+            several = [part.strip() for part in value.split(separator) if part.strip()]
+        for one in several:
+            if len(self.values) <= MAXIMUM_CLASSES and isinstance(one, str | int | float):
+                self.values.add(str(one))
 
     @property
     def length(self) -> float:
@@ -118,7 +123,7 @@ def read_contents(corpus: CorpusConfig, labelled: bool) -> dict[str, Content]:
     contents: dict[str, Content] = {}
     for row in itertools.islice(readable_rows(corpus), None if labelled else ENOUGH_ROWS):
         for name, value in row.items():
-            contents.setdefault(name, Content()).add(value)
+            contents.setdefault(name, Content()).add(value, corpus.label_separator)
     if not contents:
         raise InputError(f"{corpus.source!r} (split {corpus.split!r}) holds no row that can be read")
     return contents
@@ -191,9 +196,11 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str) ->
         # What is wrong with it is told when its values are read.
         return named[0]
     which = f"{', '.join(map(repr, possible))} may all be it" if possible else "none has a few values that come often"
+    binary = [name for name in possible if {key.lower() for key in others[name].values} <= {*APPLIES}]
+    each = f", or, if each of some is a label of its own, `--label_columns '[{', '.join(binary)}]'`" * (len(binary) > 1)
     raise InputError(
         f"label_column: which column of {corpus.source!r} is the label? {which}; it has {_described(contents)}; give "
-        "the column with `--label_column NAME`"
+        f"the column with `--label_column NAME`{each}"
     )
 
 

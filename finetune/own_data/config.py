@@ -1,10 +1,11 @@
 """The few keys of a comparison on one's own data."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from configs.bounds import require_at_least, require_between, require_different
 from configs.errors import InputError
-from configs.fields import outside_digest
+from configs.fields import added_later, outside_digest
 from finetune.comparison.config import MINIMUM_SEEDS
 from finetune.config import check_model_name
 from pretrain.models.config import stage_of
@@ -30,6 +31,14 @@ class OwnDataConfig:
     """A second text column, for text-pair tasks."""
     label_column: str | None = None
     """The column of the label; null finds it by name and content."""
+    label_separator: str | None = added_later(None)
+    """Where a text may have several labels: what stands between them in a cell, such as `;`, or `list`, as
+    `corpus.label_separator`. null finds it where it is beyond doubt, and tells; with an empty string, a cell is one."""
+    label_columns: list[str] | None = added_later(None)  # noqa: RUF009
+    """Where a text may have several labels: a column for each, of 0 and 1, instead of `label_column`."""
+    score: Literal["accuracy", "macro_f1", "micro_f1", "subset_accuracy"] | None = added_later(None)
+    """What is compared; null: accuracy or, where a text may have several labels, micro_f1. macro_f1 is the mean F1 over
+    classes or labels, however rare."""
     language: str = "en"
     """ISO 639 code, for sentence splitting."""
     label_budgets: list[int] | None = None
@@ -66,5 +75,7 @@ class OwnDataConfig:
                     raise InputError(
                         f"models: {name!r} needs a sequence autoencoder, which has no rules here; leave it out"
                     )
+        if self.label_columns is not None and (self.label_column or self.label_separator):
+            raise InputError("label_columns: are instead of `label_column` and `label_separator`; give one of them")
         if self.labelled == self.test:
             raise InputError(f"test: {self.test!r} are the labelled texts; give others, or leave `test` out")

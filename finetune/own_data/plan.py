@@ -18,6 +18,7 @@ from configs.command_line import load
 from configs.errors import InputError
 from configs.run_folder import RunFolder, run_unless_finished, write_atomically
 from finetune.comparison import estimate
+from finetune.comparison.compared_score import compared_score, score_name
 from finetune.comparison.config import CompareConfig
 from finetune.comparison.devices import gpus, runs_at_a_time
 from finetune.comparison.grid import cell_config, stage_command, stage_configs, with_tokenizer
@@ -67,7 +68,8 @@ def _run(config: OwnDataConfig, folder: RunFolder, sources: texts.Sources, fine_
         raise InputError(
             f"label_budgets: {most} exceeds the {facts.train_texts} labelled texts that are not for testing"
         )
-    first = _first_design(config, facts)
+    score = compared_score(CompareConfig(score=config.score), facts.multi_label)
+    first = dataclasses.replace(_first_design(config, facts), score=None if score == "accuracy" else score)
     _write_stages(config, folder, first, facts)
     comparison = comparison_of(folder, config)
     tokenizer_config, _ = stage_configs(comparison)
@@ -222,8 +224,17 @@ def choices_of(design: Design, facts: Texts) -> list[tuple[str, str, str]]:
     counts = ", ".join(f"{name} {count:,}" for name, count in zip(facts.classes, facts.counts, strict=True))
     unlabelled = f"{facts.unlabelled_texts:,} unlabelled and {facts.train_texts:,} labelled texts"
     kind = "long" if design.long_texts else "short"
+    reason = "each class counts by its texts"
+    if facts.multi_label or design.score is not None:
+        reason = "a text may have several labels" if facts.multi_label else "as asked for"
+    elif (times := rules.unevenness(facts)) >= rules.UNEVEN:
+        reason = (
+            f"tells little of the smallest class, {times:.0f} times smaller than the largest; "
+            "`--score macro_f1` counts all classes alike"
+        )
     return [
         ("texts", f"{facts.train_texts:,} for training, {facts.test_texts:,} for testing", counts),
+        ("score", score_name(design.score or "accuracy"), reason),
         ("vocabulary", f"{design.vocabulary_size:,} entries", f"{facts.characters:,} characters of text"),
         ("length", f"{design.sequence_length} tokens", "95 % of the training texts are no longer, or it is the most"),
         ("pooling", "max, with hidden tokens" if design.long_texts else "mean", f"the texts are {kind}"),

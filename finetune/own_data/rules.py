@@ -34,6 +34,8 @@ FINETUNING_SHARE, PRETRAINING_SHARE = 0.55, 0.25
 # Of the time of pretraining, that of the language model.
 LANGUAGE_MODEL_SHARE = 0.25
 SMALLEST_BUDGET, TEXTS_A_CLASS = 60, 10
+# From here on, accuracy tells little of the smallest class (`unevenness`).
+UNEVEN = 4
 # (label budgets, seeds): the first that fits the time is taken.
 DESIGNS = ((3, 5), (3, 3), (2, 3), (1, 3), (1, 2))
 
@@ -64,6 +66,8 @@ class Design:
     models: list[str]
     pretraining_tokens: int
     language_model_tokens: int
+    score: str | None = None
+    """What is compared; None: accuracy."""
 
 
 def vocabulary_size(texts: Texts) -> int:
@@ -100,6 +104,15 @@ def label_budgets(texts: Texts, count: int) -> list[int]:
     while len(budgets) < count and budgets[0] / 4 >= smallest:
         budgets.insert(0, rounded(budgets[0] / 4))
     return budgets
+
+
+def unevenness(texts: Texts) -> float:
+    """How many times as many texts the largest class has as the smallest; 1 where a text may have several labels.
+
+    >>> unevenness(Texts(100, 20, 0, ["a", "b"], [90, 10], 1, 1))
+    9.0
+    """
+    return 1.0 if texts.multi_label else max(texts.counts) / max(1, min(texts.counts))
 
 
 def encoder_size(minutes_of_pretraining: float) -> str:
@@ -163,7 +176,8 @@ def stage_settings(design: Design, places: Places, texts: Texts) -> dict[str, Se
             "models": {model: model_settings(model) for model in design.models},
             "seeds": design.seeds,
             "label_budgets": design.label_budgets,
-        },
+        }
+        | ({} if design.score is None else {"score": design.score}),
     }
 
 
@@ -223,6 +237,8 @@ def finetune_settings(design: Design, places: Places, texts: Texts) -> Settings:
     columns: Settings = {"split": TRAIN, "label_column": texts.label_column}
     if texts.second_text_column is not None:
         columns["second_text_column"] = texts.second_text_column
+    if texts.label_separator is not None:
+        columns["label_separator"] = texts.label_separator
     return {
         "name": "own",
         "corpus": places.corpus | columns,

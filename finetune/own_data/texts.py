@@ -21,12 +21,13 @@ import scipy.sparse.csgraph
 
 from configs.errors import InputError
 from configs.run_folder import write_atomically
-from finetune.classification.labels import label_set
+from finetune.classification.labels import class_counts, label_set, labels_in
 from finetune.classification.splits import set_aside, text_key
 from finetune.own_data.columns import Columns, find_columns
 from finetune.own_data.config import OwnDataConfig
+from finetune.own_data.separators import find_separator
 from pretrain.audits import duplicates
-from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
 from tokenizer.corpus.documents import Document, label_key
 from tokenizer.corpus.documents import read as read_documents
 from tokenizer.corpus.files import find_files, has_split
@@ -69,7 +70,7 @@ class Texts:
     unlabelled_texts: int
     classes: list[str]
     counts: list[int]
-    """Training texts of each class."""
+    """Training texts of each class or label."""
     characters: int
     """Of the training and unlabelled texts."""
     different_characters: int
@@ -78,6 +79,10 @@ class Texts:
     """Columns have the names that they have in the given labelled texts, by which further texts are known."""
     label_column: str = "label"
     second_text_column: str | None = None
+    multi_label: bool = False
+    """Whether a text may have several labels; they are lists in the Parquet files."""
+    label_separator: str | None = None
+    """As `corpus.label_separator`, for the Parquet files: an empty string if a label is one, whatever it looks like."""
 
 
 def find_sources(config: OwnDataConfig) -> Sources:
@@ -87,16 +92,26 @@ def find_sources(config: OwnDataConfig) -> Sources:
         InputError: one cannot be found, or a column is not clear.
     """
     labelled = corpus_of(config, config.labelled, (TRAIN,))
-    columns = find_columns(labelled, config.text_column, config.label_column, labelled=True)
+    by_column = config.label_columns is None
+    columns = find_columns(labelled, config.text_column, config.label_column, labelled=by_column)
     labelled = with_columns(labelled, columns)
-    log.info("own data: text in column %r, label in column %r of %s", columns.text, columns.label, config.labelled)
+    where = (
+        f"label in column {columns.label!r}"
+        if by_column
+        else f"labels in columns {', '.join(config.label_columns or ())}"
+    )
+    log.info("own data: text in column %r, %s of %s", columns.text, where, config.labelled)
+    if by_column and config.label_separator is None and (separator := find_separator(labelled)) is not None:
+        kind = "is a list" if separator == LIST_CELLS else f"may hold several, between {separator!r}"
+        log.info("own data: a cell of labels %s (`--label_separator ''` if each is one label)", kind)
+        labelled = dataclasses.replace(labelled, label_separator=separator)
     parts: dict[str, CorpusConfig | None] = {}
     for part, given, names in ((TEST, config.test, (TEST,)), (UNLABELLED, config.unlabelled, UNLABELLED_NAMES)):
         corpus = corpus_of(config, given, names) if given is not None else sibling(labelled, names)
         if corpus is not None and given is not None:
-            found = find_columns(corpus, None, None, part == TEST, likely=columns)
+            found = find_columns(corpus, None, None, part == TEST and by_column, likely=columns)
             log.info("own data: %s texts in column %r of %s", part, found.text, given)
-            corpus = with_columns(corpus, found)
+            corpus = dataclasses.replace(with_columns(corpus, found), label_separator=labelled.label_separator)
         elif corpus is not None:
             log.info("own data: %s texts are the split %r of %s", part, corpus.split, corpus.source)
         parts[part] = corpus
@@ -106,7 +121,12 @@ def find_sources(config: OwnDataConfig) -> Sources:
 def corpus_of(config: OwnDataConfig, source: str, splits: Sequence[str]) -> CorpusConfig:
     """A corpus as it is read: the first of `splits` that a folder has, else all of its files."""
     corpus = CorpusConfig(
-        source=source, second_text_column=config.second_text_column, language=config.language, split="all"
+        source=source,
+        second_text_column=config.second_text_column,
+        language=config.language,
+        split="all",
+        label_separator=config.label_separator,
+        label_columns=config.label_columns,
     )
     if source == "sample":
         return dataclasses.replace(corpus, split=splits[0])
@@ -198,10 +218,12 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
                 "own data: %d of %d labelled texts are copies of test texts and are left out",
                 len(labelled) - len(train), len(labelled),
             )  # fmt: skip
-    counts = np.bincount(classes.encode([text.label for text in train if text.label is not None], sources.labelled))
-    check_counts(counts.tolist(), classes.names)
+    train_N = classes.encode([text.label for text in train if text.label is not None], sources.labelled)
+    counts = class_counts(train_N, len(classes.names)).tolist()
+    check_counts(counts, classes.names, classes.multi_label)
+    log.info("own data: %s", classes.counts_line(train_N))
     name_of = dict(zip(classes.keys, classes.names, strict=True))
-    corpus = sources.labelled
+    corpus = with_label_column(sources.labelled)
     write_parquet(folder / f"{TRAIN}.parquet", (row_of(text, corpus, name_of) for text in train))
     write_parquet(folder / f"{TEST}.parquet", (row_of(text, corpus, name_of) for text in test))
     quarantine.write_and_log(folder / QUARANTINE)
@@ -209,8 +231,9 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
     characters += sum(len(text.text) for text in train)
     sample = {character for text in train[:1000] for character in text.text}
     texts = Texts(
-        len(train), len(test), unlabelled_texts, classes.names, counts.tolist(), characters, len(sample),
+        len(train), len(test), unlabelled_texts, classes.names, counts, characters, len(sample),
         corpus.text_column, corpus.label_column, corpus.second_text_column,
+        classes.multi_label, "" if corpus.label_separator == "" else None,
     )  # fmt: skip
     write_atomically(folder / "texts.json", json.dumps(dataclasses.asdict(texts)) + "\n")
     return texts
@@ -265,19 +288,28 @@ def without_strays(texts: list[Document], corpus: CorpusConfig) -> list[Document
     return kept
 
 
-def check_counts(counts: Sequence[int], names: Sequence[str]) -> None:
-    """Check that every class has a text to train and one to validate on.
+def with_label_column(corpus: CorpusConfig) -> CorpusConfig:
+    """The corpus with a name for its column of labels that no text has."""
+    taken = (corpus.text_column, corpus.second_text_column)
+    name = next(name for name in (corpus.label_column, "label", "labels", "all_labels") if name not in taken)
+    return dataclasses.replace(corpus, label_column=name)
+
+
+def check_counts(counts: Sequence[int], names: Sequence[str], multi_label: bool = False) -> None:
+    """Check that every class has a text to train and one to validate on; a label that has one may have to do.
 
     Raises:
         InputError: names the rarest class.
     """
     rarest = min(range(len(counts)), key=counts.__getitem__)
-    if counts[rarest] < 2 or len(counts) < len(names):
-        count = counts[rarest] if len(counts) == len(names) else 0
+    if counts[rarest] < (1 if multi_label else 2):
         raise InputError(
-            f"labelled: class {names[rarest]!r} has {count} text(s) beside those for testing, and training and "
-            "validation need one each; add texts of this class, or leave its rows out"
+            f"labelled: class {names[rarest]!r} has {counts[rarest]} text(s) beside those for testing, and training "
+            "and validation need one each; add texts of this class, or leave its rows out"
         )
+    if counts[rarest] < 2:
+        rare = ", ".join(name for name, count in zip(names, counts, strict=True) if count < 2)
+        log.warning("own data: only one text is left to train on for %s; no model will know them", rare)
 
 
 def row_of(document: Document, corpus: CorpusConfig, name_of: dict[str, str] | None = None) -> dict[str, Any]:
@@ -286,17 +318,21 @@ def row_of(document: Document, corpus: CorpusConfig, name_of: dict[str, str] | N
     if document.second_text is not None and corpus.second_text_column is not None:
         row[corpus.second_text_column] = document.second_text
     if name_of is not None and document.label is not None:
-        row[corpus.label_column] = name_of[label_key(document.label)]
+        names = [name_of[label_key(label)] for label in labels_in(document.label)]
+        row[corpus.label_column] = names if isinstance(document.label, tuple) else names[0]
     return row
 
 
 def write_parquet(file: Path, rows: Iterator[dict[str, Any]]) -> None:
-    """Write rows to a Parquet file, a batch at a time."""
+    """Write rows of texts, and lists of them, to a Parquet file, a batch at a time."""
     writer = None
     while batch := list(itertools.islice(rows, BATCH)):
-        table = pyarrow.Table.from_pylist(batch, schema=None if writer is None else writer.schema)
-        writer = writer or pyarrow.parquet.ParquetWriter(file, table.schema, compression="zstd")
-        writer.write_table(table)
+        if writer is None:
+            # By the first row, as a whole batch of empty lists does not tell what they are lists of.
+            kinds = {True: pyarrow.list_(pyarrow.string()), False: pyarrow.string()}
+            schema = pyarrow.schema([(name, kinds[isinstance(value, list)]) for name, value in batch[0].items()])
+            writer = pyarrow.parquet.ParquetWriter(file, schema, compression="zstd")
+        writer.write_table(pyarrow.Table.from_pylist(batch, schema=writer.schema))
     if writer is None:
         raise InputError(f"{file.stem}: no text is left")
     writer.close()

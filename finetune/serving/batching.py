@@ -90,6 +90,7 @@ class Batcher:
         self._costs, self._logits, self._observe = costs, logits, observe
         self._limits, self._maximum_queue = limits, maximum_queue
         self._changed = threading.Condition()
+        self._current: Sequence[tuple[Job, int]] = ()
         # In the order of their turns.
         self._jobs: deque[Job] = deque()
         self._waiting_cost, self._oldest, self._being_read, self._closed = 0.0, 0.0, 0, False
@@ -148,6 +149,7 @@ class Batcher:
     def run(self) -> None:
         """Classify batches until it is closed and empty; the body of the thread."""
         while batch := self._next_batch():
+            self._current = batch
             started = time.monotonic()
             self._classify(batch)
             done, now = [job for job in dict.fromkeys(job for job, _ in batch) if job.is_done], time.monotonic()
@@ -161,9 +163,9 @@ class Batcher:
                 _deliver(done)
 
     def fail(self, error: Exception) -> None:
-        """Answer everything that waits with an error."""
+        """Answer everything that waits, or is in a batch, with an error."""
         with self._changed:
-            jobs = list(self._jobs)
+            jobs = list(dict.fromkeys([*(job for job, _ in self._current), *self._jobs]))
             for job in jobs:
                 job.error = error
                 self._withdraw(job)

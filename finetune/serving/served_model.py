@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from finetune.classification.calibration import calibrated
 from finetune.inference.classifier import Classifier, NetworkClassifier, NeuralClassifier, load
@@ -78,11 +77,8 @@ class ServedModel:
         """
         if function == "none":
             return logits_NC.astype(float)
-        # A text may have several labels with some classifiers; then each label's probability is its own.
-        own = "sigmoid" if getattr(self.classifier, "multi_label", False) else "softmax"
-        if (function or own) == "softmax":
-            return calibrated(logits_NC, self.classifier.temperature)
-        return scipy.special.expit(logits_NC / self.classifier.temperature)
+        each_for_itself = self.classifier.multi_label if function is None else function == "sigmoid"
+        return calibrated(logits_NC, self.classifier.temperature, each_for_itself)
 
     def warm_up(self) -> None:
         """Classify short and long texts: the first batches take longer; and measure what a batch costs beside them."""
@@ -103,6 +99,7 @@ class ServedModel:
             "task": "text-classification",
             "labels": self.labels,
             "temperature": self.classifier.temperature,
+            "thresholds": self.classifier.thresholds,
             "cleans_html": self.classifier.cleans_html,
             "runtime": self.runtime,
         }

@@ -29,6 +29,7 @@ from tokenizer.corpus import quarantine, sentences, shards
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import read as read_documents
 from tokenizer.corpus.quarantine import Quarantine
+from tokenizer.corpus.row_labels import Label
 from tokenizer.vocabulary.serialization import load as load_tokenizer
 
 log = logging.getLogger(__name__)
@@ -61,9 +62,9 @@ class TokenStore:
     buffer_starts: np.ndarray
     characters: np.ndarray
     """[D], the characters of each document as it was read, before normalisation."""
-    labels: list[str | int]
-    """For labelled texts, the labels in document order."""
-    label_names: dict[str | int, str]
+    labels: list[Label]
+    """For labelled texts, the labels in document order; a tuple where a text may have several."""
+    label_names: dict[Label, str]
     """For labelled texts, the name of each label."""
     texts: Any = None
     """For labelled texts, a memory-mapped Arrow table with the columns `text`, `second_text`, `file` and `row`."""
@@ -104,7 +105,8 @@ class TokenStore:
         mapped = (pyarrow.memory_map(str(file)) for file in sorted(folder.glob("data-*.arrow")))
         table: Any = pyarrow.concat_tables(pyarrow.ipc.open_stream(shard).read_all() for shard in mapped)
         column = table.column("sentences")
-        labels = [json.loads(text) for text in table.column("label").to_pylist() if text is not None]
+        stored = [json.loads(text) for text in table.column("label").to_pylist() if text is not None]
+        labels = [tuple(label) if isinstance(label, list) else label for label in stored]
         buffers, document_lengths, sentence_lengths = [], [], []
         for chunk in column.chunks:
             inner = chunk.values

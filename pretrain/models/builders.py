@@ -89,7 +89,12 @@ def recurrent_lm(head: str, config: RecurrentLMConfig, tokenizer: Any, seed: int
 
 
 def classifier(
-    config: ClassifierConfig, checkpoint: str, tokenizer: Any, names: list[str], seed: int
+    config: ClassifierConfig,
+    checkpoint: str,
+    tokenizer: Any,
+    names: list[str],
+    seed: int,
+    problem_type: str | None = None,
 ) -> transformers.PreTrainedModel:
     """A sequence classifier by name; new weights are drawn from `seed`.
 
@@ -99,12 +104,16 @@ def classifier(
         tokenizer: source of the vocabulary size and the padding id.
         names: of the classes, in the order of their ids.
         seed: of new weights.
+        problem_type: as `transformers` calls it: `multi_label_classification` where a text may have several labels;
+            None: one class a text.
 
     Raises:
         InputError: the checkpoint cannot be loaded.
     """
     label_ids = {name: label_id for label_id, name in enumerate(names)}
-    labels = {"num_labels": len(names), "id2label": dict(enumerate(names)), "label2id": label_ids}
+    labels: dict[str, Any] = {"num_labels": len(names), "id2label": dict(enumerate(names)), "label2id": label_ids}
+    if problem_type is not None:
+        labels["problem_type"] = problem_type
     with torch.random.fork_rng(devices=[]), quiet_transformers():
         torch.manual_seed(seed)
         if config.name in RECURRENT:
@@ -142,7 +151,12 @@ def classifier_config(config: ClassifierConfig, checkpoint: str, labels: dict[st
     """
     model_config = AutoConfig.from_pretrained(checkpoint, **load_arguments(checkpoint, config.trust_remote_code))
     if config.keep_classifier:
-        check_kept_classifier(model_config, list(labels["id2label"].values()), checkpoint)
+        check_kept_classifier(model_config, labels, checkpoint)
+    if "problem_type" not in labels:
+        # Of a classifier of several labels, `pipeline` would go on to read them so.
+        model_config.problem_type = None
+    if hasattr(model_config, "thresholds"):
+        del model_config.thresholds
     model_config.update(labels)
     # New models are made in the configuration's type, which may be half precision.
     model_config.dtype = encoder_config(model_config).dtype = torch.float32
@@ -213,18 +227,32 @@ def is_classifier(model_config: Any) -> bool:
     return any(name.endswith("ForSequenceClassification") for name in model_config.architectures or [])
 
 
-def check_kept_classifier(model_config: Any, names: list[str], checkpoint: str) -> None:
-    """Check that a checkpoint has a classifier of the same classes in the same order.
+def check_kept_classifier(model_config: Any, labels: dict[str, Any], checkpoint: str) -> None:
+    """Check that a checkpoint has a classifier of the same classes in the same order, of as many a text.
+
+    Args:
+        model_config: of the checkpoint.
+        labels: `id2label` and, where a text may have several labels, `problem_type`.
+        checkpoint: folder or Hub id.
 
     Raises:
         InputError: it has none, or its classes differ.
     """
+    names = list(labels["id2label"].values())
+    multi_label = [
+        kind == "multi_label_classification" for kind in (model_config.problem_type, labels.get("problem_type"))
+    ]
     old_names = [str(model_config.id2label[number]) for number in sorted(model_config.id2label)]
     if not is_classifier(model_config) or old_names != names:
         reason = f"its classes are {', '.join(old_names)}" if is_classifier(model_config) else "it has none"
         raise InputError(
             f"model.keep_classifier: the classifier of {checkpoint!r} cannot be kept for the classes "
             f"{', '.join(names)}: {reason}"
+        )
+    if multi_label[0] != multi_label[1]:
+        raise InputError(
+            f"model.keep_classifier: the classifier of {checkpoint!r} is one of "
+            f"{'several labels' if multi_label[0] else 'one class'} a text, and these texts are not"
         )
 
 

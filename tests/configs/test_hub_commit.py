@@ -42,7 +42,7 @@ def test_a_push_to_the_hub_is_another_model_and_another_data_set(monkeypatch):
         for _ in range(2):
             hub_commit.cache_clear()
             seen.append((hub_digest("some/thing", None), fingerprint(CorpusConfig(source="some/thing"))))
-            hub.commits.append([])
+            hub.heads["some/thing"] = commit_id(1)
     assert seen[0][0] == f"some/thing@{commit_id(0)}"
     assert seen[0][0] != seen[1][0]
     assert seen[0][1] != seen[1][1]

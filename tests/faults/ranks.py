@@ -22,6 +22,7 @@ from accelerate import Accelerator
 from transformers import BertConfig, BertForSequenceClassification
 
 from configs.run_folder import RunFolder
+from finetune.classification.config import TaskConfig
 from finetune.classification.evaluation import evaluate, predict
 from finetune.classification.objective import classification_loss
 from pretrain.data.loader import Batch, arithmetic_counts
@@ -74,7 +75,7 @@ def few_texts(accelerator: Accelerator, count: int, folder: Path) -> list[float]
         **prepared._asdict(),
         phases=[(1.0, texts)],
         loss=classification_loss,
-        evaluate=lambda trained, phase: evaluate(accelerator, texts, trained),
+        evaluate=lambda trained, phase: evaluate(accelerator, texts, trained, TaskConfig()),
         config=config,
         optimizer_config=optimizer_config,
         folder=RunFolder(folder / f"few-{count}"),
@@ -86,7 +87,7 @@ def few_texts(accelerator: Accelerator, count: int, folder: Path) -> list[float]
     train(training, "few")
     logits_NC, labels_N = predict(accelerator, texts, prepared.model)
     assert labels_N.tolist() == [number % 2 for number in range(count)]
-    return [evaluate(accelerator, texts, prepared.model)["loss"], *logits_NC[:, 0].tolist()]
+    return [evaluate(accelerator, texts, prepared.model, TaskConfig())["loss"], *logits_NC[:, 0].tolist()]
 
 
 def save_for_ever(folder: Path, first: int) -> None:

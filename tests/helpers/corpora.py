@@ -11,6 +11,7 @@ import pytest
 from configs.errors import InputError
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import read
+from tokenizer.corpus.row_labels import Label
 
 ROWS = [
     {"text": "A fine film.\nTruly fine.", "label": "pos"},
@@ -45,7 +46,7 @@ def write_labelled_folders(folder: Path, rows: list[dict]) -> Path:
     return folder
 
 
-def pairs(**keys) -> list[tuple[str, str | int | None]]:
+def pairs(**keys) -> list[tuple[str, Label | None]]:
     return [(document.text, document.label) for document in read(CorpusConfig(**keys), labelled=True)]
 
 

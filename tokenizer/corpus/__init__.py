@@ -10,6 +10,7 @@ Read in this order:
 - `formats.py`: files → rows, one reader per format
 - `tables.py`: the reader of CSV and TSV, which finds delimiter, quoting and header
 - `quarantine.py`: unusable rows
+- `row_labels.py`: the label of a row, or its labels
 - `documents.py`: rows → cleaned documents
 - `sentences.py`: documents → sentences
 - `synthetic_reviews.py`, `synthetic_world.py`: the built-in synthetic reviews, which need no download

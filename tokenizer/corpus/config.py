@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from configs.bounds import require_at_least, require_between
+from configs.bounds import require_at_least, require_between, require_different
 from configs.errors import InputError
 from configs.fields import added_later, digested_as, outside_digest
 
 Quoting = Literal["auto", "quotes", "none"]
 Format = Literal["auto", "text", "blocks", "lines", "jsonl", "json", "csv", "tsv", "parquet", "hub", "sample"]
+
+# A value of `label_separator`.
+LIST_CELLS = "list"
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,20 @@ class CorpusConfig:
     second_text_column: str | None = None
     """A second text column, for text-pair tasks."""
     label_column: str = "label"
-    """The column of the label; read only for labelled data."""
+    """The column of the label; read only for labelled data. A list of labels, in JSON and Parquet, makes it a task in
+    which a text may have several labels, or none."""
+    label_separator: str | None = added_later(None)
+    """What stands between the labels of a cell, such as `;` in `billing;bug`: a text may then have several labels, and
+    one with an empty cell has none. `list`: a cell is a list as JSON or Python writes it, `["billing", "bug"]`. null: a
+    cell is one label, and cells that seem to hold several are refused; with an empty string they are not."""
+    label_columns: list[str] | None = added_later(None)  # noqa: RUF009
+    """Instead of `label_column`: a column for each label, with 1 in the rows of the texts that have it and 0 in others.
+    """
     label_name_column: str | None = None
     """A column with the label names, if `label_column` holds numbers."""
     labels: list[str] | None = None
-    """Read only documents with these labels, such as `[neg, pos]` to skip the folder `unsup` of aclImdb."""
+    """Read only documents with these labels, such as `[neg, pos]` to skip the folder `unsup` of aclImdb. Where a text
+    may have several labels, other labels are left out, not texts."""
     encoding: str = digested_as("auto", "utf-8")
     """Character encoding of text, CSV and JSON files. `auto`: UTF-8, or UTF-16 and UTF-32 where a byte order mark or
     zeros tell it."""
@@ -66,5 +78,12 @@ class CorpusConfig:
         require_between(0, 1, **{"corpus.maximum_set_aside": self.maximum_set_aside})
         if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
             raise InputError(f"corpus.delimiter: {self.delimiter!r} is not one character, such as `;` or a tab")
+        if self.label_columns is not None:
+            require_at_least(2, **{"number of corpus.label_columns": len(self.label_columns)})
+            require_different(**{"corpus.label_columns": self.label_columns})
+            if self.label_separator is not None:
+                raise InputError("corpus.label_separator: a column for each label (`label_columns`) has no separator")
+        if self.label_name_column is not None and (self.label_columns is not None or self.label_separator):
+            raise InputError("corpus.label_name_column: a text with several labels has no column for one name")
         if self.maximum_documents is not None:
             require_at_least(1, **{"corpus.maximum_documents": self.maximum_documents})

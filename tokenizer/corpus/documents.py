@@ -4,7 +4,6 @@ import decimal
 import difflib
 import html
 import itertools
-import math
 import re
 import textwrap
 from collections.abc import Iterator
@@ -14,10 +13,9 @@ from configs.errors import InputError
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.quarantine import MissingColumnError, Quarantine, RowError, clean
+from tokenizer.corpus.row_labels import Label, OneLabel, label_of, labels_in_columns
 from tokenizer.corpus.shards import shards
 from tokenizer.corpus.text_files import Location, Part
-
-Label = str | int
 
 # Characters of a column's name, and of all of them, in a message.
 SHOWN_NAME, SHOWN = 60, 600
@@ -88,7 +86,15 @@ def read_part(
 
 
 def _check_label_type(label: Label, first: Label, corpus: CorpusConfig) -> None:
-    """Reject a word among numbers, or a number among words, where the file tells the two apart (JSON, Parquet)."""
+    """Reject a word among numbers, or a number among words, where the file tells the two apart (JSON, Parquet), and a
+    label among lists or a list among labels.
+    """
+    if isinstance(label, tuple) or isinstance(first, tuple):
+        if type(label) is not type(first):
+            shown = list(label) if isinstance(label, tuple) else label
+            actual, expected = ("a list of labels", "one") if isinstance(label, tuple) else ("one label", "a list")
+            raise RowError(f"column {corpus.label_column!r} holds {shown!r}, {actual}, but in the first row {expected}")
+        return
     if type(label) is not type(first) and is_number(label) != is_number(first):
         actual, expected = ("number", "string") if is_number(label) else ("string", "number")
         raise RowError(
@@ -96,12 +102,12 @@ def _check_label_type(label: Label, first: Label, corpus: CorpusConfig) -> None:
         )
 
 
-def is_number(label: Label) -> bool:
+def is_number(label: OneLabel) -> bool:
     """Whether a label is a number, also as text."""
     return NUMBER.fullmatch(str(label).strip()) is not None
 
 
-def label_key(label: Label) -> str:
+def label_key(label: OneLabel) -> str:
     """What labels that mean the same have in common: numbers their value, words their letters whatever the case.
 
     >>> [label_key(label) for label in (1, "1", "1.0", "01", " Good ", "GOOD", "True")]
@@ -116,16 +122,26 @@ def _document(row: dict[str, Any], location: Location | str, corpus: CorpusConfi
     second_text = None if corpus.second_text_column is None else _text(row, corpus.second_text_column, corpus)
     label = label_name = None
     if labelled or corpus.labels is not None:
-        label = _label(_column(row, corpus.label_column, "label_column"), corpus)
-        if corpus.labels is not None and str(label) not in corpus.labels:
+        label = _label(row, corpus)
+        if isinstance(label, tuple):
+            label = tuple(one for one in label if corpus.labels is None or str(one) in corpus.labels)
+        elif corpus.labels is not None and str(label) not in corpus.labels:
             return None
         if corpus.label_name_column is not None:
+            if isinstance(label, tuple):
+                raise InputError("corpus.label_name_column: a text with several labels has no column for one name")
             label_name = str(_column(row, corpus.label_name_column, "label_name_column"))
     if not text.strip():
         if labelled:
             raise RowError(f"the labelled text in column {corpus.text_column!r} is empty; remove the row")
         return None
     return Document(text, second_text, label, label_name, location)
+
+
+def _label(row: dict[str, Any], corpus: CorpusConfig) -> Label:
+    if corpus.label_columns is None:
+        return label_of(_column(row, corpus.label_column, "label_column"), corpus)
+    return labels_in_columns({name: _column(row, name, "label_columns") for name in corpus.label_columns})
 
 
 def _column(row: dict[str, Any], column: str, key: str) -> Any:
@@ -145,20 +161,6 @@ def _text(row: dict[str, Any], column: str, corpus: CorpusConfig) -> str:
         raise RowError(f"column {column!r} holds {type(value).__name__}, not text")
     value = clean(value)
     return clean_html(value) if corpus.clean_html else value
-
-
-def _label(value: Any, corpus: CorpusConfig) -> Label:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and math.isfinite(value):
-        return int(value) if value == int(value) else str(value)
-    if isinstance(value, str) and value.strip():
-        return value.strip()
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, list):
-        raise RowError(f"column {corpus.label_column!r} holds {value!r}, which is not a label: a text has one")
-    raise RowError(f"column {corpus.label_column!r} holds {value!r}, which is not a label")
 
 
 _BREAK = re.compile(r"<\s*/?\s*(?:br|p|div)\b[^<>]{0,100}>", re.IGNORECASE)

@@ -135,7 +135,8 @@ def check_names(names: list[str], corpus: CorpusConfig, file: str) -> None:
     Raises:
         InputError: two columns have its name.
     """
-    for name in (corpus.text_column, corpus.second_text_column, corpus.label_column, corpus.label_name_column):
+    asked = (corpus.text_column, corpus.second_text_column, corpus.label_column, corpus.label_name_column)
+    for name in (*asked, *(corpus.label_columns or ())):
         if name is not None and names.count(name) > 1:
             raise InputError(
                 f"{file}: {names.count(name)} columns are called {name!r}; rename them, or set corpus.header: false "

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -55,7 +55,8 @@ class PooledForSequenceClassification(PreTrainedModel):
         Args:
             input_ids: [B, T].
             attention_mask: [B, T], 1 on tokens and 0 on padding; None: no padding.
-            labels: [B], class ids.
+            labels: [B], class ids; [B, C] of 0 and 1 if the configuration's `problem_type` is
+                `multi_label_classification`, with the mean cross-entropy of C decisions.
             options: of the encoder, such as `token_type_ids`.
 
         Returns:
@@ -64,7 +65,7 @@ class PooledForSequenceClassification(PreTrainedModel):
         states_BTH = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **options).last_hidden_state
         mask_BT = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         logits_BC = self.classifier(self.dropout(self.pool(states_BTH, mask_BT > 0)))
-        loss = None if labels is None else cross_entropy(logits_BC.float(), labels)
+        loss = None if labels is None else classification_loss(logits_BC.float(), labels, self.config.problem_type)
         return SequenceClassifierOutput(loss=loss, logits=logits_BC)
 
     def pool(self, states_BTH: torch.Tensor, is_token_BT: torch.Tensor) -> torch.Tensor:
@@ -80,6 +81,13 @@ class PooledForSequenceClassification(PreTrainedModel):
             return mean_BH
         maximum_BH = states_BTH.masked_fill(is_padding_BT1, torch.finfo(states_BTH.dtype).min).amax(1)
         return maximum_BH if pooling == "max" else torch.cat([states_BTH[:, 0], mean_BH, maximum_BH], dim=-1)
+
+
+def classification_loss(logits_BC: torch.Tensor, labels: torch.Tensor, problem_type: str | None) -> torch.Tensor:
+    """The cross-entropy of class ids [B], or the mean one of yes-or-no decisions [B, C]."""
+    if problem_type == "multi_label_classification":
+        return binary_cross_entropy_with_logits(logits_BC, labels.to(logits_BC.dtype))
+    return cross_entropy(logits_BC, labels)
 
 
 def without_pooler(encoder: Any) -> Any:

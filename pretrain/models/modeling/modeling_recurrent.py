@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy, dropout, embedding
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, dropout, embedding
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 from transformers import PreTrainedModel
 from transformers import initialization as init
@@ -278,6 +278,13 @@ def dot_product_attention(
     return weights_BQT @ states_BTH, weights_BQT
 
 
+def classification_loss(logits_BC: torch.Tensor, labels: torch.Tensor, problem_type: str | None) -> torch.Tensor:
+    """The cross-entropy of class ids [B], or the mean one of yes-or-no decisions [B, C]."""
+    if problem_type == "multi_label_classification":
+        return binary_cross_entropy_with_logits(logits_BC, labels.to(logits_BC.dtype))
+    return cross_entropy(logits_BC, labels)
+
+
 class RecurrentForSequenceClassification(RecurrentPreTrainedModel):
     """Recurrent layers → pooling → a linear classifier. Padding never changes a logit."""
 
@@ -307,7 +314,8 @@ class RecurrentForSequenceClassification(RecurrentPreTrainedModel):
             input_ids: [B, T].
             attention_mask: [B, T], 1 on tokens and 0 on the padding after them; None: no padding.
             token_type_ids: accepted because tokenizers produce them, but not used.
-            labels: [B], class ids.
+            labels: [B], class ids; [B, C] of 0 and 1 if the configuration's `problem_type` is
+                `multi_label_classification`, with the mean cross-entropy of C decisions.
             output_attentions: with attention pooling, also return its weights [B, T].
             return_dict: return a named output rather than a tuple.
 
@@ -318,7 +326,7 @@ class RecurrentForSequenceClassification(RecurrentPreTrainedModel):
         states_BTH = self.recurrent(input_ids, mask_BT).last_hidden_state
         pooled, weights_BT = self._pool(states_BTH, mask_BT)
         logits_BC = self.classifier(self.dropout(pooled))
-        loss = None if labels is None else cross_entropy(logits_BC.float(), labels)
+        loss = None if labels is None else classification_loss(logits_BC.float(), labels, self.config.problem_type)
         if not return_dict:
             return (logits_BC,) if loss is None else (loss, logits_BC)
         attentions = (weights_BT,) if output_attentions and weights_BT is not None else None

@@ -9,10 +9,12 @@ state, W width of all directions' states, V vocabulary.
 
 import copy
 import dataclasses
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from transformers import GenerationMixin, LogitsProcessor, LogitsProcessorList
 from transformers.utils import ModelOutput
 
 from .configuration_recurrent import RecurrentConfig
@@ -56,11 +58,25 @@ class TiedPreTrainedModel(RecurrentPreTrainedModel):
         self.decoder = new_embeddings
 
 
-class RecurrentForCausalLM(TiedPreTrainedModel):
+class DoublePrecision(LogitsProcessor):
+    """Draw from 64-bit probabilities: of a seed, the tokens that this model's toolkit draws."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Scores [B, V] in double precision, which Apple's GPUs lack."""
+        return scores if scores.device.type == "mps" else scores.double()
+
+
+class RecurrentForCausalLM(TiedPreTrainedModel, GenerationMixin):
     """A causal language model with its output matrix tied to the word vectors.
 
     A bidirectional one is two language models over the same word vectors, one of them reading backwards.
+
+    `generate` continues prompts of one length, greedily or by drawing. A text starts after a [SEP], which ends the one
+    before: without, the first token follows nothing that was in the training texts.
     """
+
+    # The state holds all that was read, so no token can be taken back.
+    _is_stateful = True
 
     def __init__(self, config: RecurrentConfig) -> None:
         super().__init__(config)
@@ -105,6 +121,37 @@ class RecurrentForCausalLM(TiedPreTrainedModel):
 
     def _logits(self, states_BTH: torch.Tensor) -> torch.Tensor:
         return self.decoder(self.projection(self.dropout(states_BTH)))
+
+    def prepare_inputs_for_generation(  # ty: ignore[incompatible-method-override]
+        self,
+        input_ids: torch.Tensor,
+        state: State | None = None,
+        attention_mask: torch.Tensor | None = None,
+        **unused: object,
+    ) -> dict[str, Any]:
+        """The tokens [B, T] that have not been read, and the state after those that have.
+
+        Raises:
+            ValueError: a prompt is padded; the padding would be read as text.
+        """
+        if attention_mask is not None and not bool(attention_mask.all()):
+            raise ValueError("prompts of different lengths cannot be continued together: pass them one at a time")
+        return {"input_ids": input_ids if state is None else input_ids[:, -1:], "state": state}
+
+    def _update_model_kwargs_for_generation(
+        self, outputs: Any, model_kwargs: dict[str, Any], *arguments: Any, **options: Any
+    ) -> dict[str, Any]:
+        of_next = super()._update_model_kwargs_for_generation(outputs, model_kwargs, *arguments, **options)
+        return of_next | {"state": outputs.state}
+
+    def _prepare_cache_for_generation(self, generation_config: Any, *arguments: Any, **options: Any) -> Any:
+        # The state takes the place of a cache. Beams would have to take states from each other.
+        if (generation_config.num_beams or 1) > 1:
+            raise ValueError("this model has no beam search: generate with num_beams=1")
+
+    def _get_logits_processor(self, *arguments: Any, **options: Any) -> LogitsProcessorList:
+        others: Any = super()
+        return LogitsProcessorList([DoublePrecision(), *others._get_logits_processor(*arguments, **options)])
 
 
 def _direction_state(state: State | None, prefix: str) -> State | None:

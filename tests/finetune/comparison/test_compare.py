@@ -62,14 +62,27 @@ def test_every_stage_and_cell_has_run_and_the_report_gives_the_verdict(compared:
         assert sentence.replace("'", "&#39;") in page
 
 
+def test_the_last_line_is_the_command_of_a_page(
+    compared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["finetune.compare", "--config", str(compared / "compare.yaml")])
+    compare.main()
+    words = capsys.readouterr().out.splitlines()[-1].split()
+    assert (words[:4], words[-2:]) == (["page:", "python", "-m", "finetune.demo"], ["--serve", "true"])
+    configs = [yaml.safe_load((Path(word) / "config.yaml").read_text(encoding="utf-8")) for word in words[4:-2]]
+    assert [config["model"]["name"] for config in configs] == ["bert", "lstm", "bag-of-words"]
+    assert {(config["label_budget"], config["seed"]) for config in configs} == {(60, 0)}
+
+
 def test_the_report_is_one_file_that_asks_for_nothing_else(compared: Path) -> None:
     page = (report_of(compared) / "report.html").read_text(encoding="utf-8")
     addresses = re.findall(r'(?:src|href)="([^"]+)"', page)
-    assert all(address.startswith("#") for address in addresses)
-    assert page.count("<svg") == 2
+    assert all(address.startswith(("#", "data:")) for address in addresses)
+    # Scores, costs, slices, confidence and the two curves of pretraining, each for a phone and for a wide page.
+    assert page.count("<svg") == 2 * 6
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
-    assert {address[1:] for address in addresses} <= set(ids)
+    assert {address[1:] for address in addresses if address.startswith("#")} <= set(ids)
 
     class Tags(HTMLParser):
         def __init__(self) -> None:
@@ -186,18 +199,54 @@ def test_a_corpus_of_one_document_is_refused_before_training(tmp_path: Path) -> 
     assert not (tmp_path / "runs").exists()
 
 
-def test_after_a_failed_run_no_other_is_started(compared: Path, tmp_path: Path) -> None:
-    config = config_in(compared, models={"lstm": {"training.batch_size": 4}}, seeds=[0, 1, 2])
-    found = compare.grid_cells(config, {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))}, {})
-    # A file in the place of the first run's folder makes it fail, whatever the order of the others.
-    found[0].folder.path.write_text("in the way", encoding="utf-8")
-    with pytest.raises(OSError, match=found[0].folder.path.name):
-        compare.run_cells(found, config)
-    begun = [cell for cell in found if cell.folder.path.is_dir()]
-    assert len(begun) <= 1
-    found[0].folder.path.unlink()
-    for cell in begun:
-        shutil.rmtree(cell.folder.path)
+def test_a_run_that_fails_twice_is_named_and_its_model_left_out(
+    compared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = {"bag-of-words": {}, "lstm": {"training.duration": "4 steps"}}
+    config = config_in(compared, models=models, label_budgets=[20])
+    tokenizer = {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))}
+    cells = [cell for cell in compare.grid_cells(config, tokenizer, {}) if cell.model == "lstm"]
+    # A file in the place of a run's folder makes it fail.
+    cells[0].folder.path.write_text("in the way", encoding="utf-8")
+    before = {*(compared / "runs" / "compare").iterdir()}
+    tried: list[int] = []
+    monkeypatch.setattr(
+        compare,
+        "run_cells",
+        lambda cells, config, run=compare.run_cells: tried.append(len(cells)) or run(cells, config),
+    )
+    monkeypatch.setattr(sys, "argv", ["compare"])
+    monkeypatch.setattr(compare, "parse", lambda kind, program: config)
+    with pytest.raises(InputError, match=r"1 runs failed twice.* leaves out lstm: "):
+        compare.main()
+    assert tried == [2, 1]
+    assert cells[1].folder.finished
+    found = [json.loads(file.read_text()) for file in (compared / "runs" / "compare").glob("*/result.json")]
+    (result,) = [one for one in found if one["failed"]]
+    assert {score["model"] for score in result["scores"]} == {"bag-of-words"}
+    (failure,) = result["failed"]
+    assert (failure["model"], failure["label_budget"], failure["seed"]) == ("lstm", 20, cells[0].seed)
+    assert failure["command"] == cells[0].command
+    # Once the cause is gone, the same command runs it alone and compares everything.
+    cells[0].folder.path.unlink()
+    compare.main()
+    assert tried == [2, 1, 1]
+    assert "lstm" in capsys.readouterr().out
+    for path in [*(cell.folder.path for cell in cells), *({*(compared / "runs" / "compare").iterdir()} - before)]:
+        shutil.rmtree(path)
+
+
+def test_when_run_after_run_fails_no_other_is_started(compared: Path) -> None:
+    config = config_in(compared, models={"lstm": {"training.batch_size": 4}}, seeds=[0, 1, 2, 3, 4])
+    tokenizer = {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))}
+    cells = compare.grid_cells(config, tokenizer, {})[:5]
+    for cell in cells[:3]:
+        cell.folder.path.write_text("in the way", encoding="utf-8")
+    with pytest.raises(InputError, match=f"3 runs in a row failed.*{cells[2].folder.path.name}"):
+        compare.run_cells(cells, config)
+    assert not cells[4].folder.finished
+    for cell in cells:
+        cell.folder.path.unlink() if cell.folder.path.is_file() else shutil.rmtree(cell.folder.path, ignore_errors=True)
 
 
 def test_the_report_tells_how_fast_training_was(compared: Path) -> None:
@@ -205,16 +254,17 @@ def test_the_report_tells_how_fast_training_was(compared: Path) -> None:
     (pretrained,) = (compared / "runs" / "pretrain").iterdir()
     result = json.loads((pretrained / "result.json").read_text(encoding="utf-8"))
     assert f"{result['tokens_per_second']:,.0f} real tokens a second: {result['model_gflops']:.0f} useful" in page
-    models = {
-        run: yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["model"]["name"]
+    configs = {
+        run: yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
         for run in (compared / "runs" / "finetune").iterdir()
     }
     rates = [
         json.loads((run / "result.json").read_text(encoding="utf-8"))["tokens_per_second"]
-        for run, model in models.items()
-        if model == "lstm"
+        for run, config in configs.items()
+        if (config["model"]["name"], config["label_budget"]) == ("lstm", 60)
     ]
-    assert f"<td>{sum(rates) / len(rates):,.0f}</td>" in page
+    assert len(rates) == 2
+    assert f">{sum(rates) / len(rates):,.0f}</td>" in page
 
 
 @pytest.mark.parametrize(
@@ -240,7 +290,7 @@ def test_each_process_of_a_comparison_takes_a_gpu_in_turn(compared, monkeypatch,
 
     def in_processes(work, items, processes, imports):
         asked.append((processes, [devices for _, devices in items]))
-        return iter(())
+        return (item for item in ())
 
     monkeypatch.setattr(compare, "gpus", lambda: ["0", "1"])
     monkeypatch.setattr(compare, "in_processes", in_processes)
@@ -278,8 +328,8 @@ def test_recurrent_models_start_from_stages_of_their_own(tmp_path: Path, monkeyp
     assert result["best_recurrent"]["60"] in models
     page = (folder.path / "report.html").read_text(encoding="utf-8")
     assert "Against the same model from scratch" in page
-    assert "<td>language model</td>" in page
-    assert "<td>sequence autoencoder</td>" in page
+    assert "<span>language model</span>" in page
+    assert "<span>sequence autoencoder</span>" in page
 
 
 @pytest.mark.parametrize(
@@ -300,7 +350,7 @@ def test_a_name_that_is_a_script_is_text_in_the_report(compared: Path) -> None:
     models = {name: {"model.name": "bag-of-words"}, "lstm": {"model.pooling": "max"}}
     folder = compare.run(config_in(compared, models=models, name="hostile"))
     page = (folder.path / "report.html").read_text(encoding="utf-8")
-    assert "<script" not in page
+    assert re.findall(r"<script.{12}", page, re.DOTALL) == ['<script>\n"use stric']
     assert "&lt;script&gt;" in page
 
 

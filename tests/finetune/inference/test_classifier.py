@@ -45,7 +45,7 @@ def test_texts_are_cut_as_in_training(chain):
 
 def test_an_exported_folder_is_loaded_too(chain, tmp_path):
     folder = run(finetune_config(chain, model__name="bilstm"))
-    target = export(ExportConfig(str(folder.path), str(tmp_path / "out")))
+    target = export(ExportConfig(str(folder.path), str(tmp_path / "out"), check=False))
     texts = ["the film was great. the plot was lovely.", "the film was awful. the plot was dull."]
     assert [found.label for found in load(target)(texts)] == ["positive", "negative"]
 

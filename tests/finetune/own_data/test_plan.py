@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from configs.errors import InputError
 from finetune import compare
 from finetune.comparison import estimate, subprocesses
 from finetune.own_data import plan
@@ -14,7 +15,8 @@ from finetune.own_data.config import OwnDataConfig
 from finetune.run import run as fine_tune
 from tests.finetune.own_data.test_texts import labelled_rows
 from tests.helpers import forked
-from tests.helpers.corpora import write_jsonl
+from tests.helpers.corpora import write_jsonl, write_table
+from tests.helpers.several_labels import rows_with_labels
 
 
 def run_forked(words: list[str]) -> int:
@@ -85,6 +87,42 @@ def test_the_planned_comparison_runs_to_its_verdict(planned, monkeypatch) -> Non
     folder = compare.run(dataclasses.replace(comparison, set=fast, label_budgets=comparison.label_budgets[-1:]))
     assert {score["model"] for score in folder.result()["scores"]} == set(config.models or ())
     assert "bert" in (folder.path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["t.jsonl", "t.csv"])
+def test_a_dry_run_of_several_labels_plans_a_comparison_by_micro_f1(tmp_path, name, monkeypatch, capsys) -> None:
+    rows = rows_with_labels(160)
+    for number, row in enumerate(rows):
+        row["text"] += f" this was number {number}, and {number * 7919 % 1009} of all."
+    if name == "t.csv":
+        file = write_table(tmp_path / name, [row | {"label": ";".join(row["label"])} for row in rows])
+    else:
+        file = write_jsonl(tmp_path / name, rows)
+    monkeypatch.setattr(estimate, "in_processes", lambda work, items, *_, **__: ((item, work(item)) for item in items))
+    monkeypatch.setattr(subprocesses, "run_process", run_forked)
+    config = OwnDataConfig(
+        labelled=str(file), minutes=1, models=["bag-of-words"], processes=1, runs=str(tmp_path / "runs"), dry_run=True
+    )  # fmt: skip
+    run = plan.run(config, fine_tune)
+    result = run.result()
+    assert result["texts"]["multi_label"]
+    assert {"name": "score", "value": "micro-F1", "reason": "a text may have several labels"} in result["choices"]
+    comparison = plan.comparison_of(run, config)
+    assert comparison.score == "micro_f1"
+    compare.preview(comparison, plan.rates_of(run))
+    printed = capsys.readouterr().out
+    assert " bag-of-words " in printed
+    # What is told of accuracy does not hold of F1.
+    assert "points in four of five" not in printed
+    cell, _ = estimate.cell_config(comparison, "bag-of-words", comparison.label_budgets[0], 0, {}, {})
+    assert cell.select_by == "micro_f1"
+
+
+def test_a_score_of_the_other_kind_of_texts_is_refused_before_anything_is_measured(tmp_path) -> None:
+    file = write_jsonl(tmp_path / "t.jsonl", labelled_rows(60))
+    config = OwnDataConfig(labelled=str(file), score="micro_f1", runs=str(tmp_path / "runs"))
+    with pytest.raises(InputError, match="score: there is no micro_f1 where a text has one class"):
+        plan.run(config, fine_tune)
 
 
 def test_expected_seconds_follow_from_rates(planned) -> None:

@@ -1,12 +1,9 @@
 """What leaves the house loads elsewhere: from a folder, and from a server that speaks the Hub's routes."""
 
-import dataclasses
 import json
 import os
 import re
-import runpy
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,6 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 import torch
-import yaml
 from transformers import (
     AutoTokenizer,
     DistilBertConfig,
@@ -25,113 +21,122 @@ from transformers import (
     RobertaForMaskedLM,
 )
 
-from configs.command_line import load
+import finetune
 from configs.errors import InputError
-from finetune import export as export_module
+from configs.run_folder import RunFolder
+from finetune.classification.calibration import calibrated
 from finetune.export import ExportConfig
 from finetune.export import run as export
 from finetune.run import run
-from pretrain.config import PretrainConfig
-from pretrain.run import run as run_pretraining
-from tests.helpers.finetuning import finetune_config, write_yaml
-from tests.helpers.hub_server import TOKEN, serving
-from tests.helpers.paths import ROOT
+from tests.helpers import forked
+from tests.helpers.exports import elsewhere, exported, run_card, shares
+from tests.helpers.finetuning import finetune_config
+from tests.helpers.hub_server import TOKEN, Hub
 
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=")
+
+TEXTS = ["the film was great. the plot was lovely.", "the film was awful. the plot was dull.", "x 漢字 🙂"]
 CLASSIFY = """
 import json, sys
 from transformers import pipeline
-classify = pipeline("text-classification", model=sys.argv[1], trust_remote_code=sys.argv[2] == "yes")
-print(json.dumps([found["label"] for found in classify(["the film was great. the plot was lovely.",
-                                                        "the film was awful. the plot was dull."])]))
+assert not {"configs", "tokenizer", "pretrain", "finetune"} & set(sys.modules)
+classify = pipeline("text-classification", model=sys.argv[1], revision=sys.argv[2], truncation=True,
+                    trust_remote_code=True)
+found = classify(json.loads(sys.argv[3]), top_k=None)
+print(json.dumps([{entry["label"]: entry["score"] for entry in entries} for entries in found]))
 """
 
 
-def elsewhere(program: str, *arguments: str, folder: Path, **environment: str) -> str:
-    """The last line that `program` prints in another folder, where none of our code can be imported."""
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | environment
-    ended = subprocess.run(
-        [sys.executable, "-I", "-c", program, *arguments],
-        cwd=folder,
-        env=variables | {"HF_HOME": str(folder / "hf")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    return ended.stdout.strip().splitlines()[-1]
-
-
-def export_to_hub(run_folder: Path, name: str, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the export command against the server that `environment` names."""
-    variables = {name: value for name, value in os.environ.items() if name not in ("HF_TOKEN", "HF_HUB_OFFLINE")}
-    return subprocess.run(
-        [sys.executable, "-m", "finetune.export", str(run_folder), "--to", f"hub:{name}", *flags],
-        cwd=ROOT,
-        env=variables | {"HF_HUB_DISABLE_XET": "1"} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@pytest.mark.parametrize(("name", "remote_code"), [("bert", "no"), ("bilstm", "yes")])
-def test_an_exported_folder_classifies_where_our_code_is_not(
-    chain: Path, tmp_path: Path, name: str, remote_code: str
+def test_published_and_loaded_elsewhere_it_gives_the_calibrated_scores_of_the_run(
+    chain: Path, tmp_path: Path, hub: Hub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = run(finetune_config(chain, model__name=name))
-    target = export(ExportConfig(str(folder.path), str(tmp_path / "out")))
-    found = elsewhere(CLASSIFY, target, remote_code, folder=tmp_path)
-    assert json.loads(found) == ["positive", "negative"]
-    assert (tmp_path / "out" / "modeling_recurrent.py").exists() == (remote_code == "yes")
-
-
-def test_the_card_tells_data_recipe_and_scores_with_intervals(chain: Path, tmp_path: Path) -> None:
-    folder = run(finetune_config(chain, model__name="bert"))
-    export(ExportConfig(str(folder.path), str(tmp_path / "out")))
-    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    accuracy = 100 * folder.result()["test_accuracy"]
-    assert f"| {accuracy:.1f} % [" in card
-    assert "`labelled`, split `train`" in card
-    assert str(chain) not in card
-    assert "learning_rate: 0.01" in card
-
-
-def test_a_pretraining_run_exports_both_heads(chain: Path, tmp_path: Path) -> None:
-    (encoder,) = (chain / "runs" / "pretrain").glob("small-*")
-    target = export(ExportConfig(str(encoder), str(tmp_path / "out")))
-    program = """
-import sys
-from transformers import AutoModelForMaskedLM, AutoModelForPreTraining, AutoModelForSequenceClassification
-for kind in (AutoModelForPreTraining, AutoModelForMaskedLM, AutoModelForSequenceClassification):
-    model, report = kind.from_pretrained(sys.argv[1], output_loading_info=True)
-    print(kind.__name__, sorted(report["missing_keys"]))
-"""
-    last = elsewhere(program, target, folder=tmp_path)
-    assert last == "AutoModelForSequenceClassification ['classifier.bias', 'classifier.weight']"
-
-
-def test_publishing_is_one_commit_that_loads_from_the_hub(chain: Path, tmp_path: Path) -> None:
+    # The whole way: export with its check, one commit, and a process with transformers and torch alone.
     folder = run(finetune_config(chain, model__name="lstm"))
-    with serving() as (address, hub):
-        ended = export_to_hub(folder.path, "somebody/small", HF_ENDPOINT=address, HF_TOKEN=TOKEN, HF_HOME=str(tmp_path))
-        assert ended.returncode == 0, ended.stderr
-        assert f"{address}/somebody/small/commit/" in ended.stdout
-        assert len(hub.commits) == 1
-        local = {file.name: file.read_bytes() for file in folder.model.iterdir() if file.is_file()}
-        published = dict(hub.repositories["somebody/small"])
-        assert b"Made with Bertlet" in published.pop("README.md")
-        assert published == local
-        found = elsewhere(
-            CLASSIFY, "somebody/small", "yes", folder=tmp_path, HF_ENDPOINT=address, HF_HUB_OFFLINE="0",
-            HF_HUB_DISABLE_XET="1",
-        )  # fmt: skip
-        assert json.loads(found) == ["positive", "negative"]
+    options: dict[str, Any] = {"revision": "v1", "private": True, "license": "mit"}
+    with caplog.at_level("INFO", "finetune"):
+        url = exported(folder, Path("hub:somebody/small"), check=True, **options)
+    assert "checked: loaded by transformers alone in a fresh process" in caplog.text
+    assert "is folded into the output layer" in caplog.text
+    assert TOKEN not in caplog.text
+    assert len(hub.commits) == 1
+    assert hub.private == {"somebody/small": True}
+    card = hub.repositories["somebody/small@v1"]["README.md"].decode()
+    assert 'model="somebody/small", truncation=True, revision="v1", trust_remote_code=True' in card
+    # Written anew, it is the same to the last byte, so the Hub needs no further commit.
+    assert exported(folder, Path("hub:somebody/small"), **options) == f"{url} (nothing changed: no new commit)"
+    assert len(hub.commits) == 1
+    environment = {"HF_ENDPOINT": os.environ["HF_ENDPOINT"], "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+    found = elsewhere(CLASSIFY, "somebody/small", "v1", json.dumps(TEXTS), folder=tmp_path, **environment)
+    classifier = finetune.load(folder.path, precision="fp32")
+    assert classifier.temperature != 1
+    assert shares(json.loads(found), classifier.labels) == pytest.approx(classifier.probabilities(TEXTS), abs=1e-5)
+
+
+def test_without_calibration_the_scores_are_those_of_training(chain: Path, tmp_path: Path) -> None:
+    folder = run(finetune_config(chain, model__name="lstm"))
+    target = exported(folder, tmp_path / "out", calibrate=False)
+    own = finetune.load(folder.path, precision="fp32")
+    plain = finetune.load(target, precision="fp32").probabilities(TEXTS)
+    assert plain == pytest.approx(calibrated(own.logits(TEXTS), 1.0), abs=1e-5)
+    assert plain != pytest.approx(own.probabilities(TEXTS), abs=1e-3)
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "no temperature was fitted or folded in" in card
+    assert "| calibrated (not this model) |" in card
+
+
+def test_an_output_layer_that_is_not_found_is_no_reason_to_be_silent(
+    chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run(finetune_config(chain, model__name="lstm"))
+
+    def none(model: Any) -> None:
+        raise InputError("model.classifier_init: no such layer")
+
+    def another(model: Any) -> tuple[Any, str]:
+        model.other = torch.nn.Linear(2, 2)
+        return model, "other"
+
+    for found, message in ((none, "has no linear output layer"), (another, "does not end in the layer 'other'")):
+        monkeypatch.setattr("finetune.classification.frozen.output_layer", found)
+        with pytest.raises(InputError, match=f"{message}.*would not be calibrated; --calibrate false exports it as it"):
+            exported(folder, tmp_path / "out")
+        assert not list(tmp_path.iterdir())
+    assert exported(folder, tmp_path / "out", calibrate=False)
+
+
+@pytest.mark.parametrize("name", ["bag-of-words", "bag-of-words-3"])
+def test_bag_of_words_is_exported_for_bertlet_itself(chain: Path, tmp_path: Path, name: str) -> None:
+    keys: dict[str, Any] = {"model__name": "bag-of-words"}
+    if name.endswith("3"):
+        keys |= {"corpus__source": str(three_classes(chain, tmp_path / "labelled")), "name": "three"}
+    folder = run(finetune_config(chain, **keys))
+    target = exported(folder, tmp_path / "out")
+    assert sorted(file.name for file in Path(target).iterdir()) == [
+        "README.md", "bag_of_words.json", "bag_of_words.safetensors",
+    ]  # fmt: skip
+    own, loaded = finetune.load(folder.path), finetune.load(target)
+    assert loaded.temperature == own.temperature != 1
+    assert loaded.probabilities(TEXTS) == pytest.approx(own.probabilities(TEXTS), abs=1e-9)
+    namespace = run_card(Path(target))
+    assert namespace["classify"](TEXTS[0]) == own(TEXTS[0])
+    assert "library_name: bertlet" in (Path(target) / "README.md").read_text(encoding="utf-8")
+
+
+def three_classes(chain: Path, folder: Path) -> Path:
+    """The labelled texts of the chain, a third of them of another class."""
+    shutil.copytree(chain / "labelled", folder)
+    for file in folder.iterdir():
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        for row in rows[::3]:
+            row |= {"text": f"it was so so. {row['text']}", "label": 2, "label_text": "neutral"}
+        file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return folder
 
 
 WRITTEN = b"# My model\n\nA card that I wrote.\n"
 
 
-def test_a_repository_that_holds_files_is_changed_on_request_alone(chain: Path, tmp_path: Path) -> None:
+def test_a_repository_that_holds_files_is_changed_on_request_alone(chain: Path, hub: Hub) -> None:
     # Once, a hand-written card was replaced, and the special tokens of an earlier model were loaded with the new one.
     folder = run(finetune_config(chain, model__name="lstm"))
     stale = {
@@ -140,121 +145,127 @@ def test_a_repository_that_holds_files_is_changed_on_request_alone(chain: Path, 
         "model-00001-of-2.safetensors": b"",
     }
     others = {"README.md": WRITTEN, "notes/thoughts.md": b"mine", "old/config.json": b"{}", ".gitattributes": b""}
-    with serving() as (address, hub):
-        hub.repositories["somebody/small"] = stale | others
-        environment = {"HF_ENDPOINT": address, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path)}
-        ended = export_to_hub(folder.path, "somebody/small", **environment)
-        assert ended.returncode == 2
-        assert not hub.commits
-        (line,) = ended.stderr.strip().splitlines()
-        assert "replaces config.json; adds BERTLET.md, " in line
-        kept, removed = (
-            "README.md, notes/thoughts.md, old/config.json",
-            "model-00001-of-2.safetensors, special_tokens_map",
-        )
-        assert f"keeps {kept}; removes {removed}" in line
-        assert line.endswith("add --update to do that")
-        ended = export_to_hub(folder.path, "somebody/small", "--update", **environment)
-        assert ended.returncode == 0, ended.stderr
-        published = dict(hub.repositories["somebody/small"])
-        assert {name: published.pop(name) for name in others} == others
-        assert b"Made with Bertlet" in published.pop("BERTLET.md")
-        assert published == {file.name: file.read_bytes() for file in folder.model.iterdir() if file.is_file()}
-        # A card that nobody has touched is replaced, and nothing is left beside it.
-        hub.repositories["somebody/ours"] = {}
-        for flags in ((), ("--update",)):
-            assert export_to_hub(folder.path, "somebody/ours", *flags, **environment).returncode == 0
-        assert "BERTLET.md" not in hub.repositories["somebody/ours"]
+    hub.repositories["somebody/small"] = stale | others
+    to = Path("hub:somebody/small")
+    with pytest.raises(InputError) as refused:
+        exported(folder, to)
+    assert not hub.commits
+    line = str(refused.value)
+    assert "replaces config.json; adds BERTLET.md, " in line
+    kept, removed = "README.md, notes/thoughts.md, old/config.json", "model-00001-of-2.safetensors, special_tokens_map"
+    assert f"keeps {kept}; removes {removed}" in line
+    assert line.endswith("add --update to do that")
+    exported(folder, to, update=True)
+    published = dict(hub.repositories["somebody/small"])
+    assert {name: published.pop(name) for name in others} == others
+    assert b"Made with Bertlet" in published.pop("BERTLET.md")
+    assert published.keys() == {file.name for file in folder.model.iterdir() if file.is_file()}
+    # A card that nobody has touched is replaced, and nothing is left beside it.
+    exported(folder, Path("hub:somebody/ours"))
+    exported(folder, Path("hub:somebody/ours"), update=True, license="mit")
+    assert b"license: mit" in hub.repositories["somebody/ours"]["README.md"]
+    assert "BERTLET.md" not in hub.repositories["somebody/ours"]
 
 
-@pytest.mark.parametrize("xet", [None, "http://127.0.0.1:9"])
+@pytest.mark.parametrize("xet", [None, "http://127.0.0.1:9", "nonsense"])
 def test_files_go_by_plain_http_where_the_storage_service_is_out_of_reach(
-    chain: Path, tmp_path: Path, xet: str | None
+    chain: Path, hub: Hub, xet: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Once, this ended after five minutes in a traceback.
     folder = run(finetune_config(chain, model__name="lstm"))
-    with serving() as (address, hub):
-        hub.xet_address = xet
-        environment = {"HF_ENDPOINT": address, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "0"}
-        ended = export_to_hub(folder.path, "somebody/small", **environment)
-        assert ended.returncode == 0, ended.stderr
-        assert "storage service is out of reach" in ended.stderr
-        assert "uploading by plain HTTP" in ended.stderr
-        assert "model.safetensors" in hub.repositories["somebody/small"]
-
-
-def test_a_failed_upload_says_what_it_left(chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = run(finetune_config(chain, model__name="lstm"))
-
-    def failing(*arguments: Any, **options: Any) -> None:
-        raise ConnectionError("Network error: Request middleware error")
-
-    from huggingface_hub import HfApi
-
-    with serving() as (address, hub):
-        monkeypatch.setattr(HfApi, "create_commit", failing)
-        monkeypatch.setattr("finetune.publishing.hub._avoid_xet_out_of_reach", lambda *_: None)
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(HfApi, "__init__", lambda self, token: _use_server(self, address, token))
-        with pytest.raises(InputError, match=r"Network error: .*the new repository is there and holds nothing yet"):
-            export(ExportConfig(str(folder.path), "hub:somebody/small"))
-        assert hub.repositories == {"somebody/small": {}}
-
-
-def _use_server(api: Any, address: str, token: str) -> None:
-    """What `HfApi` keeps of its arguments."""
-    api.endpoint, api.token, api.library_name, api.library_version = address, token, None, None
-    api.user_agent, api.headers = None, None
+    hub.xet_address = xet
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", False)
+    with caplog.at_level("INFO", "finetune"):
+        exported(folder, Path("hub:somebody/small"))
+    assert "storage service is out of reach" in caplog.text
+    assert "uploading by plain HTTP" in caplog.text
+    assert "model.safetensors" in hub.repositories["somebody/small"]
 
 
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        ({}, "HF_TOKEN is not set"),
+        ({"HF_TOKEN": ""}, "no token for the Hub: set HF_TOKEN"),
         ({"HF_TOKEN": "hf_wrong"}, "the Hub refused"),
-        ({"HF_TOKEN": TOKEN, "HF_ENDPOINT": "http://127.0.0.1:9"}, "could not be reached"),
+        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "could not be reached"),
     ],
 )
 def test_publishing_without_leave_or_server_ends_with_one_line(
-    chain: Path, environment: dict[str, str], message: str
+    chain: Path,
+    hub: Hub,
+    environment: dict[str, str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    waits: list[float],
 ) -> None:
     folder = run(finetune_config(chain, model__name="lstm"))
-    with serving() as (address, hub):
-        ended = export_to_hub(folder.path, "somebody/small", **({"HF_ENDPOINT": address} | environment))
-        assert ended.returncode == 2
-        assert message in ended.stderr
-        assert len(ended.stderr.strip().splitlines()) == 1
-        assert not hub.commits
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=message) as refused:
+        exported(folder, Path("hub:somebody/small"))
+    assert "\n" not in str(refused.value)
+    assert not hub.commits
+    assert not waits
+
+
+def test_a_dry_run_needs_no_token_and_no_server(chain: Path, tmp_path: Path) -> None:
+    folder = run(finetune_config(chain, model__name="lstm"))
+    words = ["-m", "finetune.export", str(folder.path), "--to", "hub:somebody/small", "--dry_run", "--check", "false"]
+    ended = forked.run(words, HF_TOKEN="", HF_HOME=str(tmp_path), HF_ENDPOINT="http://127.0.0.1:9")
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stdout.splitlines()
+    assert re.fullmatch(r"export: 7 files of [\d,]+ bytes would go to somebody/small in one commit:", lines[0])
+    assert [re.fullmatch(r"[0-9a-f]{64} +[\d,]+  (\S+)", line)[1] for line in lines[1:]] == [  # ty: ignore
+        "README.md", "config.json", "configuration_recurrent.py", "model.safetensors", "modeling_recurrent.py",
+        "tokenizer.json", "tokenizer_config.json",
+    ]  # fmt: skip
 
 
 def test_what_cannot_be_exported_is_refused(chain: Path, tmp_path: Path) -> None:
-    bag = run(finetune_config(chain, model__name="bag-of-words"))
-    with pytest.raises(InputError, match="has no model/ to export"):
-        export(ExportConfig(str(bag.path), str(tmp_path / "out")))
     with pytest.raises(InputError, match="no finished run"):
         export(ExportConfig(str(tmp_path), str(tmp_path / "out")))
     lstm = run(finetune_config(chain, model__name="lstm"))
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").touch()
     with pytest.raises(InputError, match="not an empty folder"):
-        export(ExportConfig(str(lstm.path), str(tmp_path / "taken")))
+        exported(lstm, tmp_path / "taken")
+    for name, value in {"private": True, "update": True, "revision": "v1", "dry_run": True}.items():
+        with pytest.raises(InputError, match=rf"--{name} is about the Hub"):
+            exported(lstm, tmp_path / "out", **{name: value})
+    (tokenizer,) = (chain / "runs" / "tokenizer").iterdir()
+    with pytest.raises(InputError, match="is no run of pretraining or fine-tuning"):
+        exported(RunFolder(tokenizer), tmp_path / "out")
+    # A copy whose weights are gone.
+    copy = shutil.copytree(lstm.path, tmp_path / "copy")
+    (copy / "model" / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="cannot be loaded"):
+        exported(RunFolder(copy), tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "taken"]
 
 
-def test_labels_of_any_text_stay_labels_in_the_card(chain: Path, tmp_path: Path) -> None:
-    folder = run(finetune_config(chain, model__name="lstm", name="hostile"))
-    result = folder.result() | {"labels": ["<script>alert(1)</script>", "`\n# Heading | x"]}
-    text = export_module.model_card(folder, result)
-    assert "<script" not in text
-    assert "\n# Heading" not in text
-    assert "`&lt;script&gt;alert(1)&lt;/script&gt;`, `' # Heading ¦ x`" in text
+def test_an_empty_folder_is_taken_and_the_name_is_free_of_traces(chain: Path, tmp_path: Path) -> None:
+    folder = run(finetune_config(chain, model__name="lstm"))
+    (tmp_path / "empty").mkdir()
+    exported(folder, tmp_path / "empty")
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+    assert {oct(path.stat().st_mode & 0o777) for path in (tmp_path / "empty").iterdir()} == {"0o644"}
 
 
-def run_card(card: str, model: str, folder: Path) -> dict[str, Any]:
-    """Run the code of a model card; returns its variables."""
-    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    (folder / "card.py").write_text(code.replace("PATH_OR_ID", model), encoding="utf-8")
-    return runpy.run_path(str(folder / "card.py"))
+def test_what_is_no_file_of_a_model_stays_behind(chain: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (encoder,) = (chain / "runs" / "pretrain").glob("small-*")
+    copy = shutil.copytree(encoder, tmp_path / encoder.name)
+    for name in ("notes.txt", ".env", "training_args.bin"):
+        (copy / "model" / name).write_text("secret")
+    (copy / "model" / "merges.txt").symlink_to("/etc/hostname")
+    # The model itself may lie elsewhere.
+    (copy / "model").rename(tmp_path / "elsewhere")
+    (copy / "model").symlink_to(tmp_path / "elsewhere")
+    with caplog.at_level("INFO", "finetune"):
+        exported(RunFolder(copy), tmp_path / "out")
+    for name in ("notes.txt", ".env", "training_args.bin", "merges.txt"):
+        assert f"{name} stays behind" in caplog.text
+        assert not (tmp_path / "out" / name).exists()
+    assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
 def checkpoint_of(kind: str, tokenizer_folder: Path, folder: Path) -> str:
@@ -293,7 +304,7 @@ def checkpoint_of(kind: str, tokenizer_folder: Path, folder: Path) -> str:
         ("pooled", 0.0, True),
     ],
 )
-def test_the_card_s_code_gives_the_scores_of_the_test_on_texts_of_any_length(
+def test_the_card_s_code_gives_the_calibrated_scores_on_texts_of_any_length(
     chain: Path, tmp_path: Path, name: str, head_share: float, needs_code: bool
 ) -> None:
     # Ten tokens: nearly every text is cut.
@@ -304,21 +315,21 @@ def test_the_card_s_code_gives_the_scores_of_the_test_on_texts_of_any_length(
         (tokenizer,) = (chain / "runs" / "tokenizer").iterdir()
         name = checkpoint_of(name, tokenizer / "model", tmp_path / "checkpoint")
     folder = run(finetune_config(chain, model__name=name, **keys))
-    target = export(ExportConfig(str(folder.path), str(tmp_path / "out")))
-    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    target = Path(exported(folder, tmp_path / "out"))
+    card = (target / "README.md").read_text(encoding="utf-8")
     assert ("trust_remote_code=True" in card) == needs_code
     assert "The model reads 10 tokens." in card
-    namespace = run_card(card, target, tmp_path)
+    namespace = run_card(target)
     table = pyarrow.parquet.read_table(folder.path / "predictions.parquet")
     texts = table["text"].to_pylist()
+    tested = np.log(np.array(table["probabilities"].to_pylist(), dtype=np.float64))
+    expected = calibrated(tested, folder.result()["temperature"])
     for batch_size in (1, 8):
         scores = namespace["classify"](texts, top_k=None, batch_size=batch_size)
-        by_name = [{entry["label"]: entry["score"] for entry in entries} for entries in scores]
-        found = np.array([[entry[label] for label in ("negative", "positive")] for entry in by_name])
-        assert np.allclose(found, np.array(table["probabilities"].to_pylist()), atol=1e-5)
+        assert shares(scores, ["negative", "positive"]) == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_model_with_its_own_truncation_is_not_loaded_without_it(chain: Path, tmp_path: Path) -> None:
+def test_a_model_with_its_own_truncation_is_not_loaded_without_it(chain: Path) -> None:
     folder = run(finetune_config(chain, model__name="bert", truncation_head_share=0.25))
     with pytest.raises(ValueError, match="both ends"):
         AutoTokenizer.from_pretrained(folder.model, trust_remote_code=False)
@@ -327,27 +338,3 @@ def test_a_model_with_its_own_truncation_is_not_loaded_without_it(chain: Path, t
         finetune_config(chain, model__name=str(folder.path), training__duration="1 steps", truncation_head_share=0)
     )
     assert again.result()["test_accuracy"] > 0.6
-
-
-def test_a_language_model_is_exported_with_a_card_that_loads_it(chain: Path, tmp_path: Path) -> None:
-    keys = yaml.safe_load((chain / "pretrain.yaml").read_text(encoding="utf-8"))
-    del keys["model"]
-    config = load(PretrainConfig, write_yaml(tmp_path / "lm.yaml", keys | {"objective": "causal_lm", "name": "lm"}), {})
-    folder = run_pretraining(
-        dataclasses.replace(config, training=dataclasses.replace(config.training, duration="2 steps"))
-    )
-    target = export(ExportConfig(str(folder.path), str(tmp_path / "out")))
-    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert "| language-model loss, nats |" in card
-    assert str(chain) not in card
-    namespace = run_card(card, target, tmp_path)
-    assert type(namespace["model"]).__name__ == "RecurrentForCausalLM"
-
-
-def test_the_card_names_no_private_path(chain: Path, tmp_path: Path) -> None:
-    (encoder,) = (chain / "runs" / "pretrain").glob("small-*")
-    folder = run(finetune_config(chain, name="by-path", model__name="bert", model__pretrained=str(encoder)))
-    export(ExportConfig(str(folder.path), str(tmp_path / "out")))
-    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert f"pretrained: {encoder.name}" in card
-    assert str(chain) not in card

@@ -73,8 +73,11 @@ def test_scores_are_those_of_the_classifier_or_of_the_function_that_is_asked_for
     assert (model.scores(logits, "softmax") == model.scores(logits, None)).all()
     assert model.scores(logits, "none") == pytest.approx(logits)
     assert model.scores(np.array([[2000.0, -2000.0, 0.0]]), "sigmoid").tolist() == [[1.0, 0.0, 0.5]]
-    monkeypatch.setattr(model.classifier, "multi_label", True, raising=False)
+    monkeypatch.setattr(model.classifier, "thresholds", [0.5, 0.3])
+    own = model.classifier.probabilities([first for first, _ in texts])
+    assert model.scores(logits, None) == pytest.approx(own, abs=1e-6)
     assert (model.scores(logits, None) == model.scores(logits, "sigmoid")).all()
+    assert model.description()["thresholds"] == [0.5, 0.3]
 
 
 def test_what_a_batch_costs_beside_its_texts_is_measured(folder):

@@ -1,0 +1,103 @@
+"""How the numbers were made, for readers who are not statisticians."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def method(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Questions and answers about the method.
+
+    Args:
+        facts: `level`, `significance`, `margin`, `score`, `seeds`, `validation_texts`, `pretraining_seeds` and
+            `pretrained`.
+    """
+    return [(question, answer.strip()) for question, answer in (*_comparison(facts), *_judgement(facts))]
+
+
+def _comparison(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was compared, and what an interval is."""
+    level, seeds = facts["level"], facts["seeds"]
+    if facts["pretraining_seeds"]:
+        starts = (
+            f"Pretrained models start from {facts['pretraining_seeds']} pretraining seeds each, whose variance is "
+            "in the intervals, too."
+        )
+    elif facts["pretrained"]:
+        starts = (
+            "There is only one pretraining run, so the intervals do not include the variance between pretraining "
+            "seeds: pretraining again might do a little better or worse."
+        )
+    else:
+        starts = ""
+    return [
+        (
+            "What was compared",
+            f"Every model learned from the same labels, {seeds} times over: each seed draws its own labels, "
+            "initial weights and order. The state of a model that is best on validation texts is tested once, at "
+            "the end, on texts that nothing was chosen by. " + starts,
+        ),
+        (
+            "Who is the rival",
+            "The best model without pretraining, whatever it is: the one with the best mean validation accuracy "
+            f"({facts['validation_texts']:,} validation texts a run). Choosing it by test texts would make it look "
+            "better than it is.",
+        ),
+        (
+            "What an interval says",
+            f"Another set of seeds and other test texts would give another number. A {level} % interval is made so "
+            f"that, over many comparisons, it holds the true number in about {level} of 100. It allows for both "
+            "kinds of luck at once, that of the seed and that of the test texts, so it does not shrink to nothing "
+            f"because there are many test texts while there are {seeds} seeds. With few seeds, one cannot know "
+            "well how much seeds matter; the interval is wider for it (a generalized pivotal quantity, Weerahandi "
+            "1993; with several pretraining seeds Satterthwaite's approximation, which does the same more "
+            "roughly).",
+        ),
+        (
+            "Why differences are paired",
+            "Two models are compared on the same texts, after learning from the same labels. A hard text is hard "
+            "for both, and in the difference that cancels out: it is known better than either number.",
+        ),
+    ]
+
+
+def _judgement(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is said of an interval, and of single runs."""
+    return [
+        (
+            "When a model is called better",
+            f"“Take” is said where the difference is significant at {facts['significance']} % for all pretrained "
+            "encoders and numbers of labels together: who looks often finds something by chance, and Holm's "
+            "method asks for more evidence the more is looked at. “No difference that matters” is said where the "
+            f"whole interval is within {facts['margin']} point(s). In between, “no difference is shown” comes with "
+            "the size of a difference that this comparison would have seen four times in five.",
+        ),
+        (
+            "What pretraining is worth in labels",
+            "The line through the scores of the best models without pretraining tells how many labels they need "
+            "for a score. Between two measured numbers of labels it is taken as straight in the logarithm: what "
+            "doubling brings is the same all the way. The interval comes from drawing seeds and texts again and "
+            "again (bootstrap).",
+        ),
+        (
+            "What a point more takes",
+            "The same line, of one model, between two measured numbers of labels. Beyond the largest it is "
+            "continued, which is a guess: curves flatten. If the gain between the two could be chance, nothing is "
+            "said.",
+        ),
+        (
+            "The exact paired test",
+            "Of two single runs, only the texts that one got right and the other wrong tell them apart. If both "
+            "were equally good, either would win such a text like the toss of a coin; the p value is the chance "
+            "of so uneven a toss (McNemar's test). It knows nothing of other seeds.",
+        ),
+        (
+            "When a run has failed",
+            f"Its {facts['score']} is not above the share of the most frequent class by more than chance (binomial "
+            "test, 5 %). Spread is the standard deviation over the seeds. Failed runs are counted in all means.",
+        ),
+        (
+            "Confidence",
+            "A probability is divided by a temperature that was fitted on validation texts, so that it means what "
+            "it says; the calibration error is what is left.",
+        ),
+    ]

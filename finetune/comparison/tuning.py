@@ -1,0 +1,219 @@
+"""Equal tuning: the same number of random-search trials for each model and label budget, judged by cross-validation.
+
+Source: Dodge et al., Show Your Work (arXiv 1909.03004), section 3, for the expected validation performance.
+
+A trial trains on the labels of the comparison's first seed and is judged on parts of them that it was neither trained
+on nor stopped by. No test text is read. The best settings are those of all seeds.
+"""
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from configs.command_line import load
+from configs.errors import InputError
+from configs.run_folder import RunFolder
+from finetune.comparison.compared_score import compared_score, is_multi_label
+from finetune.comparison.config import CompareConfig, Overrides
+from finetune.comparison.grid import Cell, cell_of, seeds_of_pretraining
+from finetune.config import BAG_OF_WORDS, FinetuneConfig
+from pretrain.data.randomness import python_random
+from pretrain.models.config import is_frozen, is_recurrent
+
+# The labels are judged in parts of a fifth: all of them where there are few, fewer parts once this many are judged.
+FOLDS = 5
+ENOUGH_TEXTS = 1000
+# Of a drawn number, so that it reads well and is the same in every file.
+SIGNIFICANT_DIGITS = 3
+# Drawn where it is used.
+MUON_RATE = "optimizer.muon_learning_rate"
+
+
+@dataclasses.dataclass(frozen=True)
+class RangesConfig:
+    """What random search draws, by kind of model: `KEY, KEY: {times: [low, high]}`, `{between: [low, high]}` or
+    `{choices: [...]}`.
+    """
+
+    encoder: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    """For models with an encoder that is trained."""
+    recurrent: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    """For recurrent models, pretrained or not."""
+    bag_of_words: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    """For bag-of-words."""
+
+    def __post_init__(self) -> None:
+        """Validate the ranges."""
+        for kind, keys, how in self._lines():
+            name, values = next(iter(how.items())) if len(how) == 1 else ("", None)
+            is_pair = isinstance(values, list) and len(values) == 2
+            if name == "choices" and isinstance(values, list) and values:
+                continue
+            if name not in ("times", "between") or not is_pair or not values[0] <= values[1]:
+                raise InputError(
+                    f"{kind}: {keys}: {how} is none of {{times: [low, high]}}, {{between: [low, high]}}, "
+                    "{choices: [one, ...]}"
+                )
+            if name == "times" and values[0] <= 0:
+                raise InputError(f"{kind}: {keys}: {how}: factors are above 0")
+
+    def _lines(self) -> list[tuple[str, str, dict[str, Any]]]:
+        kinds = dataclasses.asdict(self)
+        return [(kind, keys, how) for kind, ranges in kinds.items() for keys, how in ranges.items()]
+
+    def of(self, model_name: str) -> dict[str, dict[str, Any]]:
+        """The ranges for a model; none for one whose only settings are chosen within its run."""
+        if model_name == BAG_OF_WORDS:
+            return self.bag_of_words
+        if is_frozen(model_name):
+            return {}
+        return self.recurrent if is_recurrent(model_name) else self.encoder
+
+
+class Trial(NamedTuple):
+    """Settings of a model at a label budget, and the runs that judge them, one for each part of the labels."""
+
+    model: str
+    label_budget: int
+    settings: Overrides
+    cells: list[Cell]
+
+    def score(self, config: CompareConfig) -> float:
+        """The compared score, the mean over the parts by their numbers of texts; 0 if a run failed, as at a high rate."""
+        if not all(cell.folder.finished for cell in self.cells):
+            return 0.0
+        results = [cell.folder.result() for cell in self.cells]
+        name = compared_score(config, is_multi_label(results[0]))
+        texts = sum(result["test_texts"] for result in results)
+        return sum(result[f"test_{name}"] * result["test_texts"] for result in results) / texts
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuned:
+    """The trials of a model at a label budget."""
+
+    model: str
+    label_budget: int
+    settings: list[Overrides]
+    """Of each trial; of the first, as given."""
+    scores: list[float]
+    best: int
+    """The trial of the highest score; of equal ones, the first."""
+    expected_best: list[float]
+    """The highest score that is to be expected of 1, 2, … trials."""
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial], config: CompareConfig) -> "Tuned":
+        """From finished trials."""
+        scores = [trial.score(config) for trial in trials]
+        settings = [trial.settings for trial in trials]
+        best = scores.index(max(scores))
+        return cls(trials[0].model, trials[0].label_budget, settings, scores, best, expected_best(scores))
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        chosen = ", ".join(f"{key} {value}" for key, value in self.settings[self.best].items()) or "as given"
+        return (
+            f"tuning: {self.model}, {self.label_budget:,} labels: {chosen} ({100 * self.scores[self.best]:.1f} %, as "
+            f"given {100 * self.scores[0]:.1f} %; {len(self.scores)} trials)"
+        )
+
+
+def trials_of(
+    config: CompareConfig, tokenizer_override: Overrides, pretrained: Mapping[str, RunFolder]
+) -> list[list[Trial]]:
+    """All trials, a list for each model and label budget.
+
+    Raises:
+        InputError: the file of ranges names an unknown key, or cannot be read.
+    """
+    ranges = load(RangesConfig, config.tuning.ranges)
+    groups = []
+    for budget, model in itertools.product(sorted(config.label_budgets, reverse=True), config.models):
+        first = seeds_of_pretraining(config, model)[0]
+        cell = functools.partial(cell_of, config, model, budget, config.seeds[0], tokenizer_override, pretrained, first)
+        as_given = cell({}).config
+        if not (own := ranges.of(as_given.model.name)):
+            continue
+        trials = []
+        for number in range(config.tuning.trials):
+            settings = drawn(own, as_given, model, number) if number else {}
+            parts = [{"folds": FOLDS, "fold": fold} for fold in range(folds_judged(budget))]
+            trials.append(Trial(model, budget, settings, [cell(settings | part) for part in parts]))
+        groups.append(trials)
+    return groups
+
+
+def folds_judged(budget: int) -> int:
+    """How many of the fifths of a budget's labels a trial is judged on.
+
+    >>> [folds_judged(budget) for budget in (250, 1000, 2500, 25_000)]
+    [5, 5, 2, 1]
+    """
+    return max(1, min(FOLDS, math.ceil(ENOUGH_TEXTS / (budget / FOLDS))))
+
+
+def drawn(ranges: Mapping[str, Mapping[str, Any]], config: FinetuneConfig, model: str, number: int) -> Overrides:
+    """The settings of a trial: a function of the model and the trial's number.
+
+    Args:
+        ranges: of the model's kind.
+        config: the model's settings as given.
+        model: its name in the comparison.
+        number: of the trial, from 1.
+
+    Raises:
+        InputError: an unknown key.
+    """
+    settings: Overrides = {}
+    for keys, how in ranges.items():
+        name, values = next(iter(how.items()))
+        for key in keys.replace(" ", "").split(","):
+            given = value_of(config, key)
+            if key == MUON_RATE and config.optimizer.name != "muon":
+                continue
+            # Begun anew for each key: all of a line get the same draw.
+            random = python_random("tuning", model, keys, number)
+            if name == "choices":
+                settings[key] = random.choice(values)
+            elif name == "between":
+                settings[key] = _rounded(random.uniform(*values))
+            else:
+                settings[key] = _rounded(given * math.exp(random.uniform(*map(math.log, values))))
+    return settings
+
+
+def value_of(config: Any, key: str) -> Any:
+    """The value of a dotted key.
+
+    Raises:
+        InputError: there is no such key.
+    """
+    for part in key.split("."):
+        if not hasattr(config, part):
+            raise InputError(f"{key}: no such key of the fine-tuning stage")
+        config = getattr(config, part)
+    return config
+
+
+def expected_best(scores: Sequence[float]) -> list[float]:
+    """The expected highest of 1, 2, … n scores drawn with replacement from the n there are.
+
+    >>> [round(value, 3) for value in expected_best([0.5, 0.9])]
+    [0.7, 0.8]
+    """
+    ordered, count = sorted(scores), len(scores)
+    return [
+        sum(
+            score * ((rank / count) ** draws - ((rank - 1) / count) ** draws)
+            for rank, score in enumerate(ordered, start=1)
+        )
+        for draws in range(1, count + 1)
+    ]
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")

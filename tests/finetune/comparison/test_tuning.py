@@ -1,0 +1,165 @@
+"""Every model is tuned alike, on its own labels, without a look at the test texts."""
+
+import dataclasses
+import itertools
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+
+from configs.command_line import load
+from configs.errors import InputError
+from configs.run_folder import RunFolder
+from finetune import compare
+from finetune.classification.config import TaskConfig
+from finetune.classification.splits import draw_splits, draw_texts
+from finetune.comparison import subprocesses
+from finetune.comparison.config import CompareConfig
+from finetune.comparison.tuning import FOLDS, RangesConfig, drawn, expected_best, trials_of
+from finetune.run import run
+from tests.finetune.comparison.test_compare import run_forked
+from tests.helpers.finetuning import finetune_config, write_chain
+from tokenizer.corpus.config import CorpusConfig
+
+
+@pytest.mark.parametrize("own_test", [False, True])
+def test_the_folds_are_the_labels_of_the_run_and_no_more(tmp_path, own_test):
+    source = tmp_path / "texts.jsonl"
+    source.write_text('{"text": "a", "label": 1}\n')
+    classes = np.array([0, 0, 1] * 100)
+    corpus = CorpusConfig(source=str(source))
+    config = TaskConfig(corpus=corpus, label_budget=60, seed=3, test=str(source) if own_test else None)
+    keys = [str(number) for number in range(len(classes))]
+    whole = draw_splits(config, classes, lambda: keys)
+    labels = {*whole.train, *whole.validation}
+    tested = []
+    for fold in range(FOLDS):
+        part = draw_splits(dataclasses.replace(config, folds=FOLDS, fold=fold), classes, lambda: keys)
+        assert part.test is not None
+        assert {*part.train, *part.validation, *part.test} == labels
+        assert len(part.train) + len(part.validation) + len(part.test) == 60
+        assert np.bincount(classes[part.test]).tolist() == [8, 4]
+        assert len(part.validation) == 10
+        tested += part.test.tolist()
+    assert sorted(tested) == sorted(labels)
+    if own_test:
+        assert whole.test is None
+        assert labels == {*np.concatenate(draw_texts(config, classes))}
+    else:
+        assert whole.test is not None
+        assert not labels & {*whole.test}
+
+
+@pytest.mark.parametrize("name", ["bag-of-words", "lstm"])
+def test_a_fold_reads_no_test_text(chain, tmp_path, name):
+    texts = tmp_path / "labelled"
+    shutil.copytree(finetune_config(chain).corpus.source, texts)
+    (texts / "test.jsonl").unlink()
+    keys = {"model__name": name, "corpus__source": str(texts), "label_budget": 60, "training__duration": "4 steps"}
+    result = run(finetune_config(chain, **keys, folds=5, fold=4)).result()
+    assert result["test_texts"] == 12
+    assert result["train_texts"] == 48
+    with pytest.raises(InputError, match="test"):
+        run(finetune_config(chain, **keys, validation=None, test="test"))
+    with pytest.raises(InputError, match="fold"):
+        finetune_config(chain, folds=2, fold=2)
+
+
+def test_what_is_drawn(chain):
+    config = finetune_config(chain, model__name="bert", optimizer__name="muon")
+    rates = "optimizer.learning_rate, optimizer.muon_learning_rate"
+    ranges = {
+        rates: {"times": [0.25, 4]},
+        "model.dropout": {"between": [0.1, 0.2]},
+        "token_masking": {"choices": [0.0, 0.15]},
+    }
+    trials = [drawn(ranges, config, "bert", number) for number in range(1, 60)]
+    assert trials == [drawn(ranges, config, "bert", number) for number in range(1, 60)]
+    factors = np.array([trial["optimizer.learning_rate"] / config.optimizer.learning_rate for trial in trials])
+    others = [trial["optimizer.muon_learning_rate"] / config.optimizer.muon_learning_rate for trial in trials]
+    assert factors == pytest.approx(others, rel=0.01)
+    assert 0.25 <= factors.min() < 0.4
+    assert 2.5 < factors.max() <= 4
+    # As often below as above.
+    assert 20 < (factors < 1).sum() < 40
+    assert {trial["token_masking"] for trial in trials} == {0.0, 0.15}
+    assert all(0.1 <= trial["model.dropout"] <= 0.2 for trial in trials)
+    assert drawn(ranges, config, "other", 1) != trials[0]
+    adamw = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, name="adamw"))
+    assert "optimizer.muon_learning_rate" not in drawn(ranges, adamw, "bert", 1)
+    with pytest.raises(InputError, match=r"optimizer\.speed"):
+        drawn({"optimizer.speed": {"times": [1, 2]}}, config, "bert", 1)
+
+
+@pytest.mark.parametrize(
+    "how", [{"times": [0, 1]}, {"times": [2, 1]}, {"between": [1]}, {"choices": []}, {"drawn": [1, 2]}, {}]
+)
+def test_ranges_that_cannot_be_drawn_from(how):
+    with pytest.raises(InputError, match=r"encoder: model\.dropout"):
+        RangesConfig(encoder={"model.dropout": how})
+
+
+def test_the_expected_best_is_the_mean_over_all_draws():
+    scores = [0.7, 0.9, 0.6, 0.9]
+    for draws, expected in enumerate(expected_best(scores), start=1):
+        assert expected == pytest.approx(np.mean([max(one) for one in itertools.product(scores, repeat=draws)]))
+
+
+def test_a_comparison_tunes_every_model_alike(tmp_path, monkeypatch, capsys):
+    write_chain(tmp_path)
+    monkeypatch.setattr(subprocesses, "run_process", run_forked)
+    ranges = {
+        # Rates at which nothing is learned, and words that a model cannot do without.
+        "recurrent": {"optimizer.learning_rate": {"times": [1e-6, 1e-6]}},
+        "bag_of_words": {"model.longest_word_sequence": {"choices": [2]}},
+    }
+    (tmp_path / "ranges.yaml").write_text(yaml.safe_dump(ranges))
+    models = {"bag-of-words": {"model.longest_word_sequence": 1}, "frozen": {}, "lstm": {}}
+    keys = {"models": models, "label_budgets": [60], "tuning.trials": 2, "tuning.ranges": str(tmp_path / "ranges.yaml")}
+    config = load(CompareConfig, tmp_path / "compare.yaml", keys)
+    result = compare.run(config).result()
+    tuned = {one["model"]: one for one in result["tuning"]}
+    # A frozen encoder has nothing to draw.
+    assert set(tuned) == {"bag-of-words", "lstm"}
+    assert tuned["lstm"]["settings"] == [{}, {"optimizer.learning_rate": 1e-8}]
+    assert tuned["lstm"]["best"] == 0
+    assert tuned["lstm"]["scores"][0] > tuned["lstm"]["scores"][1] + 0.1
+    assert tuned["lstm"]["expected_best"][1] > tuned["lstm"]["expected_best"][0]
+    assert len(list((tmp_path / "runs" / "finetune").iterdir())) == 2 * 2 * FOLDS + 3 * len(config.seeds)
+    # Trials are runs: nothing is run again, and their scores are those of the runs.
+    capsys.readouterr()
+    compare.run(config)
+    assert "$ " not in capsys.readouterr().out
+    (run,) = (tmp_path / "runs" / "tokenizer").iterdir()
+    (stage,) = (tmp_path / "runs" / "pretrain").iterdir()
+    groups = trials_of(config, {"tokenizer": str(run)}, {"pretrain": RunFolder(stage)})
+    for trials in groups:
+        for trial, score in zip(trials, tuned[trials[0].model]["scores"], strict=True):
+            correct = texts = 0
+            for cell in trial.cells:
+                found = json.loads((cell.folder.path / "result.json").read_text())
+                correct += round(found["test_accuracy"] * found["test_texts"])
+                texts += found["test_texts"]
+            assert texts == 60
+            assert score == pytest.approx(correct / texts)
+
+
+def test_the_best_settings_are_those_of_all_seeds(tmp_path, monkeypatch):
+    write_chain(tmp_path)
+    monkeypatch.setattr(subprocesses, "run_process", run_forked)
+    (tmp_path / "ranges.yaml").write_text(
+        yaml.safe_dump({"recurrent": {"optimizer.learning_rate": {"times": [1e6, 1e6]}}})
+    )
+    models = {"lstm": {"optimizer.learning_rate": 1e-8}}
+    keys = {"models": models, "label_budgets": [60], "tuning.trials": 2, "tuning.ranges": str(tmp_path / "ranges.yaml")}
+    folder = compare.run(load(CompareConfig, tmp_path / "compare.yaml", keys))
+    (tuned,) = folder.result()["tuning"]
+    assert tuned["best"] == 1
+    rates = []
+    for run_path in (tmp_path / "runs" / "finetune").iterdir():
+        keys = yaml.safe_load((run_path / "config.yaml").read_text())
+        if keys["folds"] is None:
+            rates.append(keys["optimizer"]["learning_rate"])
+    assert rates == [pytest.approx(0.01)] * 2

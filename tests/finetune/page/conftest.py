@@ -1,0 +1,11 @@
+"""What the tests in a browser share."""
+
+import pytest
+
+from tests.helpers.browser import chromium
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as running:
+        yield running
