@@ -8,6 +8,7 @@ Shapes: N texts of a request, B texts of a batch, C classes, E possible ends of 
 """
 
 import asyncio
+import itertools
 import logging
 import math
 import threading
@@ -80,7 +81,7 @@ class Batcher:
         """Begin with an empty queue.
 
         Args:
-            costs: texts → how long each is; called in the thread, once for each request.
+            costs: texts → how long each is; called in the thread, once for the texts of each request.
             logits: texts → scores [B, C]; all texts of a call are pairs, or none.
             limits: of a batch.
             maximum_queue: texts that wait, at most.
@@ -89,6 +90,7 @@ class Batcher:
         self._costs, self._logits, self._observe = costs, logits, observe
         self._limits, self._maximum_queue = limits, maximum_queue
         self._changed = threading.Condition()
+        self._current: Sequence[tuple[Job, int]] = ()
         # In the order of their turns.
         self._jobs: deque[Job] = deque()
         self._waiting_cost, self._oldest, self._being_read, self._closed = 0.0, 0.0, 0, False
@@ -147,6 +149,7 @@ class Batcher:
     def run(self) -> None:
         """Classify batches until it is closed and empty; the body of the thread."""
         while batch := self._next_batch():
+            self._current = batch
             started = time.monotonic()
             self._classify(batch)
             done, now = [job for job in dict.fromkeys(job for job, _ in batch) if job.is_done], time.monotonic()
@@ -160,9 +163,9 @@ class Batcher:
                 _deliver(done)
 
     def fail(self, error: Exception) -> None:
-        """Answer everything that waits with an error."""
+        """Answer everything that waits, or is in a batch, with an error."""
         with self._changed:
-            jobs = list(self._jobs)
+            jobs = list(dict.fromkeys([*(job for job, _ in self._current), *self._jobs]))
             for job in jobs:
                 job.error = error
                 self._withdraw(job)
@@ -184,18 +187,19 @@ class Batcher:
                         return []
                     self._changed.wait()
             # Without the lock: requests go on coming.
-            for job in unknown:
-                self._measure(job)
+            self._measure(unknown)
 
-    def _measure(self, job: Job) -> None:
+    def _measure(self, jobs: Sequence[Job]) -> None:
+        """Set what the texts of requests cost, all of them in one call."""
         try:
-            costs = self._costs(job.texts)
+            costs = iter(self._costs([text for job in jobs for text in job.texts]))
         except Exception:  # noqa: BLE001
             # Whatever it is, classifying fails at it, too, and finds the text.
-            costs = [1.0] * len(job.texts)
+            costs = itertools.repeat(1.0)
         with self._changed:
-            job.costs = costs
-            self._waiting_cost += sum(costs[number] for number in job.waiting)
+            for job in jobs:
+                job.costs = list(itertools.islice(costs, len(job.texts)))
+                self._waiting_cost += sum(job.costs[number] for number in job.waiting)
 
     def _patience(self, now: float) -> float:
         """Seconds to wait for more texts; none if nobody else is coming, or if there are enough."""

@@ -18,6 +18,8 @@ class ServeConfig:
     """The address to listen on; 0.0.0.0 is every one of this machine. There is no authentication."""
     port: int = 8000
     """The port; 0 takes a free one, which is printed."""
+    runtime: str = "torch"
+    """What computes a network: `torch`; or `onnx`, or `onnx-int8`, of a model that was exported with `--onnx`."""
     long_texts: str = "cut"
     """`cut`: texts that are too long are cut as in training; `windows`: they are read in overlapping windows, whose
     scores are averaged."""

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from finetune.classification.calibration import calibrated
-from finetune.inference.classifier import Classifier, LinearClassifier, NeuralClassifier, load
+from finetune.inference.classifier import Classifier, NetworkClassifier, NeuralClassifier, load
 from finetune.serving.batching import BatchLimits
 from finetune.serving.config import ServeConfig
 from finetune.serving.wire_format import Pair
@@ -22,7 +21,7 @@ from tokenizer.corpus.quarantine import clean
 
 # What a batch costs beside its tokens is measured when the model is warmed up, in tokens; within these.
 LEAST_START, LARGEST_START = 16, 8192
-NEURAL_BATCH_TEXTS = 128
+NETWORK_BATCH_TEXTS = 128
 # Counting words does without padding and costs little for one text more: all texts are alike, but for whole chapters.
 LINEAR_CHARACTERS = 20_000
 LINEAR_START = 64
@@ -36,12 +35,12 @@ WARM_TEXTS, WARM_TOKENS, WARM_ROUNDS = 8, 128, 3
 class ServedModel:
     """A classifier with what a service needs of it."""
 
-    def __init__(self, classifier: Classifier, name: str) -> None:
-        self.classifier, self.name, self.labels = classifier, name, classifier.labels
+    def __init__(self, classifier: Classifier, name: str, runtime: str = "torch") -> None:
+        self.classifier, self.name, self.labels, self.runtime = classifier, name, classifier.labels, runtime
         self.start_tokens: float = LEAST_START
         """What a batch costs beside its texts, as the cost of so many tokens."""
         self.tokenizer: RememberingTokenizer | None = None
-        if isinstance(classifier, NeuralClassifier):
+        if isinstance(classifier, NetworkClassifier):
             self.tokenizer = classifier.tokenizer = RememberingTokenizer(classifier.tokenizer)
 
     def prepare(self, text: str) -> str:
@@ -60,12 +59,9 @@ class ServedModel:
 
     def batch_limits(self, wait: float) -> BatchLimits:
         """Batches as the classifier computes them."""
-        if not isinstance(self.classifier, NeuralClassifier):
+        if not isinstance(self.classifier, NetworkClassifier):
             return BatchLimits(LINEAR_BATCH_TEXTS, LINEAR_START, LINEAR_BATCH_TEXTS, wait)
-        from finetune.classification.evaluation import EVALUATION_TOKENS
-
-        tokens = EVALUATION_TOKENS.get(self.classifier.device.type, EVALUATION_TOKENS["cpu"])
-        return BatchLimits(tokens, self.start_tokens, NEURAL_BATCH_TEXTS, wait)
+        return BatchLimits(self.classifier.batch_tokens, self.start_tokens, NETWORK_BATCH_TEXTS, wait)
 
     def logits(self, texts: Sequence[Pair]) -> np.ndarray:
         """Scores before the softmax, [N, C]; texts are all pairs, or none."""
@@ -81,11 +77,8 @@ class ServedModel:
         """
         if function == "none":
             return logits_NC.astype(float)
-        # A text may have several labels with some classifiers; then each label's probability is its own.
-        own = "sigmoid" if getattr(self.classifier, "multi_label", False) else "softmax"
-        if (function or own) == "softmax":
-            return calibrated(logits_NC, self.classifier.temperature)
-        return scipy.special.expit(logits_NC / self.classifier.temperature)
+        each_for_itself = self.classifier.multi_label if function is None else function == "sigmoid"
+        return calibrated(logits_NC, self.classifier.temperature, each_for_itself)
 
     def warm_up(self) -> None:
         """Classify short and long texts: the first batches take longer; and measure what a batch costs beside them."""
@@ -106,21 +99,40 @@ class ServedModel:
             "task": "text-classification",
             "labels": self.labels,
             "temperature": self.classifier.temperature,
+            "thresholds": self.classifier.thresholds,
             "cleans_html": self.classifier.cleans_html,
+            "runtime": self.runtime,
         }
-        if isinstance(self.classifier, NeuralClassifier):
-            model, settings = self.classifier.model, self.classifier.model.config
-            return facts | {
-                "kind": settings.model_type,
-                "architecture": type(model).__name__,
-                "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        if isinstance(self.classifier, NetworkClassifier):
+            facts |= {
                 "maximum_tokens": int(self.classifier.tokenizer.model_max_length),
                 "long_texts": "windows" if self.classifier.windows else "cut",
+            }
+        if isinstance(self.classifier, NeuralClassifier):
+            model = self.classifier.model
+            return facts | {
+                "kind": model.config.model_type,
+                "architecture": type(model).__name__,
+                "parameters": sum(parameter.numel() for parameter in model.parameters()),
                 "device": str(self.classifier.device),
                 "precision": str(self.classifier.dtype).removeprefix("torch."),
             }
-        kind = "bag-of-words" if isinstance(self.classifier, LinearClassifier) else type(self.classifier).__name__
-        return facts | {"kind": kind}
+        return facts | {"kind": "network" if self.tokenizer is not None else "bag-of-words"}
+
+
+def load_model(config: ServeConfig) -> ServedModel:
+    """The model of a command, warmed up.
+
+    Raises:
+        InputError: it is not finished, holds no classifier, or cannot be loaded.
+    """
+    # The one place that chooses what computes.
+    classifier = load(config.run, windows=config.long_texts == "windows", runtime=config.runtime)
+    folder = Path(config.run)
+    name = config.name or (folder.resolve().name if folder.is_dir() else config.run)
+    model = ServedModel(classifier, name, config.runtime)
+    model.warm_up()
+    return model
 
 
 class RememberingTokenizer:
@@ -160,17 +172,3 @@ class RememberingTokenizer:
             if known and len(known) == len(rows):
                 return {name: [row[name] for row in known] for name in known[0]}
         return self._tokenizer(firsts, seconds, **options)
-
-
-def load_model(config: ServeConfig) -> ServedModel:
-    """The model of a command, warmed up.
-
-    Raises:
-        InputError: it is not finished, holds no classifier, or cannot be loaded.
-    """
-    # The one place that chooses what computes: a run that was exported to ONNX would be loaded for its runtime here.
-    classifier = load(config.run, windows=config.long_texts == "windows")
-    folder = Path(config.run)
-    model = ServedModel(classifier, config.name or (folder.resolve().name if folder.is_dir() else config.run))
-    model.warm_up()
-    return model

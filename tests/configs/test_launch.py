@@ -104,11 +104,12 @@ def heavy_modules(*words):
 @pytest.mark.parametrize(
     "command",
     [
-        "tokenizer", "pretrain", "finetune", "finetune.compare", "finetune.export", "pretrain.prepare",
-        "pretrain.probe", "pretrain.minimal_pairs", "pretrain.sample", "pretrain.gradient_flow",
+        "tokenizer", "pretrain", "finetune", "finetune.compare", "finetune.export", "finetune.serve",
+        "pretrain.prepare", "pretrain.probe", "pretrain.minimal_pairs", "pretrain.sample", "pretrain.gradient_flow",
         "pretrain.attention_map",
         "benchmarks", "benchmarks.prepare", "benchmarks.pretrain",
         "benchmarks.finetune", "benchmarks.inference", "benchmarks.scaling", "benchmarks.objectives",
+        "benchmarks.serving",
     ],
 )  # fmt: skip
 def test_help_loads_nothing_heavy(command):

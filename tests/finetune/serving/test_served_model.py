@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
+from configs.errors import InputError
 from finetune.inference.classifier import load
 from finetune.run import run
-from finetune.serving.served_model import REMEMBERED, ServedModel
+from finetune.serving.config import ServeConfig
+from finetune.serving.served_model import REMEMBERED, ServedModel, load_model
 from pretrain.models.safe_loading import SAFE
 from tests.helpers.finetuning import finetune_config
 
@@ -71,8 +73,11 @@ def test_scores_are_those_of_the_classifier_or_of_the_function_that_is_asked_for
     assert (model.scores(logits, "softmax") == model.scores(logits, None)).all()
     assert model.scores(logits, "none") == pytest.approx(logits)
     assert model.scores(np.array([[2000.0, -2000.0, 0.0]]), "sigmoid").tolist() == [[1.0, 0.0, 0.5]]
-    monkeypatch.setattr(model.classifier, "multi_label", True, raising=False)
+    monkeypatch.setattr(model.classifier, "thresholds", [0.5, 0.3])
+    own = model.classifier.probabilities([first for first, _ in texts])
+    assert model.scores(logits, None) == pytest.approx(own, abs=1e-6)
     assert (model.scores(logits, None) == model.scores(logits, "sigmoid")).all()
+    assert model.description()["thresholds"] == [0.5, 0.3]
 
 
 def test_what_a_batch_costs_beside_its_texts_is_measured(folder):
@@ -82,3 +87,11 @@ def test_what_a_batch_costs_beside_its_texts_is_measured(folder):
     limits = model.batch_limits(0.5)
     assert 16 <= limits.start == model.start_tokens <= 8192
     assert (limits.cost, limits.wait) == (8192, 0.5)
+
+
+def test_the_runtime_is_the_one_that_is_asked_for_or_refused(folder):
+    with pytest.raises(InputError, match="runtime: 'tf' is none of torch, onnx"):
+        load_model(ServeConfig(str(folder), runtime="tf"))
+    with pytest.raises(InputError, match=r"onnx"):
+        load_model(ServeConfig(str(folder), runtime="onnx"))
+    assert load_model(ServeConfig(str(folder), name="mine")).description()["model"] == "mine"
