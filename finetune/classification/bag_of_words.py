@@ -241,14 +241,8 @@ class BagOfWords:
     def save(self, folder: Path) -> None:
         """Write `bag_of_words.json` and `bag_of_words.safetensors`."""
         folder.mkdir(parents=True, exist_ok=True)
-        names = [
-            "kind",
-            "labels",
-            "longest",
-            "vocabulary",
-            *(("multi_label", "thresholds") if self.multi_label else ()),
-        ]
-        settings = {name: getattr(self, name) for name in names}
+        several = ("multi_label", "thresholds") if self.multi_label else ()
+        settings = {name: getattr(self, name) for name in ("kind", "labels", "longest", "vocabulary", *several)}
         write_atomically(folder / SETTINGS, json.dumps(settings) + "\n")
         arrays = {"idf": self.idf_F, "weights": np.ascontiguousarray(self.weights_KF), "bias": self.bias_K}
         safetensors.numpy.save_file(arrays, folder / WEIGHTS)
