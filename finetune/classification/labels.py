@@ -122,6 +122,11 @@ def label_set(labels: Iterable[Label], names: dict[Label, str], corpus: CorpusCo
     for label, _ in counts.most_common():
         by_key.setdefault(label_key(label), []).append(label)
     check_classes(by_key, counts, corpus, len(labels))
+    if multi_label and all(len(label) == len(by_key) for label in map(labels_in, labels)):
+        raise InputError(
+            f"{corpus.source!r} (split {corpus.split!r}): every text has every label ({', '.join(by_key)}); a 0 or 1 "
+            "for each label is a column for each (`corpus.label_columns`)"
+        )
     are_numbers = all(map(is_number, by_key))
     keys = sorted(by_key, key=decimal.Decimal if are_numbers else str)
     if corpus.label_columns is not None:

@@ -48,7 +48,8 @@ def mean_interval(values_SN: np.ndarray, confidence: float) -> Interval:
     95 where three seeds vary about as much as the texts; this makes 94 to 98 (tests/finetune/comparison).
 
     Args:
-        values_SN: correctness (0 or 1) of a model, or the difference between two models' correctness.
+        values_SN: correctness (0 or 1) of a model, other values whose mean is its score, or the difference between two
+            models' values.
         confidence: the confidence level, such as 0.95.
 
     Raises:
@@ -76,7 +77,8 @@ def crossed_interval(values_PSN: np.ndarray, confidence: float) -> Interval:
     93 to 97 % of 95 are covered with three seeds each (tests/finetune/comparison).
 
     Args:
-        values_PSN: correctness (0 or 1) of a model, or the difference between two models' correctness.
+        values_PSN: correctness (0 or 1) of a model, other values whose mean is its score, or the difference between two
+            models' values.
         confidence: the confidence level.
 
     Raises:

@@ -13,7 +13,7 @@ DRAWS = 2000
 
 @dataclasses.dataclass(frozen=True)
 class Worth:
-    """The labels with which the models without pretraining reach a pretrained model's accuracy, less those it has."""
+    """The labels with which the models without pretraining reach a pretrained model's score, less those it has."""
 
     model: str
     label_budget: int
@@ -42,7 +42,8 @@ def labels_worth(
     Args:
         model: the pretrained model.
         budget: its number of labels.
-        correct_PSN: 1 where it is right, from each pretraining seed.
+        correct_PSN: 1 where it is right, from each pretraining seed; of another score than accuracy, values of which it
+            is the mean.
         others_BSN: the same of the best model without pretraining at each budget.
         budgets: the B budgets, ascending; `budget` is one of them.
         confidence: the confidence level.

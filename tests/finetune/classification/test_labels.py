@@ -42,6 +42,27 @@ def test_a_class_has_the_name_of_its_most_frequent_label_and_all_spellings_are_t
     assert classes.counts_line(np.array([1, 1, 1, 0])) == "classes: bad 1, Good 3 ('Good' and 'good' are one)"
 
 
+def test_labels_of_which_a_text_may_have_several_are_a_zero_or_one_for_each():
+    labels = [("bug", "Billing"), (), ("billing",), ("billing", "praise")]
+    classes = label_set(labels, {}, CorpusConfig())
+    assert classes.multi_label
+    assert classes.names == ["billing", "bug", "praise"]
+    matrix = classes.encode(labels, CorpusConfig())
+    assert matrix.tolist() == [[1, 1, 0], [0, 0, 0], [1, 0, 0], [1, 0, 1]]
+    assert classes.counts_line(matrix) == (
+        "labels, 1.2 a text: billing 3, bug 1, praise 1 ('Billing' and 'billing' are one); 1 of 4 texts have none"
+    )
+    columns = CorpusConfig(label_columns=["praise", "bug", "billing"])
+    assert label_set(labels, {}, columns).names == ["praise", "bug", "billing"]
+    with pytest.raises(InputError, match=r"label_columns: no text of .* has a 1 for 'refund'"):
+        label_set(labels, {}, CorpusConfig(label_columns=["bug", "refund"]))
+
+
+def test_an_empty_separator_takes_cells_as_they_are():
+    labels = ["a|b", "b|a", "a"] * 5
+    assert label_set(labels, {}, CorpusConfig(label_separator="")).keys == ["a", "a|b", "b|a"]
+
+
 def test_training_texts_in_a_table_fit_test_texts_in_parquet(tmp_path):
     (tmp_path / "train.csv").write_text("text,label\n" + "a,0\nb,1.0\n" * 10)
     pyarrow.parquet.write_table(
@@ -72,6 +93,13 @@ def test_truth_values_of_json_fit_those_of_a_table(tmp_path):
         ([f"id-{number}" for number in range(300)], "300 different labels for 300 texts .* are ids or texts"),
         (["only"] * 5, "one label only"),
         ([1, "b", 1], "mixes numbers and strings as labels: 1, 'b'"),
+        ([("a",), ("a",)], "one label only, 'a'"),
+        ([(), ()], "no label at all"),
+        ([("a",), (1,)] * 9, "mixes numbers and strings"),
+        ([(0, 1), (1, 0)] * 9, r"every text has every label \(0, 1\).*corpus\.label_columns"),
+        ([("0.12", "0.5", "-0.3"), ("0.7", "0.15", "0.9")] * 9, "6 different numbers with fractions"),
+        ([(f"tag-{n}", f"tag-{n + 1000}") for n in range(300)], "600 different labels for 300 texts"),
+        ([("a;b",), ("b;a",), ("a",)] * 5, "made of 2 others by ';' .*corpus.label_separator: ';'"),
     ],
 )
 def test_what_is_no_class_is_refused_with_the_reason(labels, message):
