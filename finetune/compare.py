@@ -218,7 +218,7 @@ def write_comparison(
             "failed": [failure.facts() for failure in failures],
             "page_command": page_command(cells),
         }
-        folder.finish(report.write(folder, config, comparison, cells, pretrained) | beside)
+        folder.finish(report.write(folder, config, comparison, cells, pretrained, tuned, failures) | beside)
     return folder
 
 

@@ -10,13 +10,16 @@ from typing import Any
 from configs.run_folder import RunFolder, write_atomically
 from finetune.comparison.analysis.words import percent
 from finetune.comparison.config import CompareConfig
+from finetune.comparison.grid import Failure
 from finetune.comparison.reporting.build import sections_of
 from finetune.comparison.reporting.content import Findings, decisions_of, report_of
 from finetune.comparison.reporting.markdown import markdown
 from finetune.comparison.reporting.page import figure_file, page
 from finetune.comparison.reporting.score_tables import Column, columns
 from finetune.comparison.reporting.tables import csv_text
+from finetune.comparison.reporting.tuning_table import failed_lines, tuning_sections
 from finetune.comparison.scores import Comparison, Run
+from finetune.comparison.tuning import Tuned
 
 __all__ = ["Column", "columns", "percent", "write"]
 
@@ -30,6 +33,8 @@ def write(
     comparison: Comparison,
     runs: Sequence[Run],
     stages: Mapping[str, RunFolder],
+    tuned: Sequence[Tuned] = (),
+    failures: Sequence[Failure] = (),
 ) -> dict[str, Any]:
     """Write the report to a comparison's folder; returns the content of `result.json`.
 
@@ -39,11 +44,14 @@ def write(
         comparison: the scores, gains and verdicts.
         runs: the fine-tuning runs of the comparison.
         stages: the pretraining runs that models started from, by their keys in the config.
+        tuned: the trials of equal tuning.
+        failures: runs that failed, whose models are left out.
     """
     findings = Findings.of(comparison, runs, stages, config.quoted_texts)
     decisions, steps = decisions_of(findings)
-    sections = sections_of(findings, decisions, steps, columns(comparison))
+    sections = [*sections_of(findings, decisions, steps, columns(comparison)), *tuning_sections(tuned)]
     report = report_of(config.name, findings, sections, decisions)
+    report = dataclasses.replace(report, problems=[*failed_lines(failures), *report.problems])
     for part in (TABLES, FIGURES):
         (folder.path / part).mkdir(exist_ok=True)
     for name, records in report.tables().items():

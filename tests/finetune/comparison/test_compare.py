@@ -222,7 +222,9 @@ def test_a_run_that_fails_twice_is_named_and_its_model_left_out(
     assert tried == [2, 1]
     assert cells[1].folder.finished
     found = [json.loads(file.read_text()) for file in (compared / "runs" / "compare").glob("*/result.json")]
-    (result,) = [one for one in found if one["failed"]]
+    (result,) = [one for one in found if one.get("failed")]
+    pages = [file.read_text(encoding="utf-8") for file in (compared / "runs" / "compare").glob("*/report.html")]
+    assert sum("No run of lstm is in this comparison" in page for page in pages) == 1
     assert {score["model"] for score in result["scores"]} == {"bag-of-words"}
     (failure,) = result["failed"]
     assert (failure["model"], failure["label_budget"], failure["seed"]) == ("lstm", 20, cells[0].seed)

@@ -119,7 +119,8 @@ def test_a_comparison_tunes_every_model_alike(tmp_path, monkeypatch, capsys):
     models = {"bag-of-words": {"model.longest_word_sequence": 1}, "frozen": {}, "lstm": {}}
     keys = {"models": models, "label_budgets": [60], "tuning.trials": 2, "tuning.ranges": str(tmp_path / "ranges.yaml")}
     config = load(CompareConfig, tmp_path / "compare.yaml", keys)
-    result = compare.run(config).result()
+    folder = compare.run(config)
+    result = folder.result()
     tuned = {one["model"]: one for one in result["tuning"]}
     # A frozen encoder has nothing to draw.
     assert set(tuned) == {"bag-of-words", "lstm"}
@@ -128,6 +129,12 @@ def test_a_comparison_tunes_every_model_alike(tmp_path, monkeypatch, capsys):
     assert tuned["lstm"]["scores"][0] > tuned["lstm"]["scores"][1] + 0.1
     assert tuned["lstm"]["expected_best"][1] > tuned["lstm"]["expected_best"][0]
     assert len(list((tmp_path / "runs" / "finetune").iterdir())) == 2 * 2 * FOLDS + 3 * len(config.seeds)
+    page = (folder.path / "report.html").read_text(encoding="utf-8")
+    assert "The trials of each model" in page
+    rows = (folder.path / "tables" / "tuning_trials.csv").read_text().splitlines()
+    assert [row.split(",")[:3] for row in rows[1:]] == [
+        [model, "60", trial] for model in ("bag-of-words", "lstm") for trial in "01"
+    ]
     # Trials are runs: nothing is run again, and their scores are those of the runs.
     capsys.readouterr()
     compare.run(config)
