@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from transformers import AutoModelForMaskedLM, AutoModelForPreTraining, AutoModelForSequenceClassification
 
 import finetune
 from configs.command_line import load
@@ -20,7 +21,7 @@ from finetune.publishing.kinds import CLASSIFIER, Kind
 from finetune.run import run
 from pretrain.config import PretrainConfig
 from pretrain.run import run as run_pretraining
-from tests.helpers.exports import elsewhere, exported, run_card
+from tests.helpers.exports import exported, run_card
 from tests.helpers.finetuning import finetune_config, write_yaml
 
 TEXTS = ["the film was great. the plot was lovely.", "the film was awful. the plot was dull.", "x 漢字 🙂"]
@@ -28,7 +29,7 @@ TEXTS = ["the film was great. the plot was lovely.", "the film was awful. the pl
 
 def test_the_check_is_of_a_process_that_knows_transformers_alone(chain: Path, tmp_path: Path) -> None:
     folder = run(finetune_config(chain, model__name="bert"))
-    target = exported(folder, tmp_path / "out", check=True)
+    target = exported(folder, tmp_path / "out")
     found = answers_elsewhere(Path(target), Kind(CLASSIFIER), TEXTS)
     own = finetune.load(folder.path, precision="fp32")
     assert np.sort(own.probabilities(TEXTS)) == pytest.approx(found["scores"].numpy(), abs=1e-5)
@@ -89,15 +90,12 @@ def test_an_export_that_does_not_load_elsewhere_leaves_nothing(
 def test_a_pretraining_run_exports_both_heads(chain: Path, tmp_path: Path) -> None:
     (encoder,) = (chain / "runs" / "pretrain").glob("small-*")
     target = exported(RunFolder(encoder), tmp_path / "out", check=True)
-    program = """
-import sys
-from transformers import AutoModelForMaskedLM, AutoModelForPreTraining, AutoModelForSequenceClassification
-for kind in (AutoModelForPreTraining, AutoModelForMaskedLM, AutoModelForSequenceClassification):
-    model, report = kind.from_pretrained(sys.argv[1], output_loading_info=True)
-    print(kind.__name__, sorted(report["missing_keys"]))
-"""
-    last = elsewhere(program, target, folder=tmp_path)
-    assert last == "AutoModelForSequenceClassification ['classifier.bias', 'classifier.weight']"
+    kinds: list[Any] = [AutoModelForPreTraining, AutoModelForMaskedLM, AutoModelForSequenceClassification]
+    missing = [
+        sorted(kind.from_pretrained(target, trust_remote_code=False, output_loading_info=True)[1]["missing_keys"])
+        for kind in kinds
+    ]
+    assert missing == [[], [], ["classifier.bias", "classifier.weight"]]
 
 
 def pretraining_run(chain: Path, folder: Path, objective: str, **keys: Any) -> RunFolder:
