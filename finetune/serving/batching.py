@@ -186,8 +186,9 @@ class Batcher:
                     if self._closed:
                         return []
                     self._changed.wait()
-            # Without the lock: requests go on coming.
-            self._measure(unknown)
+            if unknown:
+                # Without the lock: requests go on coming.
+                self._measure(unknown)
 
     def _measure(self, jobs: Sequence[Job]) -> None:
         """Set what the texts of requests cost, all of them in one call."""

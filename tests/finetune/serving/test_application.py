@@ -282,6 +282,27 @@ def test_a_service_whose_thread_has_ended_is_not_alive():
         assert isinstance(service.service.error, InputError)
 
 
+def test_when_the_thread_dies_what_it_was_at_and_what_waits_is_answered():
+    class Mortal(Gated):
+        def logits(self, texts):
+            super().logits(texts)
+            raise SystemExit
+
+    classifier = Mortal()
+    with serving(classifier) as service, ThreadPoolExecutor(2) as pool:
+        classifier.gate.clear()
+        busy = pool.submit(service.send, "POST", "/", {"inputs": "busy"})
+        service.wait_until_busy(classifier)
+        waiting = pool.submit(service.send, "POST", "/", {"inputs": "waiting"})
+        service.waits(1)
+        classifier.gate.set()
+        for one in (busy, waiting):
+            status, _, content = one.result()
+            assert (status, json.loads(content)) == (500, {"error": "the service has failed"})
+        service.wait_for(lambda: service.send("GET", "/health/live")[0] == 503)
+        assert service.send("POST", "/", {"inputs": "later"})[0] == 503
+
+
 def test_requests_that_take_too_long_are_given_up():
     classifier = Gated()
     with serving(classifier, request_timeout=0.3) as service:
