@@ -2,9 +2,9 @@
 
 A line is `{"name", "ours", "peer", "ratio", "unit"}`; ratio is ours / peer.
 
-- `measuring.py`: timing, peak memory, subprocesses, printing
+- `measurement/`: timing, peak memory, subprocesses, printing; the peers: `Trainer` and a plain loop
 - `prepare.py`: text → token store → pair plan
-- `pretrain.py`, `finetune.py`: training, against `Trainer` and a plain loop; `peers.py`: those two
+- `pretrain.py`, `finetune.py`: training, against `Trainer` and a plain loop
 - `inference.py`: classification, against `Trainer.predict` and a plain loop
 - `scaling.py`: throughput by threads, processes, sequence length and corpus size, and without each fast path
 - `predict.py`: labelling texts with a finished run, against transformers' pipeline

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import WARM_STEPS, measure_stage, print_measurement, run_in_subprocess
+from benchmarks.measurement.measuring import WARM_STEPS, measure_stage, print_measurement, run_in_subprocess
 from benchmarks.pretrain import trained_tokenizer
 from configs.bounds import require_at_least
 from configs.command_line import load, parse
@@ -138,7 +138,7 @@ def measure_peer(config: FinetuneBenchmarkConfig, model: str, tokenizer_folder: 
     """Real tokens per second of the peer."""
     import torch
 
-    from benchmarks.peers import PlainLSTM, train_in_plain_loop, train_with_trainer
+    from benchmarks.measurement.peers import PlainLSTM, train_in_plain_loop, train_with_trainer
     from finetune.classification.task import load_task
     from tokenizer.vocabulary.serialization import load as load_tokenizer
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.finetune import FILE, FinetuneBenchmarkConfig, labelled_folder, overrides, untrained_bert
-from benchmarks.measuring import print_measurement, run_in_subprocess
+from benchmarks.measurement.measuring import print_measurement, run_in_subprocess
 from benchmarks.pretrain import trained_tokenizer
 from configs.bounds import require_at_least
 from configs.command_line import load, parse
@@ -125,7 +125,7 @@ def _trainer_predict(model: Any, rows: list[list[int]]) -> Any:
 
     from transformers import Trainer, TrainingArguments
 
-    from benchmarks.peers import padding_collator
+    from benchmarks.measurement.peers import padding_collator
 
     arguments = TrainingArguments(
         output_dir=tempfile.mkdtemp(), report_to="none", use_cpu=True, disable_tqdm=True, per_device_eval_batch_size=32

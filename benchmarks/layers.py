@@ -8,7 +8,7 @@ import dataclasses
 import statistics
 from typing import Any, Literal
 
-from benchmarks.measuring import print_measurement, time_in_turn
+from benchmarks.measurement.measuring import print_measurement, time_in_turn
 from configs.command_line import parse
 from configs.errors import run_command
 from configs.launch import tune_allocator

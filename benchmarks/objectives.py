@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks.measuring import print_measurement
+from benchmarks.measurement.measuring import print_measurement
 from configs.bounds import require_at_least
 from configs.command_line import load, parse
 from configs.errors import run_command

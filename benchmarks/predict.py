@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.measuring import print_measurement
+from benchmarks.measurement.measuring import print_measurement
 from configs.bounds import require_at_least
 from configs.command_line import parse
 from configs.errors import run_command

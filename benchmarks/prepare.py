@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measuring import peak_megabytes, print_measurement, seconds, time_in_turn
+from benchmarks.measurement.measuring import peak_megabytes, print_measurement, seconds, time_in_turn
 from configs.bounds import require_at_least
 from configs.command_line import load, parse
 from configs.errors import InputError, run_command

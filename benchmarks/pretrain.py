@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import WARM_STEPS, measure_stage, print_measurement, run_in_subprocess
+from benchmarks.measurement.measuring import WARM_STEPS, measure_stage, print_measurement, run_in_subprocess
 from configs.bounds import require_at_least
 from configs.command_line import load, parse
 from configs.errors import run_command
@@ -138,7 +138,7 @@ def measure_peer(config: PretrainBenchmarkConfig, size: str, tokenizer_folder: s
     import torch
     from transformers import BertForPreTraining
 
-    from benchmarks.peers import train_with_trainer
+    from benchmarks.measurement.peers import train_with_trainer
     from pretrain.data.masked_lm_dataset import TokenLayout
     from pretrain.data.store import prepare, store_folder
     from pretrain.models.architectures import bert_config

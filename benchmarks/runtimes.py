@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from benchmarks.measuring import print_measurement
+from benchmarks.measurement.measuring import print_measurement
 from benchmarks.pretrain import trained_tokenizer
 from configs.bounds import require_at_least
 from configs.command_line import parse

@@ -9,7 +9,7 @@ import tempfile
 from typing import Any
 from unittest import mock
 
-from benchmarks.measuring import print_measurement, seconds
+from benchmarks.measurement.measuring import print_measurement, seconds
 from configs.command_line import load, parse
 from configs.errors import run_command
 from pretrain.config import PretrainConfig

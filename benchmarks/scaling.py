@@ -9,7 +9,7 @@ import statistics
 import sys
 from typing import Any
 
-from benchmarks.measuring import measure_stage, print_measurement
+from benchmarks.measurement.measuring import measure_stage, print_measurement
 from benchmarks.pretrain import FILE, PretrainBenchmarkConfig, overrides, trained_tokenizer
 from configs.bounds import require_at_least
 from configs.command_line import parse

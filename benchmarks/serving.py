@@ -29,7 +29,7 @@ from urllib.error import HTTPError
 import numpy as np
 import psutil
 
-from benchmarks.measuring import print_measurement, untuned_environment
+from benchmarks.measurement.measuring import print_measurement, untuned_environment
 from configs.bounds import require_at_least
 from configs.command_line import parse
 from configs.errors import RunError, run_command

@@ -10,7 +10,13 @@ from benchmarks import __main__ as every
 from benchmarks import finetune, pretrain
 from benchmarks.finetune import FinetuneBenchmarkConfig
 from benchmarks.inference import InferenceBenchmarkConfig
-from benchmarks.measuring import mean_rates, measure_stage, print_measurement, time_in_turn, untuned_environment
+from benchmarks.measurement.measuring import (
+    mean_rates,
+    measure_stage,
+    print_measurement,
+    time_in_turn,
+    untuned_environment,
+)
 from benchmarks.pretrain import PretrainBenchmarkConfig
 from benchmarks.scaling import ScalingBenchmarkConfig
 from configs.command_line import load

@@ -10,7 +10,7 @@ from transformers import AutoConfig, BertConfig
 
 from configs.hub_commit import hub_commit
 from pretrain.models.safe_loading import load_arguments
-from tests.helpers.hub_server import commit_id, serving
+from tests.helpers.http.hub_server import commit_id, serving
 from tests.helpers.pretraining import small_tokenizer
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.shards import fingerprint

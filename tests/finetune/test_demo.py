@@ -13,8 +13,8 @@ from finetune.demo import DemoConfig, run
 from finetune.page.packages import installed
 from finetune.run import run as fine_tune
 from tests.helpers import forked
-from tests.helpers.browser import page_packages
 from tests.helpers.finetuning import finetune_config
+from tests.helpers.http.browser import page_packages
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.browser import chromium
+from tests.helpers.http.browser import chromium
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from finetune.page import site
 from finetune.page.linear import packed
 from finetune.page.models import bert_normalizers, head_share, tokenizer_content
 from finetune.page.packages import installed
-from tests.helpers.browser import opened, page_packages, serving
+from tests.helpers.http.browser import opened, page_packages, serving
 from tests.helpers.texts import LONG, ODD, texts_like_those_of_training
 from tokenizer.corpus import synthetic_reviews
 from tokenizer.vocabulary import serialization

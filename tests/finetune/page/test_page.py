@@ -10,8 +10,8 @@ import pytest
 import finetune
 from finetune.page.site import Page, build
 from finetune.run import run
-from tests.helpers.browser import opened, page_packages, serving
 from tests.helpers.finetuning import finetune_config
+from tests.helpers.http.browser import opened, page_packages, serving
 from tests.helpers.texts import LONG, ODD, texts_like_those_of_training
 
 EXAMPLES = ["the film was great. the plot was lovely.", "<b>the song</b> was awful & dull."]

@@ -7,7 +7,7 @@ import pytest
 
 from configs.errors import InputError
 from finetune.page.server import server
-from tests.helpers.browser import serving
+from tests.helpers.http.browser import serving
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import constants, set_client_factory
 from huggingface_hub.utils import _http
 
-from tests.helpers.hub_server import TOKEN, Hub, serving
+from tests.helpers.http.hub_server import TOKEN, Hub, serving
 
 
 @pytest.fixture

@@ -29,9 +29,9 @@ from finetune.export import ExportConfig
 from finetune.export import run as export
 from finetune.run import run
 from tests.helpers import forked
-from tests.helpers.exports import elsewhere, exported, run_card, shares
 from tests.helpers.finetuning import finetune_config
-from tests.helpers.hub_server import TOKEN, Hub
+from tests.helpers.http.exports import elsewhere, exported, run_card, shares
+from tests.helpers.http.hub_server import TOKEN, Hub
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=")
 

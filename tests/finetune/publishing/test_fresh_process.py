@@ -21,8 +21,8 @@ from finetune.publishing.kinds import CLASSIFIER, Kind
 from finetune.run import run
 from pretrain.config import PretrainConfig
 from pretrain.run import run as run_pretraining
-from tests.helpers.exports import exported, run_card
 from tests.helpers.finetuning import finetune_config, write_yaml
+from tests.helpers.http.exports import exported, run_card
 
 TEXTS = ["the film was great. the plot was lovely.", "the film was awful. the plot was dull.", "x 漢字 🙂"]
 

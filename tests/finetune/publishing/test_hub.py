@@ -13,7 +13,7 @@ from finetune.publishing import retries
 from finetune.publishing.card import SEAL, _digest
 from finetune.publishing.hub import Changes, Destination, preview, publish
 from finetune.publishing.upload_files import upload_files
-from tests.helpers.hub_server import KINDS, TOKEN, Fault, Hub
+from tests.helpers.http.hub_server import KINDS, TOKEN, Fault, Hub
 
 # `huggingface_hub` sends large files by an argument that its own client calls deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=")

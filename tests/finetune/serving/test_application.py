@@ -15,7 +15,7 @@ from configs.errors import InputError
 from finetune.run import run
 from finetune.serving.served_model import ServedModel, load_model
 from tests.helpers.finetuning import finetune_config
-from tests.helpers.serving import Gated, running, serving
+from tests.helpers.http.serving import Gated, running, serving
 
 GOOD, BAD = "the film was great. the plot was lovely.", "the film was awful. the plot was dull."
 TEXTS = [GOOD, BAD, "the plot.", f"{GOOD} {BAD} {GOOD}", "was", "😀 é", "the cast was fine. " * 40]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.browser import chromium
 from tests.helpers.comparisons import make, write_report
+from tests.helpers.http.browser import chromium
 
 NAMES = {"<b>ours</b> with a rather long name": "bert", "half \ud83d": "lstm"}
 SCREENS = {"phone": (390, 844, "light"), "wide": (1280, 900, "light"), "dark": (1280, 900, "dark")}

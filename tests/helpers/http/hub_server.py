@@ -1,6 +1,6 @@
 """A loopback server that speaks the Hub's routes for models, for one user and in memory; requests can be made to fail.
 
-`python -m tests.helpers.hub_server` serves until it is interrupted.
+`python -m tests.helpers.http.hub_server` serves until it is interrupted.
 """
 
 import base64

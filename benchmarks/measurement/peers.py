@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.measuring import WARM_STEPS
+from benchmarks.measurement.measuring import WARM_STEPS
 
 
 class Clock:
