@@ -1,9 +1,9 @@
 """A classifier of torch → the graph of ONNX that computes the same.
 
 Recurrent layers become the operators of ONNX, which know the length of each row: traced, torch's own would be unrolled
-to the length of the example. Attention is traced as plain products with a mask that is added (`eager`): what torch's
-fused kernel decomposes into costs a third more in onnxruntime. All numbers here were measured with BERT-mini; see
-docs/performance.md.
+to the length of the example. Attention becomes one operator, too, of inputs in which heads stand side by side: what
+torch's fused kernel is decomposed into copies queries, keys and values first. What is said here of speed was measured
+with a BERT-mini on the processor of docs/performance.md.
 
 Shapes: B sequences, T positions, E width of a layer's input, H width of one direction's state, D directions.
 """
@@ -16,13 +16,17 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import eager_mask
 from transformers.models.modernbert.modeling_modernbert import ModernBertAttention, ModernBertMLP
 
 from pretrain.models.modeling.modeling_recurrent import RecurrentLayer
 from pretrain.models.pretraining_models import takes_token_types
 
-# The newest that every runtime of the last two years reads; attention as one operator came with 23.
-OPSET = 20
+# The first with attention as one operator; onnxruntime reads it since 1.23.
+OPSET = 23
+# The name under which `transformers` knows this attention.
+ATTENTION = "bertlet-onnx"
 # Of the example that is traced. Sizes that are equal, or 1, would be taken for the same size, or for a constant.
 EXAMPLE_ROWS, EXAMPLE_LENGTH = 2, 11
 # torch's order of gates, as ONNX wants it: an LSTM's input, output, forget, cell; a GRU's update, reset, hidden.
@@ -117,6 +121,47 @@ def _reordered(parameter: torch.Tensor, gates: list[int]) -> torch.Tensor:
     return torch.cat([parts[number] for number in gates])
 
 
+def _attention(states: Sequence[torch.Tensor], mask: torch.Tensor | None, heads: int, scale: float) -> torch.Tensor:
+    """Attention [B, T, E] of queries, keys and values, each [B, T, E]; the mask [B, 1, T, T] is added to the scores."""
+    # The operator wants every row of the mask, which torch would broadcast.
+    B, T, _E = states[0].shape
+    masks = [] if mask is None else [mask.expand(B, -1, T, T)]
+    return torch.onnx.ops.symbolic(
+        "Attention",
+        [*states, *masks],
+        {"q_num_heads": heads, "kv_num_heads": heads, "scale": scale},
+        dtype=states[0].dtype,
+        shape=states[0].shape,
+        version=OPSET,
+    )
+
+
+def attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """The attention of any encoder of `transformers` that asks for one by name.
+
+    Args:
+        module: the layer.
+        query, key, value: [B, heads, T, width of a head].
+        attention_mask: [B, 1, T, T] or [B, 1, 1, T], added to the scores.
+        scaling: of the scores; None: by the root of a head's width.
+
+    Returns:
+        [B, T, heads, width of a head], and no weights.
+    """
+    B, heads, T, width = query.shape
+    states = [tensor.transpose(1, 2).flatten(2) for tensor in (query, key, value)]
+    found_BTE = _attention(states, attention_mask, heads, width**-0.5 if scaling is None else scaling)
+    return found_BTE.view(B, T, heads, width), None
+
+
 class OnnxAttention(ModernBertAttention):
     """ModernBERT's self-attention, with a product for each of query, key and value, and one operator that rotates.
 
@@ -152,12 +197,8 @@ class OnnxAttention(ModernBertAttention):
             )
             for states_BTE in (query_BTE, key_BTE)
         )
-        query, key, value = (
-            states_BTE.view(B, T, -1, self.head_dim).transpose(1, 2) for states_BTE in (query_BTE, key_BTE, value_BTE)
-        )
-        scores = query @ key.transpose(2, 3) * self.head_dim**-0.5
-        weights = (scores if attention_mask is None else scores + attention_mask).softmax(-1)
-        return self.Wo((weights @ value).transpose(1, 2).reshape(B, T, E)), None
+        states = (query_BTE, key_BTE, value_BTE)
+        return self.Wo(_attention(states, attention_mask, E // self.head_dim, self.head_dim**-0.5)), None
 
 
 class OnnxGatedLayer(ModernBertMLP):
@@ -219,7 +260,9 @@ def traced(model: Any, names: Sequence[str]) -> Any:
     for module in model.modules():
         if (kind := LAYERS.get(type(module))) is not None:
             kind.install(module)
-    model.set_attn_implementation("eager")
+    AttentionInterface.register(ATTENTION, attention)
+    AttentionMaskInterface.register(ATTENTION, eager_mask)
+    model.set_attn_implementation(ATTENTION)
     ids_BT = torch.full((EXAMPLE_ROWS, EXAMPLE_LENGTH), model.config.pad_token_id or 0)
     mask_BT = torch.ones_like(ids_BT)
     mask_BT[1, EXAMPLE_LENGTH // 2 :] = 0
