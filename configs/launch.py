@@ -66,14 +66,19 @@ def allocator_settings(environment: Mapping[str, str], system: str, libc: str) -
     return dict(ALLOCATOR)
 
 
-def tune_allocator(enabled: bool) -> None:
-    """Restart this command with a glibc allocator that keeps its memory, and log one line."""
+def tune_allocator(enabled: bool, switch: str = "--training.speed.allocator false") -> None:
+    """Restart this command with a glibc allocator that keeps its memory, and log one line.
+
+    Args:
+        enabled: whether to.
+        switch: the flag with which the command does without.
+    """
     settings = allocator_settings(os.environ, platform.system(), platform.libc_ver()[0])
     if not enabled or not settings:
         return
     assignments = " ".join(f"{name}={value}" for name, value in settings.items())
     if os.environ.get("LOCAL_RANK", "0") == "0":
-        log.info("allocator: restarted with %s (disable: --training.speed.allocator false)", assignments)
+        log.info("allocator: restarted with %s (disable: %s)", assignments, switch)
     sys.stdout.flush()
     sys.stderr.flush()
     environment = {**os.environ, **settings, RESTARTED: "1"}

@@ -10,6 +10,7 @@ from jsonargparse import Namespace
 
 from configs.command_line import CommandLine
 from configs.errors import InputError, Interrupted, run_command
+from configs.launch import tune_allocator
 from configs.terminal import show_progress_lines
 from finetune.serving.config import ServeConfig
 
@@ -44,6 +45,7 @@ def main() -> None:
     options: Namespace = parser.parse_args()
     config = ServeConfig(**(options.as_dict() if hasattr(options, "as_dict") else vars(options)))
     show_progress_lines()
+    tune_allocator(config.allocator, "--allocator false")
     try:
         run(config)
     except (KeyboardInterrupt, Interrupted):

@@ -80,6 +80,7 @@ def test_the_command_is_one_that_the_service_accepts(monkeypatch):
     seen = []
     monkeypatch.setattr(serve, "run", seen.append)
     monkeypatch.setattr(serve, "show_progress_lines", lambda: None)
+    monkeypatch.setattr(serve, "tune_allocator", lambda enabled, switch: None)
     monkeypatch.setattr(sys, "argv", ["serve", *arguments])
     serve.main()
     assert seen == [ServeConfig("/model", host="0.0.0.0")]

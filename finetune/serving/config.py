@@ -37,6 +37,8 @@ class ServeConfig:
     """Seconds from a request's first byte to its answer; then 408 if its body is not there, 503 otherwise."""
     grace_period: int = 25
     """Whole seconds that requests have to be finished in after SIGTERM or SIGINT."""
+    allocator: bool = True
+    """On Linux, restart once with an allocator that keeps its memory, which makes batches faster."""
     access_log: bool = True
     """A line of JSON for each request, without its texts."""
 
