@@ -21,7 +21,7 @@ import numpy as np
 from configs.errors import InputError
 from finetune.classification.bag_of_words import SETTINGS
 from finetune.inference import encoding, onnx_session, tokenizer_file
-from finetune.inference.classifier import load_model
+from finetune.inference.classifier import load_model, thresholds_of
 from finetune.inference.encoding import Text, as_pair
 from finetune.publishing.check_texts import texts_to_check
 
@@ -116,7 +116,10 @@ def export_onnx(folder: Path, texts: Sequence[Text] = ()) -> OnnxCheck:
         float_file, int8_file = (staging / name for name in onnx_session.GRAPHS.values())
         program.save(float_file, external_data=False)
         difference = _check_floats(float_file, batches, wanted_NC)
-        found = _quantized(float_file, int8_file, batches, wanted_NC)
+        own = thresholds_of(
+            model.config.problem_type, getattr(model.config, "thresholds", None), model.config.num_labels
+        )
+        found = _quantized(float_file, int8_file, batches, wanted_NC, own)
         _put(staging, folder / onnx_session.FOLDER)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -196,15 +199,30 @@ def _alone(batches: list[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarra
             yield {name: array[row : row + 1, :length] for name, array in inputs.items()}
 
 
+def decisions(logits_NC: np.ndarray, thresholds: Sequence[float] | None) -> np.ndarray:
+    """The best label of each text, [N]; where a text may have several, whether each applies, [N, C].
+
+    >>> decisions(np.array([[0.2, 0.1]]), None).tolist(), decisions(np.array([[0.2, -0.1]]), [0.5, 0.4]).tolist()
+    ([0], [[True, True]])
+    """
+    if thresholds is None:
+        return logits_NC.argmax(1)
+    return 1 / (1 + np.exp(-logits_NC)) >= np.array(thresholds)
+
+
 def _quantized(
-    float_file: Path, int8_file: Path, batches: list[dict[str, np.ndarray]], wanted_NC: np.ndarray
+    float_file: Path,
+    int8_file: Path,
+    batches: list[dict[str, np.ndarray]],
+    wanted_NC: np.ndarray,
+    thresholds: Sequence[float] | None,
 ) -> OnnxCheck:
     """Write the file of 8 bits in the first way that answers as torch does, if there is one."""
     best = OnnxCheck(len(wanted_NC), 0.0, -1.0, 0.0, None)
     for way in QUANTIZATIONS:
         quantize(float_file, int8_file, way=way)
         logits_NC = _logits(batches, _onnx_forward(int8_file))
-        agreement = float((logits_NC.argmax(1) == wanted_NC.argmax(1)).mean())
+        agreement = float((decisions(logits_NC, thresholds) == decisions(wanted_NC, thresholds)).mean())
         difference = float(np.abs(logits_NC - wanted_NC).max())
         if agreement >= INT8_AGREEMENT:
             return dataclasses.replace(best, int8_agreement=agreement, int8_difference=difference, int8=way.words)
