@@ -16,12 +16,13 @@ from configs.command_line import as_dict
 from configs.run_folder import RunFolder, run_unless_finished, write_atomically
 from finetune.classification import bag_of_words
 from finetune.classification.calibration import calibrated, calibration_facts
+from finetune.classification.config import MULTI_LABEL
 from finetune.classification.evaluation import EVALUATION_TOKENS, evaluate, logit_scores, predict
 from finetune.classification.frozen import fit_linear, output_layer, without_output_layer
 from finetune.classification.labels import class_weights
 from finetune.classification.multi_label.thresholds import at_temperature
 from finetune.classification.objective import classification_loss
-from finetune.classification.predictions import MULTI_LABEL, TIMINGS, label_decisions, write_result
+from finetune.classification.predictions import TIMINGS, label_decisions, write_result
 from finetune.classification.task import Task, load_task, longer_than_pretrained, text_counts
 from finetune.classification.text_dataset import TextSource, evaluation_epoch, lengths_of
 from finetune.classification.tokenization_head_tail import with_truncation

@@ -11,8 +11,6 @@ import numpy as np
 import scipy.optimize
 import scipy.special
 
-from finetune.classification.metrics import label_loss
-
 BINS = 15
 # Beyond these a temperature tells of too few validation texts, not of the model.
 LOWEST, HIGHEST = 0.1, 20.0
@@ -30,6 +28,8 @@ def fit_temperature(logits_NC: np.ndarray, labels_N: np.ndarray) -> float:
     True
     """
     if labels_N.ndim == 2:
+        from finetune.classification.metrics import label_loss
+
         return _least(label_loss, logits_NC, smoothed(labels_N))
     classes = logits_NC.shape[1]
     counts_C = np.bincount(labels_N, minlength=classes)

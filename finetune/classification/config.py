@@ -9,6 +9,9 @@ from configs.fields import added_later, digested_as, renamed
 from pretrain.models.config import ClassifierConfig
 from tokenizer.corpus.config import CorpusConfig
 
+# What transformers calls texts that may have several labels.
+MULTI_LABEL = "multi_label_classification"
+
 
 @dataclass(frozen=True)
 class TaskConfig:

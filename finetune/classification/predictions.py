@@ -11,7 +11,7 @@ import pyarrow.parquet
 
 from configs.run_folder import RunFolder
 from finetune.classification.calibration import calibrated
-from finetune.classification.config import TaskConfig
+from finetune.classification.config import MULTI_LABEL, TaskConfig
 from finetune.classification.labels import LabelSet
 from finetune.classification.metrics import scores
 from finetune.classification.multi_label import label_scores
@@ -20,8 +20,6 @@ from finetune.classification.multi_label.thresholds import choose_thresholds, de
 PREDICTIONS = "predictions.parquet"
 TIMINGS = "timings.json"
 SIGNIFICANCE = 0.05
-# As transformers calls it in a model's configuration.
-MULTI_LABEL = "multi_label_classification"
 
 
 class LabelDecisions(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 
 from configs.errors import InputError
 from configs.run_folder import RunFolder
-from finetune.classification.config import TaskConfig
+from finetune.classification.config import MULTI_LABEL, TaskConfig
 from finetune.classification.corpora import corpora_of
 from finetune.classification.multi_label.label_scores import (
     as_decisions,
@@ -19,7 +19,7 @@ from finetune.classification.multi_label.label_scores import (
     label_scores,
     text_values,
 )
-from finetune.classification.predictions import MULTI_LABEL, correctness, predicted_and_true
+from finetune.classification.predictions import correctness, predicted_and_true
 from finetune.comparison.config import CompareConfig
 from tokenizer.corpus.documents import read as read_documents
 

@@ -21,9 +21,10 @@ def page_command(runs: Sequence[Run]) -> str | None:
         runs: all finished runs of a comparison.
 
     Returns:
-        The command; None if the texts are pairs, for which a page has no field.
+        The command; None if the texts are pairs, for which a page has no field, or may have several labels.
     """
-    if any(run.config.corpus.second_text_column is not None for run in runs):
+    has_several_labels = any("thresholds" in run.folder.result() for run in runs)
+    if has_several_labels or any(run.config.corpus.second_text_column is not None for run in runs):
         return None
     most = max(run.label_budget for run in runs)
     by_model: dict[str, list[Run]] = {}

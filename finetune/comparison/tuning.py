@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from configs.command_line import load
 from configs.errors import InputError
 from configs.run_folder import RunFolder
-from finetune.comparison.compared_score import compared_score, is_multi_label
 from finetune.comparison.config import CompareConfig, Overrides
 from finetune.comparison.grid import Cell, cell_of, seeds_of_pretraining
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
@@ -83,6 +82,8 @@ class Trial(NamedTuple):
 
     def score(self, config: CompareConfig) -> float:
         """The compared score, the mean over the parts by their texts; 0 if a run failed, as at too high a rate."""
+        from finetune.comparison.compared_score import compared_score, is_multi_label
+
         if not all(cell.folder.finished for cell in self.cells):
             return 0.0
         results = [cell.folder.result() for cell in self.cells]

@@ -16,8 +16,8 @@ from configs.command_line import load as load_config
 from configs.errors import InputError
 from configs.run_folder import RunFolder
 from finetune.classification.calibration import calibrated
+from finetune.classification.config import MULTI_LABEL
 from finetune.classification.multi_label.thresholds import EVEN, decide
-from finetune.classification.predictions import MULTI_LABEL
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
 from finetune.inference import encoding
 from finetune.inference.encoding import Text, as_pair

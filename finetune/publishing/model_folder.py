@@ -19,7 +19,7 @@ import numpy as np
 from configs.errors import InputError
 from configs.run_folder import RunFolder
 from finetune.classification.bag_of_words import SETTINGS, BagOfWords
-from finetune.classification.predictions import MULTI_LABEL
+from finetune.classification.config import MULTI_LABEL
 from finetune.config import BAG_OF_WORDS
 from finetune.publishing import fresh_process
 from finetune.publishing.kinds import AUTOENCODER, CLASSIFIER, LANGUAGE_MODEL, Kind

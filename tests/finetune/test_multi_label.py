@@ -195,7 +195,7 @@ def test_an_exported_model_says_how_to_read_its_labels(chain, texts, tmp_path) -
     target = Path(export(ExportConfig(str(folder.path), str(tmp_path / "out"))))
     card = (target / "README.md").read_text()
     assert "top_k=None" in card
-    assert f"| micro-F1 | {100 * folder.result()['test_micro_f1']:.1f} % |" in card
+    assert f"| micro-F1 | {100 * folder.result()['test_micro_f1']:.1f} % [" in card
     settings = json.loads((target / "config.json").read_text())
     assert settings["problem_type"] == "multi_label_classification"
     assert len(settings["thresholds"]) == 3
