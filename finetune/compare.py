@@ -36,7 +36,7 @@ from finetune.comparison.grid import (
     with_tokenizer,
 )
 from finetune.comparison.subprocesses import run_stage
-from finetune.comparison.tuning import FOLDS, Tuned, folds_judged, trials_of
+from finetune.comparison.tuning import Tuned, planned_trials, trials_of
 from finetune.config import check_model_name
 from finetune.own_data.config import OwnDataConfig
 from pretrain.config import PretrainConfig
@@ -126,7 +126,9 @@ def tune(config: CompareConfig, tokenizer_override: Overrides, pretrained: Mappi
     print(
         f"tuning: {config.tuning.trials} trials for each model and label budget, by {config.tuning.ranges}", flush=True
     )
-    run_unfinished([cell for trials in groups for trial in trials for cell in trial.cells], config)
+    cells = [cell for trials in groups for trial in trials for cell in trial.cells]
+    # The parts of a trial apart from each other: at a rate that is too high they all fail.
+    run_unfinished(sorted(cells, key=lambda cell: cell.config.fold), config)
     tuned = [Tuned.of(trials, config) for trials in groups]
     for one in tuned:
         log.info("%s", one)
@@ -142,7 +144,8 @@ def run_unfinished(cells: Sequence[Cell], config: CompareConfig) -> list[Failure
     if not failures:
         return []
     log.warning("%d of %d runs failed and are run again", len(failures), len(unfinished))
-    return run_cells([failure.cell for failure in failures], config)
+    # Others ended well in between: here, all of them failing says nothing about the rest.
+    return run_cells([failure.cell for failure in failures], config, maximum_in_a_row=None)
 
 
 def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
@@ -171,11 +174,7 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
             for model, budget, seed in grid
             for _ in seeds_of_pretraining(config, model)
         ]
-        runs += [
-            (model, cell_config(config, model, budget, config.seeds[0], {}, {}, settings={"folds": FOLDS})[0])
-            for model, budget in itertools.product(config.models, config.label_budgets)
-            for _ in range(config.tuning.trials * folds_judged(budget))
-        ]
+        runs += planned_trials(config)
     else:
         runs = [(cell.model, cell.config) for cell in cells if not cell.folder.finished]
     if not runs and not unfinished:
@@ -259,8 +258,15 @@ def check_tasks(config: CompareConfig) -> None:
         check_labels(task)
 
 
-def run_cells(unfinished: Sequence[Cell], config: CompareConfig) -> list[Failure]:
+def run_cells(
+    unfinished: Sequence[Cell], config: CompareConfig, maximum_in_a_row: int | None = MAXIMUM_FAILURES
+) -> list[Failure]:
     """Run cells in parallel processes, each with its own threads and, if there are GPUs, on one GPU; gives failures.
+
+    Args:
+        unfinished: the cells.
+        config: of the comparison.
+        maximum_in_a_row: so many failures one after another end it; None: it goes on whatever fails.
 
     Raises:
         InputError: too many in a row failed, as on a full disk.
@@ -280,7 +286,7 @@ def run_cells(unfinished: Sequence[Cell], config: CompareConfig) -> list[Failure
                 continue
             failures.append(Failure(cell, found))
             in_a_row += 1
-            if in_a_row == MAXIMUM_FAILURES:
+            if in_a_row == maximum_in_a_row:
                 raise InputError(f"{in_a_row} runs in a row failed, the last with: {found}")
             log.warning("%s failed: %s", cell, found)
     return failures

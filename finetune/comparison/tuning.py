@@ -17,7 +17,7 @@ from configs.command_line import load
 from configs.errors import InputError
 from configs.run_folder import RunFolder
 from finetune.comparison.config import CompareConfig, Overrides
-from finetune.comparison.grid import Cell, cell_of, seeds_of_pretraining
+from finetune.comparison.grid import Cell, cell_config, cell_of, seeds_of_pretraining
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
 from pretrain.data.randomness import python_random
 from pretrain.models.config import is_frozen, is_recurrent
@@ -114,12 +114,16 @@ class Tuned:
         best = scores.index(max(scores))
         return cls(trials[0].model, trials[0].label_budget, settings, scores, best, expected_best(scores))
 
+    def settings_of(self, trial: int) -> str:
+        """The settings of a trial in words."""
+        return ", ".join(f"{key} {value}" for key, value in self.settings[trial].items()) or "as given"
+
     def __str__(self) -> str:
         """One line for a person."""
-        chosen = ", ".join(f"{key} {value}" for key, value in self.settings[self.best].items()) or "as given"
+        best, given = (f"{100 * self.scores[trial]:.1f}" for trial in (self.best, 0))
         return (
-            f"tuning: {self.model}, {self.label_budget:,} labels: {chosen} ({100 * self.scores[self.best]:.1f} %, as "
-            f"given {100 * self.scores[0]:.1f} %; {len(self.scores)} trials)"
+            f"tuning: {self.model}, {self.label_budget:,} labels: {self.settings_of(self.best)} ({best} %, as given "
+            f"{given} %; {len(self.scores)} trials)"
         )
 
 
@@ -146,6 +150,21 @@ def trials_of(
             trials.append(Trial(model, budget, settings, [cell(settings | part) for part in parts]))
         groups.append(trials)
     return groups
+
+
+def planned_trials(config: CompareConfig) -> list[tuple[str, FinetuneConfig]]:
+    """The model and a config of each run of tuning, before there are pretrained models; settings are not drawn.
+
+    Raises:
+        InputError: as `trials_of`.
+    """
+    ranges = load(RangesConfig, config.tuning.ranges) if config.tuning.trials else RangesConfig()
+    return [
+        (model, cell_config(config, model, budget, config.seeds[0], {}, {}, settings={"folds": FOLDS})[0])
+        for model, budget in itertools.product(config.models, config.label_budgets)
+        if ranges.of(config.models[model].get("model.name", model))
+        for _ in range(config.tuning.trials * folds_judged(budget))
+    ]
 
 
 def folds_judged(budget: int) -> int:

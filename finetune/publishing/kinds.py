@@ -94,11 +94,18 @@ def _bag_of_words(kind: Kind, reference: str, options: str) -> str:
     )
 
 
+def _loaded(auto_class: str, reference: str, options: str) -> str:
+    """The lines that load a model by this class of transformers, and its tokenizer."""
+    return (
+        f"from transformers import {auto_class}, AutoTokenizer\n\n"
+        f"tokenizer = AutoTokenizer.from_pretrained({reference}{options})\n"
+        f"model = {auto_class}.from_pretrained({reference}{options})\n"
+    )
+
+
 def _encoder(kind: Kind, reference: str, options: str) -> str:
     return (
-        "from transformers import AutoModelForPreTraining, AutoTokenizer\n\n"
-        f"tokenizer = AutoTokenizer.from_pretrained({reference}{options})\n"
-        f"model = AutoModelForPreTraining.from_pretrained({reference}{options})\n"
+        f"{_loaded('AutoModelForPreTraining', reference, options)}"
         'outputs = model(**tokenizer("A text.", "Another text.", return_tensors="pt"))\n'
         "print({name: tuple(values.shape) for name, values in outputs.items()})\n"
     )
@@ -106,9 +113,7 @@ def _encoder(kind: Kind, reference: str, options: str) -> str:
 
 def _language_model(kind: Kind, reference: str, options: str) -> str:
     return (
-        "import torch\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-        f"tokenizer = AutoTokenizer.from_pretrained({reference}{options})\n"
-        f"model = AutoModelForCausalLM.from_pretrained({reference}{options})\n"
+        f"import torch\n{_loaded('AutoModelForCausalLM', reference, options)}"
         "# A text starts after the separator that ends the one before.\n"
         'prompt = [tokenizer.sep_token_id, *tokenizer.encode("the", add_special_tokens=False)]\n'
         "torch.manual_seed(0)\n"
@@ -119,9 +124,7 @@ def _language_model(kind: Kind, reference: str, options: str) -> str:
 
 def _autoencoder(kind: Kind, reference: str, options: str) -> str:
     return (
-        "import torch\nfrom transformers import AutoModelForSeq2SeqLM, AutoTokenizer\n\n"
-        f"tokenizer = AutoTokenizer.from_pretrained({reference}{options})\n"
-        f"model = AutoModelForSeq2SeqLM.from_pretrained({reference}{options})\n"
+        f"import torch\n{_loaded('AutoModelForSeq2SeqLM', reference, options)}"
         'ids = [*tokenizer.encode("the text to copy", add_special_tokens=False), tokenizer.sep_token_id]\n'
         "begin, end = tokenizer.cls_token_id, tokenizer.sep_token_id\n"
         "(copy,) = model.greedy(torch.tensor([ids]), None, begin, end, longest=40)\n"

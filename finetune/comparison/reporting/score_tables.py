@@ -1,5 +1,6 @@
 """The tables of scores, gains and worths."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -147,17 +148,7 @@ def worth_table(comparison: Comparison) -> Table | None:
         ]
         for worth in comparison.worths
     ]
-    records: list[Record] = [
-        {
-            "model": worth.model,
-            "label_budget": worth.label_budget,
-            "estimate": worth.estimate,
-            "low": worth.low,
-            "high": worth.high,
-            "largest": worth.largest,
-        }
-        for worth in comparison.worths
-    ]
+    records: list[Record] = [dataclasses.asdict(worth) for worth in comparison.worths]
     return Table(
         "worth",
         "Labels that the best models without pretraining need to do as well",

@@ -15,7 +15,6 @@ def tuning_sections(tuned: Sequence[Tuned]) -> list[Section]:
         return []
     rows, records = [], []
     for one in tuned:
-        settings = ", ".join(f"{key} {value}" for key, value in one.settings[one.best].items()) or "as given"
         values = [one.scores[0], one.scores[one.best], one.expected_best[-1]]
         rows.append(
             [
@@ -23,14 +22,18 @@ def tuning_sections(tuned: Sequence[Tuned]) -> list[Section]:
                 Cell(f"{one.label_budget:,}", one.label_budget),
                 Cell(str(len(one.scores)), len(one.scores)),
                 *(Cell(percent(value), value) for value in values),
-                Cell(settings),
+                Cell(one.settings_of(one.best)),
             ]
         )
         for trial, (score, expected) in enumerate(zip(one.scores, one.expected_best, strict=True)):
-            drawn = ", ".join(f"{key} {value}" for key, value in one.settings[trial].items())
             record: Record = {"model": one.model, "label_budget": one.label_budget, "trial": trial, "score": score}
             records.append(
-                record | {"expected_best_of_so_many": expected, "settings": drawn, "is_best": trial == one.best}
+                record
+                | {
+                    "expected_best_of_so_many": expected,
+                    "settings": one.settings_of(trial),
+                    "is_best": trial == one.best,
+                }
             )
     table = Table(
         "tuning_trials",
@@ -52,6 +55,6 @@ def tuning_sections(tuned: Sequence[Tuned]) -> list[Section]:
 def failed_lines(failures: Sequence[Failure]) -> list[str]:
     """A sentence for each run that failed twice."""
     return [
-        f"Failed: {failure.cell}: {failure.reason} No run of {failure.cell.model} is in this comparison."
+        f"Failed: {failure.cell}: {failure.reason.rstrip('.')}. No run of {failure.cell.model} is in this comparison."
         for failure in failures
     ]

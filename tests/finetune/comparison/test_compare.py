@@ -199,58 +199,6 @@ def test_a_corpus_of_one_document_is_refused_before_training(tmp_path: Path) -> 
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_run_that_fails_twice_is_named_and_its_model_left_out(
-    compared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    models = {"bag-of-words": {}, "lstm": {"training.duration": "4 steps"}}
-    config = config_in(compared, models=models, label_budgets=[20])
-    tokenizer = {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))}
-    cells = [cell for cell in compare.grid_cells(config, tokenizer, {}) if cell.model == "lstm"]
-    # A file in the place of a run's folder makes it fail.
-    cells[0].folder.path.write_text("in the way", encoding="utf-8")
-    before = {*(compared / "runs" / "compare").iterdir()}
-    tried: list[int] = []
-    monkeypatch.setattr(
-        compare,
-        "run_cells",
-        lambda cells, config, run=compare.run_cells: tried.append(len(cells)) or run(cells, config),
-    )
-    monkeypatch.setattr(sys, "argv", ["compare"])
-    monkeypatch.setattr(compare, "parse", lambda kind, program: config)
-    with pytest.raises(InputError, match=r"1 runs failed twice.* leaves out lstm: "):
-        compare.main()
-    assert tried == [2, 1]
-    assert cells[1].folder.finished
-    found = [json.loads(file.read_text()) for file in (compared / "runs" / "compare").glob("*/result.json")]
-    (result,) = [one for one in found if one.get("failed")]
-    pages = [file.read_text(encoding="utf-8") for file in (compared / "runs" / "compare").glob("*/report.html")]
-    assert sum("No run of lstm is in this comparison" in page for page in pages) == 1
-    assert {score["model"] for score in result["scores"]} == {"bag-of-words"}
-    (failure,) = result["failed"]
-    assert (failure["model"], failure["label_budget"], failure["seed"]) == ("lstm", 20, cells[0].seed)
-    assert failure["command"] == cells[0].command
-    # Once the cause is gone, the same command runs it alone and compares everything.
-    cells[0].folder.path.unlink()
-    compare.main()
-    assert tried == [2, 1, 1]
-    assert "lstm" in capsys.readouterr().out
-    for path in [*(cell.folder.path for cell in cells), *({*(compared / "runs" / "compare").iterdir()} - before)]:
-        shutil.rmtree(path)
-
-
-def test_when_run_after_run_fails_no_other_is_started(compared: Path) -> None:
-    config = config_in(compared, models={"lstm": {"training.batch_size": 4}}, seeds=[0, 1, 2, 3, 4])
-    tokenizer = {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))}
-    cells = compare.grid_cells(config, tokenizer, {})[:5]
-    for cell in cells[:3]:
-        cell.folder.path.write_text("in the way", encoding="utf-8")
-    with pytest.raises(InputError, match=f"3 runs in a row failed.*{cells[2].folder.path.name}"):
-        compare.run_cells(cells, config)
-    assert not cells[4].folder.finished
-    for cell in cells:
-        cell.folder.path.unlink() if cell.folder.path.is_file() else shutil.rmtree(cell.folder.path, ignore_errors=True)
-
-
 def test_the_report_tells_how_fast_training_was(compared: Path) -> None:
     page = (report_of(compared) / "report.html").read_text(encoding="utf-8")
     (pretrained,) = (compared / "runs" / "pretrain").iterdir()

@@ -17,7 +17,7 @@ from finetune.classification.config import TaskConfig
 from finetune.classification.splits import draw_splits, draw_texts
 from finetune.comparison import subprocesses
 from finetune.comparison.config import CompareConfig
-from finetune.comparison.tuning import FOLDS, RangesConfig, drawn, expected_best, trials_of
+from finetune.comparison.tuning import FOLDS, RangesConfig, drawn, expected_best, planned_trials, trials_of
 from finetune.run import run
 from tests.finetune.comparison.test_compare import run_forked
 from tests.helpers.finetuning import finetune_config, write_chain
@@ -170,3 +170,31 @@ def test_the_best_settings_are_those_of_all_seeds(tmp_path, monkeypatch):
         if keys["folds"] is None:
             rates.append(keys["optimizer"]["learning_rate"])
     assert rates == [pytest.approx(0.01)] * 2
+
+
+def test_a_trial_that_fails_everywhere_is_the_worst_and_ends_nothing(tmp_path, monkeypatch):
+    write_chain(tmp_path)
+    monkeypatch.setattr(subprocesses, "run_process", run_forked)
+    (tmp_path / "ranges.yaml").write_text(
+        yaml.safe_dump({"bag_of_words": {"model.longest_word_sequence": {"choices": [2]}}})
+    )
+    models = {"bag-of-words": {"model.longest_word_sequence": 1}}
+    keys = {"models": models, "label_budgets": [60], "tuning.trials": 2, "tuning.ranges": str(tmp_path / "ranges.yaml")}
+    config = load(CompareConfig, tmp_path / "compare.yaml", keys)
+    (trials,) = trials_of(config, {"tokenizer": ""}, {})
+    for cell in trials[1].cells:
+        cell.folder.path.parent.mkdir(parents=True, exist_ok=True)
+        cell.folder.path.write_text("in the way")
+    assert len(trials[1].cells) > compare.MAXIMUM_FAILURES
+    (tuned,) = compare.tune(config, {"tokenizer": ""}, {})
+    assert tuned.best == 0
+    assert tuned.scores[0] > tuned.scores[1] == 0
+
+
+def test_runs_of_tuning_are_foreseen(chain):
+    models = {"bag-of-words": {}, "frozen": {}, "lstm": {}}
+    keys = {"models": models, "label_budgets": [20, 60], "tuning.trials": 3}
+    planned = planned_trials(load(CompareConfig, chain / "compare.yaml", keys))
+    assert len(planned) == 2 * 2 * 3 * FOLDS
+    assert {model for model, _ in planned} == {"bag-of-words", "lstm"}
+    assert planned_trials(load(CompareConfig, chain / "compare.yaml", {"models": models})) == []

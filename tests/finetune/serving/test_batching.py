@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import threading
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import numpy as np
 import pytest
@@ -68,6 +68,17 @@ async def lengths(job):
 
 async def entered(model):
     await asyncio.to_thread(model.entered.acquire)
+
+
+@asynccontextmanager
+async def busy():
+    """A model held in its first batch until its gate is set, and the queue before it."""
+    model = Model()
+    model.gate.clear()
+    with batcher(model) as queue:
+        send(queue, "busy")
+        await entered(model)
+        yield model, queue
 
 
 def test_what_comes_while_a_batch_is_computed_is_classified_together():
@@ -155,11 +166,7 @@ def test_a_large_request_does_not_keep_small_ones_waiting():
 
 def test_pairs_and_single_texts_are_never_in_one_batch():
     async def work():
-        model = Model()
-        model.gate.clear()
-        with batcher(model) as queue:
-            send(queue, "busy")
-            await entered(model)
+        async with busy() as (model, queue):
             mixed = send(queue, "abc", ("abc", "d"), "e", ("f", ""))
             model.gate.set()
             assert await lengths(mixed) == [3, 4, 1, 1]
@@ -171,11 +178,7 @@ def test_pairs_and_single_texts_are_never_in_one_batch():
 @pytest.mark.parametrize("bad", ["poison", "nan", "unreadable poison"])
 def test_a_text_that_the_model_fails_at_fails_its_own_request_alone(bad, caplog):
     async def work():
-        model = Model()
-        model.gate.clear()
-        with batcher(model) as queue:
-            send(queue, "busy")
-            await entered(model)
+        async with busy() as (model, queue):
             good, failing, other = send(queue, "abc", "d"), send(queue, "a", bad, "b"), send(queue, "ef")
             model.gate.set()
             assert [await lengths(good), await lengths(other)] == [[3, 1], [2]]
@@ -210,11 +213,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_again():
 
 def test_texts_that_nobody_waits_for_are_taken_back():
     async def work():
-        model = Model()
-        model.gate.clear()
-        with batcher(model) as queue:
-            send(queue, "busy")
-            await entered(model)
+        async with busy() as (model, queue):
             with queue.withdrawing(send(queue, *["given up"] * 20)):
                 kept = send(queue, "kept")
                 assert queue.queued == 21
