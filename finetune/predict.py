@@ -116,13 +116,13 @@ def run(config: PredictConfig) -> int:
                 log.info("predict: %d rows were labelled before", output.rows)
             everything = itertools.chain.from_iterable(rows.read(one) for one in corpora)
             unlabelled = itertools.islice(everything, output.rows, None)
-            problems = label_rows(classifier, unlabelled, output, names, separator, words, config.explain)
+            problems, problem_count = label_rows(classifier, unlabelled, output, names, separator, words, config.explain)
             if output.ignored and output.format != "jsonl":
                 log.warning("predict: columns that the first rows lack are left out: %s", ", ".join(output.ignored))
-    for problem in problems[:TOLD]:
+    for problem in problems:
         log.warning("predict: no label for %s", problem)
-    if len(problems) > TOLD:
-        log.warning("predict: … and for %d more rows", len(problems) - TOLD)
+    if problem_count > len(problems):
+        log.warning("predict: … and for %d more rows", problem_count - len(problems))
     return output.rows
 
 
@@ -144,8 +144,8 @@ def label_rows(
     separator: str | None = None,
     words: str | None = None,
     word_count: int = 0,
-) -> list[str]:
-    """Label rows, a window at a time; gives why some have no label.
+) -> tuple[list[str], int]:
+    """Label rows, a window at a time; gives why the first of those without a label have none, and their number.
 
     Args:
         classifier: a finished one.
@@ -159,12 +159,13 @@ def label_rows(
     Raises:
         InputError: none of the first rows can be labelled.
     """
-    problems: list[str] = []
+    problems, count = list[str](), 0
     window_rows = EXPLAINED_WINDOW if words else WINDOW
     bar = progress(_windows(unlabelled, window_rows), "predicting", f"x {window_rows} rows")
     for window in bar:
         usable = [row for row in window if row.problem is None]
-        problems += [row.problem for row in window if row.problem is not None]
+        found_problems = [row.problem for row in window if row.problem is not None]
+        problems, count = (problems + found_problems)[:TOLD], count + len(found_problems)
         texts: list[Text] = [row.text if row.second_text is None else (row.text, row.second_text) for row in usable]
         if not usable and not output.rows:
             raise InputError(f"no row can be labelled: {problems[0]}")
@@ -178,7 +179,7 @@ def label_rows(
                 for row, answer in zip(window, answers, strict=True)
             ]
         output.write([row.columns | answer for row, answer in zip(window, answers, strict=True)])
-    return problems
+    return problems, count
 
 
 def _windows(unlabelled: Iterator[Row], count: int) -> Iterator[list[Row]]:

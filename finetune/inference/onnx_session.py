@@ -61,6 +61,8 @@ def opened(file: Path, threads: int) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    # Threads wait for work busily while a batch is computed, and no longer: tokenizers want the cores then.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     # Errors only.
     options.log_severity_level = 3
     try:

@@ -280,6 +280,7 @@ def traced(model: Any, names: Sequence[str]) -> Any:
             verbose=False,
         )
     sum_before_norms(program.model)
+    remove_reshapes_back(program.model)
     return program
 
 
@@ -296,6 +297,25 @@ def sum_before_norms(model: Any) -> int:
             if before is not None and before.op_type == "Add" and before.domain == "":
                 before.op_type = "Sum"
                 count += 1
+    return count
+
+
+def remove_reshapes_back(model: Any) -> int:
+    """Remove pairs of reshapes of which the second undoes the first, in place; gives their number.
+
+    They are what is left of cutting states into heads and putting heads side by side again, and cost a copy each.
+    """
+    import onnx_ir
+
+    count = 0
+    for node in model.graph:
+        before = node.inputs[0].producer() if node.op_type == "Reshape" else None
+        if before is not None and before.op_type == "Reshape":
+            original, restored = before.inputs[0], node.outputs[0]
+            if original.shape is not None and original.shape == restored.shape:
+                onnx_ir.convenience.replace_all_uses_with(restored, original)
+                count += 1
+    onnx_ir.passes.common.RemoveUnusedNodesPass()(model)
     return count
 
 

@@ -11,7 +11,7 @@ import finetune
 from finetune.page.site import Page, build
 from finetune.run import run
 from tests.helpers.finetuning import finetune_config
-from tests.helpers.http.browser import opened, page_packages, serving
+from tests.helpers.http.browser import READ, opened, page_packages, serving
 from tests.helpers.texts import LONG, ODD, texts_like_those_of_training
 
 EXAMPLES = ["the film was great. the plot was lovely.", "<b>the song</b> was awful & dull."]
@@ -47,25 +47,6 @@ def shared(browser, address):
         yield page
         assert watch.foreign == []
         assert watch.errors == []
-
-
-READ = """async (texts) => {
-  const { Client } = await import("./client.js");
-  const told = [];
-  const client = new Client((message) => told.push(message));
-  while (!told.some(({ kind }) => kind === "prepared")) await new Promise((resolve) => setTimeout(resolve, 20));
-  const found = [];
-  for (const { text, words } of texts) {
-    told.length = 0;
-    await client.read(text, words);
-    found.push({
-      answers: told.filter(({ kind }) => kind === "answer"),
-      words: told.filter(({ kind, done }) => kind === "words" && done),
-    });
-  }
-  client.worker.terminate();
-  return found;
-}"""
 
 
 def test_scores_are_those_of_python(shared, made):

@@ -16,6 +16,25 @@ from finetune.page.packages import installed
 from finetune.page.server import server
 from tests.helpers.paths import ROOT
 
+# A function in the page: texts → the answers and words of all models.
+READ = """async (texts) => {
+  const { Client } = await import("./client.js");
+  const told = [];
+  const client = new Client((message) => told.push(message));
+  while (!told.some(({ kind }) => kind === "prepared")) await new Promise((resolve) => setTimeout(resolve, 20));
+  const found = [];
+  for (const { text, words } of texts) {
+    told.length = 0;
+    await client.read(text, words);
+    found.push({
+      answers: told.filter(({ kind }) => kind === "answer"),
+      words: told.filter(({ kind, done }) => kind === "words" && done),
+    });
+  }
+  client.worker.terminate();
+  return found;
+}"""
+
 
 @dataclasses.dataclass
 class Watch:
