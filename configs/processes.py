@@ -1,18 +1,19 @@
 """A pool of worker processes on this machine."""
 
 import multiprocessing
-import multiprocessing.connection
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.process import BaseProcess
-from typing import TypeVar
+from types import FrameType
+from typing import Any, TypeVar
 
-from configs.errors import InputError
+from configs.errors import InputError, Interrupted
 
 # Enough for a training step and a checkpoint.
 GRACE_SECONDS = 15.0
@@ -24,12 +25,16 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class LostProcessError(InputError):
+    """A process was killed, as when memory runs out."""
+
+
 def in_processes(
     work: Callable[[Item], Result], items: Sequence[Item], processes: int, imports: Sequence[str] = ()
 ) -> Generator[tuple[Item, Result]]:
     """Yield each item with the result of `work`, in order of completion.
 
-    An error in any process, or the end of this one, ends all of them.
+    An error in any process, a signal or the end of this one ends all of them; no further item is begun.
 
     Args:
         work: a module-level function, so that other processes can import it.
@@ -39,21 +44,26 @@ def in_processes(
             processes, which share their memory.
 
     Raises:
-        InputError: raised by `work`, or a process was killed.
+        InputError: raised by `work`.
+        LostProcessError: a process was killed.
     """
     context = multiprocessing.get_context(START_METHOD)
     context.set_forkserver_preload(list(imports))
-    pool = ProcessPoolExecutor(min(processes, len(items)), mp_context=context, initializer=_initialize_worker)
-    futures = {pool.submit(work, item): item for item in items}
+    ending = context.Event()
+    pool = ProcessPoolExecutor(
+        min(processes, len(items)), mp_context=context, initializer=_Worker.begin, initargs=(ending,)
+    )
+    futures = {pool.submit(_Worker.work, work, item): item for item in items}
     try:
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BaseException as error:
-        # Cancel the pending items and end the running ones.
+        # Those that wait for a process are given back; one that is on its way to it is refused there.
+        ending.set()
         pool.shutdown(wait=False, cancel_futures=True)
         _terminate(multiprocessing.active_children(), signalled=isinstance(error, KeyboardInterrupt))
         if isinstance(error, BrokenProcessPool):
-            raise InputError("a process was killed (out of memory?); finished work is kept: run again") from None
+            raise LostProcessError("a process was killed (out of memory?); finished work is kept: run again") from None
         raise
     pool.shutdown()
 
@@ -65,19 +75,61 @@ def _terminate(children: Sequence[BaseProcess], signalled: bool) -> None:
         children: the processes.
         signalled: they have received a signal already; Ctrl-C reaches the whole process group.
     """
-    multiprocessing.connection.wait([child.sentinel for child in children], GRACE_SECONDS if signalled else 0)
+    if signalled:
+        _wait(children)
     for child in children:
         if child.is_alive():
             child.terminate()
+    _wait(children)
     for child in children:
-        child.join(GRACE_SECONDS)
+        if child.is_alive():
+            child.kill()
+            child.join()
 
 
-def _initialize_worker() -> None:
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    # Ctrl-C reaches the whole process group: the workers end silently, the parent prints the message.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+def _wait(children: Sequence[BaseProcess]) -> None:
+    """Wait until all have ended, `GRACE_SECONDS` at most."""
+    until = time.monotonic() + GRACE_SECONDS
+    for child in children:
+        child.join(max(0.0, until - time.monotonic()))
+
+
+class _Worker:
+    """What a process of the pool knows."""
+
+    ending: Any
+    """An event: the pool ends, and no further item is begun."""
+    is_working = False
+
+    @classmethod
+    def begin(cls, ending: Any) -> None:
+        """Called in each process when it starts."""
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        cls.ending = ending
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, cls._stop)
+        threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+    @classmethod
+    def work(cls, work: Callable[[Any], Any], item: Any) -> Any:
+        """The result of an item.
+
+        Raises:
+            Interrupted: the pool ends.
+        """
+        cls.is_working = True
+        try:
+            if cls.ending.is_set():
+                raise Interrupted(signal.SIGTERM)
+            return work(item)
+        finally:
+            cls.is_working = False
+
+    @classmethod
+    def _stop(cls, number: int, frame: FrameType | None) -> None:
+        """Handle a signal: end the work; a process that waits for some ends with its pool, silently."""
+        if cls.is_working:
+            raise Interrupted(number)
 
 
 def _exit_with_parent() -> None:

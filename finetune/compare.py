@@ -3,7 +3,6 @@
 The grid is models × seeds × label budgets; each cell is one fine-tuning run, printed as the command that repeats it.
 """
 
-import contextlib
 import dataclasses
 import itertools
 import logging
@@ -16,12 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from configs.command_line import parse
 from configs.errors import InputError, run_command
 from configs.launch import ALLOCATOR, release_memory
-from configs.processes import in_processes
 from configs.run_folder import RunFolder
-from configs.terminal import progress, show_progress_lines
+from configs.terminal import show_progress_lines
 from finetune.classification.corpora import corpora_of
 from finetune.comparison.config import CompareConfig, Overrides
-from finetune.comparison.devices import gpus, runs_at_a_time, take_gpu
 from finetune.comparison.grid import (
     Cell,
     Failure,
@@ -35,8 +32,10 @@ from finetune.comparison.grid import (
     stage_overrides,
     with_tokenizer,
 )
-from finetune.comparison.subprocesses import run_stage
-from finetune.comparison.tuning import Tuned, planned_trials, trials_of
+from finetune.comparison.running.cells import Outcome, Work, run_unfinished
+from finetune.comparison.running.devices import runs_at_a_time, take_gpu
+from finetune.comparison.running.subprocesses import run_stage
+from finetune.comparison.tuning import FOLDS, Tuned, planned_trials, trials_of
 from finetune.config import check_model_name
 from finetune.own_data.config import OwnDataConfig
 from pretrain.config import PretrainConfig
@@ -47,16 +46,12 @@ from tokenizer.corpus.documents import read as read_documents
 from tokenizer.run_paths import run_folder as tokenizer_folder
 
 if TYPE_CHECKING:
-    from finetune.comparison.estimate import Rates
+    from finetune.comparison.running.estimate import Rates
 
 # `__name__` is `__main__` when this module runs as a command.
 log = logging.getLogger("finetune.compare")
 
 PROGRAM = "python -m finetune.compare"
-
-
-# Runs that may fail one after another; what is wrong with more is wrong with all.
-MAXIMUM_FAILURES = 3
 
 
 class Begun(NamedTuple):
@@ -106,7 +101,7 @@ def run(config: CompareConfig) -> RunFolder:
     tuned = tune(config, tokenizer_override, pretrained)
     settings = {(one.model, one.label_budget): one.settings[one.best] for one in tuned}
     cells = cells or grid_cells(config, tokenizer_override, pretrained, settings)
-    failures = run_unfinished(cells, config)
+    failures = run_unfinished(cells, config, run_cell)
     failed = {failure.cell.model for failure in failures}
     complete = [cell for cell in cells if cell.model not in failed]
     if not complete:
@@ -128,24 +123,11 @@ def tune(config: CompareConfig, tokenizer_override: Overrides, pretrained: Mappi
     )
     cells = [cell for trials in groups for trial in trials for cell in trial.cells]
     # The parts of a trial apart from each other: at a rate that is too high they all fail.
-    run_unfinished(sorted(cells, key=lambda cell: cell.config.fold), config)
+    run_unfinished(sorted(cells, key=lambda cell: cell.config.fold), config, run_cell)
     tuned = [Tuned.of(trials, config) for trials in groups]
     for one in tuned:
         log.info("%s", one)
     return tuned
-
-
-def run_unfinished(cells: Sequence[Cell], config: CompareConfig) -> list[Failure]:
-    """Run the cells that are not finished, those that fail once more after all others; gives those that fail twice."""
-    unfinished = [cell for cell in cells if not cell.folder.finished]
-    if len(unfinished) < len(cells):
-        print(f"{len(cells) - len(unfinished)} of {len(cells)} runs were finished before", flush=True)
-    failures = run_cells(unfinished, config)
-    if not failures:
-        return []
-    log.warning("%d of %d runs failed and are run again", len(failures), len(unfinished))
-    # Others ended well in between: here, all of them failing says nothing about the rest.
-    return run_cells([failure.cell for failure in failures], config, maximum_in_a_row=None)
 
 
 def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
@@ -160,9 +142,10 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
     """
     import rich
 
-    from finetune.comparison import estimate
     from finetune.comparison.compared_score import compared_score, has_several_labels
-    from finetune.comparison.intervals import planned_detectable
+    from finetune.comparison.intervals import DISAGREEMENT, SEED_DEVIATION, planned_detectable
+    from finetune.comparison.running import estimate
+    from finetune.comparison.summary import ENCODER, family_of
     from finetune.run import run as fine_tune
 
     tokenizer_run, stages, cells = begin(config)
@@ -186,10 +169,14 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
     print(f"fine-tuning runs go {at_a_time} at a time; nothing was run but the tokenizer's stage and the measurement")
     if runs and compared_score(config, has_several_labels(runs[0][1])) == "accuracy":
         test_texts, seeds = estimate.text_counts(runs[0][1])[2], len(config.seeds)
-        detectable = planned_detectable(seeds, test_texts, config.confidence)
+        encoders = sum(family_of(keys.get("model.name", model)) == ENCODER for model, keys in config.models.items())
+        looks = max(1, encoders * len(config.label_budgets))
+        detectable = planned_detectable(seeds, test_texts, config.confidence, looks)
         print(
             f"{seeds} seeds and {test_texts:,} test texts show a difference of {100 * detectable:.1f} points in four "
-            "of five comparisons, smaller ones less often"
+            f"of five comparisons, smaller ones less often ({looks} verdicts at once; of two models of which one alone "
+            f"is right on {DISAGREEMENT:.0%} of the texts, and whose difference varies by {100 * SEED_DEVIATION:g} "
+            "point from seed to seed)"
         )
 
 
@@ -252,47 +239,15 @@ def check_tasks(config: CompareConfig) -> None:
     for name, budget in itertools.product(config.models, config.label_budgets):
         task, _ = cell_config(config, name, budget, config.seeds[0], {}, {})
         check_model_name(task.model.name)
-        tasks[repr((corpora_of(task), budget, task.validation_share))] = task
+        tasks[repr((corpora_of(task), budget, task.validation_share, task.class_weights))] = task
     for task in tasks.values():
         compared_score(config, has_several_labels(task))
         check_labels(task)
+        if config.tuning.trials:
+            check_labels(dataclasses.replace(task, folds=FOLDS, fold=0))
 
 
-def run_cells(
-    unfinished: Sequence[Cell], config: CompareConfig, maximum_in_a_row: int | None = MAXIMUM_FAILURES
-) -> list[Failure]:
-    """Run cells in parallel processes, each with its own threads and, if there are GPUs, on one GPU; gives failures.
-
-    Args:
-        unfinished: the cells.
-        config: of the comparison.
-        maximum_in_a_row: so many failures one after another end it; None: it goes on whatever fails.
-
-    Raises:
-        InputError: too many in a row failed, as on a full disk.
-    """
-    if not unfinished:
-        return []
-    devices, failures, in_a_row = gpus(), [], 0
-    count = min(len(unfinished), runs_at_a_time(config, unfinished[0].config))
-    print(f"{len(unfinished)} runs, {count} at a time", flush=True)
-    work = [(cell, devices, config) for cell in unfinished]
-    with contextlib.closing(in_processes(_run_cell, work, count, imports=["finetune.run"])) as results:
-        for (cell, *_), found in progress(results, "fine-tuning", "runs", total=len(unfinished)):
-            if not isinstance(found, str):
-                in_a_row = 0
-                seconds, name, value = found
-                log.info("%s: test %s %.4f (%.0f s)", cell, name, value, seconds)
-                continue
-            failures.append(Failure(cell, found))
-            in_a_row += 1
-            if in_a_row == maximum_in_a_row:
-                raise InputError(f"{in_a_row} runs in a row failed, the last with: {found}")
-            log.warning("%s failed: %s", cell, found)
-    return failures
-
-
-def _run_cell(item: tuple[Cell, Sequence[str], CompareConfig]) -> tuple[float, str, float] | str:
+def run_cell(item: Work) -> Outcome:
     """Run a cell; returns its seconds, and the name and value of the compared score; or why it failed."""
     cell, devices, config = item
     take_gpu(devices)
@@ -305,6 +260,10 @@ def _run_cell(item: tuple[Cell, Sequence[str], CompareConfig]) -> tuple[float, s
         result = finetune(cell.config).result()
     except (InputError, RuntimeError, OSError, MemoryError) as error:
         return " ".join(str(error).split()) or type(error).__name__
+    except Exception as error:
+        # A defect of ours or of a library: the other runs go on, and its trace is told.
+        log.exception("%s", cell)
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
     finally:
         release_memory()
     score = compared_score(config, is_multi_label(result))

@@ -116,7 +116,9 @@ def run(config: PredictConfig) -> int:
                 log.info("predict: %d rows were labelled before", output.rows)
             everything = itertools.chain.from_iterable(rows.read(one) for one in corpora)
             unlabelled = itertools.islice(everything, output.rows, None)
-            problems, problem_count = label_rows(classifier, unlabelled, output, names, separator, words, config.explain)
+            problems, problem_count = label_rows(
+                classifier, unlabelled, output, names, separator, words, config.explain
+            )
             if output.ignored and output.format != "jsonl":
                 log.warning("predict: columns that the first rows lack are left out: %s", ", ".join(output.ignored))
     for problem in problems:

@@ -149,8 +149,9 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> None:
 
 def _run_frozen(config: FinetuneConfig, folder: RunFolder) -> None:
     """Fit a linear classifier to what the encoder of a checkpoint makes of the texts; the encoder stays as it is."""
-    started = time.monotonic()
     start = _start(config, folder)
+    # Of training, as of other models: without reading texts and testing.
+    started = time.monotonic()
     inverse_penalty = _fit_output_layer(config, start)
     facts = {"steps": 0, "inverse_penalty": inverse_penalty, "seconds": time.monotonic() - started}
     _test_and_save(config, folder, start, start.model, facts)

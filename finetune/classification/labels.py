@@ -237,8 +237,12 @@ def class_weights(config: TaskConfig, classes_N: np.ndarray, names: list[str]) -
             f"class_weights: {len(weights_C)} weights for {len(names)} classes, which are {', '.join(names)}"
         )
     if classes_N.ndim == 2:
-        # A label of every text has nothing to be balanced with.
-        return np.maximum(len(classes_N) - counts_C, 1) / counts_C if config.class_weights == "balanced" else weights_C
+        # A label of every text, or of none (in a fold), has nothing to be balanced with.
+        return (
+            np.maximum(len(classes_N) - counts_C, 1) / np.maximum(counts_C, 1)
+            if config.class_weights == "balanced"
+            else weights_C
+        )
     return weights_C * len(classes_N) / (counts_C * weights_C).sum()
 
 

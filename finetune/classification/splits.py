@@ -77,13 +77,35 @@ def draw_parts(
     if config.folds is None:
         return Splits(usable[train], usable[validation], test)
     drawn = usable[np.concatenate([train, validation])]
-    order = stratified_order(classes_N[drawn], config.seed)
-    in_fold = np.zeros(len(drawn), dtype=bool)
-    in_fold[order[config.fold :: config.folds]] = True
+    in_fold = _in_fold(config, classes_N[drawn])
     others = drawn[~in_fold]
     without_fold = dataclasses.replace(config, label_budget=None, folds=None, fold=0)
     train, validation = draw_texts(without_fold, classes_N[others], names)
     return Splits(others[train], others[validation], np.sort(drawn[in_fold]))
+
+
+def _in_fold(config: TaskConfig, classes_N: np.ndarray) -> np.ndarray:
+    """Which of the drawn texts are in the fold, [N]; those that a class needs to be trained and validated on are not.
+
+    Raises:
+        InputError: none is left.
+    """
+    order = stratified_order(classes_N, config.seed)
+    in_fold = np.zeros(len(classes_N), dtype=bool)
+    in_fold[order[config.fold :: config.folds]] = True
+    labels_NC = classes_N if classes_N.ndim == 2 else np.eye(int(classes_N.max()) + 1, dtype=np.int64)[classes_N]
+    rest_C, needed = labels_NC[~in_fold].sum(0), 1 if config.validation is not None else 2
+    for text in order[config.fold :: config.folds]:
+        has_C = labels_NC[text] > 0
+        if (rest_C[has_C] < needed).any():
+            in_fold[text] = False
+            rest_C += has_C
+    if not in_fold.any():
+        raise InputError(
+            f"folds: of {len(classes_N)} labels, training and validation need all, as they are of {labels_NC.shape[1]} "
+            "classes; raise label_budget, or leave tuning out (tuning.trials)"
+        )
+    return in_fold
 
 
 def text_key(text: str, second_text: str | None = None) -> str:

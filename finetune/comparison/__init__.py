@@ -6,8 +6,6 @@ in this order:
 - `config.py`: the config of a comparison
 - `grid.py`: models × seeds × label budgets, each cell as a config and as a command
 - `tuning.py`: random search over declared ranges, the same for every model
-- `subprocesses.py`: a stage in a separate process; `devices.py`: on which devices runs go
-- `estimate.py`: how long a comparison will take, by short runs
 - `intervals.py`: intervals over seeds and test texts; `worth.py`: what pretraining is worth in labels
 - `compared_score.py`: the score that is compared, and its value for each text
 - `scores.py`: the records of a comparison; `summary.py`: finished runs → scores, gains, verdicts
@@ -17,6 +15,7 @@ in this order:
 
 Subpackages, each importing only from those before it, and from the files above but `report.py`:
 
+- `running/`: stages and runs in processes, and how long they will take
 - `analysis/`: what runs and their answers tell beyond the scores
 - `figures/`: numbers → SVG
 - `reporting/`: all of it → HTML, Markdown, CSV

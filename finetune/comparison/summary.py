@@ -20,6 +20,8 @@ from finetune.comparison.worth import labels_worth
 from finetune.config import BAG_OF_WORDS
 from pretrain.models.config import RECURRENT, SCRATCH, is_frozen, is_recurrent, stage_of
 
+# Of the models that verdicts are about: a family, pretrained.
+ENCODER = ("encoder", True)
 CALIBRATION = "test_calibrated_calibration_error"
 
 
@@ -68,11 +70,14 @@ class Evidence:
         """The runs at a budget, by model."""
         return {model: runs for (model, other), runs in self.runs.items() if other == budget}
 
-    def difference(self, model: str, rival: str | None, budget: int) -> Interval | None:
-        """The paired difference between two models; None if they are one, or there is no rival."""
+    def difference(self, model: str, rival: str | None, budget: int, looks: int = 1) -> Interval | None:
+        """The paired difference between two models, of `looks` that are judged together.
+
+        None if they are one, or there is no rival.
+        """
         if rival is None or model == rival:
             return None
-        return crossed_interval(self.correct[model, budget] - self.correct[rival, budget], self.confidence)
+        return crossed_interval(self.correct[model, budget] - self.correct[rival, budget], self.confidence, looks)
 
 
 def compare(runs: Sequence[Run], confidence: float, margin: float, name: str = "accuracy") -> Comparison:
@@ -93,13 +98,14 @@ def compare(runs: Sequence[Run], confidence: float, margin: float, name: str = "
     recurrent = {
         budget: model for budget in budgets if (model := best_recurrent(evidence.at(budget), name)) is not None
     }
+    looks = verdicts_of(evidence, best)
     scores = [
         score(
             model,
             budget,
             cell,
             crossed_interval(evidence.correct[model, budget], confidence),
-            evidence.difference(model, best.get(budget), budget),
+            evidence.difference(model, best.get(budget), budget, looks),
             name,
         )
         for budget in budgets
@@ -135,6 +141,12 @@ def compare(runs: Sequence[Run], confidence: float, margin: float, name: str = "
     return Comparison(
         confidence, seeds, scores, recurrent, best, found, worths, margin, gains, verdicts, told, majority, name
     )
+
+
+def verdicts_of(evidence: Evidence, best: Mapping[int, str]) -> int:
+    """How many differences from the best models without pretraining are judged together, at least one."""
+    at_budgets = (evidence.at(budget).values() for budget in best)
+    return max(1, sum(family_of(cell[0].config.model.name) == ENCODER for cells in at_budgets for cell in cells))
 
 
 def leads_over_others(

@@ -27,6 +27,8 @@ FOLDS = 5
 ENOUGH_TEXTS = 1000
 # Of a drawn number, so that it reads well and is the same in every file.
 SIGNIFICANT_DIGITS = 3
+# Draws for a trial until its settings are new; where there are few choices, all are found in so many.
+ATTEMPTS = 100
 # Drawn where it is used.
 MUON_RATE = "optimizer.muon_learning_rate"
 
@@ -144,8 +146,7 @@ def trials_of(
         if not (own := ranges.of(as_given.model.name)):
             continue
         trials = []
-        for number in range(config.tuning.trials):
-            settings = drawn(own, as_given, model, number) if number else {}
+        for settings in different_settings(own, as_given, model, config.tuning.trials):
             parts = [{"folds": FOLDS, "fold": fold} for fold in range(folds_judged(budget))]
             trials.append(Trial(model, budget, settings, [cell(settings | part) for part in parts]))
         groups.append(trials)
@@ -159,12 +160,37 @@ def planned_trials(config: CompareConfig) -> list[tuple[str, FinetuneConfig]]:
         InputError: as `trials_of`.
     """
     ranges = load(RangesConfig, config.tuning.ranges) if config.tuning.trials else RangesConfig()
-    return [
-        (model, cell_config(config, model, budget, config.seeds[0], {}, {}, settings={"folds": FOLDS})[0])
-        for model, budget in itertools.product(config.models, config.label_budgets)
-        if ranges.of(config.models[model].get("model.name", model))
-        for _ in range(config.tuning.trials * folds_judged(budget))
-    ]
+    planned = []
+    for model, budget in itertools.product(config.models, config.label_budgets):
+        as_given, _ = cell_config(config, model, budget, config.seeds[0], {}, {}, settings={"folds": FOLDS})
+        if own := ranges.of(as_given.model.name):
+            trials = different_settings(own, as_given, model, config.tuning.trials)
+            planned += [(model, as_given)] * (len(trials) * folds_judged(budget))
+    return planned
+
+
+def different_settings(
+    ranges: Mapping[str, Mapping[str, Any]], config: FinetuneConfig, model: str, count: int
+) -> list[Overrides]:
+    """The settings of `count` trials, all different, the first as given; fewer where there are no more.
+
+    Args:
+        ranges, config, model: as of `drawn`.
+        count: of trials.
+
+    Raises:
+        InputError: as `drawn`.
+    """
+    found: list[Overrides] = [{}]
+    seen = [{key: value_of(config, key) for key in drawn(ranges, config, model, 1)}]
+    for number in range(1, count):
+        attempts = (drawn(ranges, config, model, number, attempt) for attempt in range(ATTEMPTS))
+        settings = next((one for one in attempts if one not in seen), None)
+        if settings is None:
+            break
+        found.append(settings)
+        seen.append(settings)
+    return found
 
 
 def folds_judged(budget: int) -> int:
@@ -176,14 +202,17 @@ def folds_judged(budget: int) -> int:
     return max(1, min(FOLDS, math.ceil(ENOUGH_TEXTS / (budget / FOLDS))))
 
 
-def drawn(ranges: Mapping[str, Mapping[str, Any]], config: FinetuneConfig, model: str, number: int) -> Overrides:
-    """The settings of a trial: a function of the model and the trial's number.
+def drawn(
+    ranges: Mapping[str, Mapping[str, Any]], config: FinetuneConfig, model: str, number: int, attempt: int = 0
+) -> Overrides:
+    """The settings of a trial: a function of the model and the numbers of trial and attempt.
 
     Args:
         ranges: of the model's kind.
         config: the model's settings as given.
         model: its name in the comparison.
         number: of the trial, from 1.
+        attempt: others than those that were there before.
 
     Raises:
         InputError: an unknown key.
@@ -196,7 +225,7 @@ def drawn(ranges: Mapping[str, Mapping[str, Any]], config: FinetuneConfig, model
             if key == MUON_RATE and config.optimizer.name != "muon":
                 continue
             # Begun anew for each key: all of a line get the same draw.
-            random = python_random("tuning", model, keys, number)
+            random = python_random("tuning", model, keys, number, *([attempt] if attempt else []))
             if name == "choices":
                 settings[key] = random.choice(values)
             elif name == "between":

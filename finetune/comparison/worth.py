@@ -75,13 +75,18 @@ def _draws(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def _labels(accuracies_D: np.ndarray, others_DB: np.ndarray, budgets: Sequence[int]) -> np.ndarray:
-    """The number of labels at which a curve reaches an accuracy, for each draw; infinite beyond the last budget."""
+    """The least number of labels at which a curve reaches an accuracy, for each draw; infinite beyond the last."""
     curves_DB = np.maximum.accumulate(others_DB, axis=1)
     logarithms_B = np.log(budgets)
     found_D = np.full(len(accuracies_D), np.inf)
     for row, (accuracy, curve_B) in enumerate(zip(accuracies_D, curves_DB, strict=True)):
-        if accuracy <= curve_B[-1]:
-            found_D[row] = np.exp(np.interp(accuracy, curve_B, logarithms_B))
+        if accuracy <= curve_B[0]:
+            found_D[row] = budgets[0]
+        elif accuracy <= curve_B[-1]:
+            # On a level part of the curve, its beginning.
+            end = int(np.searchsorted(curve_B, accuracy, side="left"))
+            share = (accuracy - curve_B[end - 1]) / (curve_B[end] - curve_B[end - 1])
+            found_D[row] = np.exp(logarithms_B[end - 1] + share * (logarithms_B[end] - logarithms_B[end - 1]))
     return found_D
 
 

@@ -190,12 +190,15 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str) ->
         if others[name].may_be_classes:
             return name
     possible = [name for name, held in others.items() if held.may_be_classes]
-    if len(possible) == 1:
+    if len(possible) == 1 and not named:
         return possible[0]
     if not possible and named:
         # What is wrong with it is told when its values are read.
         return named[0]
-    which = f"{', '.join(map(repr, possible))} may all be it" if possible else "none has a few values that come often"
+    which = "none has a few values that come often"
+    if possible:
+        # One with a usual name and many values may be it as well as another with few.
+        which = f"{', '.join(map(repr, [*named, *possible]))} may all be it"
     binary = [name for name in possible if {key.lower() for key in others[name].values} <= {*APPLIES}]
     each = f", or, if each of some is a label of its own, `--label_columns '[{', '.join(binary)}]'`" * (len(binary) > 1)
     raise InputError(

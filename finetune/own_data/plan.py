@@ -17,12 +17,12 @@ import yaml
 from configs.command_line import load
 from configs.errors import InputError
 from configs.run_folder import RunFolder, run_unless_finished, write_atomically
-from finetune.comparison import estimate
 from finetune.comparison.compared_score import compared_score, score_name
 from finetune.comparison.config import CompareConfig
-from finetune.comparison.devices import gpus, runs_at_a_time
 from finetune.comparison.grid import cell_config, stage_command, stage_configs, with_tokenizer
-from finetune.comparison.subprocesses import run_stage
+from finetune.comparison.running import estimate
+from finetune.comparison.running.devices import gpus, runs_at_a_time
+from finetune.comparison.running.subprocesses import run_stage
 from finetune.own_data import rules, texts
 from finetune.own_data.config import OwnDataConfig
 from finetune.own_data.rules import Design, Places

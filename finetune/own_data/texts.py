@@ -108,6 +108,9 @@ def find_sources(config: OwnDataConfig) -> Sources:
     parts: dict[str, CorpusConfig | None] = {}
     for part, given, names in ((TEST, config.test, (TEST,)), (UNLABELLED, config.unlabelled, UNLABELLED_NAMES)):
         corpus = corpus_of(config, given, names) if given is not None else sibling(labelled, names)
+        if corpus is not None and part == UNLABELLED:
+            # Pretraining reads no pairs.
+            corpus = dataclasses.replace(corpus, second_text_column=None)
         if corpus is not None and given is not None:
             found = find_columns(corpus, None, None, part == TEST and by_column, likely=columns)
             log.info("own data: %s texts in column %r of %s", part, found.text, given)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from finetune.classification.calibration import calibration_scores
 from finetune.comparison.analysis.answers import Answers
 
 BINS = 10
@@ -85,7 +86,7 @@ def reliability(answers: Answers) -> Reliability:
         if here.any():
             confidence, accuracy = float(confidences[here].mean()), float(right[here].mean())
             bins.append(ReliabilityBin(number / BINS, (number + 1) / BINS, int(here.sum()), confidence, accuracy))
-    error = sum(part.answers * abs(part.confidence - part.accuracy) for part in bins) / len(confidences)
-    truth_NC = np.eye(answers.probabilities_RNC.shape[2])[answers.labels_N]
-    brier = float(((answers.probabilities_RNC - truth_NC) ** 2).sum(2).mean())
+    # As in the results of runs, so that a report has one number for it.
+    scores = [calibration_scores(probabilities_NC, answers.labels_N) for probabilities_NC in answers.probabilities_RNC]
+    error, brier = (float(np.mean([score[name] for score in scores])) for name in ("calibration_error", "brier"))
     return Reliability(bins, error, brier)

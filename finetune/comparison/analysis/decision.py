@@ -3,9 +3,10 @@
 Along a curve the score is taken as linear in the logarithm of labels, or of pretraining's seconds, as in `worth.py`.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -74,15 +75,15 @@ def label_step(evidence: Evidence, model: str, budget: int) -> Step | None:
 def pretraining_step(evidence: Evidence, scores: Sequence[Score], budget: int) -> Step | None:
     """What longer pretraining brought, where a model was pretrained for two lengths of time; else None.
 
-    Two models are one at two lengths if they have the same number of parameters and their pretraining runs differ in
-    seconds. The longest is compared with the next shorter one.
+    Two models are one at two lengths if the configs of their pretraining runs differ in duration alone. The longest is
+    compared with the next shorter one.
     """
-    lengths: dict[int, list[tuple[float, str]]] = {}
+    lengths: dict[str, list[tuple[float, str]]] = {}
     for score in scores:
         if score.label_budget == budget and score.pretrained and score.family == "encoder":
             folder = origin(evidence.runs[score.model, budget][0])
             if folder is not None and (seconds := folder.result().get("seconds")):
-                lengths.setdefault(score.parameters, []).append((seconds, score.model))
+                lengths.setdefault(_but_for_duration(folder), []).append((seconds, score.model))
     for ladder in lengths.values():
         ladder.sort()
         for (shorter, lesser), (longer, model) in zip(ladder[-2::-1], ladder[:0:-1], strict=True):
@@ -201,7 +202,20 @@ def _trend(folder: RunFolder) -> str:
 
 def _configured(folder: RunFolder) -> str:
     try:
-        config: Mapping = yaml.safe_load((folder.path / "config.yaml").read_text(encoding="utf-8"))
-        return f" (it was {config['training']['duration']})"
+        return f" (it was {_config(folder)['training']['duration']})"
     except (OSError, yaml.YAMLError, KeyError, TypeError):
         return ""
+
+
+def _but_for_duration(folder: RunFolder) -> str:
+    """What two pretraining runs have in common that differ in length alone."""
+    try:
+        config = _config(folder)
+        training = {**config["training"], "duration": None, "evaluations": None}
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return str(folder.path)
+    return json.dumps({**config, "training": training, "name": None, "seed": None}, sort_keys=True)
+
+
+def _config(folder: RunFolder) -> Mapping[str, Any]:
+    return yaml.safe_load((folder.path / "config.yaml").read_text(encoding="utf-8"))

@@ -16,6 +16,7 @@ from finetune.comparison.analysis.words import (
     percent,
     plain,
 )
+from finetune.comparison.compared_score import score_name
 from finetune.comparison.scores import Answer, Comparison, Lead, Score
 from finetune.comparison.verdict import failures, is_of, lead_sentence, rounded
 from finetune.comparison.worth import Worth
@@ -110,14 +111,15 @@ def headline(
         leads: of encoders over other models; a model that is ahead of the one to take is told.
     """
     scores = {score.model: score for score in comparison.scores if score.label_budget == budget}
+    name = score_name(comparison.score)
     if pair is None or pair.answer is None:
         best = max(scores.values(), key=lambda score: score.validation_accuracy)
         return Headline(
             budget,
             f"At {budget:,} labels there is no verdict: it needs a pretrained encoder and a model without pretraining. "
-            f"Best on validation texts is {plain(best.model)}: {percent(best.accuracy.estimate)} % {comparison.score}.",
-            f"The {percent_of(comparison.confidence)} interval of its {comparison.score} is "
-            f"{percent(best.accuracy.low)} to {percent(best.accuracy.high)} %.{failures(comparison.scores, budget)}",
+            f"Best on validation texts is {plain(best.model)}: {percent(best.accuracy.estimate)} % {name}.",
+            f"The {percent_of(comparison.confidence)} interval of its {name} is {percent(best.accuracy.low)} to "
+            f"{percent(best.accuracy.high)} %.{failures(comparison.scores, budget, name)}",
             cost_sentence(costs, [best.model], device),
         )
     worth = next(
@@ -125,13 +127,13 @@ def headline(
     )
     return Headline(
         budget,
-        answer_sentence(pair, pair.answer, scores, worth, comparison.score),
+        answer_sentence(pair, pair.answer, scores, worth, name),
         " ".join(
             part
             for part in (
                 certainty_sentence(comparison, pair.answer, tests),
                 *(lead_sentence(lead, "") for lead in leads if is_of(lead, pair.answer)),
-                failures(comparison.scores, budget).strip(),
+                failures(comparison.scores, budget, name).strip(),
             )
             if part
         ),
@@ -185,25 +187,27 @@ def certainty_sentence(comparison: Comparison, answer: Answer, tests: Sequence[P
     seeds, level, difference = len(comparison.seeds), percent_of(comparison.confidence), answer.difference
     over = f"over {count(seeds, 'seed')}"
     looks = len(comparison.answers)
+    # The test knows right and wrong alone.
+    of = "" if comparison.score == "accuracy" else " of the texts that each is right about"
     together = f", with {looks} verdicts at once allowed for" if looks > 1 else ""
     if answer.outcome == "equal":
         return (
             f"The whole {level} interval of the difference, {over}, is within the {100 * comparison.margin:g} point(s) "
-            f"that were said not to matter. {singles(answer, tests)}".strip()
+            f"that were said not to matter. {singles(answer, tests, of)}".strip()
         )
     if answer.outcome == "not shown":
         seen = "what could have been seen is not known, as nothing varied"
         if difference.detectable is not None:
             seen = f"a difference of {100 * difference.detectable:.1f} points would have been seen four times in five"
         reason = "the interval holds zero" if not difference.excludes_zero else "the evidence is too weak" + together
-        return f"None is shown {over}: {reason}; {seen}. {singles(answer, tests)}".strip()
+        return f"None is shown {over}: {reason}; {seen}. {singles(answer, tests, of)}".strip()
     return (
         f"The {level} interval excludes zero {over} ({p_value(answer.adjusted_p_value)}{together}). "
-        f"{singles(answer, tests)}".strip()
+        f"{singles(answer, tests, of)}".strip()
     )
 
 
-def singles(answer: Answer, tests: Sequence[PairedTest]) -> str:
+def singles(answer: Answer, tests: Sequence[PairedTest], of: str = "") -> str:
     """In how many single runs the same model is ahead by the exact test.
 
     >>> from finetune.comparison.intervals import Interval
@@ -221,7 +225,7 @@ def singles(answer: Answer, tests: Sequence[PairedTest]) -> str:
     leader = briefly(answer.model if sign > 0 else answer.rival)
     unsure = ", which says nothing of other seeds" if clear and answer.outcome == "not shown" else ""
     pairs = f"{len(clear)} of {count(len(here), 'pair')} of single runs"
-    return f"By an exact paired test, {leader} is ahead in {pairs}{unsure}."
+    return f"By an exact paired test{of}, {leader} is ahead in {pairs}{unsure}."
 
 
 def cost_sentence(costs: Mapping[str, Cost], models: Sequence[str], device: str) -> str:

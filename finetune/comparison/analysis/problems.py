@@ -4,23 +4,22 @@ import itertools
 from collections.abc import Sequence
 
 from finetune.comparison.analysis.words import count
+from finetune.comparison.compared_score import has_failed
 from finetune.comparison.scores import Run
 
 
-def problems(runs: Sequence[Run]) -> list[str]:
-    """Runs that are stuck, unsure, missing or had steps skipped, a sentence each."""
+def problems(runs: Sequence[Run], score: str) -> list[str]:
+    """Runs that are stuck by the compared score, unsure, missing or had steps skipped, a sentence each."""
     found = []
     for run in runs:
         result, name = run.folder.result(), named(run)
-        if result.get("beats_majority") is False:
-            found.append(
-                f"Stuck: {name} is no better than always giving the most frequent answer ({run.folder.path.name})."
-            )
+        if has_failed(run.folder, score):
+            found.append(f"Stuck: {name} is no better than always giving one answer ({run.folder.path.name}).")
         if result.get("skipped_steps"):
             found.append(f"{name} left out {count(result['skipped_steps'], 'step')} with a loss that is no number.")
     found += missing(runs)
     # Not recorded by older runs, which is another thing than not known.
-    if any(run.folder.result().get("beats_majority", True) is None for run in runs):
+    if score == "accuracy" and any(run.folder.result().get("beats_majority", True) is None for run in runs):
         found.append("There are too few test texts to tell whether a run is better than the most frequent class.")
     return found
 

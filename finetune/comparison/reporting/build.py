@@ -126,7 +126,7 @@ def _disagreement(findings: Findings) -> Section:
         return Section("disagreement", title)
     if texts is None or not findings.quoted:
         return Section("disagreement", title, [NO_TEXTS] if texts is None else [], tables=tables)
-    right_of = {name: _right(findings.evidence, name, findings.budget) for name in (pair.model, pair.rival)}
+    right_of = {name: _right(findings.right, name, findings.budget) for name in (pair.model, pair.rival)}
     probabilities = findings.answers.get(pair.model), findings.answers.get(pair.rival)
     if None in probabilities:
         probabilities = None, None
@@ -148,9 +148,9 @@ def _disagreement(findings: Findings) -> Section:
     return Section("disagreement", title, [paragraph] if quotes else [], tables=tables, quotes=quotes)
 
 
-def _right(evidence: Evidence, model: str, budget: int) -> Any:
+def _right(right: Evidence, model: str, budget: int) -> Any:
     """1 where the runs of a model are right, [R, N]."""
-    correct_PSN = evidence.correct[model, budget]
+    correct_PSN = right.correct[model, budget]
     return correct_PSN.reshape(-1, correct_PSN.shape[2])
 
 
@@ -196,7 +196,7 @@ def _slices(findings: Findings) -> Section:
         return Section("slices", title, [NO_TEXTS])
     parts = slices_of(findings.texts.texts, findings.runs[0].config.corpus.language)
     models = [score.model for score in findings.comparison.scores if score.label_budget == budget]
-    correct = {model: findings.evidence.correct[model, budget] for model in models}
+    correct = {model: findings.right.correct[model, budget] for model in models}
     scores = slice_scores(parts, correct, findings.comparison.confidence)
     differences, figures = {}, []
     if pair is not None and scores:

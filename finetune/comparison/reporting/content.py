@@ -35,6 +35,9 @@ class Findings:
     runs: Sequence[Run]
     stages: Mapping[str, RunFolder]
     evidence: Evidence
+    """Of the compared score."""
+    right: Evidence
+    """Of accuracy: which texts each run is right about; where a text may have several labels, about all of them."""
     pairs: Mapping[int, Pair]
     """By label budget, where there are two models."""
     costs: Mapping[int, Sequence[Cost]]
@@ -65,7 +68,8 @@ class Findings:
         Raises:
             InputError: two runs at a budget were tested on different texts.
         """
-        evidence = Evidence.of(runs, comparison.confidence)
+        evidence = Evidence.of(runs, comparison.confidence, comparison.score)
+        right = evidence if comparison.score == "accuracy" else Evidence.of(runs, comparison.confidence)
         pairs = {budget: pair for budget in evidence.budgets if (pair := pair_at(comparison, budget)) is not None}
         costs = {
             budget: with_fronts(
@@ -82,26 +86,26 @@ class Findings:
         answers = {
             model: found for model in shown if (found := read_answers(evidence.runs[model, largest])) is not None
         }
-        tests = [test for pair in pairs.values() for test in paired_tests(evidence, pair)]
+        tests = [test for pair in pairs.values() for test in paired_tests(right, pair)]
         texts = read_texts(next(run for run in runs if run.label_budget == largest))
-        return cls(comparison, runs, stages, evidence, pairs, costs, tests, texts, answers, quoted)
+        return cls(comparison, runs, stages, evidence, right, pairs, costs, tests, texts, answers, quoted)
 
 
-def paired_tests(evidence: Evidence, pair: Pair) -> list[PairedTest]:
+def paired_tests(right: Evidence, pair: Pair) -> list[PairedTest]:
     """The exact test of every run of the model against the run of its rival with the same seed."""
     model, rival = (
-        {(run.pretraining_seed, run.seed): index for index, run in enumerate(evidence.runs[name, pair.label_budget])}
+        {(run.pretraining_seed, run.seed): index for index, run in enumerate(right.runs[name, pair.label_budget])}
         for name in (pair.model, pair.rival)
     )
-    right = [
-        evidence.correct[name, pair.label_budget].reshape(-1, evidence.correct[name, pair.label_budget].shape[2])
+    correct = [
+        right.correct[name, pair.label_budget].reshape(-1, right.correct[name, pair.label_budget].shape[2])
         for name in (pair.model, pair.rival)
     ]
     tests = []
     for (start, seed), index in model.items():
         other = rival.get((start, seed), next((place for (_, theirs), place in rival.items() if theirs == seed), None))
         if other is not None:
-            found = mcnemar(np.asarray(right[0][index]), np.asarray(right[1][other]))
+            found = mcnemar(np.asarray(correct[0][index]), np.asarray(correct[1][other]))
             tests.append(PairedTest(pair.label_budget, pair.model, pair.rival, seed, start, *found))
     return tests
 
@@ -213,16 +217,17 @@ def report_of(
         verdicts=comparison.verdicts,
         synthetic=runs[0].config.corpus.source == "sample",
         sections=sections,
-        problems=problems(runs),
+        problems=problems(runs, comparison.score),
         method={
             "level": f"{100 * comparison.confidence:g}",
             "significance": f"{100 - 100 * comparison.confidence:g}",
             "margin": f"{100 * comparison.margin:g}",
             "score": score_name(comparison.score),
+            "is_accuracy": comparison.score == "accuracy",
             "seeds": len(comparison.seeds),
             "validation_texts": runs[0].folder.result()["validation_texts"],
-            "pretraining_seeds": len({run.pretraining_seed for run in runs} - {None}),
-            "pretrained": "pretrain" in findings.stages,
+            "pretraining_seeds": max(1, len({run.pretraining_seed for run in runs} - {None})),
+            "pretrained": any(score.pretrained for score in comparison.scores),
         },
         commands=[run.command for run in runs],
         origins=provenance.origins(runs, findings.stages),

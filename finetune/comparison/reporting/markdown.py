@@ -1,5 +1,6 @@
 """A report as Markdown: what the page says, without its figures; for a model card or a merge request."""
 
+import re
 from collections.abc import Sequence
 
 from finetune.comparison.reporting.content import Report
@@ -55,5 +56,8 @@ def _quote(quote: Quote) -> str:
 
 
 def _code(lines: Sequence[str]) -> str:
-    """Lines as a block of code, indented: no line can end it."""
-    return "\n".join(f"    {' '.join(line.split())}" for line in lines)
+    """Lines as a block of code; no line can end it."""
+    code = [" ".join(line.split()) for line in lines]
+    longest = max((len(run) for line in code for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([f"{fence}text", *code, fence])

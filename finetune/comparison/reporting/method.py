@@ -8,8 +8,8 @@ def method(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Questions and answers about the method.
 
     Args:
-        facts: `level`, `significance`, `margin`, `score`, `seeds`, `validation_texts`, `pretraining_seeds` and
-            `pretrained`.
+        facts: `level`, `significance`, `margin`, `score`, `is_accuracy`, `seeds`, `validation_texts`,
+            `pretraining_seeds` and `pretrained`.
     """
     return [(question, answer.strip()) for question, answer in (*_comparison(facts), *_judgement(facts))]
 
@@ -17,15 +17,15 @@ def method(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _comparison(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What was compared, and what an interval is."""
     level, seeds = facts["level"], facts["seeds"]
-    if facts["pretraining_seeds"]:
+    if facts["pretraining_seeds"] > 1:
         starts = (
             f"Pretrained models start from {facts['pretraining_seeds']} pretraining seeds each, whose variance is "
             "in the intervals, too."
         )
     elif facts["pretrained"]:
         starts = (
-            "There is only one pretraining run, so the intervals do not include the variance between pretraining "
-            "seeds: pretraining again might do a little better or worse."
+            "Each pretrained model comes from one pretraining run, so the intervals do not include the variance "
+            "between pretraining seeds: pretraining again might do a little better or worse."
         )
     else:
         starts = ""
@@ -62,6 +62,11 @@ def _comparison(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _judgement(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is said of an interval, and of single runs."""
+    constant, test = (
+        ("the share of the most frequent class", "binomial test")
+        if facts["is_accuracy"]
+        else ("that of the best constant answer", "t test over what each text adds to the score")
+    )
     return [
         (
             "When a model is called better",
@@ -92,8 +97,8 @@ def _judgement(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         (
             "When a run has failed",
-            f"Its {facts['score']} is not above the share of the most frequent class by more than chance (binomial "
-            "test, 5 %). Spread is the standard deviation over the seeds. Failed runs are counted in all means.",
+            f"Its {facts['score']} is not above {constant} by more than chance ({test}, 5 %). Spread is the standard "
+            "deviation over the seeds. Failed runs are counted in all means.",
         ),
         (
             "Confidence",

@@ -45,9 +45,10 @@ def tuning_sections(tuned: Sequence[Tuned]) -> list[Section]:
         "best: what so many trials find on average, were they drawn anew. The CSV file has every trial.",
     )
     text = (
-        "Every model had the same number of trials at every budget, the first with its settings as given, the others "
-        "drawn from ranges that were written down before. The best of them were taken for all seeds; no test text was "
-        "read for it."
+        "Every model had the same number of trials at every budget, all different, or as many as there are settings to "
+        "try: the first with its settings as given, the others drawn from ranges that were written down before. (A "
+        "frozen encoder has no trials: its only setting is chosen within each run.) The best of them were taken for "
+        "all seeds; no test text was read for it."
     )
     return [Section("tuning", "Tuning", [text], tables=[table])]
 

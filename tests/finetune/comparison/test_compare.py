@@ -17,9 +17,11 @@ from configs.errors import InputError
 from configs.run_folder import RunFolder
 from finetune import compare
 from finetune.classification.predictions import digest_of_test_texts
-from finetune.comparison import subprocesses, summary
+from finetune.comparison import summary
 from finetune.comparison.config import CompareConfig
 from finetune.comparison.grid import cell_config, shell_command, with_local_source
+from finetune.comparison.running import cells as running
+from finetune.comparison.running import subprocesses
 from finetune.config import check_model_name
 from tests.helpers import forked
 from tests.helpers.finetuning import content, write_chain, write_yaml
@@ -121,7 +123,7 @@ def test_a_second_run_finds_everything_finished(
         raise AssertionError("something was run again")
 
     monkeypatch.setattr(subprocesses, "run_process", refuse)
-    monkeypatch.setattr(compare, "in_processes", refuse)
+    monkeypatch.setattr(running, "in_processes", refuse)
     monkeypatch.setattr(compare, "check_tasks", refuse)
     before = (report_of(compared) / "report.html").stat().st_mtime_ns
     compare.run(config_in(compared))
@@ -134,11 +136,11 @@ def test_changing_a_key_runs_again_only_what_depends_on_it(
 ) -> None:
     missing: list[str] = []
 
-    def note(cells: Any, _: CompareConfig) -> None:
+    def note(cells: Any, *_: Any) -> None:
         missing.extend(cell.model for cell in cells)
         raise InputError("enough")
 
-    monkeypatch.setattr(compare, "run_cells", note)
+    monkeypatch.setattr(running, "run_cells", note)
     with pytest.raises(InputError, match="enough"):
         compare.run(config_in(compared, models={"bag-of-words": {}, "lstm": {"model.pooling": "mean"}, "bert": {}}))
     assert missing == ["lstm"] * 4
@@ -232,7 +234,7 @@ def test_gpus_are_those_that_cuda_shows(monkeypatch, count, environment, expecte
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("torch.cuda.device_count", lambda: count)
-    assert compare.gpus() == expected
+    assert running.gpus() == expected
 
 
 def test_each_process_of_a_comparison_takes_a_gpu_in_turn(compared, monkeypatch, capsys):
@@ -242,11 +244,11 @@ def test_each_process_of_a_comparison_takes_a_gpu_in_turn(compared, monkeypatch,
         asked.append((processes, [devices for _, devices, _ in items]))
         return (item for item in ())
 
-    monkeypatch.setattr(compare, "gpus", lambda: ["0", "1"])
-    monkeypatch.setattr(compare, "in_processes", in_processes)
+    monkeypatch.setattr(running, "gpus", lambda: ["0", "1"])
+    monkeypatch.setattr(running, "in_processes", in_processes)
     config = config_in(compared, models={"lstm": {}}, seeds=[0, 1, 2])
     found = compare.grid_cells(config, {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))}, {})
-    compare.run_cells(found, config_in(compared, processes=None))
+    running.run_cells(found, config_in(compared, processes=None), compare.run_cell)
     assert asked == [(2, [["0", "1"]] * len(found))]
     assert f"{len(found)} runs, 2 at a time" in capsys.readouterr().out
 

@@ -18,6 +18,7 @@ from finetune.comparison.compared_score import compared_score, values_of
 from finetune.comparison.config import CompareConfig
 from finetune.comparison.grid import cell_config, grid_cells
 from finetune.comparison.intervals import Interval, mean_interval
+from finetune.comparison.running import cells as running
 from finetune.comparison.scores import Answer, Score
 from finetune.comparison.verdict import answer_sentence, failures
 from finetune.run import run
@@ -99,7 +100,7 @@ def several(chain, tmp_path_factory) -> Any:
     overrides = {"name": "several", "set.finetune": keys, "models": models, "label_budgets": [40, 240]}
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(compare, "run_stage", lambda command, folder: None)
-        patched.setattr(compare, "in_processes", one_by_one)
+        patched.setattr(running, "in_processes", one_by_one)
         config = load(CompareConfig, chain / "compare.yaml", overrides)
         folder = compare.run(config)
         (tokenizer,) = (chain / "runs" / "tokenizer").iterdir()
@@ -126,6 +127,10 @@ def test_several_labels_are_compared_by_micro_f1(several) -> None:
     assert {"micro-F1, %", "subset accuracy, %"} <= headings
     assert "accuracy, %" not in headings
     assert "Micro-F1 against labels" in page
+    # What a point more takes is about the same score.
+    gained = [row["gain_estimate"] for row in result["tables"]["decision"] if row["model"] == "bert"]
+    means = {row["label_budget"]: row["accuracy"]["estimate"] for row in result["scores"] if row["model"] == "bert"}
+    assert gained == pytest.approx([means[240] - means[40]] * 2)
 
 
 def test_the_table_of_the_command_says_what_it_holds(several, capsys) -> None:
@@ -137,7 +142,7 @@ def test_the_table_of_the_command_says_what_it_holds(several, capsys) -> None:
 
 
 def test_macro_f1_of_classes_is_compared_and_selects(chain, monkeypatch) -> None:
-    monkeypatch.setattr(compare, "in_processes", one_by_one)
+    monkeypatch.setattr(running, "in_processes", one_by_one)
     overrides = {"name": "macro", "score": "macro_f1", "models": {"bag-of-words": {}}, "label_budgets": [20]}
     config = load(CompareConfig, chain / "compare.yaml", overrides)
     cell, _ = cell_config(config, "bag-of-words", 20, 0, {}, {})

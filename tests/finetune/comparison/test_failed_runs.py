@@ -4,12 +4,15 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from configs.errors import InputError
+from configs.processes import LostProcessError
 from finetune import compare
-from finetune.comparison import subprocesses
+from finetune.comparison.running import cells as running
+from finetune.comparison.running import subprocesses
 from tests.finetune.comparison.test_compare import config_in, run_forked
 from tests.helpers.finetuning import write_chain
 
@@ -37,9 +40,9 @@ def test_a_run_that_fails_twice_is_named_and_its_model_left_out(
     before = {*(compared / "runs" / "compare").iterdir()}
     tried: list[int] = []
     monkeypatch.setattr(
-        compare,
+        running,
         "run_cells",
-        lambda cells, *rest, run=compare.run_cells, **keys: tried.append(len(cells)) or run(cells, *rest, **keys),
+        lambda cells, *rest, run=running.run_cells, **keys: tried.append(len(cells)) or run(cells, *rest, **keys),
     )
     monkeypatch.setattr(sys, "argv", ["compare"])
     monkeypatch.setattr(compare, "parse", lambda kind, program: config)
@@ -71,15 +74,15 @@ def test_a_model_of_which_every_run_fails_costs_no_other(compared: Path) -> None
     cells = compare.grid_cells(config, tokenizer, {})
     present = {cell.folder.path for cell in cells if cell.folder.path.exists()}
     failing = [cell for cell in cells if cell.model == "lstm"]
-    assert len(failing) > compare.MAXIMUM_FAILURES
+    assert len(failing) > running.MAXIMUM_FAILURES
     for cell in failing:
         cell.folder.path.write_text("in the way", encoding="utf-8")
-    # Runs that end well stand between those that fail; when those are run again, nothing does.
-    again = [cell for pair in zip(failing, (c for c in cells if c.model != "lstm"), strict=True) for cell in pair]
+    # In the order of a grid with many pretraining seeds, the runs of a model stand together.
+    again = [*failing, *(cell for cell in cells if cell.model != "lstm")]
     for cell in again:
         if cell.model != "lstm" and cell.folder.path.exists():
             shutil.rmtree(cell.folder.path)
-    failures = compare.run_unfinished(again, config)
+    failures = running.run_unfinished(again, config, compare.run_cell)
     assert {failure.cell.folder.path for failure in failures} == {cell.folder.path for cell in failing}
     assert all(cell.folder.finished for cell in cells if cell.model != "lstm")
     for cell in cells:
@@ -89,6 +92,43 @@ def test_a_model_of_which_every_run_fails_costs_no_other(compared: Path) -> None
             shutil.rmtree(cell.folder.path)
 
 
+def test_a_run_whose_process_is_killed_fails_and_the_others_go_on(
+    compared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_in(compared, models={"bag-of-words": {}}, label_budgets=[20], seeds=[0, 1, 2])
+    tokenizer = {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))}
+    cells = compare.grid_cells(config, tokenizer, {})
+    pools: list[list[int]] = []
+
+    def in_processes(work: Any, items: Any, processes: int, imports: Any) -> Any:
+        pools.append([cell.seed for cell, *_ in items])
+        for item in items:
+            if item[0].seed == 1:
+                raise LostProcessError("a process was killed")
+            yield item, (1.0, "accuracy", 0.5)
+
+    monkeypatch.setattr(running, "in_processes", in_processes)
+    (failure,) = running.run_cells(cells, config, compare.run_cell)
+    assert failure.cell.seed == 1
+    assert "killed (out of memory?)" in failure.reason
+    assert pools == [[0, 1, 2], [1], [2]]
+
+
+def test_a_defect_of_a_library_fails_its_run_alone(
+    compared: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = config_in(compared, models={"bag-of-words": {}}, label_budgets=[20])
+    tokenizer = {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))}
+    cell = compare.grid_cells(config, tokenizer, {})[0]
+
+    def broken(config: Any) -> None:
+        raise IndexError("index 2 is out of bounds")
+
+    monkeypatch.setattr("finetune.run.run", broken)
+    assert compare.run_cell((cell, [], config)) == "IndexError: index 2 is out of bounds"
+    assert "Traceback" in caplog.text
+
+
 def test_when_run_after_run_fails_no_other_is_started(compared: Path) -> None:
     config = config_in(compared, models={"lstm": {"training.batch_size": 4}}, seeds=[0, 1, 2, 3, 4])
     tokenizer = {"tokenizer": str(next((compared / "runs" / "tokenizer").iterdir()))}
@@ -96,7 +136,7 @@ def test_when_run_after_run_fails_no_other_is_started(compared: Path) -> None:
     for cell in cells[:3]:
         cell.folder.path.write_text("in the way", encoding="utf-8")
     with pytest.raises(InputError, match=f"3 runs in a row failed.*{cells[2].folder.path.name}"):
-        compare.run_cells(cells, config)
+        running.run_cells(cells, config, compare.run_cell)
     assert not cells[4].folder.finished
     for cell in cells:
         cell.folder.path.unlink() if cell.folder.path.is_file() else shutil.rmtree(cell.folder.path, ignore_errors=True)

@@ -11,7 +11,7 @@ import pytest
 
 from configs.errors import Interrupted
 from configs.run_folder import RunFolder
-from finetune.comparison import subprocesses
+from finetune.comparison.running import subprocesses
 
 LATE = """
 import signal, sys, time
@@ -25,7 +25,15 @@ time.sleep(60)
 """
 
 
-def test_what_ends_a_comparison_ends_its_stage_first_and_waits_for_its_checkpoint(tmp_path):
+# As `accelerate launch` of one process does.
+LAUNCHER = """
+import subprocess, sys
+subprocess.Popen([sys.executable, "-c", *sys.argv[1:]]).wait()
+"""
+
+
+@pytest.mark.parametrize("launched", [False, True])
+def test_what_ends_a_comparison_ends_its_stage_first_and_waits_for_its_checkpoint(tmp_path, launched):
     file = tmp_path / "file"
 
     def asked(number, frame):
@@ -39,8 +47,9 @@ def test_what_ends_a_comparison_ends_its_stage_first_and_waits_for_its_checkpoin
     before = signal.signal(signal.SIGTERM, asked)
     threading.Thread(target=ask).start()
     try:
+        command = ["-c", LAUNCHER, LATE, str(file)] if launched else ["-c", LATE, str(file)]
         with pytest.raises(Interrupted):
-            subprocesses.run_process([sys.executable, "-c", LATE, str(file)])
+            subprocesses.run_process([sys.executable, *command])
     finally:
         signal.signal(signal.SIGTERM, before)
     assert file.read_text() == "saved"

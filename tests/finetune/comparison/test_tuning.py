@@ -15,9 +15,18 @@ from configs.run_folder import RunFolder
 from finetune import compare
 from finetune.classification.config import TaskConfig
 from finetune.classification.splits import draw_splits, draw_texts
-from finetune.comparison import subprocesses
 from finetune.comparison.config import CompareConfig
-from finetune.comparison.tuning import FOLDS, RangesConfig, drawn, expected_best, planned_trials, trials_of
+from finetune.comparison.running import cells as running
+from finetune.comparison.running import subprocesses
+from finetune.comparison.tuning import (
+    FOLDS,
+    RangesConfig,
+    different_settings,
+    drawn,
+    expected_best,
+    planned_trials,
+    trials_of,
+)
 from finetune.run import run
 from tests.finetune.comparison.test_compare import run_forked
 from tests.helpers.finetuning import finetune_config, write_chain
@@ -50,6 +59,30 @@ def test_the_folds_are_the_labels_of_the_run_and_no_more(tmp_path, own_test):
     else:
         assert whole.test is not None
         assert not labels & {*whole.test}
+
+
+@pytest.mark.parametrize("rare", [0, 2])
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_of_a_rare_class_every_fold_leaves_a_text_for_each_part(rare, count):
+    common = [number for number in range(3) if number != rare]
+    classes = np.array([common[0]] * 30 + [common[1]] * 28 + [rare] * count)
+    config = TaskConfig(label_budget=len(classes))
+    judged = 0
+    for fold in range(FOLDS):
+        part = draw_splits(
+            dataclasses.replace(config, folds=FOLDS, fold=fold, test="given"), classes, list, ["a", "b", "c"]
+        )
+        assert part.test is not None
+        for texts in (part.train, part.validation):
+            assert (np.bincount(classes[texts], minlength=3) > 0).all()
+        judged += int((classes[part.test] == rare).sum())
+        assert sorted([*part.train, *part.validation, *part.test]) == list(range(len(classes)))
+    # Two are needed for the parts, whatever the fold.
+    assert judged == 0 if count == 2 else 0 < judged <= count
+    with pytest.raises(InputError, match=r"folds: of 4 labels, training and validation need all"):
+        draw_splits(
+            dataclasses.replace(config, label_budget=4, folds=FOLDS, test="given"), np.array([0, 0, 1, 1]), list
+        )
 
 
 @pytest.mark.parametrize("name", ["bag-of-words", "lstm"])
@@ -99,6 +132,18 @@ def test_what_is_drawn(chain):
 def test_ranges_that_cannot_be_drawn_from(how):
     with pytest.raises(InputError, match=r"encoder: model\.dropout"):
         RangesConfig(encoder={"model.dropout": how})
+
+
+@pytest.mark.parametrize(("count", "expected"), [(2, 2), (3, 3), (9, 3)])
+def test_no_settings_are_tried_twice(chain, count, expected):
+    config = finetune_config(chain, model__name="bag-of-words")
+    ranges = {"model.longest_word_sequence": {"choices": [1, 2, 3]}}
+    found = different_settings(ranges, config, "bag-of-words", count)
+    assert len(found) == expected
+    # The first is as given, which is one of the choices.
+    longest = [one.get("model.longest_word_sequence", config.model.longest_word_sequence) for one in found]
+    assert len({*longest}) == expected
+    assert found == different_settings(ranges, config, "bag-of-words", 9)[:expected]
 
 
 def test_the_expected_best_is_the_mean_over_all_draws():
@@ -185,7 +230,7 @@ def test_a_trial_that_fails_everywhere_is_the_worst_and_ends_nothing(tmp_path, m
     for cell in trials[1].cells:
         cell.folder.path.parent.mkdir(parents=True, exist_ok=True)
         cell.folder.path.write_text("in the way")
-    assert len(trials[1].cells) > compare.MAXIMUM_FAILURES
+    assert len(trials[1].cells) > running.MAXIMUM_FAILURES
     (tuned,) = compare.tune(config, {"tokenizer": ""}, {})
     assert tuned.best == 0
     assert tuned.scores[0] > tuned.scores[1] == 0

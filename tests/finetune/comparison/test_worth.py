@@ -62,6 +62,12 @@ def test_a_curve_that_dips_is_taken_as_level() -> None:
     assert 4000 - 250 < one.estimate < 6000
 
 
+def test_where_more_labels_bring_nothing_the_least_number_counts() -> None:
+    exact = np.array([0.80, 0.80, 0.78, 0.79, 0.90])[:, None, None] * np.ones((5, 2, 50))
+    one = labels_worth("bert", 250, exact[:1], exact[1:], BUDGETS, 0.95)
+    assert one.estimate == 0
+
+
 def test_pretraining_seeds_are_drawn_too() -> None:
     rng = np.random.default_rng(2)
     others = answers(rng, np.array(CURVE))

@@ -64,6 +64,13 @@ def test_two_possible_labels_are_told_with_the_key_to_set(tmp_path: Path) -> Non
     assert find_columns(corpus, None, "mood", labelled=True).label == "mood"
 
 
+def test_a_usual_name_with_many_values_is_not_passed_over_for_another_column(tmp_path: Path) -> None:
+    rows = rows_of("text", "channel", label=lambda number: f"intent {number}")
+    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+    with pytest.raises(InputError, match=r"'label', 'channel' may all be it.*--label_column NAME"):
+        find_columns(corpus, None, None, labelled=True)
+
+
 def test_texts_without_labels_are_refused_as_labelled(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("A text of some length.\n\nAnother one, as long.")
     with pytest.raises(InputError, match=r"label_column: .* none has a few values"):

@@ -9,7 +9,7 @@ import pytest
 
 from configs.errors import InputError
 from finetune import compare
-from finetune.comparison import estimate, subprocesses
+from finetune.comparison.running import estimate, subprocesses
 from finetune.own_data import plan
 from finetune.own_data.config import OwnDataConfig
 from finetune.run import run as fine_tune

@@ -134,6 +134,12 @@ def test_pairs_and_columns_keep_their_names(tmp_path: Path) -> None:
     facts, parts = split(tmp_path, labelled=source, second_text_column="proof")
     assert (facts.text_column, facts.second_text_column, facts.label_column) == ("claim", "proof", "verdict")
     assert list(parts["train"][0]) == ["_place", "claim", "proof", "verdict"]
+    # Pretraining texts need no second one.
+    (tmp_path / "notes").mkdir()
+    for number in range(3):
+        (tmp_path / "notes" / f"{number}.txt").write_text(long_text(rng, 0))
+    keys: dict[str, Any] = {"labelled": source, "second_text_column": "proof", "unlabelled": str(tmp_path / "notes")}
+    assert split(tmp_path / "again", **keys)[0].unlabelled_texts == 3
 
 
 def test_a_class_too_rare_to_train_on_is_told_before_anything_is_trained(tmp_path: Path) -> None:

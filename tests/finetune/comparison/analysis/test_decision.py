@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetune.comparison.analysis.decision import decision, label_step, pretraining_step
+from finetune.comparison.analysis.decision import decision, label_sentence, label_step, pretraining_step
+from finetune.comparison.intervals import Interval
 from finetune.comparison.summary import Evidence, compare
 from tests.helpers.comparisons import Made, make, write_pretraining
 
@@ -76,9 +77,28 @@ def test_two_lengths_of_pretraining_tell_what_longer_brings(tmp_path: Path) -> N
     assert "unknown" not in found(made, 100, ["long", "lstm"])
 
 
+def test_two_recipes_are_no_two_lengths(tmp_path: Path) -> None:
+    runs = [
+        write_pretraining(tmp_path, f"{name}-1111111111", seconds)
+        for name, seconds in (("short", 60.0), ("long", 240.0))
+    ]
+    config = runs[1].path / "config.yaml"
+    config.write_text(config.read_text() + "\nmasking: {rate: 0.5}\n")
+    names = {"short": str(runs[0].path), "long": str(runs[1].path)}
+    texts = [f"text {number}" for number in range(200)]
+    made = make(tmp_path, {"lstm": 0.5, "short": 0.7, "long": 0.8}, (100,), names=names, texts=texts)
+    assert pretraining_step(Evidence.of(made.cells, 0.95), compare(made.cells, 0.95, 0.01).scores, 100) is None
+
+
 def test_more_than_ten_times_the_labels_is_no_advice(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     texts = [f"text {number}" for number in rng.permutation(4000)]
     made = make(tmp_path, {"bert": 0.8}, (100, 400), texts=texts, gain=0.003)
     text = found(made, 400, ["bert"])
-    assert "no gain from more labels was shown" in text or "far more" in text or "more than ten times" in text
+    step = label_step(Evidence.of(made.cells, 0.95), "bert", 400)
+    assert step is not None
+    assert not step.shown
+    assert "no gain from more labels was shown" in text
+    assert "more than ten times the labels" in label_sentence(
+        step._replace(gain=Interval(0.003, 0.001, 0.005)), [100, 400], first=True
+    )

@@ -14,6 +14,7 @@ import pytest
 
 from finetune.comparison.analysis.answers import read_answers
 from finetune.comparison.analysis.problems import missing
+from finetune.comparison.reporting.markdown import _code
 from tests.helpers.comparisons import Made, make, texts_of, write_report
 
 NAMES = {"<b>ours</b>": "bert", "half \ud83d": "lstm"}
@@ -108,6 +109,14 @@ def test_what_users_wrote_is_text(hostile: Path) -> None:
     drawings = "".join(file.read_text(encoding="utf-8") for file in (hostile / "figures").iterdir())
     assert "&lt;b&gt;ours&lt;/b&gt;" in drawings
     assert "<b>" not in drawings
+
+
+def test_commands_are_code_in_markdown_whatever_they_hold() -> None:
+    lines = ["python -m finetune --name '<b>[a](http://b)</b>'", "a ``` b"]
+    fence, *code, end = _code(lines).splitlines()
+    assert code == lines
+    # Longer than what a line holds, so that none can end it; and no indent, which would be of the list before it.
+    assert (fence, end) == ("````text", "````")
 
 
 def test_a_formula_in_a_text_is_none_in_a_spreadsheet(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from configs.processes import in_processes
 from configs.run_folder import RunFolder
 from finetune.classification.corpora import corpora_of
 from finetune.classification.predictions import TIMINGS
-from finetune.comparison import subprocesses
 from finetune.comparison.config import CompareConfig, Overrides
-from finetune.comparison.devices import gpus, take_gpu
 from finetune.comparison.grid import cell_config, stage_command, stage_name, stage_overrides
+from finetune.comparison.running import subprocesses
+from finetune.comparison.running.devices import gpus, take_gpu
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
 from finetune.run_paths import run_folder as finetune_folder
 from pretrain.config import PretrainConfig

@@ -1,15 +1,19 @@
 """Run a stage of a comparison in a separate process."""
 
 import contextlib
+import os
 import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 
 from configs.errors import STOPPED, InputError, Interrupted
 from configs.processes import GRACE_SECONDS
 from configs.run_folder import RunFolder
+
+POLL_SECONDS = 0.05
 
 
 def run_stage(command: str, folder: RunFolder) -> None:
@@ -56,17 +60,30 @@ def run_quietly(command: str) -> None:
 def run_process(arguments: Sequence[str]) -> int:
     """Run a command and return its exit status.
 
-    An interrupt of this process terminates the command first and waits for it: training saves a checkpoint then.
+    An interrupt of this process terminates the command first, with all that it started (a launcher's processes), and
+    waits for it: training saves a checkpoint then.
     """
-    child = subprocess.Popen(arguments)
+    # A group of its own: Ctrl-C reaches it through this process alone, so once.
+    child = subprocess.Popen(arguments, start_new_session=True)
     try:
         return child.wait()
-    except KeyboardInterrupt:
-        # Ctrl-C reaches the whole process group; a second signal would stop the command before it has saved.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(GRACE_SECONDS)
+    except BaseException:
+        _end_group(child)
         raise
-    finally:
-        if child.poll() is None:
-            child.terminate()
-            child.wait()
+
+
+def _end_group(child: "subprocess.Popen[bytes]") -> None:
+    """Terminate a command and its group; kill what is left of it after `GRACE_SECONDS`.
+
+    A launcher ends at once, and the training that it started when it has saved.
+    """
+    until = time.monotonic() + GRACE_SECONDS
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+        while time.monotonic() < until:
+            child.poll()
+            # Raises when none is left.
+            os.killpg(child.pid, 0)
+            time.sleep(POLL_SECONDS)
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
