@@ -9,6 +9,8 @@ from finetune.comparison.scores import Run
 from finetune.comparison.summary import family_of
 
 PROGRAM = "python -m finetune.demo"
+# Where the command serves the page.
+PORT = 8001
 
 
 def page_command(runs: Sequence[Run]) -> str | None:

@@ -96,16 +96,15 @@ def compare(runs: Sequence[Run], confidence: float, margin: float, name: str = "
     budgets = evidence.budgets
     best = {budget: model for budget in budgets if (model := best_unpretrained(evidence.at(budget), name)) is not None}
     recurrent = {
-        budget: model for budget in budgets if (model := best_recurrent(evidence.at(budget), name)) is not None
+        number: model for number in budgets if (model := best_recurrent(evidence.at(number), name)) is not None
     }
-    looks = verdicts_of(evidence, best)
     scores = [
         score(
             model,
             budget,
             cell,
             crossed_interval(evidence.correct[model, budget], confidence),
-            evidence.difference(model, best.get(budget), budget, looks),
+            evidence.difference(model, best.get(budget), budget, verdicts_of(evidence, best)),
             name,
         )
         for budget in budgets
@@ -132,12 +131,12 @@ def compare(runs: Sequence[Run], confidence: float, margin: float, name: str = "
         for answer in found
         if answer.label_budget < budgets[-1]
     ]
-    called = score_name(name)
     verdicts = [
-        verdict(scores, budget, found, worths, leads, gains, recurrent.get(budget), called) for budget in budgets
+        verdict(scores, budget, found, worths, leads, gains, recurrent.get(budget), score_name(name))
+        for budget in budgets
     ]
-    seeds = list(dict.fromkeys(run.seed for run in runs))
     majority, told = constant_score(runs[0].folder, name), " ".join(verdicts)
+    seeds = list(dict.fromkeys(run.seed for run in runs))
     return Comparison(
         confidence, seeds, scores, recurrent, best, found, worths, margin, gains, verdicts, told, majority, name
     )

@@ -20,6 +20,7 @@ from finetune.comparison.analysis.words import count
 from finetune.comparison.compared_score import score_name
 from finetune.comparison.figures.plot import Figure
 from finetune.comparison.figures.score import score_figure
+from finetune.comparison.page_command import page_command
 from finetune.comparison.reporting import provenance
 from finetune.comparison.reporting.sections import Section
 from finetune.comparison.reporting.tables import Record
@@ -132,6 +133,8 @@ class Report:
     method: Mapping[str, Any]
     """What the text about the method depends on."""
     commands: Sequence[str]
+    page_command: str | None
+    """Makes a page on which the models answer as one types; None where there is none."""
     origins: Sequence[tuple[str, str]]
     """Versions, fingerprints and leakage: names and values."""
 
@@ -230,5 +233,6 @@ def report_of(
             "pretrained": any(score.pretrained for score in comparison.scores),
         },
         commands=[run.command for run in runs],
+        page_command=page_command(runs),
         origins=provenance.origins(runs, findings.stages),
     )

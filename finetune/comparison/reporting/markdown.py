@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from finetune.comparison.page_command import PORT
 from finetune.comparison.reporting.content import Report
 from finetune.comparison.reporting.method import method
 from finetune.comparison.reporting.sections import Quote, Section
@@ -30,6 +31,9 @@ def markdown(report: Report) -> str:
     if report.problems:
         parts.append("What went wrong or is missing:")
         parts.append("\n".join(f"- {text(sentence)}" for sentence in report.problems))
+    if report.page_command is not None:
+        parts.append(f"Try the models on a text of your own, at 127.0.0.1:{PORT}:")
+        parts.append(_code([report.page_command]))
     for section in report.sections:
         parts += _section(section)
     parts.append("## How this was measured")

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from finetune.comparison.analysis.words import printable
 from finetune.comparison.figures.plot import Figure
+from finetune.comparison.page_command import PORT
 from finetune.comparison.reporting.content import Report
 from finetune.comparison.reporting.method import method
 from finetune.comparison.reporting.tables import Cell, csv_text
@@ -47,6 +48,7 @@ def page(report: Report) -> str:
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         report=report,
         method=method(report.method),
+        port=PORT,
         policy=Markup(policy(sheet, program)),
         sheet=Markup(sheet),
         program=Markup(program),

@@ -6,8 +6,9 @@ import json
 import pytest
 
 from configs.run_folder import RunFolder
-from finetune.comparison.page_command import page_command
+from finetune.comparison.page_command import PORT, page_command
 from finetune.config import FinetuneConfig
+from finetune.demo import DemoConfig
 from tokenizer.corpus.config import CorpusConfig
 
 
@@ -43,6 +44,10 @@ def runs(tmp_path):
 def test_the_best_of_each_family_on_validation_texts(runs, tmp_path):
     folders = " ".join(str(tmp_path / name) for name in ("bert-50-7", "lstm-50-7", "bag-of-words-50-7"))
     assert page_command(runs) == f"python -m finetune.demo {folders} --serve true"
+
+
+def test_a_report_names_the_port_of_the_page():
+    assert DemoConfig([]).port == PORT
 
 
 def test_a_family_may_be_missing_and_pretraining_too(runs, tmp_path):

@@ -226,6 +226,12 @@ def test_leakage_and_fingerprints_are_told(hostile: Path) -> None:
     assert "torch 2.0" in page
 
 
+def test_the_models_can_be_tried_from_the_report(hostile: Path) -> None:
+    (line,) = re.findall(r"<pre [^>]*>(python -m finetune.demo [^<]*)</pre>", page_of(hostile))
+    assert line.endswith(" --serve true")
+    assert html.unescape(line) in (hostile / "report.md").read_text(encoding="utf-8")
+
+
 def test_a_figure_stands_alone_for_slides(hostile: Path) -> None:
     for file in (hostile / "figures").iterdir():
         text = file.read_text(encoding="utf-8")
