@@ -16,4 +16,5 @@ The parts of a run; each imports only from those before it:
 - `models/`: encoders, recurrent models and their heads
 - `objectives/`: losses, with their data and baselines
 - `training/`: the engine, optimizers, schedules and checkpoints
+- `hub/`: checkpoints on the Hugging Face Hub
 """

@@ -56,6 +56,9 @@ class PretrainConfig:
     """Seed of initial weights, held-out documents, pairs, masks, order and dropout."""
     log_with: str | list[str] | None = outside_digest(None)  # noqa: RUF009
     """Trackers of accelerate in addition to `metrics.jsonl`, such as `tensorboard` or `[tensorboard, trackio]`."""
+    checkpoint_hub: str | None = outside_digest(None)
+    """`owner/name` on the Hub, a private repository that is created if it is missing: each checkpoint is pushed there
+    while training goes on, and a run without checkpoints on this machine goes on from there."""
     runs: str = outside_digest("runs")
     """The folder of runs."""
 

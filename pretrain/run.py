@@ -1,5 +1,6 @@
 """One pretraining run: from a tokenizer and a corpus to an encoder that `transformers` loads."""
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -18,6 +19,7 @@ from pretrain.data.loader import Epoch, length_buckets
 from pretrain.data.masked_lm_dataset import MaskedLMSource, TokenLayout
 from pretrain.data.randomness import permutation
 from pretrain.data.store import TokenStore, prepare, store_folder
+from pretrain.hub.checkpoints import CheckpointHub
 from pretrain.models.builders import pretraining_model, recurrent_lm
 from pretrain.models.embedding_init import init_from_cooccurrences
 from pretrain.models.fit import check_fit
@@ -87,6 +89,9 @@ def _run(config: PretrainConfig, folder: RunFolder, phases: list[tuple[float, in
     objective = objective_named(config.objective).weighted(config.pair_weight)
     tokenizer_folder, tokenizer_digest = tokenizer_of(config)
     accelerator = new_accelerator(config.log_with, config.training, folder, as_dict(config))
+    hub = None
+    if config.checkpoint_hub is not None and accelerator.is_main_process:
+        hub = CheckpointHub(config.checkpoint_hub, folder)
     tokenizer = load_tokenizer(tokenizer_folder, config.model.trust_remote_code)
     model = _build_model(config, objective, tokenizer, max(length for _, length in phases))
     data = _prepare_data(config, tokenizer, tokenizer_folder, tokenizer_digest, accelerator)
@@ -96,6 +101,8 @@ def _run(config: PretrainConfig, folder: RunFolder, phases: list[tuple[float, in
     if accelerator.is_main_process:
         folder.begin(config, **describe(accelerator))
         log.info("pretrain: %s", folder.path)
+        if hub is not None:
+            hub.restore()
         _write_audits(config, folder, objective, data)
         log.info("%s", sequence_text(data.training[0].epoch(0), tokenizer, objective))
     hook = _evaluation_hook(config, folder, objective, data, (model.encoder, tokenizer), accelerator.is_main_process)
@@ -105,21 +112,20 @@ def _run(config: PretrainConfig, folder: RunFolder, phases: list[tuple[float, in
         data.store.token_count,
     )  # fmt: skip
     sources = [_for_fast_paths(source, prepared.fast_paths) for source in data.training]
-    state = train(
-        Training(
-            accelerator=accelerator,
-            **prepared._asdict(),
-            phases=[(end, source) for (end, _), source in zip(phases, sources, strict=True)],
-            loss=objective.compute,
-            evaluate=lambda model, phase: hook(evaluate(accelerator, model, data.held_out[phase], objective)),
-            config=config.training,
-            optimizer_config=config.optimizer,
-            folder=folder,
-            seed=config.seed,
-            fingerprints=fingerprints(folder, tokenizer_folder, [data.store_run.path / "store"]),
-        ),
-        "pretrain",
+    training = Training(
+        accelerator=accelerator,
+        **prepared._asdict(),
+        phases=[(end, source) for (end, _), source in zip(phases, sources, strict=True)],
+        loss=objective.compute,
+        evaluate=lambda model, phase: hook(evaluate(accelerator, model, data.held_out[phase], objective)),
+        config=config.training,
+        optimizer_config=config.optimizer,
+        folder=folder,
+        seed=config.seed,
+        fingerprints=fingerprints(folder, tokenizer_folder, [data.store_run.path / "store"]),
     )
+    with contextlib.nullcontext() if hub is None else hub.pushing():
+        state = train(training, "pretrain")
     with quiet_transformers():
         model.save(folder.model, functools.partial(sharded.save_pretrained, accelerator))
     if accelerator.is_main_process:

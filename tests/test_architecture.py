@@ -26,7 +26,7 @@ OWN_FILES, CONFIG = "the room's own files", "config and run folders"
 # The parts of each room in the order in which they may import each other; a room's own files come last.
 PARTS = {
     "tokenizer": ["corpus", "vocabulary"],
-    "pretrain": ["data", "audits", "models", "objectives", "training"],
+    "pretrain": ["data", "audits", "models", "objectives", "training", "hub"],
     "finetune": ["classification", CONFIG, "comparison", "own_data", "inference", "publishing", "page", "serving"],
 }
 # A comparison is made of runs, so it knows their config.

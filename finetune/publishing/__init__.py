@@ -9,5 +9,5 @@ In: a run folder. Out: a folder of known files, and one commit on the Hub. Read 
 - `card.py`, `model_card.md.j2`: the model card and its template
 - `check_texts.py`, `onnx_graph.py`, `onnx.py`: a folder → its ONNX files, in floats and 8 bits, checked against torch
 - `upload_files.py`: the files that are sent, and the secrets that are not
-- `retries.py`, `hub.py`: requests that are tried again; a folder → one commit on the Hub, read back
+- `hub.py`: a folder → one commit on the Hub, read back
 """

@@ -8,7 +8,6 @@ import fnmatch
 import functools
 import importlib.util
 import logging
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -17,8 +16,9 @@ from urllib.parse import quote
 
 from configs.errors import InputError, RunError
 from finetune.publishing.card import is_as_generated
-from finetune.publishing.retries import ATTEMPTS, careful_client, is_transient, patiently, pause
 from finetune.publishing.upload_files import CARD, UploadFile, listing, upload_files
+from pretrain.hub.access import hub_api, hub_token
+from pretrain.hub.retries import ATTEMPTS, careful_client, is_transient, patiently, pause
 from tokenizer.vocabulary.serialization import DECIDING_FILES
 
 log = logging.getLogger("finetune.export")
@@ -156,12 +156,12 @@ def publish(folder: Path, destination: Destination) -> str:
     files, left = upload_files(folder)
     for name in left:
         log.info("export: %s stays behind", name)
-    token = _token()
+    token = hub_token()
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     errors = (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, httpx2.HTTPError, OSError, RuntimeError)
-    upload = Upload(_api(token), destination, files)
+    upload = Upload(hub_api(token), destination, files)
     try:
         with careful_client():
             return upload.run()
@@ -173,28 +173,6 @@ def publish(folder: Path, destination: Destination) -> str:
         reason = " ".join(f"{error} {cause or ''}".split()).replace(token, "(the token)")
         refused = "" if isinstance(error, InputError) else "the Hub refused or could not be reached: "
         raise InputError(f"{destination.flag}: {refused}{reason}{upload.left_behind()}") from None
-
-
-def _token() -> str:
-    """The token of the Hub.
-
-    Raises:
-        InputError: there is none, or it cannot be one.
-    """
-    from huggingface_hub import get_token
-
-    token = get_token()
-    if not token:
-        raise InputError("no token for the Hub: set HF_TOKEN to one with write access, or run `hf auth login`")
-    if not (token.isascii() and token.isprintable()) or " " in token:
-        raise InputError("the Hub's token has characters that no token has; set HF_TOKEN anew")
-    return token
-
-
-def _api(token: str) -> Any:
-    from huggingface_hub import HfApi
-
-    return HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=token)
 
 
 class Upload:

@@ -9,10 +9,10 @@ import pytest
 from huggingface_hub import HfApi, ModelCard, RepoCard, constants
 
 from configs.errors import InputError, RunError
-from finetune.publishing import retries
 from finetune.publishing.card import SEAL, _digest
 from finetune.publishing.hub import Changes, Destination, preview, publish
 from finetune.publishing.upload_files import upload_files
+from pretrain.hub import retries
 from tests.helpers.http.hub_server import KINDS, TOKEN, Fault, Hub
 
 # `huggingface_hub` sends large files by an argument that its own client calls deprecated.

@@ -242,6 +242,8 @@ class Handler(BaseHTTPRequestHandler):
                 written.append(value["path"])
             elif line["key"] == "deletedFile":
                 del files[value["path"]]
+            elif line["key"] == "deletedFolder":
+                files = {file: content for file, content in files.items() if not file.startswith(value["path"])}
             elif line["key"] == "lfsFile":
                 files[value["path"]] = self.hub.objects[value["oid"]]
                 written.append(value["path"])

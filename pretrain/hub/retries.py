@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from configs.errors import InputError
 
-log = logging.getLogger("finetune.export")
+log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
@@ -65,7 +65,7 @@ def pause(error: Exception, attempt: int, what: str) -> None:
     seconds = None if response is None else requested_wait(response.headers)
     if seconds is None:
         seconds = min(LONGEST_BACKOFF, FIRST_WAIT * 2 ** (attempt - 1))
-    log.info("export: %s failed (%s); trying again in %.0f s", what, _short(error), seconds)
+    log.info("hub: %s failed (%s); trying again in %.0f s", what, _short(error), seconds)
     time.sleep(seconds)
 
 

@@ -1,0 +1,204 @@
+"""The newest checkpoint of a run → a repository on the Hub, while training goes on; and back, on another machine.
+
+A repository may hold several runs, each in a folder with the name of its run folder: `<name>-<digest>/step-00001000/`
+and `metrics.jsonl`. A push is one commit, which also removes the checkpoint before it. Whatever goes wrong with a push
+is told and costs no training.
+"""
+
+import contextlib
+import logging
+import os
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from configs.errors import InputError, Interrupted
+from configs.run_folder import RunFolder
+from pretrain.hub.access import hub_api, hub_token
+from pretrain.hub.retries import careful_client, patiently
+from pretrain.training import checkpoints
+
+log = logging.getLogger(__name__)
+
+REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+", re.ASCII)
+STEP = re.compile(r"step-\d+")
+METRICS = "metrics.jsonl"
+# Between two looks for a new checkpoint.
+SECONDS = 2.0
+# What a run that was interrupted waits for its last push; schedulers kill it some time after.
+LAST_SECONDS = 20.0
+
+
+class CheckpointHub:
+    """The checkpoints of a run on the Hub."""
+
+    def __init__(self, repository: str, folder: RunFolder) -> None:
+        """Ask for the token; nothing is sent.
+
+        Raises:
+            InputError: it is no name of a repository, or there is no token.
+        """
+        if not REPOSITORY.fullmatch(repository):
+            raise InputError(f"checkpoint_hub: {repository!r} is not of the form owner/name")
+        self.repository, self.folder = repository, folder
+        self.token = hub_token()
+        self.api = hub_api(self.token)
+        self.pushed: str | None = None
+        """The name of the newest checkpoint that is there."""
+
+    def restore(self) -> None:
+        """Create the repository if it is missing; fetch its checkpoint of this run if the run has none here.
+
+        Raises:
+            InputError: the Hub cannot be reached, refuses, or what it holds is damaged.
+        """
+        try:
+            with careful_client():
+                self._create()
+                if not checkpoints.list_checkpoints(self.folder.checkpoints):
+                    self._fetch()
+        except InputError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            # Libraries of the network raise what they like.
+            raise InputError(f"checkpoint_hub: {self.repository}: {self._reason(error)}") from None
+
+    def _create(self) -> None:
+        def create() -> None:
+            self.api.create_repo(self.repository, private=True, exist_ok=True)
+
+        if not patiently(lambda: self.api.repo_exists(self.repository), "asking for the repository"):
+            patiently(create, "creating the repository")
+
+    def _fetch(self) -> None:
+        """Put the newest checkpoint of the Hub into the run's folder.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        from huggingface_hub import snapshot_download
+
+        name, head = self.folder.path.name, self._head()
+        steps = self._steps(head)
+        if not steps:
+            return
+        newest = max(steps, key=lambda step: int(step.removeprefix("step-")))
+        log.info("checkpoint: fetching %s of %s from %s", newest, name, self.repository)
+        self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetched-", dir=self.folder.path) as staging:
+
+            def fetch() -> None:
+                snapshot_download(
+                    self.repository,
+                    revision=head,
+                    allow_patterns=[f"{name}/{newest}/*", f"{name}/{METRICS}"],
+                    local_dir=staging,
+                    token=self.token,
+                    endpoint=self.api.endpoint,
+                )
+
+            patiently(fetch, "fetching the checkpoint")
+            fetched = Path(staging) / name
+            if (damage := checkpoints.find_damage(fetched / newest)) is not None:
+                raise InputError(
+                    f"checkpoint_hub: {self.repository}/{name}/{newest} is damaged ({damage}); delete it there, or "
+                    "leave checkpoint_hub out, to start over"
+                )
+            if (fetched / METRICS).is_file():
+                shutil.move(fetched / METRICS, self.folder.metrics)
+            # Last, as its presence means that it is whole.
+            (fetched / newest).rename(self.folder.checkpoints / newest)
+        self.pushed = newest
+
+    def _head(self) -> str:
+        return patiently(lambda: self.api.model_info(self.repository).sha, "asking for the newest commit")
+
+    def _steps(self, head: str) -> set[str]:
+        """The names of this run's checkpoints in a commit."""
+        names = patiently(lambda: self.api.list_repo_files(self.repository, revision=head), "asking for files")
+        parts = [name.split("/") for name in names]
+        return {
+            part[1] for part in parts if len(part) == 3 and part[0] == self.folder.path.name and STEP.fullmatch(part[1])
+        }
+
+    @contextlib.contextmanager
+    def pushing(self) -> Generator[None]:
+        """While this context is open, each new checkpoint is pushed, the newest first; at its end, the last one."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._push_until, args=(ended,), name="checkpoint-hub", daemon=True)
+        thread.start()
+        patience: float | None = None
+        try:
+            yield
+        except Interrupted:
+            patience = LAST_SECONDS
+            raise
+        finally:
+            ended.set()
+            thread.join(patience)
+            if thread.is_alive():
+                log.warning("checkpoint: the last push to %s is not finished", self.repository)
+
+    def _push_until(self, ended: threading.Event) -> None:
+        """Push what is new until the run has ended, and then once more."""
+        while not ended.wait(SECONDS):
+            self.push_newest()
+        self.push_newest()
+
+    def push_newest(self) -> None:
+        """Push the newest checkpoint unless it is there; a failure is told."""
+        existing = checkpoints.list_checkpoints(self.folder.checkpoints)
+        if not existing or existing[-1].name == self.pushed:
+            return
+        try:
+            with tempfile.TemporaryDirectory(prefix=".pushed-", dir=self.folder.path) as staging:
+                linked = self._linked(existing[-1], Path(staging))
+                if linked is not None:
+                    self._push(linked)
+                    self.pushed = existing[-1].name
+                    log.info("checkpoint: %s is in %s", self.pushed, self.repository)
+        except Exception as error:  # noqa: BLE001
+            # Of the network, of the disk: training goes on, and the next checkpoint is another try.
+            log.warning(
+                "checkpoint: %s was not pushed to %s: %s", existing[-1].name, self.repository, self._reason(error)
+            )
+
+    def _linked(self, checkpoint: Path, staging: Path) -> Path | None:
+        """The checkpoint under another name, by which it stays when it is pruned; None if it was pruned before."""
+        target = staging / checkpoint.name
+        target.mkdir()
+        try:
+            for file in checkpoint.iterdir():
+                os.link(file, target / file.name)
+        except FileNotFoundError:
+            return None
+        return target if checkpoints.find_damage(target) is None else None
+
+    def _push(self, checkpoint: Path) -> None:
+        """One commit: this checkpoint and the metrics, without the earlier ones."""
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+        run = self.folder.path.name
+        with careful_client():
+            # In Python's own memory: training appends to the file.
+            operations: list[Any] = [CommitOperationAdd(f"{run}/{METRICS}", self.folder.metrics.read_bytes())]
+            operations += [
+                CommitOperationAdd(f"{run}/{checkpoint.name}/{file.name}", file)
+                for file in sorted(checkpoint.iterdir())
+            ]
+            operations += [
+                CommitOperationDelete(f"{run}/{step}/", is_folder=True)
+                for step in sorted(self._steps(self._head()) - {checkpoint.name})
+            ]
+            # A commit whose answer is lost is made again, of the same files.
+            patiently(
+                lambda: self.api.create_commit(self.repository, operations, commit_message=f"{run}: {checkpoint.name}"),
+                "the commit",
+            )
+
+    def _reason(self, error: BaseException) -> str:
+        return f"{type(error).__name__}: {' '.join(str(error).split())}".replace(self.token, "(the token)")
