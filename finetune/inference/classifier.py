@@ -19,7 +19,7 @@ from finetune.classification.calibration import calibrated
 from finetune.classification.config import MULTI_LABEL
 from finetune.classification.multi_label.thresholds import EVEN, decide
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
-from finetune.inference import encoding
+from finetune.inference import encoding, model_files
 from finetune.inference.encoding import Text, as_pair
 from pretrain.data.token_budget import token_budget_batches
 
@@ -264,7 +264,7 @@ def load(
         InputError: it is not finished, holds no classifier, cannot be loaded, or has no file for the runtime.
     """
     check_runtime(runtime)
-    folder = Path(reference)
+    folder = model_files.local(reference, runtime)
     if runtime != "torch":
         if precision is not None:
             raise InputError(f"precision: {precision!r} is for the runtime torch; {runtime} has that of its file")
@@ -272,12 +272,12 @@ def load(
     # It imports torch, by way of `evaluate`.
     from finetune.classification.bag_of_words import SETTINGS, BagOfWords
 
-    if folder.is_dir() and (folder / "config.yaml").is_file():
+    if (folder / "config.yaml").is_file():
         return _load_run(RunFolder(folder), windows, precision)
     if (folder / SETTINGS).is_file():
         model = BagOfWords.load(folder)
         return LinearClassifier(model, model.temperature)
-    return _load_model(str(reference), windows, precision or "auto")
+    return _load_model(str(folder), windows, precision or "auto")
 
 
 def check_runtime(runtime: str) -> None:
