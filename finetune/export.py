@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 
 from configs.command_line import CommandLine
-from configs.errors import InputError, run_command
+from configs.errors import InputError, advice_if_interrupted, run_command
 from configs.run_folder import RunFolder
 from configs.terminal import show_progress_lines
 
@@ -199,7 +199,8 @@ def main() -> None:
     parser.add_class_arguments(ExportConfig, skip={"run"})
     options: Namespace = parser.parse_args(switched(sys.argv[1:]))
     show_progress_lines()
-    print(f"export: {run(ExportConfig(**options.as_dict()))}")
+    with advice_if_interrupted("an export is there whole or not at all; run the same command again"):
+        print(f"export: {run(ExportConfig(**options.as_dict()))}")
 
 
 if __name__ == "__main__":
