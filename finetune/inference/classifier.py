@@ -5,6 +5,7 @@ Shapes: N texts, C classes or labels, B texts of a batch, T tokens.
 
 import dataclasses
 import json
+import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from configs.command_line import load as load_config
-from configs.errors import InputError
+from configs.errors import InputError, RunError
 from configs.run_folder import RunFolder
 from finetune.classification.calibration import calibrated
 from finetune.classification.config import MULTI_LABEL
@@ -31,6 +32,10 @@ RUNTIMES = ("torch", "onnx", "onnx-int8")
 # Tokens of a torch encoder's batch for each thread of a CPU: with more, what a layer computes leaves the core's cache.
 # Recurrent models gain from larger batches.
 ENCODER_TOKENS_PER_THREAD = 1024
+
+NO_SCORES = "the model gives NaN or infinity"
+# Characters of a text in a message.
+SHOWN = 60
 
 
 class Prediction(NamedTuple):
@@ -90,10 +95,34 @@ class Classifier(ABC):
         """Scores before the softmax or, of several labels a text, the sigmoid, [N, C]."""
 
     def probabilities(self, texts: Sequence[Text]) -> np.ndarray:
-        """Calibrated class probabilities, or those of each label, [N, C]."""
+        """Calibrated class probabilities, or those of each label, [N, C].
+
+        Raises:
+            RunError: the model gives NaN or infinity for a text.
+        """
+        shares_NC = self.probabilities_or_nan(texts)
+        without = np.flatnonzero(np.isnan(shares_NC).any(1))
+        if len(without):
+            shown = textwrap.shorten(as_pair(texts[without[0]])[0], SHOWN, placeholder=" …")
+            raise RunError(f"{NO_SCORES} for {len(without)} of {len(texts)} texts, the first of them {shown!r}")
+        return shares_NC
+
+    def probabilities_or_nan(self, texts: Sequence[Text]) -> np.ndarray:
+        """The same, [N, C]; a text for which the model gives NaN or infinity has NaN for every label."""
         if not texts:
             return np.zeros((0, len(self.labels)))
-        return calibrated(self.logits(texts), self.temperature, self.multi_label)
+        logits_NC = self.logits(texts)
+        is_finite_NC = np.isfinite(logits_NC)
+        shares_NC = calibrated(np.where(is_finite_NC, logits_NC, 0.0), self.temperature, self.multi_label)
+        shares_NC[np.flatnonzero((~is_finite_NC).any(1))] = np.nan
+        return shares_NC
+
+    def decided(self, probabilities_C: np.ndarray) -> str | list[str]:
+        """The label of the highest probability; where a text may have several labels, those that apply."""
+        if self.thresholds is None:
+            return self.labels[int(probabilities_C.argmax())]
+        applies_C = decide(probabilities_C[None], np.array(self.thresholds))[0]
+        return [self.labels[label] for label in np.flatnonzero(applies_C)]
 
     def __call__(self, texts: Any) -> Any:
         """The prediction for a text, or a list of those for a list of texts; a pair of texts is a tuple."""
@@ -104,11 +133,10 @@ class Classifier(ABC):
 
     def _prediction(self, probabilities_C: np.ndarray) -> Prediction | MultiLabelPrediction:
         shares = dict(zip(self.labels, map(float, probabilities_C), strict=True))
-        if self.thresholds is not None:
-            applies_C = decide(probabilities_C[None], np.array(self.thresholds))[0]
-            return MultiLabelPrediction([self.labels[label] for label in np.flatnonzero(applies_C)], shares)
-        best = int(probabilities_C.argmax())
-        return Prediction(self.labels[best], float(probabilities_C[best]), shares)
+        decided = self.decided(probabilities_C)
+        if isinstance(decided, list):
+            return MultiLabelPrediction(decided, shares)
+        return Prediction(decided, float(probabilities_C.max()), shares)
 
 
 class LinearClassifier(Classifier):

@@ -30,7 +30,7 @@ def local(reference: str | Path, runtime: str = "torch") -> Path:
 
     patterns = [*SETTINGS, *([f"{FOLDER}/{GRAPHS[runtime]}"] if runtime in GRAPHS else WEIGHTS)]
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns, **revision_of(name)))
+        return Path(snapshot_download(name, allow_patterns=patterns, revision=revision_of(name).get("revision")))
     except (OSError, ValueError, httpx2.HTTPError) as error:
         raise InputError(f"model: {name!r} cannot be loaded: {' '.join(str(error).split())}") from None
 

@@ -289,7 +289,9 @@ def test_a_reader_that_has_gone_ends_the_command_without_a_line():
     with subprocess.Popen(
         [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
+        assert process.stdout is not None
         process.stdout.close()
+        assert process.stderr is not None
         assert process.stderr.read() == b""
     assert process.returncode == 141
 
