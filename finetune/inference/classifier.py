@@ -23,6 +23,7 @@ from finetune.config import BAG_OF_WORDS, FinetuneConfig
 from finetune.inference import encoding, model_files
 from finetune.inference.encoding import Text, as_pair
 from pretrain.data.token_budget import token_budget_batches
+from tokenizer.corpus.tables import distinct
 
 if TYPE_CHECKING:
     from finetune.classification.bag_of_words import BagOfWords
@@ -82,7 +83,9 @@ class Classifier(ABC):
             cleans_html: whether it was trained on texts without HTML.
             thresholds: the probability from which on each label applies; None of one class a text.
         """
-        self.labels, self.temperature, self.cleans_html = list(labels), temperature, cleans_html
+        # Models of others may call two of them the same.
+        self.labels = distinct(list(labels))
+        self.temperature, self.cleans_html = temperature, cleans_html
         self.thresholds = None if thresholds is None else list(thresholds)
 
     @property
@@ -259,7 +262,9 @@ class OnnxClassifier(NetworkClassifier):
         settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         thresholds = thresholds_of(settings.get("problem_type"), settings.get("thresholds"), len(labels))
         batch_tokens = onnx_session.TOKENS_PER_THREAD * threads
-        super().__init__(labels, tokenizer_file.load(folder), batch_tokens, windows=windows, thresholds=thresholds)
+        cleans_html = settings.get("cleans_html", True)
+        tokenizer = tokenizer_file.load(folder)
+        super().__init__(labels, tokenizer, batch_tokens, 1.0, cleans_html, windows, thresholds)
 
     def forward(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """The logits of a batch, [B, C]."""
@@ -304,7 +309,7 @@ def load(
         return _load_run(RunFolder(folder), windows, precision)
     if (folder / SETTINGS).is_file():
         model = BagOfWords.load(folder)
-        return LinearClassifier(model, model.temperature)
+        return LinearClassifier(model, model.temperature, model.cleans_html)
     return _load_model(str(folder), windows, precision or "auto")
 
 
@@ -351,7 +356,10 @@ def _load_model(reference: str, windows: bool, precision: str) -> NeuralClassifi
     Raises:
         InputError: it cannot be loaded, or is no classifier.
     """
-    return NeuralClassifier(*load_model(reference), precision, windows=windows)
+    model, tokenizer = load_model(reference)
+    # Where nobody says so, HTML is cleaned, as is the default in training.
+    cleans_html = getattr(model.config, "cleans_html", True)
+    return NeuralClassifier(model, tokenizer, precision, cleans_html=cleans_html, windows=windows)
 
 
 def load_model(reference: str) -> tuple[Any, Any]:

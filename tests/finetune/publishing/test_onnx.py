@@ -169,13 +169,22 @@ def test_a_file_of_8_bits_that_answers_otherwise_is_not_written(
     assert 0.9 < found.int8_agreement <= 1
     assert [file.name for file in (tmp_path / "onnx").iterdir()] == FILES[:1]
     assert (
-        f"at most {100 * found.int8_agreement:.1f}% of the labels are those of torch; 101.0% are needed" in caplog.text
+        f"at most {100 * found.int8_agreement:.1f}% of the texts get the labels of torch; 101.0% are needed"
+        in caplog.text
     )
     with pytest.raises(InputError, match=r"there is no .*model_quantized\.onnx"):
         load(tmp_path, runtime="onnx-int8")
     (tmp_path / "onnx" / FILES[0]).write_bytes(b"no graph")
     with pytest.raises(InputError, match=r"model\.onnx cannot be read"):
         load(tmp_path, runtime="onnx")
+
+
+def test_several_labels_agree_where_all_of_a_text_do() -> None:
+    wanted_NC = np.where(np.random.default_rng(0).random((239, 50)) < 0.004, 3.0, -6.0)
+    # A file that never gives a label has most cells right.
+    never_NC = np.full_like(wanted_NC, -6.0)
+    assert onnx_export.agreement(never_NC, wanted_NC, [0.5] * 50) == (wanted_NC.max(1) < 0).mean() < 0.9
+    assert onnx_export.agreement(wanted_NC, wanted_NC, [0.5] * 50) == 1.0
 
 
 def test_what_has_no_graph_is_refused(chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
