@@ -26,7 +26,7 @@ class DemoConfig:
     models: list[str]
     """Folders of finished fine-tuning runs, one to six, with the same labels."""
     to: str | None = None
-    """The folder of the page: new, empty, or one that holds a page, which is replaced; null: one below `runs`."""
+    """The folder of the page: new, empty, or that of a page, whose files are replaced; null: one below `runs`."""
     serve: bool = False
     """Serve the page on this machine until Ctrl-C."""
     port: int = 8001

@@ -19,6 +19,7 @@ from finetune.export import ExportConfig
 from finetune.export import run as export
 from finetune.inference import onnx_session
 from finetune.inference.classifier import RUNTIMES, load
+from finetune.inference.output import Output
 from finetune.predict import PredictConfig
 from finetune.publishing import onnx as onnx_export
 from finetune.publishing import onnx_graph
@@ -130,9 +131,31 @@ def elsewhere_without_torch(target: str) -> dict[str, Any]:
     return json.loads(ended.stdout)
 
 
-def test_an_interrupted_labelling_is_not_taken_up_in_another_runtime(lstm_run: RunFolder, tmp_path: Path) -> None:
-    settings = [PredictConfig("r", runtime=runtime) for runtime in RUNTIMES]
-    assert len({repr(one) for one in settings}) == 3
+def test_an_interrupted_labelling_is_not_taken_up_in_another_runtime(
+    lstm_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = export(ExportConfig(str(lstm_run.path), str(tmp_path / "out"), onnx=True, check=False))
+    (tmp_path / "in.txt").write_text(f"{GOOD}\n{BAD}\n" * 4)
+    target = str(tmp_path / "out.csv")
+    monkeypatch.setattr(predict, "WINDOW", 4)
+    write = Output.write
+
+    def interrupted(output: Output, rows: Any) -> None:
+        if output.rows:
+            raise KeyboardInterrupt
+        write(output, rows)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Output, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            predict.run(PredictConfig(folder, [str(tmp_path / "in.txt")], target, runtime="onnx"))
+    for other in ("torch", "onnx-int8"):
+        with pytest.raises(InputError, match="begun with another settings"):
+            predict.run(PredictConfig(folder, [str(tmp_path / "in.txt")], target, runtime=other))
+    assert predict.run(PredictConfig(folder, [str(tmp_path / "in.txt")], target, runtime="onnx")) == 8
+
+
+def test_a_runtime_without_its_file_is_refused(lstm_run: RunFolder) -> None:
     with pytest.raises(InputError, match="runtime: 'tensorrt' is none of torch, onnx, onnx-int8"):
         PredictConfig("r", runtime="tensorrt")
     with pytest.raises(InputError, match=r"there is no .*model\.onnx; export the run with it: .* --onnx"):
