@@ -306,6 +306,7 @@ def remove_reshapes_back(model: Any) -> int:
     They are what is left of cutting states into heads and putting heads side by side again, and cost a copy each.
     """
     import onnx_ir
+    import onnx_ir.passes.common
 
     count = 0
     for node in model.graph:

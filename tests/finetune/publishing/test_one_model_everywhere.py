@@ -17,10 +17,10 @@ from finetune.page.site import Page, build
 from finetune.run import run
 from finetune.serving.config import ServeConfig
 from finetune.serving.served_model import load_model
-from tests.helpers.environment import closure, environment_of
 from tests.helpers.finetuning import finetune_config
 from tests.helpers.http.browser import READ, chromium, opened, page_packages
 from tests.helpers.http.browser import serving as serving_folder
+from tests.helpers.http.environment import closure, environment_of
 from tests.helpers.http.exports import exported, shares
 from tests.helpers.http.hub_server import Hub
 from tests.helpers.http.serving import running

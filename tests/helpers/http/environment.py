@@ -24,7 +24,7 @@ def environment_of(folder: Path, *names: str) -> Path:
         roots = {file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")}
         for root in sorted(roots):
             if not (site / root).exists():
-                (site / root).symlink_to(distribution.locate_file(root))
+                (site / root).symlink_to(str(distribution.locate_file(root)))
     return folder / "bin" / Path(sys.executable).name
 
 
