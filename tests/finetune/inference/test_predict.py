@@ -211,7 +211,7 @@ def test_nothing_is_taken_up_with_another_column_or_format(classifier, tmp_path,
     assert predict.run(PredictConfig(classifier, sources, target, **settings)) == 24
 
 
-@pytest.mark.parametrize("lines", [["ok", "bad"], [GOOD] * 9])
+@pytest.mark.parametrize("lines", [["ok", "bad"], ["so so"] * 9])
 def test_lines_may_be_short_or_the_same(classifier, tmp_path, monkeypatch, lines):
     text = "".join(f"{line}\n" for line in lines)
     (tmp_path / "in.txt").write_text(text)
