@@ -13,7 +13,7 @@ WORKDIR /app
 # Libraries first: they change less often than the code. README.md and LICENSE are part of the package's metadata.
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN pip install --no-cache-dir --constraint constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch \
- && pip install --no-cache-dir --constraint constraints.txt ".[serve]" httptools uvloop
+ && pip install --no-cache-dir --constraint constraints.txt ".[serve]" httptools uvloop onnxruntime
 
 COPY configs configs
 COPY tokenizer tokenizer

@@ -1,10 +1,14 @@
 """Exceptions that end a command with one line on stderr and an exit status."""
 
+import contextlib
 import errno
 import importlib.util
+import os
+import re
+import select
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -13,11 +17,16 @@ ROOMS = ("configs", "tokenizer", "pretrain", "finetune")
 
 # EX_TEMPFAIL of sysexits.h, which schedulers take as a request to requeue the job.
 STOPPED = 75
+RESUME = "run the same command again to resume"
+# As a shell tells of a process that SIGPIPE has ended.
+READER_GONE = 141
 # A folder that may not be written to or read, a file where a folder should be, a link in a circle, a name too long.
 NOT_WRITABLE = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG,
 )  # fmt: skip
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# How libraries written in Rust, such as safetensors, tell the system's error: theirs are no `OSError`.
+RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 class InputError(ValueError):
@@ -31,9 +40,18 @@ class RunError(RuntimeError):
 class Interrupted(SystemExit):
     """SIGINT or SIGTERM ended the run; exits with `STOPPED`, and running the same command again resumes it."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, advice: str = RESUME) -> None:
         super().__init__(STOPPED)
-        self.number = number
+        self.number, self.advice = number, advice
+
+
+@contextlib.contextmanager
+def advice_if_interrupted(advice: str) -> Generator[None]:
+    """Let the command that is interrupted within end with this advice, where nothing is resumed."""
+    try:
+        yield
+    except (KeyboardInterrupt, Interrupted) as error:
+        raise Interrupted(getattr(error, "number", signal.SIGINT), advice) from None
 
 
 def check_package_origins() -> None:
@@ -58,25 +76,54 @@ def check_package_origins() -> None:
 def run_command(program: str, command: Callable[[], None]) -> None:
     """Run `command`; errors and signals end it with one line on stderr and an exit status.
 
-    2: an `InputError`, or a path that cannot be used; 1: a `RunError` or a full disk; 75: SIGINT or SIGTERM.
+    2: an `InputError`, or a path that cannot be used; 1: a `RunError` or a full disk; 75: SIGINT or SIGTERM. If nobody
+    reads what it prints any more (`| head`), 141 without a line.
     """
     try:
         signal.signal(signal.SIGTERM, _interrupt)
         check_package_origins()
         command()
+        sys.stdout.flush()
     except InputError as error:
         _exit(program, f"error: {error}", 2)
     except RunError as error:
         _exit(program, f"stopped: {error}", 1)
-    except OSError as error:
-        if error.errno in NOT_WRITABLE and error.filename is not None:
-            _exit(program, f"error: {error.filename}: {error.strerror}", 2)
-        if error.errno not in DISK_FULL:
+    except (KeyboardInterrupt, Interrupted) as error:
+        _exit(program, f"interrupted; {getattr(error, 'advice', RESUME)}", STOPPED)
+    except Exception as error:
+        number, file = error_number(error), getattr(error, "filename", None)
+        if number == errno.EPIPE and _reader_has_gone():
+            raise SystemExit(READER_GONE) from None
+        if number in NOT_WRITABLE and file is not None:
+            _exit(program, f"error: {file}: {os.strerror(number)}", 2)
+        if number not in DISK_FULL:
             raise
-        file = f" ({error.filename})" if error.filename else ""
-        _exit(program, f"stopped: {error.strerror}{file}; finished work is kept: free disk space and run again", 1)
-    except (KeyboardInterrupt, Interrupted):
-        _exit(program, "interrupted; run the same command again to resume", STOPPED)
+        what = os.strerror(number) + (f" ({file})" if file else "")
+        _exit(program, f"stopped: {what}; finished work is kept: free disk space and run again", 1)
+
+
+def error_number(error: Exception) -> int | None:
+    """The number of the system's error, if it is one.
+
+    >>> error_number(ValueError("I/O error: No space left on device (os error 28)")), error_number(ValueError("1"))
+    (28, None)
+    """
+    if isinstance(error, OSError):
+        return error.errno
+    told = RUST_ERROR.search(str(error))
+    return None if told is None else int(told[1])
+
+
+def _reader_has_gone() -> bool:
+    """Whether standard output is a pipe that nobody reads; it then takes whatever is still to be written."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    # Not another pipe, such as one to a process that has died.
+    has_gone = any(event & select.POLLERR for _, event in poll.poll(0))
+    if has_gone:
+        # Python writes the rest when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return has_gone
 
 
 def _exit(program: str, message: str, status: int) -> NoReturn:

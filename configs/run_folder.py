@@ -164,8 +164,8 @@ def _describe_owner(file: Path) -> str:
         return "another process"
 
 
-def json_text(value: Any, indent: int | None = None) -> str:
-    """JSON as every reader takes it: NaN and infinities become null.
+def json_text(value: Any, **options: Any) -> str:
+    """JSON as every reader takes it: NaN and infinities become null. The options are those of `json.dumps`.
 
     >>> json_text({"loss": float("nan"), "row": [1.5, float("inf")]})
     '{"loss": null, "row": [1.5, null]}'
@@ -178,7 +178,7 @@ def json_text(value: Any, indent: int | None = None) -> str:
             return [finite(inner) for inner in part]
         return None if isinstance(part, float) and not math.isfinite(part) else part
 
-    return json.dumps(finite(value), indent=indent, allow_nan=False)
+    return json.dumps(finite(value), allow_nan=False, **options)
 
 
 def write_atomically(file: Path, content: str) -> None:

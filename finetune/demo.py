@@ -11,7 +11,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from configs.command_line import CommandLine
-from configs.errors import run_command
+from configs.errors import advice_if_interrupted, run_command
 from configs.terminal import show_progress_lines
 
 log = logging.getLogger("finetune.demo")
@@ -26,7 +26,7 @@ class DemoConfig:
     models: list[str]
     """Folders of finished fine-tuning runs, one to six, with the same labels."""
     to: str | None = None
-    """The folder of the page: new, empty, or one that holds a page, which is replaced; null: one below `runs`."""
+    """The folder of the page: new, empty, or that of a page, whose files are replaced; null: one below `runs`."""
     serve: bool = False
     """Serve the page on this machine until Ctrl-C."""
     port: int = 8001
@@ -79,7 +79,8 @@ def main() -> None:
     options: Namespace = parser.parse_args()
     show_progress_lines()
     config = DemoConfig(**options.as_dict())
-    folder = run(config)
+    with advice_if_interrupted("a page is there whole or not at all; run the same command again"):
+        folder = run(config)
     print(f"page: {folder}", flush=True)
     if config.serve:
         serve(folder, config.port)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from jsonargparse import Namespace
 
 from configs.command_line import CommandLine
-from configs.errors import InputError, run_command
+from configs.errors import InputError, advice_if_interrupted, run_command
 from configs.run_folder import RunFolder
 from configs.terminal import show_progress_lines
 
@@ -106,7 +106,7 @@ def write(config: ExportConfig, folder: Path, reference: str) -> None:
     Raises:
         InputError: as `run`.
     """
-    from finetune.publishing.card import CardOptions, model_card
+    from finetune.publishing.card import CardOptions, comparison, model_card
     from finetune.publishing.kinds import Kind, uses_own_code
     from finetune.publishing.metadata import Statements
     from finetune.publishing.model_folder import write_model
@@ -115,6 +115,9 @@ def write(config: ExportConfig, folder: Path, reference: str) -> None:
     statements = Statements(config.license, config.language, config.datasets, config.base_model, config.examples)
     run_folder = RunFolder(Path(config.run))
     result = run_folder.result()
+    if config.comparison is not None:
+        # The card comes last; a folder that is none is told first.
+        comparison(config.comparison)
     kind = Kind.of(run_folder, result)
     exported = write_model(run_folder, result, kind, folder, config.calibrate, config.check)
     if config.onnx:
@@ -199,7 +202,8 @@ def main() -> None:
     parser.add_class_arguments(ExportConfig, skip={"run"})
     options: Namespace = parser.parse_args(switched(sys.argv[1:]))
     show_progress_lines()
-    print(f"export: {run(ExportConfig(**options.as_dict()))}")
+    with advice_if_interrupted("an export is there whole or not at all; run the same command again"):
+        print(f"export: {run(ExportConfig(**options.as_dict()))}")
 
 
 if __name__ == "__main__":

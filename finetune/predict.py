@@ -6,27 +6,28 @@ interruption, the same command goes on where it was.
 """
 
 import dataclasses
-import hashlib
 import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from jsonargparse import Namespace
 
 from configs.bounds import require_at_least
 from configs.command_line import CommandLine
-from configs.errors import InputError, run_command
+from configs.errors import RESUME, InputError, advice_if_interrupted, run_command
 from configs.terminal import progress, show_progress_lines
-from finetune.inference import rows
-from finetune.inference.classifier import Classifier, MultiLabelPrediction, Text, check_runtime, load
+from finetune.inference import model_files, rows
+from finetune.inference.classifier import NO_SCORES, Classifier, Text, check_runtime, load
 from finetune.inference.explanation import explain, strongest
-from finetune.inference.output import Output, free_name
+from finetune.inference.output import Output, check_target
 from finetune.inference.rows import Row
 from tokenizer.corpus import shards
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
+from tokenizer.corpus.tables import free_name
 
 log = logging.getLogger("finetune.predict")
 
@@ -35,6 +36,8 @@ PROGRAM = "python -m finetune.predict"
 WINDOW = 4096
 # The same where each word of a row costs a classification: an interruption loses less.
 EXPLAINED_WINDOW = 64
+# So many rows are looked at before it is said that none of them can be labelled.
+TRIED = 4096
 # What may join the labels of a text, the first that no label holds.
 SEPARATORS = (";", "|", ",")
 # Rows that cannot be labelled, of which the first few are told.
@@ -83,8 +86,11 @@ def run(config: PredictConfig) -> int:
     Raises:
         InputError: the run holds no classifier, an input cannot be read, or the output holds something else.
     """
-    trained = trained_corpus(config.run)
-    classifier = load(config.run, windows=config.long_texts == "windows", runtime=config.runtime)
+    if config.to is not None:
+        check_target(Path(config.to))
+    folder = model_files.local(config.run, config.runtime)
+    trained = trained_corpus(folder)
+    classifier = load(folder, windows=config.long_texts == "windows", runtime=config.runtime)
     corpus = CorpusConfig(
         clean_html=classifier.cleans_html,
         second_text_column=config.second_text_column or trained.get("second_text_column"),
@@ -99,10 +105,14 @@ def run(config: PredictConfig) -> int:
         names = [free_name(name, taken) for name in ("prediction", *best, *shares)]
         words = free_name("words", taken) if config.explain else None
         identity = {
-            "model": model_digest(config.run),
+            "model": model_files.digest(folder),
             "input": [shards.fingerprint(one) for one in corpora],
+            # A pipe has another temporary file each time.
             "settings": repr(
-                (corpora[0].text_column, config.probabilities, config.long_texts, config.explain, config.runtime)
+                (
+                    [dataclasses.replace(one, source="") for one in corpora],
+                    (config.probabilities, config.long_texts, config.explain, config.runtime),
+                )
             ),
         }
         separator = label_separator(classifier.labels, trained.get("label_separator"))
@@ -116,15 +126,13 @@ def run(config: PredictConfig) -> int:
                 log.info("predict: %d rows were labelled before", output.rows)
             everything = itertools.chain.from_iterable(rows.read(one) for one in corpora)
             unlabelled = itertools.islice(everything, output.rows, None)
-            problems, problem_count = label_rows(
-                classifier, unlabelled, output, names, separator, words, config.explain
-            )
+            problems, count = label_rows(classifier, unlabelled, output, names, separator, words, config.explain)
             if output.ignored and output.format != "jsonl":
                 log.warning("predict: columns that the first rows lack are left out: %s", ", ".join(output.ignored))
     for problem in problems:
         log.warning("predict: no label for %s", problem)
-    if problem_count > len(problems):
-        log.warning("predict: … and for %d more rows", problem_count - len(problems))
+    if count > len(problems):
+        log.warning("predict: … and for %d more rows", count - len(problems))
     return output.rows
 
 
@@ -164,44 +172,66 @@ def label_rows(
     problems, count = list[str](), 0
     window_rows = EXPLAINED_WINDOW if words else WINDOW
     bar = progress(_windows(unlabelled, window_rows), "predicting", f"x {window_rows} rows")
+    joint = None if output.format == "jsonl" else separator
     for window in bar:
-        usable = [row for row in window if row.problem is None]
-        found_problems = [row.problem for row in window if row.problem is not None]
+        labelled = list(_with_probabilities(classifier, window))
+        found_problems = [row.told for row, _ in labelled if row.problem is not None]
         problems, count = (problems + found_problems)[:TOLD], count + len(found_problems)
-        texts: list[Text] = [row.text if row.second_text is None else (row.text, row.second_text) for row in usable]
-        if not usable and not output.rows:
-            raise InputError(f"no row can be labelled: {problems[0]}")
-        found = iter(classifier(texts))
-        joint = None if output.format == "jsonl" else separator
-        answers = [_answer(row, found, names, classifier.labels, joint) for row in window]
+        if len(found_problems) == len(window) and not output.rows:
+            raise InputError(f"none of the first {len(window)} rows can be labelled: {problems[0]}")
+        answers = [_answer(classifier, shares_C, names, joint) for _, shares_C in labelled]
         if words:
-            moved = (_words(classifier, text, word_count, output.format) for text in texts)
-            answers = [
-                answer | {words: None if row.problem is not None else next(moved)}
-                for row, answer in zip(window, answers, strict=True)
+            moved = [
+                None if row.problem is not None else _words(classifier, _text_of(row), word_count, output.format)
+                for row, _ in labelled
             ]
+            answers = [answer | {words: found} for answer, found in zip(answers, moved, strict=True)]
         output.write([row.columns | answer for row, answer in zip(window, answers, strict=True)])
     return problems, count
 
 
 def _windows(unlabelled: Iterator[Row], count: int) -> Iterator[list[Row]]:
+    """The rows, `count` at a time; as long as none of the first can be labelled, more with them."""
+    first = list[Row]()
+    while len(first) < TRIED and (more := list(itertools.islice(unlabelled, count))):
+        first += more
+        if any(row.problem is None for row in more):
+            break
+    if first:
+        yield first
     while window := list(itertools.islice(unlabelled, count)):
         yield window
 
 
+def _text_of(row: Row) -> Text:
+    return row.text if row.second_text is None else (row.text, row.second_text)
+
+
+def _with_probabilities(classifier: Classifier, window: Sequence[Row]) -> Iterator[tuple[Row, np.ndarray | None]]:
+    """Rows with their probabilities, [C]; None of those with a problem, which may be that the model has none."""
+    found = iter(classifier.probabilities_or_nan([_text_of(row) for row in window if row.problem is None]))
+    for row in window:
+        shares_C = None if row.problem is not None else next(found)
+        if shares_C is not None and np.isnan(shares_C).any():
+            yield row._replace(problem=NO_SCORES), None
+        else:
+            yield row, shares_C
+
+
 def _answer(
-    row: Row, found: Iterator[Any], names: Sequence[str], labels: Sequence[str], separator: str | None
+    classifier: Classifier, shares_C: np.ndarray | None, names: Sequence[str], separator: str | None
 ) -> dict[str, Any]:
     """The columns of a row's prediction; empty cells if it has none."""
-    if row.problem is not None:
+    if shares_C is None:
         return dict.fromkeys(names)
-    prediction = next(found)
-    if isinstance(prediction, MultiLabelPrediction):
-        answer, best = prediction.labels if separator is None else separator.join(prediction.labels), ()
+    decided = classifier.decided(shares_C)
+    if isinstance(decided, list):
+        answer, best = decided if separator is None else separator.join(decided), ()
     else:
-        answer, best = prediction.label, (prediction.probability,)
-    shares = [prediction.probabilities[label] for label in labels][: len(names) - 1 - len(best)]
-    return dict(zip(names, [answer, *(round(share, 4) for share in (*best, *shares))], strict=True))
+        answer, best = decided, (shares_C.max(),)
+    # All of them, or none.
+    others = shares_C[: len(names) - 1 - len(best)]
+    return dict(zip(names, [answer, *(round(float(share), 4) for share in (*best, *others))], strict=True))
 
 
 def _words(classifier: Classifier, text: Text, count: int, file_format: str) -> Any:
@@ -210,24 +240,13 @@ def _words(classifier: Classifier, text: Text, count: int, file_format: str) -> 
     return weights if file_format == "jsonl" else ", ".join(f"{word} {weight:+.2f}" for word, weight in weights)
 
 
-def trained_corpus(run: str) -> dict[str, Any]:
+def trained_corpus(folder: Path) -> dict[str, Any]:
     """The columns that a run was trained on; empty for a model without a run."""
-    file = Path(run) / "config.yaml"
+    file = folder / "config.yaml"
     if not file.is_file():
         return {}
     corpus = yaml.safe_load(file.read_text(encoding="utf-8")).get("corpus", {})
     return {name: corpus.get(name) for name in ("text_column", "second_text_column", "label_separator")}
-
-
-def model_digest(run: str) -> str:
-    """What tells one model from another: the content of its result or weights; of a Hub id, the id."""
-    state = hashlib.sha256(run.encode() if not Path(run).is_dir() else b"")
-    for name in ("result.json", "config.json", "model.safetensors"):
-        file = Path(run) / name
-        if file.is_file():
-            with file.open("rb") as stream:
-                state.update(hashlib.file_digest(stream, "sha256").digest())
-    return state.hexdigest()[:16]
 
 
 def main() -> None:
@@ -241,7 +260,9 @@ def main() -> None:
     values = options.as_dict() if hasattr(options, "as_dict") else vars(options)
     inputs = values.pop("inputs") or [rows.STDIN]
     config = PredictConfig(**values, inputs=inputs)
-    count = run(config)
+    advice = RESUME if config.to is not None else "with --to FILE, the same command would go on where it was"
+    with advice_if_interrupted(advice):
+        count = run(config)
     log.info("predict: %d rows%s", count, "" if config.to is None else f" in {config.to}")
 
 

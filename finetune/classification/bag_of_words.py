@@ -227,6 +227,8 @@ class BagOfWords:
     """From which probability on each label applies, where a text may have several."""
     temperature: float = 1.0
     """What divides the logarithms of the probabilities, in an exported model: a run has it in its result."""
+    cleans_html: bool = True
+    """Whether it was trained on texts without HTML, in an exported model: a run has it in its config."""
 
     @classmethod
     def of(
@@ -248,6 +250,7 @@ class BagOfWords:
         names = ["kind", "labels", "longest", "vocabulary"]
         names += ["multi_label", "thresholds"] if self.multi_label else []
         names += [] if self.temperature == 1 else ["temperature"]
+        names += [] if self.cleans_html else ["cleans_html"]
         settings = {name: getattr(self, name) for name in names}
         write_atomically(folder / SETTINGS, json.dumps(settings) + "\n")
         arrays = {"idf": self.idf_F, "weights": np.ascontiguousarray(self.weights_KF), "bias": self.bias_K}

@@ -113,7 +113,8 @@ def label_set(labels: Iterable[Label], names: dict[Label, str], corpus: CorpusCo
     `corpus.label_columns`.
 
     Raises:
-        InputError: fewer than two classes, or labels that are no classes: measurements, ids, several labels in one.
+        InputError: fewer than two classes, two of the same name, or labels that are no classes: measurements, ids,
+            several labels in one.
     """
     labels = list(labels)
     multi_label = any(isinstance(label, tuple) for label in labels)
@@ -132,7 +133,16 @@ def label_set(labels: Iterable[Label], names: dict[Label, str], corpus: CorpusCo
     if corpus.label_columns is not None:
         keys = in_columns(by_key, corpus)
     spellings = [sorted({str(label) for label in by_key[key]}) for key in keys]
-    return LabelSet(keys, [names.get(by_key[key][0], str(by_key[key][0])) for key in keys], spellings, multi_label)
+    class_names = [names.get(by_key[key][0], str(by_key[key][0])) for key in keys]
+    twice = next((name for name, count in Counter(class_names).items() if count > 1), None)
+    if twice is not None:
+        same = [repr(key) for key, name in zip(keys, class_names, strict=True) if name == twice]
+        raise InputError(
+            f"corpus.label_name_column: in {corpus.source!r} (split {corpus.split!r}), column "
+            f"{corpus.label_name_column!r} calls the labels {' and '.join(same)} both {twice!r}; give each a name of "
+            "its own, or leave the key out"
+        )
+    return LabelSet(keys, class_names, spellings, multi_label)
 
 
 def in_columns(by_key: Mapping[str, object], corpus: CorpusConfig) -> list[str]:

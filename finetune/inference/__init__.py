@@ -5,6 +5,7 @@ in this order:
 
 - `encoding.py`: texts → rows of ids → the arrays of a batch; `tokenizer_file.py`: ids without torch
 - `onnx_session.py`: an ONNX file → a session of onnxruntime
+- `model_files.py`: a folder or Hub id → the folder with a model's files, and the digest of these
 - `classifier.py`: models → probabilities, at the machine's speed
 - `explanation.py`: which words moved a classifier
 - `rows.py`: input files and pipes → rows with all their columns

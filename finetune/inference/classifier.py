@@ -5,6 +5,7 @@ Shapes: N texts, C classes or labels, B texts of a batch, T tokens.
 
 import dataclasses
 import json
+import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,15 +14,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from configs.command_line import load as load_config
-from configs.errors import InputError
+from configs.errors import InputError, RunError
 from configs.run_folder import RunFolder
 from finetune.classification.calibration import calibrated
 from finetune.classification.config import MULTI_LABEL
 from finetune.classification.multi_label.thresholds import EVEN, decide
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
-from finetune.inference import encoding
+from finetune.inference import encoding, model_files
 from finetune.inference.encoding import Text, as_pair
 from pretrain.data.token_budget import token_budget_batches
+from tokenizer.corpus.tables import distinct
 
 if TYPE_CHECKING:
     from finetune.classification.bag_of_words import BagOfWords
@@ -31,6 +33,10 @@ RUNTIMES = ("torch", "onnx", "onnx-int8")
 # Tokens of a torch encoder's batch for each thread of a CPU: with more, what a layer computes leaves the core's cache.
 # Recurrent models gain from larger batches.
 ENCODER_TOKENS_PER_THREAD = 1024
+
+NO_SCORES = "the model gives NaN or infinity"
+# Characters of a text in a message.
+SHOWN = 60
 
 
 class Prediction(NamedTuple):
@@ -77,7 +83,9 @@ class Classifier(ABC):
             cleans_html: whether it was trained on texts without HTML.
             thresholds: the probability from which on each label applies; None of one class a text.
         """
-        self.labels, self.temperature, self.cleans_html = list(labels), temperature, cleans_html
+        # Models of others may call two of them the same.
+        self.labels = distinct(list(labels))
+        self.temperature, self.cleans_html = temperature, cleans_html
         self.thresholds = None if thresholds is None else list(thresholds)
 
     @property
@@ -90,10 +98,34 @@ class Classifier(ABC):
         """Scores before the softmax or, of several labels a text, the sigmoid, [N, C]."""
 
     def probabilities(self, texts: Sequence[Text]) -> np.ndarray:
-        """Calibrated class probabilities, or those of each label, [N, C]."""
+        """Calibrated class probabilities, or those of each label, [N, C].
+
+        Raises:
+            RunError: the model gives NaN or infinity for a text.
+        """
+        shares_NC = self.probabilities_or_nan(texts)
+        without = np.flatnonzero(np.isnan(shares_NC).any(1))
+        if len(without):
+            shown = textwrap.shorten(as_pair(texts[without[0]])[0], SHOWN, placeholder=" …")
+            raise RunError(f"{NO_SCORES} for {len(without)} of {len(texts)} texts, the first of them {shown!r}")
+        return shares_NC
+
+    def probabilities_or_nan(self, texts: Sequence[Text]) -> np.ndarray:
+        """The same, [N, C]; a text for which the model gives NaN or infinity has NaN for every label."""
         if not texts:
             return np.zeros((0, len(self.labels)))
-        return calibrated(self.logits(texts), self.temperature, self.multi_label)
+        logits_NC = self.logits(texts)
+        is_finite_NC = np.isfinite(logits_NC)
+        shares_NC = calibrated(np.where(is_finite_NC, logits_NC, 0.0), self.temperature, self.multi_label)
+        shares_NC[np.flatnonzero((~is_finite_NC).any(1))] = np.nan
+        return shares_NC
+
+    def decided(self, probabilities_C: np.ndarray) -> str | list[str]:
+        """The label of the highest probability; where a text may have several labels, those that apply."""
+        if self.thresholds is None:
+            return self.labels[int(probabilities_C.argmax())]
+        applies_C = decide(probabilities_C[None], np.array(self.thresholds))[0]
+        return [self.labels[label] for label in np.flatnonzero(applies_C)]
 
     def __call__(self, texts: Any) -> Any:
         """The prediction for a text, or a list of those for a list of texts; a pair of texts is a tuple."""
@@ -104,11 +136,10 @@ class Classifier(ABC):
 
     def _prediction(self, probabilities_C: np.ndarray) -> Prediction | MultiLabelPrediction:
         shares = dict(zip(self.labels, map(float, probabilities_C), strict=True))
-        if self.thresholds is not None:
-            applies_C = decide(probabilities_C[None], np.array(self.thresholds))[0]
-            return MultiLabelPrediction([self.labels[label] for label in np.flatnonzero(applies_C)], shares)
-        best = int(probabilities_C.argmax())
-        return Prediction(self.labels[best], float(probabilities_C[best]), shares)
+        decided = self.decided(probabilities_C)
+        if isinstance(decided, list):
+            return MultiLabelPrediction(decided, shares)
+        return Prediction(decided, float(probabilities_C.max()), shares)
 
 
 class LinearClassifier(Classifier):
@@ -231,7 +262,9 @@ class OnnxClassifier(NetworkClassifier):
         settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         thresholds = thresholds_of(settings.get("problem_type"), settings.get("thresholds"), len(labels))
         batch_tokens = onnx_session.TOKENS_PER_THREAD * threads
-        super().__init__(labels, tokenizer_file.load(folder), batch_tokens, windows=windows, thresholds=thresholds)
+        cleans_html = settings.get("cleans_html", True)
+        tokenizer = tokenizer_file.load(folder)
+        super().__init__(labels, tokenizer, batch_tokens, 1.0, cleans_html, windows, thresholds)
 
     def forward(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """The logits of a batch, [B, C]."""
@@ -264,7 +297,7 @@ def load(
         InputError: it is not finished, holds no classifier, cannot be loaded, or has no file for the runtime.
     """
     check_runtime(runtime)
-    folder = Path(reference)
+    folder = model_files.local(reference, runtime)
     if runtime != "torch":
         if precision is not None:
             raise InputError(f"precision: {precision!r} is for the runtime torch; {runtime} has that of its file")
@@ -272,12 +305,12 @@ def load(
     # It imports torch, by way of `evaluate`.
     from finetune.classification.bag_of_words import SETTINGS, BagOfWords
 
-    if folder.is_dir() and (folder / "config.yaml").is_file():
+    if (folder / "config.yaml").is_file():
         return _load_run(RunFolder(folder), windows, precision)
     if (folder / SETTINGS).is_file():
         model = BagOfWords.load(folder)
-        return LinearClassifier(model, model.temperature)
-    return _load_model(str(reference), windows, precision or "auto")
+        return LinearClassifier(model, model.temperature, model.cleans_html)
+    return _load_model(str(folder), windows, precision or "auto")
 
 
 def check_runtime(runtime: str) -> None:
@@ -323,7 +356,10 @@ def _load_model(reference: str, windows: bool, precision: str) -> NeuralClassifi
     Raises:
         InputError: it cannot be loaded, or is no classifier.
     """
-    return NeuralClassifier(*load_model(reference), precision, windows=windows)
+    model, tokenizer = load_model(reference)
+    # Where nobody says so, HTML is cleaned, as is the default in training.
+    cleans_html = getattr(model.config, "cleans_html", True)
+    return NeuralClassifier(model, tokenizer, precision, cleans_html=cleans_html, windows=windows)
 
 
 def load_model(reference: str) -> tuple[Any, Any]:

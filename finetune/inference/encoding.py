@@ -37,10 +37,14 @@ def encode(tokenizer: Any, pairs: Sequence[tuple[str, str | None]], windows: boo
         return rows, np.arange(len(pairs))
     cls_id, sep_id = tokenizer.cls_token_id, tokenizer.sep_token_id
     longest = tokenizer.model_max_length - SPECIAL_TOKENS
+    encoded = tokenizer(firsts, add_special_tokens=False, verbose=False)
+    # The types of tokens, all 0 in a text alone, which a graph of ONNX asks for.
+    others = [name for name in encoded if name not in ("input_ids", MASK)]
     rows, owners = [], []
-    for owner, ids in enumerate(tokenizer(firsts, add_special_tokens=False, verbose=False)["input_ids"]):
+    for owner, ids in enumerate(encoded["input_ids"]):
         for window in windows_of(ids, longest):
-            rows.append({"input_ids": [cls_id, *window, sep_id]})
+            row = [cls_id, *window, sep_id]
+            rows.append({"input_ids": row} | {name: [0] * len(row) for name in others})
             owners.append(owner)
     return rows, np.array(owners)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from configs.errors import InputError
-from configs.run_folder import write_atomically
+from configs.run_folder import json_text, write_atomically
 
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 DELIMITERS = {"csv": ",", "tsv": "\t"}
@@ -32,7 +32,7 @@ class Output:
             file_format: of standard output.
 
         Raises:
-            InputError: the file holds other rows, or its ending is unknown.
+            InputError: the file holds other rows, or cannot be written (`check_target`).
         """
         self.identity, self.rows, self.names = dict(identity), 0, list[str]()
         self.ignored: set[str] = set()
@@ -42,10 +42,9 @@ class Output:
         if self.file is None:
             self.stream: TextIO = sys.stdout
             return
-        if self.file.suffix.lower() not in FORMATS:
-            raise InputError(f"to: {target!r} must end in one of {', '.join(FORMATS)}")
+        check_target(self.file)
         self.format = FORMATS[self.file.suffix.lower()]
-        self.progress = self.file.with_name(f".{self.file.name}.progress")
+        self.progress = progress_of(self.file)
         begin = self._begun()
         self.stream = self.file.open("r+" if begin else "w", encoding="utf-8", newline="")
         self.stream.seek(begin)
@@ -61,9 +60,10 @@ class Output:
         assert self.file is not None
         if not self.file.exists():
             return 0
-        if not self.progress.is_file():
-            raise InputError(f"to: {self.file} exists; delete it, or give another file")
         begun = json.loads(self.progress.read_text(encoding="utf-8"))
+        if not begun["rows"]:
+            # A command that failed before its first row, perhaps by a mistake that was put right.
+            return 0
         changed = [name for name, value in self.identity.items() if begun["identity"].get(name) != value]
         if changed:
             raise InputError(
@@ -80,7 +80,7 @@ class Output:
         self.ignored |= {name for row in rows for name in row} - set(self.names)
         text = io.StringIO()
         if self.format == "jsonl":
-            text.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+            text.writelines(json_text(row, ensure_ascii=False, default=str) + "\n" for row in rows)
         else:
             writer = csv.DictWriter(text, self.names, delimiter=DELIMITERS[self.format], extrasaction="ignore")
             writer.writerows({name: _cell(row.get(name)) for name in self.names} for row in rows)
@@ -112,19 +112,25 @@ class Output:
                 self.progress.unlink(missing_ok=True)
 
 
+def progress_of(file: Path) -> Path:
+    """The file that says how much of an output is there for sure."""
+    return file.with_name(f".{file.name}.progress")
+
+
+def check_target(file: Path) -> None:
+    """Check that a file may be written, before anything is loaded.
+
+    Raises:
+        InputError: its ending is unknown, its folder is missing, or it was not begun by such a command.
+    """
+    if file.suffix.lower() not in FORMATS:
+        raise InputError(f"to: {str(file)!r} must end in one of {', '.join(FORMATS)}")
+    if not file.parent.is_dir():
+        raise InputError(f"to: {str(file)!r}: there is no folder {str(file.parent)!r}; make it, or give another file")
+    if file.exists() and not progress_of(file).is_file():
+        raise InputError(f"to: {file} exists; delete it, or give another file")
+
+
 def _cell(value: Any) -> Any:
     """A value as a cell of a table: lists and dictionaries as JSON."""
-    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
-
-
-def free_name(name: str, taken: Sequence[str]) -> str:
-    """A column's name that the input does not have.
-
-    >>> free_name("label", ["text"]), free_name("label", ["text", "label", "label_2"])
-    ('label', 'label_3')
-    """
-    number, candidate = 1, name
-    while candidate in taken:
-        number += 1
-        candidate = f"{name}_{number}"
-    return candidate
+    return json_text(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 import shutil
 import sys
 import tempfile
@@ -11,16 +12,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from configs.errors import InputError
-from finetune.own_data.columns import find_columns, readable_rows
+from finetune.own_data.columns import find_columns, is_data, read_contents, readable_rows
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import clean_html
+from tokenizer.corpus.files import ending, find_files
 from tokenizer.corpus.quarantine import RowError, clean
 from tokenizer.corpus.shards import shards
 
 STDIN = "-"
 # A pipe is text, a line each, unless its format is given.
 PIPE_FORMAT = "lines"
+TEXT_ENDING = ".txt"
+PIPED = "bertlet-pipe-"
+PIPED_FILE = re.compile(rf"{re.escape(tempfile.gettempdir())}/{PIPED}\w+/stdin\.\w+")
 
 
 class Row(NamedTuple):
@@ -32,6 +37,13 @@ class Row(NamedTuple):
     second_text: str | None
     problem: str | None
     """Why it gets no label; None if it gets one."""
+    location: Any = ""
+    """Its file and line."""
+
+    @property
+    def told(self) -> str:
+        """Where it is, and why it gets no label."""
+        return without_piped_file(f"{self.location}: {self.problem}")
 
 
 @contextmanager
@@ -44,12 +56,20 @@ def opened(sources: Sequence[str], file_format: str, corpus: CorpusConfig) -> Ge
         corpus: the other keys.
 
     Raises:
-        InputError: a source is given twice.
+        InputError: a source is given twice, or does not exist.
     """
     if len(set(sources)) < len(sources):
         raise InputError(f"inputs: {', '.join(sources)}: one is given twice")
-    with tempfile.TemporaryDirectory(prefix="bertlet-") as folder:
-        yield [_corpus_of(source, file_format, corpus, Path(folder)) for source in sources]
+    with tempfile.TemporaryDirectory(prefix=PIPED) as folder:
+        try:
+            yield [_corpus_of(source, file_format, corpus, Path(folder)) for source in sources]
+        except InputError as error:
+            raise InputError(without_piped_file(str(error))) from None
+
+
+def without_piped_file(message: str) -> str:
+    """A message in which the temporary file of a pipe is called as the pipe is on the command line."""
+    return PIPED_FILE.sub(STDIN, message)
 
 
 def _corpus_of(source: str, file_format: str, corpus: CorpusConfig, folder: Path) -> CorpusConfig:
@@ -59,10 +79,17 @@ def _corpus_of(source: str, file_format: str, corpus: CorpusConfig, folder: Path
         with file.open("wb") as stream:
             shutil.copyfileobj(sys.stdin.buffer, stream)
         return dataclasses.replace(corpus, source=str(file), format=pipe_format)
-    # A text file is a line a text here, where a corpus would have documents between blank lines.
-    is_text = file_format == "auto" and Path(source).is_file() and Path(source).suffix == ".txt"
-    found = "lines" if is_text else file_format
-    return dataclasses.replace(corpus, source=source, format=found, split="all")
+    corpus = dataclasses.replace(corpus, source=source, format=file_format, split="all")
+    if file_format != "auto":
+        return corpus
+    # A text file is a line a text here, where a corpus would have documents of several lines.
+    endings = {ending(file) for file in find_files(corpus) or ()}
+    if TEXT_ENDING in endings and len(endings) > 1:
+        raise InputError(
+            f"inputs: {source!r} holds {TEXT_ENDING} files, which are a line a text, beside others "
+            f"({', '.join(sorted(endings - {TEXT_ENDING}))}); give them one by one, or give --format"
+        )
+    return dataclasses.replace(corpus, format=PIPE_FORMAT if TEXT_ENDING in endings else file_format)
 
 
 def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: str | None) -> CorpusConfig:
@@ -73,8 +100,14 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
     """
     if text_column is not None:
         return dataclasses.replace(corpus, text_column=text_column)
-    if trained_on is not None and trained_on in first_columns(corpus):
+    names = first_columns(corpus)
+    if trained_on is not None and trained_on in names:
         return dataclasses.replace(corpus, text_column=trained_on)
+    if len(names) == 1:
+        # Whatever it holds: the texts may be short, or the same again and again.
+        has_header = corpus.format == PIPE_FORMAT or not is_data(read_contents(corpus, labelled=False))
+        name, header = (names[0], corpus.header) if has_header else ("1", False)
+        return dataclasses.replace(corpus, text_column=name, header=header)
     columns = find_columns(corpus, None, None, labelled=False)
     return dataclasses.replace(corpus, text_column=columns.text, header=columns.header)
 
@@ -89,15 +122,15 @@ def read(corpus: CorpusConfig) -> Iterator[Row]:
     for part in itertools.chain.from_iterable(shards(corpus)):
         for found, location in formats.READERS[part.format](part, corpus):
             if isinstance(found, RowError):
-                yield Row({}, "", None, f"{location}: {found}")
+                yield Row({}, "", None, str(found), location)
                 continue
             try:
                 text = _text(found, corpus.text_column, corpus)
                 second = None if corpus.second_text_column is None else _text(found, corpus.second_text_column, corpus)
             except RowError as error:
-                yield Row(found, "", None, f"{location}: {error}")
+                yield Row(found, "", None, str(error), location)
             else:
-                yield Row(found, text, second, None if text.strip() else f"{location}: no text")
+                yield Row(found, text, second, None if text.strip() else "no text", location)
 
 
 def _text(row: dict[str, Any], column: str, corpus: CorpusConfig) -> str:

@@ -3,6 +3,7 @@
 import errno
 import functools
 import http.server
+import sys
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,15 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         """Requests are not told."""
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """A thread for each request."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes away, as when a page is loaded again, is no error."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def server(folder: Path, port: int) -> http.server.ThreadingHTTPServer:
     """A server of a folder, not yet serving.
 
@@ -61,7 +71,7 @@ def server(folder: Path, port: int) -> http.server.ThreadingHTTPServer:
     """
     handler = functools.partial(Handler, directory=str(folder))
     try:
-        return http.server.ThreadingHTTPServer((ADDRESS, port), handler)
+        return Server((ADDRESS, port), handler)
     except (OSError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
             raise

@@ -22,7 +22,9 @@ SOURCES = (
     "index.html", "style.css", "app.js", "client.js", "worker.js", "classifiers.js", "bag_of_words.js", "encoding.js",
     "words.js",
 )  # fmt: skip
-DESCRIPTION = "models.json"
+DESCRIPTION, VENDOR, MODELS, README = "models.json", "vendor", "models", "README.md"
+# All that a page is made of; the description comes last.
+PARTS = (*SOURCES, VENDOR, MODELS, README, DESCRIPTION)
 MADE_BY = "python -m finetune.demo"
 MOST_RUNS = 6
 SAMPLE = "sample"
@@ -95,7 +97,9 @@ def sample_texts() -> list[str]:
 
 
 def build(page: Page, target: Path, cache: Path) -> Path:
-    """Make the folder of a page, whole or not at all; a page that is there is replaced, unless it is the same.
+    """Make the folder of a page; one that is there is replaced when the new one is whole, unless it is the same.
+
+    What lies beside a page, such as the `.git` of a Space, stays.
 
     Args:
         page: what it shows.
@@ -116,10 +120,10 @@ def build(page: Page, target: Path, cache: Path) -> Path:
         folder.mkdir()
         for name in SOURCES:
             shutil.copyfile(HERE / name, folder / name)
-        shutil.copytree(packages, folder / "vendor")
+        shutil.copytree(packages, folder / VENDOR)
         models = [
-            {"folder": f"models/{number}"}
-            | write_model(model, folder / "models" / str(number), page.examples, page.quantized)
+            {"folder": f"{MODELS}/{number}"}
+            | write_model(model, folder / MODELS / str(number), page.examples, page.quantized)
             for number, model in enumerate(page.models)
         ]
         description = {
@@ -128,15 +132,25 @@ def build(page: Page, target: Path, cache: Path) -> Path:
             "title": page.title,
             "labels": page.labels,
             "examples": page.examples,
-            "runtime_bytes": (folder / "vendor" / "ort-wasm-simd-threaded.wasm").stat().st_size,
+            "runtime_bytes": (folder / VENDOR / "ort-wasm-simd-threaded.wasm").stat().st_size,
             "models": models,
         }
         (folder / DESCRIPTION).write_text(json.dumps(description, ensure_ascii=False, indent=1), encoding="utf-8")
-        (folder / "README.md").write_text(readme(page), encoding="utf-8")
-        if target.exists():
-            target.rename(Path(temporary) / "before")
-        folder.replace(target)
+        (folder / README).write_text(readme(page), encoding="utf-8")
+        _put(folder, target, Path(temporary) / "before")
     return target
+
+
+def _put(folder: Path, target: Path, before: Path) -> None:
+    """Give a page its place, and move the parts of the one that is there to `before`."""
+    if not target.exists() or not any(target.iterdir()):
+        folder.replace(target)
+        return
+    before.mkdir()
+    for name in PARTS:
+        if (target / name).exists():
+            (target / name).rename(before / name)
+        (folder / name).rename(target / name)
 
 
 def check_target(target: Path) -> None:

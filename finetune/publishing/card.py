@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 import yaml
 
 from configs.errors import InputError
 from configs.run_folder import RunFolder
+from finetune.classification.multi_label.thresholds import at_temperature
 from finetune.classification.predictions import TIMINGS, digest_of_test_texts
 from finetune.comparison.verdict import points
 from finetune.config import BAG_OF_WORDS
@@ -84,6 +86,7 @@ def model_card(folder: RunFolder, result: dict[str, Any], options: CardOptions |
         classes=measured.class_scores(folder, result) if is_tested else [],
         few_texts=FEW_TEXTS,
         temperature=options.temperature,
+        thresholds=_thresholds(result, options.temperature),
         losses=[(label, result[key]) for key, label in LOSSES.items() if key in result],
         second_task_results=second_task_results(result),
         corpus=public_name(config["corpus"]["source"], origins.public),
@@ -99,6 +102,16 @@ def model_card(folder: RunFolder, result: dict[str, Any], options: CardOptions |
         citation=citation(),
     )
     return card + SEAL.format(_digest(card))
+
+
+def _thresholds(result: dict[str, Any], temperature: float | None) -> list[float] | None:
+    """The thresholds of the exported model, whose probabilities are calibrated if a temperature is folded in."""
+    if "thresholds" not in result:
+        return None
+    thresholds_C = np.array(result["thresholds"])
+    if temperature is None:
+        thresholds_C = at_temperature(thresholds_C, result.get("temperature", 1.0))
+    return thresholds_C.tolist()
 
 
 def is_as_generated(card: str) -> bool:

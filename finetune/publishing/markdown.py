@@ -1,6 +1,5 @@
 """Text of users in Markdown: names, labels and settings stay text, whatever they say."""
 
-import html
 import re
 
 # What begins or ends markup, a link that needs no brackets, or a formula.
@@ -8,12 +7,12 @@ MARKUP = re.compile(r"([\\`*_{}\[\]()#~|!$@:/<>&])")
 
 
 def plain(text: object) -> str:
-    r"""A user-chosen name or label for a span of code, without Markdown or HTML markup.
+    r"""A user-chosen name or label for a span of code, where nothing is markup but what ends it, or a table's cell.
 
     >>> plain("`x` <script>\n# big"), plain("a|b")
-    ("'x' &lt;script&gt; # big", 'a¦b')
+    ("'x' <script> # big", 'a¦b')
     """
-    return html.escape(one_line(text), quote=False).replace("`", "'").replace("|", "¦")
+    return one_line(text).replace("`", "'").replace("|", "¦")
 
 
 def prose(text: object) -> str:

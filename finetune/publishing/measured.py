@@ -1,6 +1,6 @@
 """The scores of one finished run with intervals over its test texts, for the card.
 
-Shapes: N test texts, C classes, R resampled test sets.
+Shapes: N test texts, C classes, K cells of a table of C x C that are not empty, R resampled test sets.
 """
 
 import dataclasses
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet
+import scipy.sparse
 import scipy.stats
 
 from configs.run_folder import RunFolder
@@ -15,7 +16,7 @@ from finetune.classification.predictions import PREDICTIONS, per_class
 from finetune.comparison.compared_score import is_multi_label, score_name, values_of
 
 RESAMPLED, LEVEL = 1000, 0.95
-# Cells of all resampled tables at once.
+# Cells of resampled tables at once.
 CELLS = 20_000_000
 MULTI_LABEL_SCORES = ("micro_f1", "macro_f1", "subset_accuracy")
 
@@ -86,24 +87,40 @@ def bootstrap(counts_CC: np.ndarray) -> tuple[float, float]:
     >>> round(low, 2), round(high, 2)
     (0.79, 0.89)
     """
-    texts, cells = int(counts_CC.sum()), counts_CC.size
-    resampled = max(100, min(RESAMPLED, CELLS // cells))
-    rng = np.random.default_rng(0)
-    counts_RCC = rng.multinomial(texts, (counts_CC / texts).ravel(), size=resampled).reshape(-1, *counts_CC.shape)
-    scores_R = macro_f1(counts_RCC)
+    texts = int(counts_CC.sum())
+    # A table of many classes is almost empty, and an empty cell stays empty.
+    rows_K, columns_K = np.nonzero(counts_CC)
+    shares_K, at_once = counts_CC[rows_K, columns_K] / texts, max(1, CELLS // len(rows_K))
+    rng, scores = np.random.default_rng(0), []
+    for first in range(0, resampled := max(100, min(RESAMPLED, at_once)), at_once):
+        drawn_RK = rng.multinomial(texts, shares_K, size=min(at_once, resampled - first))
+        scores.append(macro_f1(drawn_RK, rows_K, columns_K, len(counts_CC)))
+    scores_R = np.concatenate(scores)
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(scores_R, [tail, 100 - tail])
     return float(low), float(high)
 
 
-def macro_f1(counts_RCC: np.ndarray) -> np.ndarray:
+def macro_f1(counts_RK: np.ndarray, rows_K: np.ndarray, columns_K: np.ndarray, classes: int) -> np.ndarray:
     """The unweighted mean of the classes' F1, [R].
 
-    >>> macro_f1(np.array([[[5, 0], [0, 5]], [[0, 5], [5, 0]]])).tolist()
+    Args:
+        counts_RK: how many texts each cell of a table has.
+        rows_K: the cells' classes.
+        columns_K: the classes that these were taken for.
+        classes: C.
+
+    >>> macro_f1(np.array([[5, 0, 5], [0, 9, 0]]), np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
     [1.0, 0.0]
     """
-    right_RC = np.diagonal(counts_RCC, axis1=1, axis2=2)
-    total_RC = counts_RCC.sum(1) + counts_RCC.sum(2)
+    cells_K, shape = np.arange(len(rows_K)), (len(rows_K), classes)
+    right = rows_K == columns_K
+    right_KC = scipy.sparse.csr_array((right.astype(np.int64), (cells_K, rows_K)), shape)
+    total_KC = sum(
+        scipy.sparse.csr_array((np.ones_like(cells_K), (cells_K, classes_K)), shape)
+        for classes_K in (rows_K, columns_K)
+    )
+    right_RC, total_RC = counts_RK @ right_KC, counts_RK @ total_KC
     f1_RC = np.divide(2 * right_RC, total_RC, out=np.full(total_RC.shape, np.nan), where=total_RC > 0)
     return np.nanmean(f1_RC, axis=1)
 

@@ -22,7 +22,7 @@ from finetune.classification.bag_of_words import SETTINGS, BagOfWords
 from finetune.classification.config import MULTI_LABEL
 from finetune.config import BAG_OF_WORDS
 from finetune.publishing import fresh_process
-from finetune.publishing.kinds import AUTOENCODER, CLASSIFIER, LANGUAGE_MODEL, Kind
+from finetune.publishing.kinds import AUTOENCODER, CLASSIFIER, LANGUAGE_MODEL, Kind, config_of
 
 log = logging.getLogger("finetune.export")
 
@@ -183,6 +183,7 @@ def _fold(
     model.config.problem_type = PROBLEM if thresholds is None else MULTI_LABEL
     if thresholds is not None and temperature is not None:
         model.config.thresholds = thresholds
+    model.config.cleans_html = config_of(run)["corpus"]["clean_html"]
     _drop_missing_code(model.config, folder)
     with quiet_transformers():
         model.save_pretrained(folder)
@@ -221,7 +222,7 @@ def _write_bag_of_words(
     """
     from finetune.inference.classifier import load
 
-    linear = BagOfWords.load(run.model)
+    linear = dataclasses.replace(BagOfWords.load(run.model), cleans_html=config_of(run)["corpus"]["clean_html"])
     if temperature is not None:
         linear = dataclasses.replace(linear, temperature=temperature, thresholds=thresholds)
     linear.save(folder)

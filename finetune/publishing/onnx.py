@@ -69,7 +69,7 @@ class OnnxCheck:
     float_difference: float
     """The largest difference of a logit."""
     int8_agreement: float
-    """The share of texts to which the file of 8 bits gives the same label."""
+    """The share of texts to which the file of 8 bits gives the same label, or all the same labels."""
     int8_difference: float
     """The largest difference of a logit of that file."""
     int8: str | None
@@ -79,7 +79,7 @@ class OnnxCheck:
         """One line for a person."""
         return (
             f"checked with {self.texts} texts: floats differ from torch by at most {self.float_difference:.1g}; "
-            f"in 8 bits ({self.int8 or 'not written'}), {self.int8_agreement:.1%} of the labels are the same"
+            f"in 8 bits ({self.int8 or 'not written'}), {self.int8_agreement:.1%} of the texts get the same labels"
         )
 
 
@@ -210,6 +210,16 @@ def decisions(logits_NC: np.ndarray, thresholds: Sequence[float] | None) -> np.n
     return 1 / (1 + np.exp(-logits_NC)) >= np.array(thresholds)
 
 
+def agreement(logits_NC: np.ndarray, wanted_NC: np.ndarray, thresholds: Sequence[float] | None) -> float:
+    """The share of texts that get the same label, or all the same labels.
+
+    >>> agreement(np.array([[2.0, -1.0], [2.0, 1.0]]), np.array([[1.0, -2.0], [2.0, -1.0]]), [0.5, 0.5])
+    0.5
+    """
+    same = decisions(logits_NC, thresholds) == decisions(wanted_NC, thresholds)
+    return float(same.reshape(len(same), -1).all(1).mean())
+
+
 def _quantized(
     float_file: Path,
     int8_file: Path,
@@ -222,16 +232,16 @@ def _quantized(
     for way in QUANTIZATIONS:
         quantize(float_file, int8_file, way=way)
         logits_NC = _logits(batches, _onnx_forward(int8_file))
-        agreement = float((decisions(logits_NC, thresholds) == decisions(wanted_NC, thresholds)).mean())
+        share = agreement(logits_NC, wanted_NC, thresholds)
         difference = float(np.abs(logits_NC - wanted_NC).max())
-        if agreement >= INT8_AGREEMENT:
-            return dataclasses.replace(best, int8_agreement=agreement, int8_difference=difference, int8=way.words)
-        log.info("export: 8 bits for %s: only %.1f%% of the labels are the same", way.words, 100 * agreement)
-        if agreement > best.int8_agreement:
-            best = dataclasses.replace(best, int8_agreement=agreement, int8_difference=difference)
+        if share >= INT8_AGREEMENT:
+            return dataclasses.replace(best, int8_agreement=share, int8_difference=difference, int8=way.words)
+        log.info("export: 8 bits for %s: only %.1f%% of the texts get the same labels", way.words, 100 * share)
+        if share > best.int8_agreement:
+            best = dataclasses.replace(best, int8_agreement=share, int8_difference=difference)
     int8_file.unlink()
     log.warning(
-        "export: no %s: in 8 bits, at most %.1f%% of the labels are those of torch; %.1f%% are needed",
+        "export: no %s: in 8 bits, at most %.1f%% of the texts get the labels of torch; %.1f%% are needed",
         int8_file.name, 100 * best.int8_agreement, 100 * INT8_AGREEMENT,
     )  # fmt: skip
     return best

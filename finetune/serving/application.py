@@ -117,11 +117,17 @@ def _refuse_in_json(app: FastAPI) -> None:
     app.add_exception_handler(RequestError, refuse)
     app.add_exception_handler(404, unknown_route)
     app.add_exception_handler(405, wrong_method)
+
+    async def broken(request: Request, error: Any) -> Response:
+        return Response(error_body("internal error"), 500, media_type=JSON)
+
     app.add_exception_handler(ClassificationError, failed)
+    # It is raised again when this has been answered.
+    app.add_exception_handler(Exception, broken)
 
 
 class Observed:
-    """An application whose requests are counted and logged; its last resort is an error in JSON, too."""
+    """An application whose requests are counted and logged, those that raise an error, too."""
 
     def __init__(self, app: FastAPI, service: Service) -> None:
         self.app, self.service = app, service
@@ -152,12 +158,8 @@ class Observed:
                 await counted({"type": "http.response.start", "status": 503, "headers": JSON_HEADER})
                 await send({"type": "http.response.body", "body": error_body("the service has ended")})
         except Exception as error:  # noqa: BLE001
-            log.error(
-                "serve: %s in %s", type(error).__name__, scope["path"][: measurements.QUOTED].encode("ascii", "replace")
-            )
-            if not status:
-                await counted({"type": "http.response.start", "status": 500, "headers": JSON_HEADER})
-                await send({"type": "http.response.body", "body": error_body("internal error")})
+            shown = scope["path"][: measurements.QUOTED].encode("ascii", "replace").decode()
+            log.error("serve: %s in %s", type(error).__name__, shown)
         self._observe(scope, status, state.get("texts", 0), time.perf_counter() - started)
 
     def _observe(self, scope: Any, status: int, texts: int, seconds: float) -> None:

@@ -95,6 +95,7 @@ class Batcher:
         self._jobs: deque[Job] = deque()
         self._waiting_cost, self._oldest, self._being_read, self._closed = 0.0, 0.0, 0, False
         self._followers, self._follow_until, self._seconds_a_text = 0, 0.0, 0.0
+        self._ended: str | None = None
         self.queued = 0
         """Texts that wait."""
 
@@ -114,10 +115,12 @@ class Batcher:
         """Put a request's texts into the queue; its future gets their logits, [N, C], or a `ClassificationError`.
 
         Raises:
-            RequestError: the queue is full.
+            RequestError: the queue is full, or the thread has ended.
         """
         job = Job(texts, asyncio.get_running_loop().create_future())
         with self._changed:
+            if self._ended is not None:
+                raise RequestError(503, self._ended)
             if self.queued + len(texts) > self._maximum_queue:
                 raise RequestError(503, f"{self.queued} texts are waiting already; try again later", self.retry_after())
             if not self._jobs:
@@ -165,6 +168,7 @@ class Batcher:
     def fail(self, error: Exception) -> None:
         """Answer everything that waits, or is in a batch, with an error."""
         with self._changed:
+            self._ended = str(error)
             jobs = list(dict.fromkeys([*(job for job, _ in self._current), *self._jobs]))
             for job in jobs:
                 job.error = error
@@ -184,6 +188,7 @@ class Batcher:
                     self._changed.wait(patience)
                 elif not unknown:
                     if self._closed:
+                        self._ended = "the service has ended"
                         return []
                     self._changed.wait()
             if unknown:

@@ -1,12 +1,16 @@
 """YAML files and overrides → checked configs."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from configs.command_line import load, parse
-from configs.errors import InputError, run_command
+from configs.errors import InputError, Interrupted, advice_if_interrupted, run_command
 from configs.key_check import known_keys
+from tests.helpers.paths import ROOT
 from tokenizer.config import TokenizerConfig
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.run import run
@@ -263,11 +267,43 @@ def test_runs_that_are_a_file_are_told(tmp_path, capsys):
     assert str(tmp_path / "runs") in line
 
 
-def test_interrupted_command_ends_with_a_status_of_its_own(capsys):
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Interrupted(15)])
+@pytest.mark.parametrize("advice", [None, "nothing was written"])
+def test_interrupted_command_ends_with_a_status_and_advice_of_its_own(capsys, error, advice):
     def interrupted() -> None:
-        raise KeyboardInterrupt
+        raise error
+
+    def advised() -> None:
+        with advice_if_interrupted(advice):
+            interrupted()
 
     with pytest.raises(SystemExit) as caught:
-        run_command(PROGRAM, interrupted)
+        run_command(PROGRAM, interrupted if advice is None else advised)
     assert caught.value.code == 75
-    assert "interrupted" in capsys.readouterr().err
+    advice = advice or "run the same command again to resume"
+    assert capsys.readouterr().err == f"{PROGRAM}: interrupted; {advice}\n"
+
+
+def test_a_reader_that_has_gone_ends_the_command_without_a_line():
+    program = "from configs.errors import run_command\nrun_command('p', lambda: print('a line\\n' * 100_000))"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_a_full_disk_is_told_whichever_library_met_it(capsys):
+    def full():
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    with pytest.raises(SystemExit) as caught:
+        run_command(PROGRAM, full)
+    assert caught.value.code == 1
+    expected = "stopped: No space left on device; finished work is kept: free disk space and run again"
+    assert capsys.readouterr().err == f"{PROGRAM}: {expected}\n"
+    with pytest.raises(SafetensorError):
+        run_command(PROGRAM, lambda: (_ for _ in ()).throw(SafetensorError("no header")))

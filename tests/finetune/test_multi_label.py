@@ -199,6 +199,12 @@ def test_an_exported_model_says_how_to_read_its_labels(chain, texts, tmp_path) -
     settings = json.loads((target / "config.json").read_text())
     assert settings["problem_type"] == "multi_label_classification"
     assert len(settings["thresholds"]) == 3
+    plain = Path(export(ExportConfig(str(folder.path), str(tmp_path / "plain"), calibrate=False, check=False)))
+    own = json.loads((plain / "config.json").read_text())["thresholds"]
+    assert own != pytest.approx(settings["thresholds"], abs=1e-3)
+    assert (
+        f"{', '.join(f'{threshold:.3f}' for threshold in own)} on, in this order" in (plain / "README.md").read_text()
+    )
 
 
 def test_a_classifier_of_one_class_becomes_one_of_several_labels_and_back(chain, texts) -> None:

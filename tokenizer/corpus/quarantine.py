@@ -19,7 +19,8 @@ ENOUGH_ROWS = 1000
 LONGEST_WORD = 10_000
 # Bytes that Python's `surrogateescape` could not decode.
 BAD_BYTE = re.compile("[\udc80-\udcff]")
-LONG_WORD = re.compile(rf"\w{{{LONGEST_WORD + 1},}}")
+# Only where a word begins, which takes linear time.
+LONG_WORD = re.compile(rf"(?<!\w)\w{{{LONGEST_WORD + 1},}}")
 NUL_SHARE = 0.01
 # Letters beyond ASCII in Western languages, at most; texts in other alphabets have more.
 WESTERN_SHARE = 0.4

@@ -10,7 +10,7 @@ import csv
 import functools
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,6 +113,7 @@ def read(part: Part, corpus: CorpusConfig) -> Iterator[tuple[dict[str, str] | Ro
         elif names is None:
             names = [cell.strip() for cell in cells]
             check_names(names, corpus, part.source)
+            names = distinct(names)
         else:
             yield named(cells, names), line
 
@@ -142,6 +143,31 @@ def check_names(names: list[str], corpus: CorpusConfig, file: str) -> None:
                 f"{file}: {names.count(name)} columns are called {name!r}; rename them, or set corpus.header: false "
                 "and give columns by number, from 1"
             )
+
+
+def distinct(names: list[str]) -> list[str]:
+    """Names of columns, where one that came before gets a number, so that no cell is lost.
+
+    >>> distinct(["score", "text", "score", "score_2"])
+    ['score', 'text', 'score_3', 'score_2']
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        found[name if name not in found else free_name(name, {*names, *found})] = None
+    return list(found)
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """A column's name that is not taken.
+
+    >>> free_name("label", ["text"]), free_name("label", ["text", "label", "label_2"])
+    ('label', 'label_3')
+    """
+    number, candidate = 1, name
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    return candidate
 
 
 def dialect_of(file: str, corpus: CorpusConfig) -> Dialect | None:

@@ -11,10 +11,19 @@ from configs.errors import InputError
 from finetune.classification.labels import check_labels, label_set
 from finetune.config import FinetuneConfig
 from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.row_labels import Label
 
 
 def classes_of(labels):
     return label_set(labels, {label: str(label) for label in labels}, CorpusConfig())
+
+
+def test_two_classes_of_one_name_are_refused():
+    names: dict[Label, str] = {0: "fine", 1: "fine", 2: "bad"}
+    corpus = CorpusConfig(source="a.csv", label_name_column="told")
+    with pytest.raises(InputError, match="column 'told' calls the labels '0' and '1' both 'fine'; give each"):
+        label_set([0, 1, 2], names, corpus)
+    assert label_set([0, 1, 2], names | {1: "good"}, corpus).names == ["fine", "good", "bad"]
 
 
 @pytest.mark.parametrize(

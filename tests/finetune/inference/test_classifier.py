@@ -11,7 +11,7 @@ from configs.errors import InputError
 from finetune.classification.calibration import calibrated, calibration_scores, fit_temperature
 from finetune.export import ExportConfig
 from finetune.export import run as export
-from finetune.inference.classifier import load
+from finetune.inference.classifier import Classifier, load
 from finetune.run import run
 from tests.helpers.finetuning import finetune_config
 
@@ -48,6 +48,22 @@ def test_an_exported_folder_is_loaded_too(chain, tmp_path):
     target = export(ExportConfig(str(folder.path), str(tmp_path / "out"), check=False))
     texts = ["the film was great. the plot was lovely.", "the film was awful. the plot was dull."]
     assert [found.label for found in load(target)(texts)] == ["positive", "negative"]
+
+
+@pytest.mark.parametrize(("name", "runtime"), [("bilstm", "torch"), ("bilstm", "onnx"), ("bag-of-words", "torch")])
+def test_an_exported_folder_knows_whether_html_was_cleaned(chain, tmp_path, name, runtime):
+    for cleans in (True, False):
+        folder = run(finetune_config(chain, model__name=name, corpus__clean_html=cleans))
+        config = ExportConfig(str(folder.path), str(tmp_path / str(cleans)), check=False, onnx=runtime == "onnx")
+        assert load(export(config), runtime=runtime).cleans_html == load(folder.path).cleans_html == cleans
+
+
+def test_two_labels_of_the_same_name_keep_their_probabilities():
+    class Thirds(Classifier):
+        def logits(self, texts):
+            return np.log([[0.6, 0.3, 0.1]] * len(texts))
+
+    assert Thirds(["a", "a", "b"])("x").probabilities == pytest.approx({"a": 0.6, "a_2": 0.3, "b": 0.1})
 
 
 def test_windows_read_the_whole_text(chain):

@@ -1,15 +1,20 @@
 """The command labels every kind of file, keeps its columns, and goes on after an interruption."""
 
 import csv
+import gzip
 import io
 import json
 import sys
+from typing import Any
 
+import numpy as np
 import pytest
 
-from configs.errors import InputError
+import finetune
+from configs.errors import InputError, RunError
 from finetune import predict
 from finetune.inference import output
+from finetune.inference.classifier import Classifier, LinearClassifier
 from finetune.predict import PredictConfig
 from finetune.run import run
 from tests.helpers.corpora import write_jsonl, write_parquet, write_table
@@ -156,5 +161,132 @@ def test_columns_that_come_later_are_told_and_never_taken_for_answers(classifier
 
 def test_inputs_without_a_row_that_can_be_labelled_are_refused(classifier, tmp_path):
     source = write_jsonl(tmp_path / "in.jsonl", [{"text": " "}, {"text": ""}])
-    with pytest.raises(InputError, match=r"no row can be labelled: .*in\.jsonl:1: no text"):
+    with pytest.raises(InputError, match=r"none of the first 2 rows can be labelled: .*in\.jsonl:1: no text"):
         predict.run(PredictConfig(classifier, [str(source)], str(tmp_path / "out.csv")))
+    # The mistake is put right.
+    source = write_jsonl(tmp_path / "in.jsonl", ROWS)
+    assert predict.run(PredictConfig(classifier, [str(source)], str(tmp_path / "out.csv"))) == 3
+
+
+def test_rows_without_a_text_may_fill_more_than_a_window(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict, "EXPLAINED_WINDOW", 2)
+    monkeypatch.setattr(predict, "TRIED", 6)
+    empty = [{"id": "0", "text": " "}]
+    for count in (5, 6):
+        source = write_jsonl(tmp_path / "in.jsonl", [*empty * count, *ROWS])
+        config = PredictConfig(classifier, [str(source)], str(tmp_path / f"{count}.jsonl"), explain=1)
+        if count == 5:
+            assert predict.run(config) == 8
+            assert [row["prediction"] for row in table_of(tmp_path / "5.jsonl")] == [*[None] * 5, *ANSWERS]
+        else:
+            with pytest.raises(InputError, match="none of the first 6 rows"):
+                predict.run(config)
+
+
+def interrupted_after(windows):
+    def write(self, rows):
+        if self.rows >= 4 * windows:
+            raise KeyboardInterrupt
+        real_write(self, rows)
+
+    real_write = output.Output.write
+    return write
+
+
+@pytest.mark.parametrize("change", ["second_text_column", "text_column", "format"])
+def test_nothing_is_taken_up_with_another_column_or_format(classifier, tmp_path, monkeypatch, change):
+    rows = [{"id": str(number), "text": GOOD, "other": BAD, "more": "so so"} for number in range(12)]
+    # In the second input, the text's column is found.
+    sources = [str(write_jsonl(tmp_path / f"{name}.jsonl", rows)) for name in "ab"]
+    monkeypatch.setattr(predict, "WINDOW", 4)
+    target = str(tmp_path / "out.csv")
+    settings: dict[str, Any] = {"second_text_column": "other", "text_column": "text", "format": "jsonl"}
+    others: dict[str, Any] = {"second_text_column": "more", "text_column": "other", "format": "auto"}
+    with monkeypatch.context() as patched:
+        patched.setattr(output.Output, "write", interrupted_after(2))
+        with pytest.raises(KeyboardInterrupt):
+            predict.run(PredictConfig(classifier, sources, target, **settings))
+    with pytest.raises(InputError, match="begun with another settings"):
+        predict.run(PredictConfig(classifier, sources, target, **{**settings, change: others[change]}))
+    assert predict.run(PredictConfig(classifier, sources, target, **settings)) == 24
+
+
+@pytest.mark.parametrize("lines", [["ok", "bad"], ["so so"] * 9])
+def test_lines_may_be_short_or_the_same(classifier, tmp_path, monkeypatch, lines):
+    text = "".join(f"{line}\n" for line in lines)
+    (tmp_path / "in.txt").write_text(text)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    write_table(tmp_path / "in.csv", [{"feedback": line} for line in lines])
+    for number, source in enumerate([str(tmp_path / "in.txt"), "-", str(tmp_path / "in.csv")]):
+        assert predict.run(PredictConfig(classifier, [source], str(tmp_path / f"{number}.csv"))) == len(lines)
+
+
+def test_a_pipe_is_called_as_on_the_command_line(classifier, tmp_path, monkeypatch, caplog):
+    def piped(text, **keys):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        return predict.run(PredictConfig(classifier, to=str(tmp_path / f"{len(text)}.csv"), **keys))
+
+    with pytest.raises(InputError, match=r"no column of '-' holds texts"):
+        piped("a,b\n1,2\n3,4\n", format="csv")
+    with caplog.at_level("WARNING"):
+        piped(f'{{"text": "{GOOD}"}}\n{{"text": " "}}\n', format="jsonl")
+    assert "no label for -:2: no text" in caplog.text
+
+
+def test_every_text_file_is_a_line_a_text(classifier, tmp_path):
+    text = f"{GOOD}\n{BAD}\n\n{GOOD}\n"
+    (tmp_path / "some").mkdir()
+    for name in ("a.txt", "b.TXT"):
+        (tmp_path / "some" / name).write_text(text)
+    with gzip.open(tmp_path / "some" / "c.txt.gz", "wt") as stream:
+        stream.write(text)
+    sources = {"c.txt.gz": 3, "b.TXT": 3, "*": 9, "": 9}
+    for number, (source, count) in enumerate(sources.items()):
+        target = tmp_path / f"{number}.jsonl"
+        assert predict.run(PredictConfig(classifier, [str(tmp_path / "some" / source)], str(target))) == count
+        assert [row["prediction"] for row in table_of(target)] == ANSWERS * (count // 3)
+    write_table(tmp_path / "some" / "d.csv", ROWS)
+    with pytest.raises(InputError, match=r"holds \.txt files, which are a line a text, beside others \(\.csv\)"):
+        predict.run(PredictConfig(classifier, [str(tmp_path / "some")], str(tmp_path / "x.csv")))
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_model_is_loaded(tmp_path):
+    with pytest.raises(InputError, match=r"there is no folder .*missing"):
+        predict.run(PredictConfig("no model", to=str(tmp_path / "missing" / "out.csv")))
+    (tmp_path / "out.csv").touch()
+    with pytest.raises(InputError, match="exists; delete it"):
+        predict.run(PredictConfig("no model", to=str(tmp_path / "out.csv")))
+
+
+def test_what_is_no_number_is_no_json_and_no_label(classifier, tmp_path, monkeypatch, caplog):
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(f'{{"text": "{text}", "score": NaN, "all": [Infinity]}}\n' for text in (GOOD, BAD, "x")))
+    logits = LinearClassifier.logits
+
+    def without_x(self, texts):
+        return np.where([[text == "x"] for text in texts], np.inf, logits(self, texts))
+
+    monkeypatch.setattr(LinearClassifier, "logits", without_x)
+    with caplog.at_level("WARNING"):
+        predict.run(PredictConfig(classifier, [str(source)], str(tmp_path / "out.jsonl")))
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+    assert [row["prediction"] for row in rows] == ["positive", "negative", None]
+    assert rows[0]["score"] is None
+    assert rows[0]["all"] == [None]
+    assert "in.jsonl:3: the model gives NaN or infinity" in caplog.text
+    with pytest.raises(RunError, match="NaN or infinity for 1 of 2 texts, the first of them 'x'"):
+        finetune.load(classifier)([GOOD, "x"])
+
+
+def test_columns_of_the_same_name_are_all_kept(classifier, tmp_path):
+    (tmp_path / "in.csv").write_text(f"score,text,score\n1,{GOOD},2\n")
+    predict.run(PredictConfig(classifier, [str(tmp_path / "in.csv")], str(tmp_path / "out.csv")))
+    (row,) = table_of(tmp_path / "out.csv")
+    assert (row["score"], row["score_2"], row["prediction"]) == ("1", "2", "positive")
+
+
+def test_no_table_of_all_labels_is_made_for_each_row(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(Classifier, "_prediction", None)
+    source = write_jsonl(tmp_path / "in.jsonl", ROWS)
+    assert predict.run(PredictConfig(classifier, [str(source)], str(tmp_path / "out.csv"))) == 3

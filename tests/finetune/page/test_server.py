@@ -56,6 +56,21 @@ def test_other_names_folders_and_files_outside_are_refused(address):
     assert ask(address, "/%2e%2e/secret.txt").status == 404
 
 
+def told_of(serving_folder, error, capsys):
+    try:
+        raise error
+    except type(error):
+        serving_folder.handle_error(None, ("127.0.0.1", 1))
+    return capsys.readouterr().err
+
+
+def test_a_browser_that_goes_away_is_no_error(tmp_path, capsys):
+    with server(tmp_path, 0) as serving_folder:
+        for error in (ConnectionResetError(), BrokenPipeError()):
+            assert told_of(serving_folder, error, capsys) == ""
+        assert "ZeroDivisionError" in told_of(serving_folder, ZeroDivisionError(), capsys)
+
+
 def test_a_taken_port_is_told(tmp_path):
     with server(tmp_path, 0) as first:
         port = first.server_address[1]

@@ -79,11 +79,15 @@ def test_every_file_that_a_page_asks_for_is_in_it(counting, tmp_path, cache):
 def test_a_page_is_replaced_and_other_folders_are_left_alone(counting, tmp_path, cache):
     target = tmp_path / "page"
     build(page_of(counting, title="one"), target, cache)
-    (target / "stray.txt").write_text("x", encoding="utf-8")
+    (target / ".git").mkdir()
+    for stray in (".git/HEAD", "notes.txt", "models/stale.bin"):
+        (target / stray).write_text("x", encoding="utf-8")
     build(page_of(counting, title="one"), target, cache)
-    assert (target / "stray.txt").exists(), "the same page is not made again"
+    assert (target / "models" / "stale.bin").exists(), "the same page is not made again"
     build(page_of(counting, title="two"), target, cache)
-    assert not (target / "stray.txt").exists()
+    assert (target / ".git" / "HEAD").exists()
+    assert {file.name for file in target.iterdir()} == {".git", "notes.txt", *site.PARTS}
+    assert [file.name for file in (target / "models").iterdir()] == ["0"]
     assert json.loads((target / "models.json").read_text(encoding="utf-8"))["title"] == "two"
     other = tmp_path / "mine"
     other.mkdir()

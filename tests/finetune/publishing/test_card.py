@@ -3,9 +3,11 @@
 import json
 import re
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from huggingface_hub import ModelCard, constants
@@ -17,7 +19,7 @@ from configs.run_folder import RunFolder
 from finetune.classification.predictions import digest_of_test_texts
 from finetune.publishing.card import CardOptions, comparison, is_as_generated, model_card
 from finetune.publishing.kinds import Kind
-from finetune.publishing.measured import class_scores, confusion, macro_f1, measures
+from finetune.publishing.measured import bootstrap, class_scores, confusion, macro_f1, measures
 from finetune.publishing.metadata import Origins, Statements
 from finetune.run import run
 from tests.helpers.finetuning import finetune_config
@@ -93,7 +95,38 @@ def test_a_class_s_scores_are_those_of_the_result(finished: RunFolder) -> None:
     counts_CC = confusion(finished, 2)
     assert counts_CC.sum() == result["test_texts"]
     assert counts_CC.trace() / counts_CC.sum() == pytest.approx(result["test_accuracy"])
-    assert macro_f1(counts_CC[None])[0] == pytest.approx(result["test_macro_f1"])
+    rows, columns = np.nonzero(counts_CC)
+    assert macro_f1(counts_CC[None, rows, columns], rows, columns, 2)[0] == pytest.approx(result["test_macro_f1"])
+
+
+def test_the_interval_of_many_classes_takes_little_memory() -> None:
+    classes, rng = 1000, np.random.default_rng(0)
+    labels, wrong = rng.integers(0, classes, (2, 5000))
+    counts_CC = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(counts_CC, (labels, np.where(rng.random(5000) < 0.7, labels, wrong)), 1)
+    tracemalloc.start()
+    low, high = bootstrap(counts_CC)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.6 < low < high < 0.7
+    # Of all cells, a hundred tables would take 800 MB.
+    assert peak < 200e6
+
+
+@pytest.mark.parametrize(("temperature", "shown"), [(2.0, "0.500, 0.200 on"), (None, "0.500, 0.059 on")])
+def test_the_thresholds_are_those_of_the_model_as_it_was_exported(
+    finished: RunFolder, temperature: float | None, shown: str
+) -> None:
+    result = finished.result() | {"thresholds": [0.5, 0.2], "temperature": 2.0}
+    assert shown in model_card(finished, result, CardOptions(temperature=temperature))
+
+
+def test_the_card_tells_whether_html_was_cleaned(finished: RunFolder, tmp_path: Path) -> None:
+    assert "Line breaks and entities of HTML (`<br>`, `&amp;`) became plain text" in model_card(
+        finished, finished.result()
+    )
+    as_it_is = copied(finished, tmp_path, corpus__clean_html=False)
+    assert "HTML in texts was left as it is" in model_card(as_it_is, finished.result())
 
 
 def test_metadata_makes_the_round_trip_of_the_hub_s_own_reader(finished: RunFolder, tmp_path: Path) -> None:
@@ -188,9 +221,11 @@ def without_code(text: str) -> str:
 def test_labels_of_any_text_stay_labels_in_the_card(finished: RunFolder) -> None:
     result = finished.result() | {"labels": ["<script>alert(1)</script>", "`\n# Heading | x"]}
     text = model_card(finished, result)
-    assert "<script" not in text
+    assert "<script" not in without_code(text)
     assert "\n# Heading" not in text
-    assert "`&lt;script&gt;alert(1)&lt;/script&gt;`, `' # Heading ¦ x`" in text
+    assert "`<script>alert(1)</script>`, `' # Heading ¦ x`" in text
+    # In a span of code, an entity would be shown as it is written.
+    assert "`R&D`, `<5 stars`" in model_card(finished, result | {"labels": ["R&D", "<5 stars"]})
 
 
 def test_the_card_names_no_private_path(chain: Path) -> None:

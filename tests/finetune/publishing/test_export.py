@@ -221,6 +221,13 @@ def test_a_dry_run_needs_no_token_and_no_server(chain: Path, tmp_path: Path) -> 
     ]  # fmt: skip
 
 
+def test_a_comparison_that_is_none_is_told_before_anything_is_written(chain: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("finetune.publishing.model_folder.write_model", None)
+    folder = run(finetune_config(chain, model__name="lstm"))
+    with pytest.raises(InputError, match="typo holds no finished run"):
+        exported(folder, tmp_path / "out", comparison="typo")
+
+
 def test_what_cannot_be_exported_is_refused(chain: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no finished run"):
         export(ExportConfig(str(tmp_path), str(tmp_path / "out")))

@@ -19,6 +19,7 @@ from finetune.export import ExportConfig
 from finetune.export import run as export
 from finetune.inference import onnx_session
 from finetune.inference.classifier import RUNTIMES, load
+from finetune.inference.output import Output
 from finetune.predict import PredictConfig
 from finetune.publishing import onnx as onnx_export
 from finetune.publishing import onnx_graph
@@ -71,6 +72,9 @@ def test_the_graph_gives_the_logits_of_torch(name: str, tmp_path: Path) -> None:
         assert sessions[0].run(["logits"], inputs_of([row] * 3, names))[0] == pytest.approx(
             wanted.repeat(3, 0), abs=1e-4
         )
+    torch_windows, onnx_windows = (load(tmp_path, windows=True, runtime=runtime) for runtime in RUNTIMES[:2])
+    texts = [GOOD * 40, BAD]
+    assert torch_windows.probabilities(texts) == pytest.approx(onnx_windows.probabilities(texts), abs=1e-4)
     # All lengths in one batch, with padding.
     wanted = np.concatenate(alone)
     spread = float(np.ptp(wanted, axis=0).max())
@@ -127,9 +131,31 @@ def elsewhere_without_torch(target: str) -> dict[str, Any]:
     return json.loads(ended.stdout)
 
 
-def test_an_interrupted_labelling_is_not_taken_up_in_another_runtime(lstm_run: RunFolder, tmp_path: Path) -> None:
-    settings = [PredictConfig("r", runtime=runtime) for runtime in RUNTIMES]
-    assert len({repr(one) for one in settings}) == 3
+def test_an_interrupted_labelling_is_not_taken_up_in_another_runtime(
+    lstm_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = export(ExportConfig(str(lstm_run.path), str(tmp_path / "out"), onnx=True, check=False))
+    (tmp_path / "in.txt").write_text(f"{GOOD}\n{BAD}\n" * 4)
+    target = str(tmp_path / "out.csv")
+    monkeypatch.setattr(predict, "WINDOW", 4)
+    write = Output.write
+
+    def interrupted(output: Output, rows: Any) -> None:
+        if output.rows:
+            raise KeyboardInterrupt
+        write(output, rows)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Output, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            predict.run(PredictConfig(folder, [str(tmp_path / "in.txt")], target, runtime="onnx"))
+    for other in ("torch", "onnx-int8"):
+        with pytest.raises(InputError, match="begun with another settings"):
+            predict.run(PredictConfig(folder, [str(tmp_path / "in.txt")], target, runtime=other))
+    assert predict.run(PredictConfig(folder, [str(tmp_path / "in.txt")], target, runtime="onnx")) == 8
+
+
+def test_a_runtime_without_its_file_is_refused(lstm_run: RunFolder) -> None:
     with pytest.raises(InputError, match="runtime: 'tensorrt' is none of torch, onnx, onnx-int8"):
         PredictConfig("r", runtime="tensorrt")
     with pytest.raises(InputError, match=r"there is no .*model\.onnx; export the run with it: .* --onnx"):
@@ -166,13 +192,22 @@ def test_a_file_of_8_bits_that_answers_otherwise_is_not_written(
     assert 0.9 < found.int8_agreement <= 1
     assert [file.name for file in (tmp_path / "onnx").iterdir()] == FILES[:1]
     assert (
-        f"at most {100 * found.int8_agreement:.1f}% of the labels are those of torch; 101.0% are needed" in caplog.text
+        f"at most {100 * found.int8_agreement:.1f}% of the texts get the labels of torch; 101.0% are needed"
+        in caplog.text
     )
     with pytest.raises(InputError, match=r"there is no .*model_quantized\.onnx"):
         load(tmp_path, runtime="onnx-int8")
     (tmp_path / "onnx" / FILES[0]).write_bytes(b"no graph")
     with pytest.raises(InputError, match=r"model\.onnx cannot be read"):
         load(tmp_path, runtime="onnx")
+
+
+def test_several_labels_agree_where_all_of_a_text_do() -> None:
+    wanted_NC = np.where(np.random.default_rng(0).random((239, 50)) < 0.004, 3.0, -6.0)
+    # A file that never gives a label has most cells right.
+    never_NC = np.full_like(wanted_NC, -6.0)
+    assert onnx_export.agreement(never_NC, wanted_NC, [0.5] * 50) == (wanted_NC.max(1) < 0).mean() < 0.9
+    assert onnx_export.agreement(wanted_NC, wanted_NC, [0.5] * 50) == 1.0
 
 
 def test_what_has_no_graph_is_refused(chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

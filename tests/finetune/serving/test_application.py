@@ -234,6 +234,22 @@ def test_a_text_that_the_model_cannot_read_is_its_own_clients_error(gated, caplo
     assert "poison" not in caplog.text
 
 
+def test_an_error_of_our_own_is_answered_in_json_without_a_word_of_it(gated, caplog, monkeypatch):
+    _, service = gated
+
+    def broken(*arguments):
+        raise ZeroDivisionError("a secret")
+
+    monkeypatch.setattr(service.service.model, "scores", broken)
+    before = service.measured().get("bertlet_requests_total classify 500", 0)
+    status, headers, content = service.send("POST", "/", {"inputs": "a"})
+    assert (status, json.loads(content)) == (500, {"error": "internal error"})
+    assert headers["content-type"] == "application/json"
+    assert "ZeroDivisionError in /" in caplog.text
+    assert "a secret" not in caplog.text
+    assert service.measured()["bertlet_requests_total classify 500"] == before + 1
+
+
 def test_the_access_log_is_a_line_of_json_without_texts(gated, caplog):
     _, service = gated
     with caplog.at_level("INFO", logger="finetune.serving.access"):

@@ -232,12 +232,19 @@ def test_what_waits_is_answered_before_the_thread_ends_or_fails_with_it():
             job = send(queue, "a")
             queue.close()
             assert await lengths(job) == [1]
+        # Nobody would take them out of the queue.
+        with pytest.raises(RequestError, match="the service has ended") as refused:
+            send(queue, "late")
+        assert refused.value.status == 503
         idle = Batcher(costs_of, model, BatchLimits(1, 0, 1, 0), 9)
         waiting = send(idle, "b")
         idle.fail(ClassificationError("the end"))
         assert idle.queued == 0
         with pytest.raises(ClassificationError, match="the end"):
             await lengths(waiting)
+        with pytest.raises(RequestError, match="the end") as refused:
+            send(idle, "late")
+        assert refused.value.status == 503
 
     asyncio.run(work())
 

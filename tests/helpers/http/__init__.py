@@ -1,1 +1,1 @@
-"""What tests of services, pages and the Hub need: a browser, a Hub on this machine, answers of a service, exports."""
+"""What tests of services, pages and the Hub need: a browser, a Hub on this machine, answers, exports, environments."""

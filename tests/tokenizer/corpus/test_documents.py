@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+import signal
 
 import datasets
 import pytest
@@ -21,6 +22,7 @@ from tests.helpers.corpora import (
 )
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import clean_html, read
+from tokenizer.corpus.quarantine import RowError, clean
 from tokenizer.corpus.shards import fingerprint
 
 
@@ -134,6 +136,34 @@ def test_html_is_cleaned_unless_told_otherwise(tmp_path):
 
 def test_html_cleaning_leaves_other_angle_brackets():
     assert clean_html("<brilliant> and <b>bold</b> </p>") == "<brilliant> and <b>bold</b> \n"
+
+
+@pytest.mark.parametrize(
+    ("cleaned", "text"),
+    [
+        (clean_html, "<" + " " * 100_000 + "x"),
+        (clean_html, "<" + " " * 50_000 + "/" + " " * 50_000 + "x"),
+        (clean_html, "< p" * 33_000),
+        (clean, "a" * 10_000 + (" " + "a" * 10_000) * 99),
+    ],
+)
+def test_time_of_cleaning_is_linear(cleaned, text):
+    # Milliseconds of the processor, where quadratic time takes minutes: patterns heed signals.
+    def too_long(number, frame):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGVTALRM, too_long)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 10)
+    try:
+        assert cleaned(text) == text
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def test_number_of_a_character_with_thousands_of_digits_is_told():
+    with pytest.raises(RowError, match="digits"):
+        clean_html(f"&#{'1' * 5000};")
 
 
 def test_maximum_documents_counts_documents_kept(tmp_path):
