@@ -12,7 +12,8 @@ belongs to it. Read in this order:
 - `file_digest.py`: all content of a file, as digests see it
 - `hub_commit.py`: the commit that a Hub id stands for
 - `model_reference.py`: a YAML file, a folder or a Hub id → the folder of a trained model or tokenizer
-- `processes.py`: a pool of worker processes
+- `processes.py`: a pool of worker processes; `forkserver_signals.py`: what the process that forks them ignores
+- `machine_meter.py`: the memory and energy of a piece of work
 - `terminal.py`: progress lines and bars
 - `tokenizer/ pretrain/ finetune/ compare/`: one YAML file per run; `accelerate/`: launcher configs
 

@@ -48,7 +48,7 @@ def in_processes(
         LostProcessError: a process was killed.
     """
     context = multiprocessing.get_context(START_METHOD)
-    context.set_forkserver_preload(list(imports))
+    context.set_forkserver_preload(["configs.forkserver_signals", *imports])
     ending = context.Event()
     pool = ProcessPoolExecutor(
         min(processes, len(items)), mp_context=context, initializer=_Worker.begin, initargs=(ending,)

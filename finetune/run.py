@@ -13,11 +13,12 @@ import torch
 from accelerate import Accelerator
 
 from configs.command_line import as_dict
+from configs.machine_meter import MachineMeter
 from configs.run_folder import RunFolder, run_unless_finished, write_atomically
 from finetune.classification import bag_of_words
 from finetune.classification.calibration import calibrated, calibration_facts
 from finetune.classification.config import MULTI_LABEL
-from finetune.classification.evaluation import EVALUATION_TOKENS, evaluate, logit_scores, predict
+from finetune.classification.evaluation import EVALUATION_TOKENS, evaluate, latency_alone, logit_scores, predict
 from finetune.classification.frozen import fit_linear, output_layer, without_output_layer
 from finetune.classification.labels import class_weights
 from finetune.classification.multi_label.thresholds import at_temperature
@@ -69,6 +70,7 @@ class Start:
     tokenizer_folder: str
     task: Task
     model: Any
+    meter: MachineMeter
 
 
 def _start(config: FinetuneConfig, folder: RunFolder) -> Start:
@@ -77,6 +79,7 @@ def _start(config: FinetuneConfig, folder: RunFolder) -> Start:
     Raises:
         InputError: an invalid config, checkpoint or text.
     """
+    meter = MachineMeter()
     checkpoint, tokenizer_folder, _ = upstream(config)
     accelerator = new_accelerator(config.log_with, config.training, folder, as_dict(config))
     tokenizer = load_tokenizer(tokenizer_folder, config.model.trust_remote_code)
@@ -100,7 +103,7 @@ def _start(config: FinetuneConfig, folder: RunFolder) -> Start:
         longer = longer_than_pretrained(task, model)
         if longer is not None and not config.model.name.endswith(SCRATCH):
             log.warning("finetune: %s", longer)
-    return Start(accelerator, tokenizer, tokenizer_folder, task, model)
+    return Start(accelerator, tokenizer, tokenizer_folder, task, model, meter)
 
 
 def _run_neural(config: FinetuneConfig, folder: RunFolder) -> None:
@@ -203,7 +206,9 @@ def _test_and_save(config: FinetuneConfig, folder: RunFolder, start: Start, mode
         sharded.save_pretrained(accelerator, start.model, folder.model)
     if accelerator.is_main_process:
         # Beside the result, which is the same whenever the run is repeated.
-        write_atomically(folder.path / TIMINGS, json.dumps({"test_seconds": seconds}) + "\n")
+        alone = {} if accelerator.num_processes > 1 else {"latency_seconds": latency_alone(accelerator, test, model)}
+        timings = {"test_seconds": seconds} | alone | start.meter.facts()
+        write_atomically(folder.path / TIMINGS, json.dumps(timings) + "\n")
         cutting = with_truncation(start.tokenizer, config.sequence_length, config.truncation_head_share)
         cutting.save_pretrained(folder.model)
         facts |= {"parameters": sum(parameter.numel() for parameter in start.model.parameters())} | text_counts(task)

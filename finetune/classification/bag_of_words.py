@@ -20,6 +20,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from configs.errors import InputError
+from configs.machine_meter import MachineMeter
 from configs.run_folder import RunFolder, write_atomically
 from finetune.classification.calibration import calibration_facts
 from finetune.classification.config import TaskConfig
@@ -28,7 +29,7 @@ from finetune.classification.labels import LabelSet, class_weights, label_set
 from finetune.classification.metrics import TINY, probability_scores
 from finetune.classification.multi_label.one_versus_rest import OneVersusRest
 from finetune.classification.multi_label.thresholds import at_temperature
-from finetune.classification.predictions import label_decisions, write_result
+from finetune.classification.predictions import TIMINGS, label_decisions, latency, write_result
 from finetune.classification.splits import document_keys, draw_splits, draw_test_texts, draw_validation_texts
 from pretrain.data.encode import document_row
 from tokenizer.corpus.documents import Document
@@ -47,6 +48,7 @@ def train_and_test(config: TaskConfig, folder: RunFolder) -> None:
     Raises:
         InputError: a text, column or label is missing, or a label does not occur in the training texts.
     """
+    meter = MachineMeter()
     documents, labels, classes = read(config)
     parts = draw(config, documents, labels, classes)
     train_documents, held_out_documents, test_documents = (
@@ -74,13 +76,17 @@ def train_and_test(config: TaskConfig, folder: RunFolder) -> None:
     kind, inverse_penalty, vectorizer, model = chosen
     fitted = BagOfWords.of(kind, vectorizer, model, classes.names, classes.multi_label)
     held_out = fitted.logits(held_out_texts), held_out_labels
+    started = time.monotonic()
     test_logits_NC = fitted.logits(test_texts)
+    timings = {"test_seconds": time.monotonic() - started}
+    timings["latency_seconds"] = latency(lambda number: fitted.logits([test_texts[number]]), len(test_texts))
     calibration = calibration_facts(held_out, test_logits_NC, test_labels)
     decisions = label_decisions(held_out, test_logits_NC, calibration["temperature"], config)
     if decisions is not None:
         thresholds_C = at_temperature(decisions.thresholds_C, calibration["temperature"])
         fitted = dataclasses.replace(fitted, thresholds=thresholds_C.tolist())
     fitted.save(folder.model)
+    write_atomically(folder.path / TIMINGS, json.dumps(timings | meter.facts()) + "\n")
     facts = {
         "seconds": seconds,
         "parameters": len(fitted.bias_K) * (len(vectorizer.vocabulary_) + 1),

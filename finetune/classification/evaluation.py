@@ -3,6 +3,8 @@
 Shapes: B texts of a batch, N texts, C classes.
 """
 
+import dataclasses
+
 import numpy as np
 import scipy.special
 import torch
@@ -11,6 +13,7 @@ from accelerate.utils import gather_object
 
 from finetune.classification.config import TaskConfig
 from finetune.classification.metrics import label_loss, scores, scores_at_best
+from finetune.classification.predictions import latency, spread
 from finetune.classification.text_dataset import TextEpoch
 from pretrain.data.loader import LoaderSettings, load_steps
 from pretrain.training.fast_paths import uncompiled
@@ -18,6 +21,23 @@ from pretrain.training.guards.signals import safe_point
 
 # Tokens per evaluation batch: a CPU is fastest if the batch fits its caches, a GPU if the batch fills it.
 EVALUATION_TOKENS = {"cpu": 8192, "cuda": 1 << 17}
+
+
+def latency_alone(accelerator: Accelerator, epoch: TextEpoch, model: torch.nn.Module) -> float:
+    """Seconds for a text alone, from its tokens to its logits: the median over texts spread over the epoch."""
+    model.eval()
+    alone = dataclasses.replace(epoch, batches=list(np.concatenate(epoch.batches)[:, None]))
+
+    def classify(number: int) -> None:
+        (batch,) = batches[number]
+        with accelerator.autocast():
+            model(**batch.to(accelerator.device).inputs).logits.float().cpu()
+
+    numbers = spread(len(alone.batches))
+    chosen = dataclasses.replace(alone, batches=[alone.batches[number] for number in numbers])
+    with torch.inference_mode(), uncompiled(model):
+        batches = list(load_steps(chosen, LoaderSettings(0, 1)))
+        return latency(classify, len(batches))
 
 
 def predict(accelerator: Accelerator, epoch: TextEpoch, model: torch.nn.Module) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+import statistics
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +21,8 @@ from finetune.classification.multi_label.thresholds import choose_thresholds, de
 
 PREDICTIONS = "predictions.parquet"
 TIMINGS = "timings.json"
+# Texts that are classified alone, one after the other.
+ALONE = 24
 SIGNIFICANCE = 0.05
 
 
@@ -185,3 +189,28 @@ def digest_of_test_texts(folder: RunFolder) -> str:
     for values in pyarrow.parquet.read_table(file, columns=columns).to_pydict().values():
         digest.update(json.dumps(values).encode())
     return digest.hexdigest()
+
+
+def latency(classify: Callable[[int], object], count: int) -> float:
+    """Seconds for a text alone: the median over some that are spread over `count` texts.
+
+    Args:
+        classify: called with the number of a text.
+        count: of the texts.
+    """
+    seconds = []
+    for number in spread(count):
+        started = time.monotonic()
+        classify(number)
+        seconds.append(time.monotonic() - started)
+    # The first one may still find something to set up.
+    return statistics.median(seconds[1:] or seconds)
+
+
+def spread(count: int) -> list[int]:
+    """The numbers of the texts that are classified alone.
+
+    >>> spread(3), len(spread(1000))
+    ([0, 1, 2], 24)
+    """
+    return list(range(0, count, max(1, count // ALONE)))[:ALONE]

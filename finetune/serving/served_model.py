@@ -19,6 +19,8 @@ from finetune.serving.wire_format import Pair
 from tokenizer.corpus.documents import clean_html
 from tokenizer.corpus.quarantine import clean
 
+# The classifier's batches in one of the service: texts of many requests are sorted by length before they are computed.
+NETWORK_BATCHES = 4
 # What a batch costs beside its tokens is measured when the model is warmed up, in tokens; within these.
 LEAST_START, LARGEST_START = 16, 8192
 NETWORK_BATCH_TEXTS = 128
@@ -61,7 +63,7 @@ class ServedModel:
         """Batches as the classifier computes them."""
         if not isinstance(self.classifier, NetworkClassifier):
             return BatchLimits(LINEAR_BATCH_TEXTS, LINEAR_START, LINEAR_BATCH_TEXTS, wait)
-        return BatchLimits(self.classifier.batch_tokens, self.start_tokens, NETWORK_BATCH_TEXTS, wait)
+        return BatchLimits(NETWORK_BATCHES * self.classifier.batch_tokens, self.start_tokens, NETWORK_BATCH_TEXTS, wait)
 
     def logits(self, texts: Sequence[Pair]) -> np.ndarray:
         """Scores before the softmax, [N, C]; texts are all pairs, or none."""

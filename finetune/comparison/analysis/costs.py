@@ -41,6 +41,12 @@ class Cost(NamedTuple):
     parameters: int
     weights_megabytes: float | None
     """On disk; None where the weights are gone."""
+    latency_seconds: float | None = None
+    """For a text alone, from its tokens to its logits."""
+    memory_megabytes: float | None = None
+    """The most that the process of a run had."""
+    joules: float | None = None
+    """Of the whole processor while a run was made; None where it does not tell."""
     on_front: bool = False
     """No other model is as good for less, pretraining included."""
     on_shared_front: bool = False
@@ -67,7 +73,9 @@ def origin(run: Run) -> RunFolder | None:
 def cost(score: Score, runs: Sequence[Run]) -> Cost:
     """What a model cost at a label budget."""
     results = [run.folder.result() for run in runs]
-    seconds = [_classification_seconds(run.folder) for run in runs]
+    timings = [_timings(run.folder) for run in runs]
+    seconds = [one.get("test_seconds") for one in timings]
+    memory = _mean(one.get("peak_memory_bytes") for one in timings)
     known = [value for value in seconds if value]
     classification = statistics.fmean(known) if len(known) == len(runs) else None
     return Cost(
@@ -83,6 +91,9 @@ def cost(score: Score, runs: Sequence[Run]) -> Cost:
         tokens_per_second=_mean(result.get("tokens_per_second") for result in results),
         parameters=score.parameters,
         weights_megabytes=_mean(_megabytes(run.folder) for run in runs),
+        latency_seconds=_mean(one.get("latency_seconds") for one in timings),
+        memory_megabytes=None if memory is None else memory / 1e6,
+        joules=_mean(one.get("joules") for one in timings),
     )
 
 
@@ -101,12 +112,13 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return statistics.fmean(known) if known and len(known) == len(listed) else None
 
 
-def _classification_seconds(folder: RunFolder) -> float | None:
-    """Seconds that the test took: beside the result, or of older runs in it."""
+def _timings(folder: RunFolder) -> Mapping[str, float]:
+    """What a run took of its machine: beside the result, or of older runs the test's seconds in it."""
     try:
-        return json.loads((folder.path / TIMINGS).read_text(encoding="utf-8"))["test_seconds"]
-    except (OSError, ValueError, KeyError):
-        return folder.result().get("test_seconds")
+        return json.loads((folder.path / TIMINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        result = folder.result()
+        return {"test_seconds": result["test_seconds"]} if "test_seconds" in result else {}
 
 
 def _megabytes(folder: RunFolder) -> float | None:

@@ -1,6 +1,7 @@
 """The tables of what the answers and costs tell beyond the scores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,9 +25,35 @@ def _number(value: float | None, text: str) -> Cell:
     return Cell("–" if value is None else text.format(value), value)
 
 
+class CostColumn(NamedTuple):
+    """A column of the table of costs."""
+
+    heading: str
+    form: str
+    value: Callable[[Cost], float | None]
+
+
+COSTS = (
+    CostColumn("texts a second, tested", "{:,.0f}", lambda cost: cost.texts_per_second),
+    CostColumn("one text alone, ms", "{:,.1f}", lambda cost: cost.latency_seconds and 1000 * cost.latency_seconds),
+    CostColumn("tokens a second, trained", "{:,.0f}", lambda cost: cost.tokens_per_second),
+    CostColumn("parameters", "{:,.0f}", lambda cost: cost.parameters),
+    CostColumn("weights, MB", "{:,.1f}", lambda cost: cost.weights_megabytes),
+    CostColumn("memory of a run, MB", "{:,.0f}", lambda cost: cost.memory_megabytes),
+    CostColumn("joules of a run", "{:,.0f}", lambda cost: cost.joules),
+)
+TIMES = (
+    "Times are of the machine that the runs were made on, several of them at a time; of training, without reading "
+    "texts and testing. Trials of tuning are not in them."
+)
+JOULES = " Joules are of the whole processor while a run was made, with all else that ran on it."
+
+
 def cost_table(costs: Sequence[Cost], budget: int, score: str, folded: bool = False) -> Table:
     """What each model cost at a label budget, the cheapest first."""
     ordered = sorted(costs, key=lambda cost: (cost.total_seconds is None, cost.total_seconds or 0.0))
+    # What no run of any model tells has no column.
+    shown = [row for row in COSTS if any(row.value(cost) is not None for cost in costs)]
     rows, records = [], []
     for cost in ordered:
         front = "yes" if cost.on_front else "if pretraining is shared" if cost.on_shared_front else "no"
@@ -40,10 +67,7 @@ def cost_table(costs: Sequence[Cost], budget: int, score: str, folded: bool = Fa
                     for value in time
                 ),
                 Cell(front),
-                _number(cost.texts_per_second, "{:,.0f}"),
-                _number(cost.tokens_per_second, "{:,.0f}"),
-                Cell(f"{cost.parameters:,}", cost.parameters),
-                _number(cost.weights_megabytes, "{:,.1f}"),
+                *(_number(row.value(cost), row.form) for row in shown),
             ]
         )
         records.append({**cost._asdict(), "total_seconds": cost.total_seconds})
@@ -52,11 +76,11 @@ def cost_table(costs: Sequence[Cost], budget: int, score: str, folded: bool = Fa
         f"What it costs, with {budget:,} labels",
         [
             "model", f"{score}, %", "pretraining, once", "one training run", "both", "on the Pareto front",
-            "texts a second, tested", "tokens a second, trained", "parameters", "weights, MB",
+            *(row.heading for row in shown),
         ],
         rows,
         records,
-        note="Times are of the machine that the runs were made on, several of them at a time.",
+        note=TIMES + (JOULES if any(cost.joules for cost in costs) else ""),
         folded=folded,
     )  # fmt: skip
 

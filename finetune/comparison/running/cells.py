@@ -2,7 +2,10 @@
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Generator, Sequence
+
+from tqdm import tqdm
 
 from configs.errors import InputError
 from configs.processes import LostProcessError, in_processes
@@ -62,12 +65,18 @@ def run_cells(
     count = min(len(unfinished), runs_at_a_time(config, unfinished[0].config))
     print(f"{len(unfinished)} runs, {count} at a time", flush=True)
     work = [(cell, devices, config) for cell in unfinished]
+    started = time.monotonic()
     with contextlib.closing(_outcomes(run_cell, work, count)) as results:
-        for (cell, *_), found in progress(results, "fine-tuning", "runs", total=len(unfinished)):
+        shown = progress(results, "fine-tuning", "runs", total=len(unfinished))
+        for done, ((cell, *_), found) in enumerate(shown, start=1):
             if not isinstance(found, str):
                 in_a_row = 0
                 seconds, name, value = found
-                log.info("%s: test %s %.4f (%.0f s)", cell, name, value, seconds)
+                left = (time.monotonic() - started) / done * (len(unfinished) - done)
+                log.info(
+                    "%s: test %s %.4f (%.0f s); %d of %d, about %s left",
+                    cell, name, value, seconds, done, len(unfinished), tqdm.format_interval(left),
+                )  # fmt: skip
                 continue
             failures.append(Failure(cell, found))
             in_a_row += 1

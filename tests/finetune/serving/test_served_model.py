@@ -11,7 +11,7 @@ from configs.errors import InputError
 from finetune.inference.classifier import ENCODER_TOKENS_PER_THREAD, load
 from finetune.run import run
 from finetune.serving.config import ServeConfig
-from finetune.serving.served_model import REMEMBERED, ServedModel, load_model
+from finetune.serving.served_model import NETWORK_BATCHES, REMEMBERED, ServedModel, load_model
 from pretrain.models.safe_loading import SAFE
 from tests.helpers.finetuning import finetune_config
 
@@ -87,7 +87,10 @@ def test_what_a_batch_costs_beside_its_texts_is_measured(folder):
     model.warm_up()
     limits = model.batch_limits(0.5)
     assert 16 <= limits.start == model.start_tokens <= 8192
-    assert (limits.cost, limits.wait) == (min(8192, ENCODER_TOKENS_PER_THREAD * torch.get_num_threads()), 0.5)
+    assert (limits.cost, limits.wait) == (
+        NETWORK_BATCHES * min(8192, ENCODER_TOKENS_PER_THREAD * torch.get_num_threads()),
+        0.5,
+    )
 
 
 def test_the_runtime_is_the_one_that_is_asked_for_or_refused(folder):

@@ -1,0 +1,55 @@
+"""What a piece of work took of the machine: the most memory, and energy where the processor tells it."""
+
+from pathlib import Path
+
+STATUS, CLEAR_REFERENCES = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+# What forgets the highest memory of a process (Linux, `man 5 proc`).
+FORGET_PEAK = "5"
+# RAPL: of Intel's and AMD's processors, whose counters only some users may read.
+POWERCAP = Path("/sys/class/powercap")
+
+
+class MachineMeter:
+    """Memory and energy from the moment that it is made."""
+
+    def __init__(self, powercap: Path = POWERCAP) -> None:
+        self._domains = sorted(folder for folder in powercap.glob("intel-rapl:*") if folder.name.count(":") == 1)
+        self._before = self._energies()
+        try:
+            CLEAR_REFERENCES.write_text(FORGET_PEAK, encoding="ascii")
+            self._tells_peak = True
+        except OSError:
+            self._tells_peak = False
+
+    def facts(self) -> dict[str, float]:
+        """`peak_memory_bytes` of this process, and `joules` of the processor with all that ran on it; what is known."""
+        facts = {}
+        if self._tells_peak and (peak := peak_memory()) is not None:
+            facts["peak_memory_bytes"] = float(peak)
+        now = self._energies()
+        if now and self._before and len(now) == len(self._before):
+            # A counter that has overflowed begins at 0 again.
+            facts["joules"] = sum(
+                (after - before) % (largest + 1) / 1e6
+                for (before, largest), (after, _) in zip(self._before, now, strict=True)
+            )
+        return facts
+
+    def _energies(self) -> list[tuple[int, int]]:
+        """Microjoules of each processor, and the largest number its counter holds; empty if they cannot be read."""
+        try:
+            return [
+                (int((folder / "energy_uj").read_text()), int((folder / "max_energy_range_uj").read_text()))
+                for folder in self._domains
+            ]
+        except (OSError, ValueError):
+            return []
+
+
+def peak_memory() -> int | None:
+    """The most memory that this process has had, in bytes, since it was last forgotten; None off Linux."""
+    try:
+        lines = STATUS.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
