@@ -277,7 +277,7 @@ class Handler(BaseHTTPRequestHandler):
         revision, _, file = rest.partition("/")
         files = self.files(name, unquote(revision))
         content = None if files is None else (files | self.tampered_of(files)).get(unquote(file))
-        sha = self.hub.head(key_of(name, unquote(revision)))
+        sha = revision if revision in self.hub.snapshots else self.hub.head(key_of(name, unquote(revision)))
         if content is None:
             self.answer(404, headers={"X-Error-Code": "EntryNotFound", "X-Repo-Commit": sha})
             return
