@@ -1,5 +1,6 @@
 """What a piece of work took of the machine: the most memory, and energy where the processor tells it."""
 
+import time
 from pathlib import Path
 
 STATUS, CLEAR_REFERENCES = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -7,14 +8,18 @@ STATUS, CLEAR_REFERENCES = Path("/proc/self/status"), Path("/proc/self/clear_ref
 FORGET_PEAK = "5"
 # RAPL: of Intel's and AMD's processors, whose counters only some users may read.
 POWERCAP = Path("/sys/class/powercap")
+# Beside processors there may be the whole board, in which they are counted.
+PROCESSOR = "package"
+# No processor takes more; a counter may overflow once, and not more often.
+MOST_WATTS = 500
 
 
 class MachineMeter:
     """Memory and energy from the moment that it is made."""
 
     def __init__(self, powercap: Path = POWERCAP) -> None:
-        self._domains = sorted(folder for folder in powercap.glob("intel-rapl:*") if folder.name.count(":") == 1)
-        self._before = self._energies()
+        self._domains = sorted(file.parent for file in powercap.glob("intel-rapl:*/name") if _is_processor(file))
+        self._before, self._since = self._energies(), time.monotonic()
         try:
             CLEAR_REFERENCES.write_text(FORGET_PEAK, encoding="ascii")
             self._tells_peak = True
@@ -27,7 +32,8 @@ class MachineMeter:
         if self._tells_peak and (peak := peak_memory()) is not None:
             facts["peak_memory_bytes"] = float(peak)
         now = self._energies()
-        if now and self._before and len(now) == len(self._before):
+        most = MOST_WATTS * 1e6 * (time.monotonic() - self._since)
+        if now and len(now) == len(self._before) and most < min(largest for _, largest in now):
             # A counter that has overflowed begins at 0 again.
             facts["joules"] = sum(
                 (after - before) % (largest + 1) / 1e6
@@ -44,6 +50,13 @@ class MachineMeter:
             ]
         except (OSError, ValueError):
             return []
+
+
+def _is_processor(name_file: Path) -> bool:
+    try:
+        return name_file.read_text(encoding="ascii").startswith(PROCESSOR)
+    except (OSError, ValueError):
+        return False
 
 
 def peak_memory() -> int | None:

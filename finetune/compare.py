@@ -35,7 +35,7 @@ from finetune.comparison.grid import (
 from finetune.comparison.running.cells import Outcome, Work, run_unfinished
 from finetune.comparison.running.devices import runs_at_a_time, take_gpu
 from finetune.comparison.running.subprocesses import run_stage
-from finetune.comparison.tuning import FOLDS, Tuned, planned_trials, trials_of
+from finetune.comparison.tuning import FOLDS, Tuned, folds_judged, planned_trials, trials_of
 from finetune.config import check_model_name
 from finetune.own_data.config import OwnDataConfig
 from pretrain.config import PretrainConfig
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("finetune.compare")
 
 PROGRAM = "python -m finetune.compare"
+# Of a budget.
+FEW_LABELS = 200
 
 
 class Begun(NamedTuple):
@@ -244,7 +246,10 @@ def check_tasks(config: CompareConfig) -> None:
         compared_score(config, has_several_labels(task))
         check_labels(task)
         if config.tuning.trials:
-            check_labels(dataclasses.replace(task, folds=FOLDS, fold=0))
+            budget = task.label_budget or FEW_LABELS
+            # With few labels a class may need all of them for its parts; each fold reads the texts again.
+            for fold in range(folds_judged(budget) if budget < FEW_LABELS else 1):
+                check_labels(dataclasses.replace(task, folds=FOLDS, fold=fold))
 
 
 def run_cell(item: Work) -> Outcome:

@@ -126,13 +126,13 @@ def _run(config: PretrainConfig, folder: RunFolder, phases: list[tuple[float, in
     )
     with contextlib.nullcontext() if hub is None else hub.pushing():
         state = train(training, "pretrain")
-    with quiet_transformers():
-        model.save(folder.model, functools.partial(sharded.save_pretrained, accelerator))
-    if accelerator.is_main_process:
-        _save_tokenizer(folder, tokenizer)
-        parameters = sum(parameter.numel() for parameter in model.encoder.parameters())
-        metrics = _final_metrics(folder, state, data.held_out[state.phase], objective)
-        folder.finish(state.facts() | {"objective": config.objective} | metrics | {"parameters": parameters})
+        with quiet_transformers():
+            model.save(folder.model, functools.partial(sharded.save_pretrained, accelerator))
+        if accelerator.is_main_process:
+            _save_tokenizer(folder, tokenizer)
+            parameters = sum(parameter.numel() for parameter in model.encoder.parameters())
+            metrics = _final_metrics(folder, state, data.held_out[state.phase], objective)
+            folder.finish(state.facts() | {"objective": config.objective} | metrics | {"parameters": parameters})
     leave_process_group(accelerator)
 
 

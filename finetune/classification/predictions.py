@@ -210,7 +210,7 @@ def latency(classify: Callable[[int], object], count: int) -> float:
 def spread(count: int) -> list[int]:
     """The numbers of the texts that are classified alone.
 
-    >>> spread(3), len(spread(1000))
-    ([0, 1, 2], 24)
+    >>> spread(3), len(spread(1000)), spread(47)[-1]
+    ([0, 1, 2], 24, 46)
     """
-    return list(range(0, count, max(1, count // ALONE)))[:ALONE]
+    return np.linspace(0, count - 1, min(ALONE, count)).round().astype(int).tolist()

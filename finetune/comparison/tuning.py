@@ -27,8 +27,8 @@ FOLDS = 5
 ENOUGH_TEXTS = 1000
 # Of a drawn number, so that it reads well and is the same in every file.
 SIGNIFICANT_DIGITS = 3
-# Draws for a trial until its settings are new; where there are few choices, all are found in so many.
-ATTEMPTS = 100
+# Draws for a trial until its settings are new; where there are few choices, so many hardly ever miss one.
+ATTEMPTS = 1000
 # Drawn where it is used.
 MUON_RATE = "optimizer.muon_learning_rate"
 
@@ -172,7 +172,7 @@ def planned_trials(config: CompareConfig) -> list[tuple[str, FinetuneConfig]]:
 def different_settings(
     ranges: Mapping[str, Mapping[str, Any]], config: FinetuneConfig, model: str, count: int
 ) -> list[Overrides]:
-    """The settings of `count` trials, all different, the first as given; fewer where there are no more.
+    """The settings of `count` trials, all different, the first as given; fewer where no more are found.
 
     Args:
         ranges, config, model: as of `drawn`.

@@ -300,6 +300,11 @@ def sum_before_norms(model: Any) -> int:
     return count
 
 
+def is_known(shape: Any) -> bool:
+    """Whether all sizes of a shape are numbers or have a name; those without are equal to any other."""
+    return shape is not None and all(isinstance(size, int) or size.value is not None for size in shape)
+
+
 def remove_reshapes_back(model: Any) -> int:
     """Remove pairs of reshapes of which the second undoes the first, in place; gives their number.
 
@@ -312,7 +317,7 @@ def remove_reshapes_back(model: Any) -> int:
         before = node.inputs[0].producer() if node.op_type == "Reshape" else None
         if before is not None and before.op_type == "Reshape":
             original, restored = before.inputs[0], node.outputs[0]
-            if original.shape is not None and original.shape == restored.shape:
+            if is_known(original.shape) and original.shape == restored.shape and not restored.is_graph_output():
                 onnx_ir.convenience.replace_all_uses_with(restored, original)
                 count += 1
     onnx_ir.passes.common.RemoveUnusedNodesPass()(model)

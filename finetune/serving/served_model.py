@@ -60,7 +60,7 @@ class ServedModel:
         return self.tokenizer.count(texts, truncated=not getattr(self.classifier, "windows", False))
 
     def batch_limits(self, wait: float) -> BatchLimits:
-        """Batches as the classifier computes them."""
+        """Some of the classifier's batches at once."""
         if not isinstance(self.classifier, NetworkClassifier):
             return BatchLimits(LINEAR_BATCH_TEXTS, LINEAR_START, LINEAR_BATCH_TEXTS, wait)
         return BatchLimits(NETWORK_BATCHES * self.classifier.batch_tokens, self.start_tokens, NETWORK_BATCH_TEXTS, wait)

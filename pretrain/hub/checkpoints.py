@@ -29,8 +29,9 @@ STEP = re.compile(r"step-\d+")
 METRICS = "metrics.jsonl"
 # Between two looks for a new checkpoint.
 SECONDS = 2.0
-# What a run that was interrupted waits for its last push; schedulers kill it some time after.
-LAST_SECONDS = 20.0
+# What a run waits for its last push, and one that was interrupted, which schedulers kill some time after.
+LAST_SECONDS, INTERRUPTED_SECONDS = 300.0, 10.0
+PUSHED, FETCHED = ".pushed-", ".fetched-"
 
 
 class CheckpointHub:
@@ -49,18 +50,23 @@ class CheckpointHub:
         self.api = hub_api(self.token)
         self.pushed: str | None = None
         """The name of the newest checkpoint that is there."""
+        self.tried: str | None = None
+        """The name of the last one that was to be pushed."""
 
     def restore(self) -> None:
-        """Create the repository if it is missing; fetch its checkpoint of this run if the run has none here.
+        """Create the repository if it is missing; fetch its checkpoint of this run if it is newer than those here.
 
         Raises:
             InputError: the Hub cannot be reached, refuses, or what it holds is damaged.
         """
+        # Of a process that was killed; they keep the space of checkpoints that were pruned.
+        for kind in (PUSHED, FETCHED):
+            for leftover in self.folder.path.parent.glob(f"{kind}{self.folder.path.name}-*"):
+                shutil.rmtree(leftover, ignore_errors=True)
         try:
             with careful_client():
                 self._create()
-                if not checkpoints.list_checkpoints(self.folder.checkpoints):
-                    self._fetch()
+                self._fetch()
         except InputError:
             raise
         except Exception as error:  # noqa: BLE001
@@ -75,7 +81,7 @@ class CheckpointHub:
             patiently(create, "creating the repository")
 
     def _fetch(self) -> None:
-        """Put the newest checkpoint of the Hub into the run's folder.
+        """Put the newest checkpoint of the Hub into the run's folder, unless there is one as new.
 
         Raises:
             InputError: it is damaged.
@@ -86,10 +92,13 @@ class CheckpointHub:
         steps = self._steps(head)
         if not steps:
             return
-        newest = max(steps, key=lambda step: int(step.removeprefix("step-")))
+        newest = max(steps, key=step_of)
+        here = checkpoints.list_checkpoints(self.folder.checkpoints)
+        if here and step_of(here[-1].name) >= step_of(newest):
+            return
         log.info("checkpoint: fetching %s of %s from %s", newest, name, self.repository)
         self.folder.checkpoints.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetched-", dir=self.folder.path) as staging:
+        with self._staging(FETCHED) as staging:
 
             def fetch() -> None:
                 snapshot_download(
@@ -114,6 +123,10 @@ class CheckpointHub:
             (fetched / newest).rename(self.folder.checkpoints / newest)
         self.pushed = newest
 
+    def _staging(self, kind: str) -> Any:
+        """A temporary folder on the same disk; not in the run's, which is flushed as a whole when it is finished."""
+        return tempfile.TemporaryDirectory(prefix=f"{kind}{self.folder.path.name}-", dir=self.folder.path.parent)
+
     def _head(self) -> str:
         return patiently(lambda: self.api.model_info(self.repository).sha, "asking for the newest commit")
 
@@ -131,11 +144,11 @@ class CheckpointHub:
         ended = threading.Event()
         thread = threading.Thread(target=self._push_until, args=(ended,), name="checkpoint-hub", daemon=True)
         thread.start()
-        patience: float | None = None
+        patience = LAST_SECONDS
         try:
             yield
         except Interrupted:
-            patience = LAST_SECONDS
+            patience = INTERRUPTED_SECONDS
             raise
         finally:
             ended.set()
@@ -147,15 +160,16 @@ class CheckpointHub:
         """Push what is new until the run has ended, and then once more."""
         while not ended.wait(SECONDS):
             self.push_newest()
-        self.push_newest()
+        self.push_newest(is_last=True)
 
-    def push_newest(self) -> None:
-        """Push the newest checkpoint unless it is there; a failure is told."""
+    def push_newest(self, is_last: bool = False) -> None:
+        """Push the newest checkpoint unless it is there, or was tried and is not the last; a failure is told."""
         existing = checkpoints.list_checkpoints(self.folder.checkpoints)
-        if not existing or existing[-1].name == self.pushed:
+        if not existing or existing[-1].name in ((self.pushed,) if is_last else (self.pushed, self.tried)):
             return
+        self.tried = existing[-1].name
         try:
-            with tempfile.TemporaryDirectory(prefix=".pushed-", dir=self.folder.path) as staging:
+            with self._staging(PUSHED) as staging:
                 linked = self._linked(existing[-1], Path(staging))
                 if linked is not None:
                     self._push(linked)
@@ -179,26 +193,40 @@ class CheckpointHub:
         return target if checkpoints.find_damage(target) is None else None
 
     def _push(self, checkpoint: Path) -> None:
-        """One commit: this checkpoint and the metrics, without the earlier ones."""
+        """One commit: this checkpoint and the metrics, without the earlier ones.
+
+        Raises:
+            InputError: another machine has gone on from there.
+        """
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         run = self.folder.path.name
-        with careful_client():
+
+        def commit() -> None:
+            # What is there is asked anew at each try: the answer to the one before may be all that was lost.
+            others = self._steps(self._head()) - {checkpoint.name}
+            if any(step_of(step) > step_of(checkpoint.name) for step in others):
+                raise InputError("there is a later one, of another machine")
             # In Python's own memory: training appends to the file.
             operations: list[Any] = [CommitOperationAdd(f"{run}/{METRICS}", self.folder.metrics.read_bytes())]
             operations += [
                 CommitOperationAdd(f"{run}/{checkpoint.name}/{file.name}", file)
                 for file in sorted(checkpoint.iterdir())
             ]
-            operations += [
-                CommitOperationDelete(f"{run}/{step}/", is_folder=True)
-                for step in sorted(self._steps(self._head()) - {checkpoint.name})
-            ]
-            # A commit whose answer is lost is made again, of the same files.
-            patiently(
-                lambda: self.api.create_commit(self.repository, operations, commit_message=f"{run}: {checkpoint.name}"),
-                "the commit",
-            )
+            operations += [CommitOperationDelete(f"{run}/{step}/", is_folder=True) for step in sorted(others)]
+            self.api.create_commit(self.repository, operations, commit_message=f"{run}: {checkpoint.name}")
+
+        with careful_client():
+            patiently(commit, "the commit")
 
     def _reason(self, error: BaseException) -> str:
         return f"{type(error).__name__}: {' '.join(str(error).split())}".replace(self.token, "(the token)")
+
+
+def step_of(name: str) -> int:
+    """The number of a checkpoint's step.
+
+    >>> step_of("step-00000120")
+    120
+    """
+    return int(name.removeprefix("step-"))

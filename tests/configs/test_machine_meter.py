@@ -26,17 +26,24 @@ def test_energy_is_of_all_processors_and_counters_overflow(tmp_path):
     def write(package: int, energy: int) -> None:
         folder = tmp_path / f"intel-rapl:{package}"
         folder.mkdir(exist_ok=True)
+        (folder / "name").write_text(f"package-{package}\n")
         (folder / "energy_uj").write_text(f"{energy}\n")
-        (folder / "max_energy_range_uj").write_text("9999999\n")
+        (folder / "max_energy_range_uj").write_text("9999999999\n")
         # A part of it, which is counted in it.
         (tmp_path / f"intel-rapl:{package}:0").mkdir(exist_ok=True)
 
     write(0, 1_000_000)
-    write(1, 9_000_000)
+    write(1, 9_999_000_000)
     meter = MachineMeter(tmp_path)
     write(0, 3_500_000)
     write(1, 500_000)
+    (tmp_path / "intel-rapl:2").mkdir()
+    (tmp_path / "intel-rapl:2" / "name").write_text("psys\n")
     assert meter.facts()["joules"] == pytest.approx(2.5 + 1.5)
+    # A counter that may have overflowed twice tells nothing.
+    meter._since -= 3600
+    assert "joules" not in meter.facts()
+    meter._since += 3600
     (tmp_path / "intel-rapl:0" / "energy_uj").unlink()
     assert "joules" not in meter.facts()
 

@@ -42,7 +42,7 @@ class Cost(NamedTuple):
     weights_megabytes: float | None
     """On disk; None where the weights are gone."""
     latency_seconds: float | None = None
-    """For a text alone, from its tokens to its logits."""
+    """For a text alone: of networks from its tokens to its logits; counting words finds the tokens, too."""
     memory_megabytes: float | None = None
     """The most that the process of a run had."""
     joules: float | None = None

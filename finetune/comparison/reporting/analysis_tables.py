@@ -44,7 +44,8 @@ COSTS = (
 )
 TIMES = (
     "Times are of the machine that the runs were made on, several of them at a time; of training, without reading "
-    "texts and testing. Trials of tuning are not in them."
+    "texts and testing. Trials of tuning are not in them. A text alone is timed from its tokens on; counting words has "
+    "to find these, too."
 )
 JOULES = " Joules are of the whole processor while a run was made, with all else that ran on it."
 

@@ -14,6 +14,8 @@ from configs.processes import GRACE_SECONDS
 from configs.run_folder import RunFolder
 
 POLL_SECONDS = 0.05
+# As long as torch's launcher gives the processes that it has started.
+STAGE_SECONDS = 30.0 + GRACE_SECONDS
 
 
 def run_stage(command: str, folder: RunFolder) -> None:
@@ -73,17 +75,19 @@ def run_process(arguments: Sequence[str]) -> int:
 
 
 def _end_group(child: "subprocess.Popen[bytes]") -> None:
-    """Terminate a command and its group; kill what is left of it after `GRACE_SECONDS`.
+    """Terminate a command and its group; kill what is left of it after `STAGE_SECONDS`, or when asked again.
 
-    A launcher ends at once, and the training that it started when it has saved.
+    accelerate's launcher of one process ends at once, and the training that it started when it has saved.
     """
-    until = time.monotonic() + GRACE_SECONDS
+    until = time.monotonic() + STAGE_SECONDS
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGTERM)
-        while time.monotonic() < until:
-            child.poll()
-            # Raises when none is left.
-            os.killpg(child.pid, 0)
-            time.sleep(POLL_SECONDS)
-        os.killpg(child.pid, signal.SIGKILL)
+        try:
+            os.killpg(child.pid, signal.SIGTERM)
+            while time.monotonic() < until:
+                child.poll()
+                # Raises when none is left.
+                os.killpg(child.pid, 0)
+                time.sleep(POLL_SECONDS)
+        finally:
+            os.killpg(child.pid, signal.SIGKILL)
     child.wait()

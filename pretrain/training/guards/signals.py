@@ -4,6 +4,7 @@ The first signal requests a checkpoint and a stop; a second one ends the process
 """
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import threading
@@ -18,7 +19,7 @@ from configs.errors import Interrupted
 from pretrain.training.guards import watchdog
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# A launcher forwards a signal that its whole process group has already received.
+# A launcher, or the parent of a pool, forwards a signal that its whole process group has already received.
 ECHO_SECONDS = 2.0
 
 
@@ -35,8 +36,13 @@ class StopRequest:
         if self.number is None:
             self.number, self.since = number, now
             os.write(2, b"\nsaving a checkpoint, then ending; signal again to end immediately\n")
-        elif "LOCAL_RANK" not in os.environ or now - self.since > ECHO_SECONDS:
+        elif not _may_hear_twice() or now - self.since > ECHO_SECONDS:
             os._exit(128 + number)
+
+
+def _may_hear_twice() -> bool:
+    """Whether the same signal may come twice: among the processes of a launcher or of a pool."""
+    return "LOCAL_RANK" in os.environ or multiprocessing.parent_process() is not None
 
 
 _request = StopRequest()

@@ -73,8 +73,8 @@ def test_another_machine_goes_on_where_the_first_was_interrupted(
     assert f"resuming from {resumed.checkpoints / newest.name}" in caplog.text
     assert result_without_clock(resumed) == result_without_clock(unbroken)
     assert rows_without_clock(resumed) == rows_without_clock(unbroken)
-    assert not list(resumed.path.glob(".fetched-*"))
-    assert not list(resumed.path.glob(".pushed-*"))
+    assert not list(resumed.path.parent.glob(".fetched-*"))
+    assert not list(resumed.path.parent.glob(".pushed-*"))
 
 
 @pytest.mark.usefixtures("quick")
@@ -91,6 +91,39 @@ def test_a_push_that_fails_costs_no_training(config, unbroken, tmp_path, hub: Hu
     else:
         assert steps == {checkpoints.list_checkpoints(run_folder(here).checkpoints)[-1].name}
     assert TOKEN not in caplog.text
+
+
+def test_the_newer_of_two_machines_is_gone_on_from_and_never_taken_away(
+    config, unbroken, tmp_path, hub: Hub, monkeypatch
+):
+    first, second = (
+        changed(config, runs=str(tmp_path / name), checkpoint_hub=REPOSITORY) for name in ("first", "second")
+    )
+    with monkeypatch.context() as patched:
+        interrupted_after(4, patched)
+        with pytest.raises(Interrupted):
+            run(first)
+    behind = checkpoints.list_checkpoints(run_folder(first).checkpoints)[-1]
+    run(second)
+    newest = checkpoints.list_checkpoints(run_folder(second).checkpoints)[-1]
+    # What the first machine has is older than what it would push over.
+    hub_of_first = hub_checkpoints.CheckpointHub(REPOSITORY, run_folder(first))
+    hub_of_first.push_newest()
+    steps = {name.split("/")[1] for name in hub.repositories[REPOSITORY] if name.count("/") == 2}
+    assert steps == {newest.name} != {behind.name}
+    assert result_without_clock(run(first)) == result_without_clock(unbroken)
+    assert (run_folder(first).checkpoints / newest.name).is_dir()
+
+
+def test_a_checkpoint_is_tried_once_and_the_last_one_again(config, tmp_path, hub: Hub, caplog):
+    here = changed(config, runs=str(tmp_path / "here"))
+    run(here)
+    hub.repositories[REPOSITORY] = {}
+    hub.faults.append(Fault("commit", 403, times=10**6))
+    pushes = hub_checkpoints.CheckpointHub(REPOSITORY, run_folder(here))
+    for is_last in (False, False, True):
+        pushes.push_newest(is_last)
+    assert caplog.text.count("was not pushed") == 2
 
 
 def test_several_runs_share_a_repository(config, tmp_path, hub: Hub):

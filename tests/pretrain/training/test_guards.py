@@ -18,7 +18,7 @@ from pretrain.objectives import registry
 from pretrain.run import run
 from pretrain.training import checkpoints, metric_logger, products
 from pretrain.training.config import OptimizerConfig
-from pretrain.training.guards import nonfinite, outcomes
+from pretrain.training.guards import nonfinite, outcomes, signals
 from pretrain.training.guards.collective import decided_by_main
 from pretrain.training.guards.nonfinite import first_nonfinite, guards_on_device
 from pretrain.training.metric_logger import MetricLogger, read_metrics
@@ -169,3 +169,21 @@ def test_a_process_that_has_nan_alone_is_found_by_all():
     assert first_nonfinite(accelerator, tensors) == "b"
     assert first_nonfinite(accelerator, {"a": torch.ones(2)}) is None
     assert first_nonfinite(accelerator, {}) is None
+
+
+def test_in_a_pool_the_echo_of_a_signal_does_not_end_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(signals.os, "_exit", ended.append)
+    monkeypatch.setattr(signals.os, "write", lambda *_: None)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    for is_worker, expected in ((True, []), (False, [143])):
+        monkeypatch.setattr(signals.multiprocessing, "parent_process", lambda is_worker=is_worker: is_worker or None)
+        request = signals.StopRequest()
+        request(15, None)
+        # Its parent passes on what the whole group has received.
+        request(15, None)
+        assert ended == expected
+    request.since -= signals.ECHO_SECONDS + 1
+    monkeypatch.setattr(signals.multiprocessing, "parent_process", lambda: True)
+    request(15, None)
+    assert ended == [143, 143]
