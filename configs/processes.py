@@ -21,6 +21,9 @@ GRACE_SECONDS = 15.0
 # Apple's libraries may not be used after a fork.
 START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
 
+# Set in the processes of a pool: a signal to their group comes again, from their parent.
+IN_POOL = "BERTLET_IN_POOL"
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -105,6 +108,7 @@ class _Worker:
     def begin(cls, ending: Any) -> None:
         """Called in each process when it starts."""
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        os.environ[IN_POOL] = "1"
         cls.ending = ending
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, cls._stop)

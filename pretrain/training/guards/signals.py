@@ -4,7 +4,6 @@ The first signal requests a checkpoint and a stop; a second one ends the process
 """
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import threading
@@ -16,6 +15,7 @@ import torch
 from accelerate import Accelerator
 
 from configs.errors import Interrupted
+from configs.processes import IN_POOL
 from pretrain.training.guards import watchdog
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -42,7 +42,7 @@ class StopRequest:
 
 def _may_hear_twice() -> bool:
     """Whether the same signal may come twice: among the processes of a launcher or of a pool."""
-    return "LOCAL_RANK" in os.environ or multiprocessing.parent_process() is not None
+    return "LOCAL_RANK" in os.environ or IN_POOL in os.environ
 
 
 _request = StopRequest()

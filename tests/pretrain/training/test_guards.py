@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from configs.errors import InputError
+from configs.processes import IN_POOL
 from pretrain.objectives import registry
 from pretrain.run import run
 from pretrain.training import checkpoints, metric_logger, products
@@ -176,14 +177,17 @@ def test_in_a_pool_the_echo_of_a_signal_does_not_end_the_process(monkeypatch: py
     monkeypatch.setattr(signals.os, "_exit", ended.append)
     monkeypatch.setattr(signals.os, "write", lambda *_: None)
     monkeypatch.delenv("LOCAL_RANK", raising=False)
-    for is_worker, expected in ((True, []), (False, [143])):
-        monkeypatch.setattr(signals.multiprocessing, "parent_process", lambda is_worker=is_worker: is_worker or None)
-        request = signals.StopRequest()
-        request(15, None)
-        # Its parent passes on what the whole group has received.
-        request(15, None)
-        assert ended == expected
-    request.since -= signals.ECHO_SECONDS + 1
-    monkeypatch.setattr(signals.multiprocessing, "parent_process", lambda: True)
+    monkeypatch.setenv(IN_POOL, "1")
+    request = signals.StopRequest()
     request(15, None)
+    # Its parent passes on what the whole group has received.
+    request(15, None)
+    assert ended == []
+    request.since -= signals.ECHO_SECONDS + 1
+    request(15, None)
+    assert ended == [143]
+    monkeypatch.delenv(IN_POOL)
+    alone = signals.StopRequest()
+    alone(15, None)
+    alone(15, None)
     assert ended == [143, 143]
