@@ -26,17 +26,16 @@ EVALUATION_TOKENS = {"cpu": 8192, "cuda": 1 << 17}
 def latency_alone(accelerator: Accelerator, epoch: TextEpoch, model: torch.nn.Module) -> float:
     """Seconds for a text alone, from its tokens to its logits: the median over texts spread over the epoch."""
     model.eval()
-    alone = dataclasses.replace(epoch, batches=list(np.concatenate(epoch.batches)[:, None]))
+    indices = np.concatenate(epoch.batches)
+    alone = dataclasses.replace(epoch, batches=list(indices[spread(len(indices)), None]))
 
     def classify(number: int) -> None:
         (batch,) = batches[number]
         with accelerator.autocast():
             model(**batch.to(accelerator.device).inputs).logits.float().cpu()
 
-    numbers = spread(len(alone.batches))
-    chosen = dataclasses.replace(alone, batches=[alone.batches[number] for number in numbers])
     with torch.inference_mode(), uncompiled(model):
-        batches = list(load_steps(chosen, LoaderSettings(0, 1)))
+        batches = list(load_steps(alone, LoaderSettings(0, 1)))
         return latency(classify, len(batches))
 
 

@@ -98,25 +98,20 @@ def compare(runs: Sequence[Run], confidence: float, margin: float, name: str = "
     recurrent = {
         number: model for number in budgets if (model := best_recurrent(evidence.at(number), name)) is not None
     }
+    looks = verdicts_of(evidence, best)
     scores = [
         score(
             model,
             budget,
             cell,
             crossed_interval(evidence.correct[model, budget], confidence),
-            evidence.difference(model, best.get(budget), budget, verdicts_of(evidence, best)),
+            evidence.difference(model, best.get(budget), budget, looks),
             name,
         )
         for budget in budgets
         for model, cell in evidence.at(budget).items()
     ]
-    gains = [
-        Gain(model, budget, gain)
-        for budget in budgets
-        for model in evidence.at(budget)
-        if f"{model}{SCRATCH}" in evidence.at(budget)
-        and (gain := evidence.difference(model, f"{model}{SCRATCH}", budget)) is not None
-    ]
+    gains = gains_over_scratch(evidence)
     leads = leads_over_others(evidence, scores, best, recurrent)
     found = answers(scores, best, margin, 1 - confidence)
     worths = [
@@ -140,6 +135,17 @@ def compare(runs: Sequence[Run], confidence: float, margin: float, name: str = "
     return Comparison(
         confidence, seeds, scores, recurrent, best, found, worths, margin, gains, verdicts, told, majority, name
     )
+
+
+def gains_over_scratch(evidence: Evidence) -> list[Gain]:
+    """What each pretrained model gains over itself from scratch, where both were run."""
+    return [
+        Gain(model, budget, gain)
+        for budget in evidence.budgets
+        for model in evidence.at(budget)
+        if f"{model}{SCRATCH}" in evidence.at(budget)
+        and (gain := evidence.difference(model, f"{model}{SCRATCH}", budget)) is not None
+    ]
 
 
 def verdicts_of(evidence: Evidence, best: Mapping[int, str]) -> int:

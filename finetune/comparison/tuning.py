@@ -154,7 +154,7 @@ def trials_of(
 
 
 def planned_trials(config: CompareConfig) -> list[tuple[str, FinetuneConfig]]:
-    """The model and a config of each run of tuning, before there are pretrained models; settings are not drawn.
+    """The model and a config of each run of tuning, before there are pretrained models; all with settings as given.
 
     Raises:
         InputError: as `trials_of`.

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from configs.errors import InputError, RunError
 from finetune.publishing.card import is_as_generated
 from finetune.publishing.upload_files import CARD, UploadFile, listing, upload_files
-from pretrain.hub.access import hub_api, hub_token
+from pretrain.hub.access import REPOSITORY, hub_api, hub_token
 from pretrain.hub.retries import ATTEMPTS, careful_client, is_transient, patiently, pause
 from tokenizer.vocabulary.serialization import DECIDING_FILES
 
@@ -43,7 +43,6 @@ LOADED_FILES = (
     "chat_template*",
 )
 SECONDS_TO_REACH_XET = 10
-REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+", re.ASCII)
 # Of git's names for branches, those that need no quoting anywhere.
 BRANCH = re.compile(r"(?!.*\.\.)(?!.*//)[A-Za-z0-9][\w./-]*(?<![./])(?<!\.lock)", re.ASCII)
 # The parent of a commit is no longer the newest one.

@@ -1,9 +1,13 @@
 """The token of the Hub, and a client that has it."""
 
 import os
+import re
 from typing import Any
 
 from configs.errors import InputError
+
+# owner/name
+REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+", re.ASCII)
 
 
 def hub_token() -> str:

@@ -18,15 +18,13 @@ from typing import Any
 
 from configs.errors import InputError, Interrupted
 from configs.run_folder import RunFolder
-from pretrain.hub.access import hub_api, hub_token
+from pretrain.hub.access import REPOSITORY, hub_api, hub_token
 from pretrain.hub.retries import careful_client, patiently
 from pretrain.training import checkpoints
 
 log = logging.getLogger(__name__)
 
-REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+", re.ASCII)
 STEP = re.compile(r"step-\d+")
-METRICS = "metrics.jsonl"
 # Between two looks for a new checkpoint.
 SECONDS = 2.0
 # What a run waits for its last push, and one that was interrupted, which schedulers kill some time after.
@@ -88,8 +86,8 @@ class CheckpointHub:
         """
         from huggingface_hub import snapshot_download
 
-        name, head = self.folder.path.name, self._head()
-        steps = self._steps(head)
+        name, metrics = self.folder.path.name, self.folder.metrics
+        head, steps = patiently(self._there, "asking for checkpoints")
         if not steps:
             return
         newest = max(steps, key=step_of)
@@ -104,7 +102,7 @@ class CheckpointHub:
                 snapshot_download(
                     self.repository,
                     revision=head,
-                    allow_patterns=[f"{name}/{newest}/*", f"{name}/{METRICS}"],
+                    allow_patterns=[f"{name}/{newest}/*", f"{name}/{metrics.name}"],
                     local_dir=staging,
                     token=self.token,
                     endpoint=self.api.endpoint,
@@ -117,8 +115,8 @@ class CheckpointHub:
                     f"checkpoint_hub: {self.repository}/{name}/{newest} is damaged ({damage}); delete it there, or "
                     "leave checkpoint_hub out, to start over"
                 )
-            if (fetched / METRICS).is_file():
-                shutil.move(fetched / METRICS, self.folder.metrics)
+            if (fetched / metrics.name).is_file():
+                shutil.move(fetched / metrics.name, metrics)
             # Last, as its presence means that it is whole.
             (fetched / newest).rename(self.folder.checkpoints / newest)
         self.pushed = newest
@@ -127,14 +125,11 @@ class CheckpointHub:
         """A temporary folder on the same disk; not in the run's, which is flushed as a whole when it is finished."""
         return tempfile.TemporaryDirectory(prefix=f"{kind}{self.folder.path.name}-", dir=self.folder.path.parent)
 
-    def _head(self) -> str:
-        return patiently(lambda: self.api.model_info(self.repository).sha, "asking for the newest commit")
-
-    def _steps(self, head: str) -> set[str]:
-        """The names of this run's checkpoints in a commit."""
-        names = patiently(lambda: self.api.list_repo_files(self.repository, revision=head), "asking for files")
-        parts = [name.split("/") for name in names]
-        return {
+    def _there(self) -> tuple[str, set[str]]:
+        """The newest commit, and the names of this run's checkpoints in it; not tried again."""
+        head = self.api.model_info(self.repository).sha
+        parts = [name.split("/") for name in self.api.list_repo_files(self.repository, revision=head)]
+        return head, {
             part[1] for part in parts if len(part) == 3 and part[0] == self.folder.path.name and STEP.fullmatch(part[1])
         }
 
@@ -204,11 +199,12 @@ class CheckpointHub:
 
         def commit() -> None:
             # What is there is asked anew at each try: the answer to the one before may be all that was lost.
-            others = self._steps(self._head()) - {checkpoint.name}
+            others = self._there()[1] - {checkpoint.name}
             if any(step_of(step) > step_of(checkpoint.name) for step in others):
                 raise InputError("there is a later one, of another machine")
             # In Python's own memory: training appends to the file.
-            operations: list[Any] = [CommitOperationAdd(f"{run}/{METRICS}", self.folder.metrics.read_bytes())]
+            metrics = self.folder.metrics
+            operations: list[Any] = [CommitOperationAdd(f"{run}/{metrics.name}", metrics.read_bytes())]
             operations += [
                 CommitOperationAdd(f"{run}/{checkpoint.name}/{file.name}", file)
                 for file in sorted(checkpoint.iterdir())
