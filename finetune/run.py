@@ -37,6 +37,7 @@ from pretrain.models.pretraining_models import takes_token_types
 from pretrain.models.safe_loading import quiet_transformers
 from pretrain.run_paths import fingerprints
 from pretrain.training import averaging, checkpoints, sharded
+from pretrain.training.config import TrainingConfig
 from pretrain.training.engine import Training, leave_process_group, train
 from pretrain.training.metric_logger import read_metrics
 from pretrain.training.schedule import Duration
@@ -106,6 +107,15 @@ def _start(config: FinetuneConfig, folder: RunFolder) -> Start:
     return Start(accelerator, tokenizer, tokenizer_folder, task, model, meter)
 
 
+def without_workers(config: TrainingConfig) -> TrainingConfig:
+    """The config with no processes that prepare batches, unless it names their number.
+
+    A batch of labelled texts is put together in under a millisecond, while an epoch of 250 labels is 13 steps, after
+    which such processes begin anew: on a GPU, with runs side by side, that took a hundred times as long as the steps.
+    """
+    return config if config.workers is not None else dataclasses.replace(config, workers=0)
+
+
 def _run_neural(config: FinetuneConfig, folder: RunFolder) -> None:
     start = _start(config, folder)
     accelerator, task, model = start.accelerator, start.task, start.model
@@ -127,7 +137,7 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> None:
             phases=[(1.0, source)],
             loss=functools.partial(classification_loss, weights_C=None if weights is None else torch.tensor(weights)),
             evaluate=lambda model, phase: evaluate(accelerator, held_out, model, config),
-            config=config.training,
+            config=without_workers(config.training),
             optimizer_config=config.optimizer,
             folder=folder,
             seed=config.seed,

@@ -121,7 +121,8 @@ class TrainingConfig:
     log_every: int = outside_digest(20)
     """Steps between rows of `metrics.jsonl`, each the mean since the previous row."""
     workers: int | None = outside_digest(None)
-    """Processes that prepare batches; the batches do not depend on it. null: 0 on a CPU, up to 4 on a GPU."""
+    """Processes that prepare batches; the batches do not depend on it. null: 0 on a CPU and in fine-tuning, up to 4 in
+    pretraining on a GPU."""
     threads: int | None = None
     """CPU threads; null: one per physical core, divided among the processes of this machine. Another number may change
     results in the last bit."""

@@ -13,6 +13,8 @@ from transformers import AutoModelForSequenceClassification
 from configs.errors import InputError
 from finetune.classification.predictions import correctness
 from finetune.run import run
+from pretrain.training.engine import Training
+from pretrain.training.fast_paths import worker_count
 from tests.helpers.finetuning import finetune_config
 
 # A digest of the numbers of the test rows, the same for every model and machine.
@@ -108,6 +110,24 @@ def test_the_best_checkpoint_is_kept_and_the_others_are_gone(chain: Path) -> Non
     assert result["best_step"] == max(found, key=lambda step: found[step])
     assert result["eval_loss"] == pytest.approx(-found[result["best_step"]][1], rel=1e-5)
     assert not folder.checkpoints.exists()
+
+
+@pytest.mark.parametrize(("configured", "used"), [(None, 0), (2, 2)])
+def test_no_processes_prepare_batches_unless_asked(
+    chain: Path, monkeypatch: pytest.MonkeyPatch, configured: int | None, used: int
+) -> None:
+    # On a GPU, four of them began anew in each short epoch.
+    seen: list[Training] = []
+
+    def stop(training: Training, name: str) -> None:
+        seen.append(training)
+        raise InputError(f"seen by {name}")
+
+    monkeypatch.setattr("finetune.run.train", stop)
+    config = finetune_config(chain, model__name="lstm", training__workers=configured, seed=31 + used)
+    with pytest.raises(InputError, match="seen"):
+        run(config)
+    assert worker_count(seen[0].config.workers, "cuda") == used
 
 
 def test_early_stopping_ends_a_run_without_gains(chain: Path) -> None:
