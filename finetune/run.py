@@ -10,20 +10,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 
 from configs.command_line import as_dict
+from configs.errors import InputError
 from configs.machine_meter import MachineMeter
 from configs.run_folder import RunFolder, run_unless_finished, write_atomically
 from finetune.classification import bag_of_words
-from finetune.classification.calibration import calibrated, calibration_facts
+from finetune.classification.calibration import calibrated, calibration_facts, fit_temperature
 from finetune.classification.config import MULTI_LABEL
 from finetune.classification.evaluation import EVALUATION_TOKENS, evaluate, latency_alone, logit_scores, predict
 from finetune.classification.frozen import fit_linear, output_layer, without_output_layer
 from finetune.classification.labels import class_weights
 from finetune.classification.multi_label.thresholds import at_temperature
 from finetune.classification.objective import classification_loss
-from finetune.classification.predictions import TIMINGS, label_decisions, write_result
+from finetune.classification.predictions import TIMINGS, Chosen, label_decisions, label_thresholds, write_result
 from finetune.classification.task import Task, load_task, longer_than_pretrained, text_counts
 from finetune.classification.text_dataset import TextSource, evaluation_epoch, lengths_of
 from finetune.classification.tokenization_head_tail import with_truncation
@@ -56,10 +57,25 @@ def run(config: FinetuneConfig) -> RunFolder:
     """
     Duration.parse(config.training.duration)
     folder = run_folder(config)
+    chosen = None
+    if config.refit and not folder.finished:
+        chosen = Chosen.of(_run_that_chooses(config), config.training.evaluations)
     if config.model.name == BAG_OF_WORDS:
-        return run_unless_finished(folder, "finetune", lambda: bag_of_words.train_and_test(config, folder))
+        return run_unless_finished(folder, "finetune", lambda: bag_of_words.train_and_test(config, folder, chosen))
     work = _run_frozen if is_frozen(config.model.name) else _run_neural
-    return run_unless_finished(folder, "finetune", lambda: work(config, folder))
+    return run_unless_finished(folder, "finetune", lambda: work(config, folder, chosen))
+
+
+def _run_that_chooses(config: FinetuneConfig) -> RunFolder:
+    """The finished run with validation texts, of a config that asks for one on all labels after it.
+
+    Raises:
+        InputError: as `run`; or several processes would have to run it.
+    """
+    choosing = dataclasses.replace(config, refit=False)
+    if PartialState().num_processes > 1 and not run_folder(choosing).finished:
+        raise InputError("refit: with several processes, run the command with `--refit false` first, then with `true`")
+    return run(choosing)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,9 +132,10 @@ def without_workers(config: TrainingConfig) -> TrainingConfig:
     return config if config.workers is not None else dataclasses.replace(config, workers=0)
 
 
-def _run_neural(config: FinetuneConfig, folder: RunFolder) -> None:
+def _run_neural(config: FinetuneConfig, folder: RunFolder, chosen: Chosen | None = None) -> None:
     start = _start(config, folder)
-    accelerator, task, model = start.accelerator, start.task, start.model
+    accelerator, model = start.accelerator, start.model
+    task = start.task if chosen is None else start.task.with_all_labels()
     lengths = np.minimum(lengths_of(task.train.store, task.train_indices), config.sequence_length)
     tokens = int(lengths.sum())
     tokens_per_step = config.training.batch_size * tokens // len(task.train_indices)
@@ -130,19 +147,24 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> None:
     train_texts = dataclasses.replace(task.train, buckets=buckets)
     source = TextSource(train_texts, task.train_indices, config.training.batch_size, config.seed, config.token_masking)
     held_out = evaluation_epoch(task.validation, task.validation_indices, evaluation_tokens(accelerator))
+
+    def evaluate_held_out(model: Any, phase: int) -> dict[str, float]:
+        return evaluate(accelerator, held_out, model, config)
+
     state = train(
         Training(
             accelerator=accelerator,
             **prepared._asdict(),
             phases=[(1.0, source)],
             loss=functools.partial(classification_loss, weights_C=None if weights is None else torch.tensor(weights)),
-            evaluate=lambda model, phase: evaluate(accelerator, held_out, model, config),
+            evaluate=evaluate_held_out if chosen is None else None,
             config=without_workers(config.training),
             optimizer_config=config.optimizer,
             folder=folder,
             seed=config.seed,
-            best_metric=config.score_of(task.classes.multi_label),
-            patience=config.patience,
+            best_metric=config.score_of(task.classes.multi_label) if chosen is None else None,
+            patience=config.patience if chosen is None else None,
+            until=1.0 if chosen is None else chosen.share,
             fingerprints=fingerprints(
                 folder, start.tokenizer_folder, [store_run.path / "store" for store_run in task.store_runs.values()]
             ),
@@ -153,21 +175,22 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder) -> None:
         optimizer = prepared.optimizer.optimizer
         checkpoints.load_best(folder.checkpoints, state.best_step, model, optimizer)
         averaging.keep(optimizer)
-    _test_and_save(config, folder, start, prepared.model, state.facts() | whole_run(read_metrics(folder.metrics)))
+    facts = state.facts() | whole_run(read_metrics(folder.metrics))
+    _test_and_save(config, folder, start, prepared.model, facts, chosen)
     if accelerator.is_main_process:
         # The best weights are in `model/`; checkpoints were only needed to resume.
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
     leave_process_group(accelerator)
 
 
-def _run_frozen(config: FinetuneConfig, folder: RunFolder) -> None:
+def _run_frozen(config: FinetuneConfig, folder: RunFolder, chosen: Chosen | None = None) -> None:
     """Fit a linear classifier to what the encoder of a checkpoint makes of the texts; the encoder stays as it is."""
     start = _start(config, folder)
     # Of training, as of other models: without reading texts and testing.
     started = time.monotonic()
     inverse_penalty = _fit_output_layer(config, start)
     facts = {"steps": 0, "inverse_penalty": inverse_penalty, "seconds": time.monotonic() - started}
-    _test_and_save(config, folder, start, start.model, facts)
+    _test_and_save(config, folder, start, start.model, facts, chosen)
     leave_process_group(start.accelerator)
 
 
@@ -186,10 +209,17 @@ def _fit_output_layer(config: FinetuneConfig, start: Start) -> float:
         )
     parent, name = output_layer(model)
     weights_C = class_weights(config, train[1], task.classes.names)
-    return fit_linear(getattr(parent, name), train, held_out, config, weights_C)
+    return fit_linear(getattr(parent, name), train, held_out, config, weights_C, refit=config.refit)
 
 
-def _test_and_save(config: FinetuneConfig, folder: RunFolder, start: Start, model: Any, facts: dict[str, Any]) -> None:
+def _test_and_save(
+    config: FinetuneConfig,
+    folder: RunFolder,
+    start: Start,
+    model: Any,
+    facts: dict[str, Any],
+    chosen: Chosen | None = None,
+) -> None:
     """Test the final model, and write it, its predictions and its result.
 
     Args:
@@ -198,20 +228,26 @@ def _test_and_save(config: FinetuneConfig, folder: RunFolder, start: Start, mode
         start: the texts, the tokenizer, and the model without its wrappers.
         model: the same model as it computes, possibly wrapped.
         facts: entries of the result.
+        chosen: what another run has chosen on validation texts, on which this one was trained.
     """
     accelerator, task = start.accelerator, start.task
-    held_out = evaluation_epoch(task.validation, task.validation_indices, evaluation_tokens(accelerator))
-    validation = predict(accelerator, held_out, model)
+    if chosen is None:
+        held_out = evaluation_epoch(task.validation, task.validation_indices, evaluation_tokens(accelerator))
+        validation = predict(accelerator, held_out, model)
+        temperature, scores = fit_temperature(*validation), logit_scores(*validation, config)
+        thresholds_C = label_thresholds(validation, temperature, config)
+    else:
+        task = task.with_all_labels()
+        temperature, scores = chosen.temperature, chosen.validation_scores
+        thresholds_C = chosen.thresholds
     test = evaluation_epoch(task.test, task.test_indices, evaluation_tokens(accelerator))
     started = time.monotonic()
     logits_NC, labels_N = predict(accelerator, test, model)
     seconds = time.monotonic() - started
-    calibration = calibration_facts(validation, logits_NC, labels_N)
-    decisions = label_decisions(validation, logits_NC, calibration["temperature"], config)
-    if decisions is not None:
+    decisions = label_decisions(thresholds_C, logits_NC, temperature)
+    if thresholds_C is not None:
         # For who has the model alone: thresholds of its own probabilities.
-        thresholds_C = at_temperature(decisions.thresholds_C, calibration["temperature"])
-        start.model.config.thresholds = thresholds_C.tolist()
+        start.model.config.thresholds = at_temperature(thresholds_C, temperature).tolist()
     with quiet_transformers():
         sharded.save_pretrained(accelerator, start.model, folder.model)
     if accelerator.is_main_process:
@@ -223,8 +259,9 @@ def _test_and_save(config: FinetuneConfig, folder: RunFolder, start: Start, mode
         cutting.save_pretrained(folder.model)
         facts |= {"parameters": sum(parameter.numel() for parameter in start.model.parameters())} | text_counts(task)
         probabilities_NC = calibrated(logits_NC, 1.0, task.classes.multi_label)
-        test_rows, scores = task.test.store.texts.take(task.test_indices), logit_scores(*validation, config)
-        facts |= calibration
+        test_rows = task.test.store.texts.take(task.test_indices)
+        facts |= calibration_facts(temperature, logits_NC, labels_N)
+        facts |= {} if chosen is None else chosen.facts(facts["seconds"])
         write_result(folder, facts, scores, task.classes, probabilities_NC, labels_N, test_rows, decisions)
 
 

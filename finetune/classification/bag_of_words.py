@@ -22,14 +22,21 @@ from sklearn.linear_model import LogisticRegression
 from configs.errors import InputError
 from configs.machine_meter import MachineMeter
 from configs.run_folder import RunFolder, write_atomically
-from finetune.classification.calibration import calibration_facts
+from finetune.classification.calibration import calibration_facts, fit_temperature
 from finetune.classification.config import TaskConfig
 from finetune.classification.corpora import corpora_of
 from finetune.classification.labels import LabelSet, class_weights, label_set
 from finetune.classification.metrics import TINY, probability_scores
 from finetune.classification.multi_label.one_versus_rest import OneVersusRest
 from finetune.classification.multi_label.thresholds import at_temperature
-from finetune.classification.predictions import TIMINGS, label_decisions, latency, write_result
+from finetune.classification.predictions import (
+    TIMINGS,
+    Chosen,
+    label_decisions,
+    label_thresholds,
+    latency,
+    write_result,
+)
 from finetune.classification.splits import document_keys, draw_splits, draw_test_texts, draw_validation_texts
 from pretrain.data.encode import document_row
 from tokenizer.corpus.documents import Document
@@ -39,11 +46,17 @@ from tokenizer.corpus.documents import read as read_documents
 INVERSE_PENALTIES = (0.1, 1.0, 10.0, 100.0)
 # In `model/`.
 SETTINGS, WEIGHTS = "bag_of_words.json", "bag_of_words.safetensors"
+Labelled = tuple[list[str], np.ndarray]
 TOKEN = r"\w+|[^\w\s]"
 
 
-def train_and_test(config: TaskConfig, folder: RunFolder) -> None:
+def train_and_test(config: TaskConfig, folder: RunFolder, chosen: Chosen | None = None) -> None:
     """Fit, select features and penalty on the validation texts, test once.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        chosen: what a run has selected; this one is fitted to the validation texts as well.
 
     Raises:
         InputError: a text, column or label is missing, or a label does not occur in the training texts.
@@ -58,33 +71,29 @@ def train_and_test(config: TaskConfig, folder: RunFolder) -> None:
     train_texts, held_out_texts = joined_texts(train_documents), joined_texts(held_out_documents)
     test_texts = joined_texts(test_documents)
     weights_C = class_weights(config, train_labels, classes.names)
-    score = config.score_of(classes.multi_label)
+    config.score_of(classes.multi_label)
     folder.begin(config)
 
     started = time.monotonic()
-    best: tuple[float, float] | None = None
-    for kind, vectorizer in vectorizers(config.model.longest_word_sequence).items():
-        train_features, held_out_features = vectorizer.fit_transform(train_texts), vectorizer.transform(held_out_texts)
-        for inverse_penalty in INVERSE_PENALTIES:
-            model = fit(kind, inverse_penalty, config.seed, train_features, train_labels, weights_C)
-            values = probability_scores(model.predict_proba(held_out_features), held_out_labels, config)
-            rank = values[score], -values["loss"]
-            if best is None or rank > best:
-                best, chosen, validation_scores = rank, (kind, inverse_penalty, vectorizer, model), values
+    train, held_out = (train_texts, train_labels), (held_out_texts, held_out_labels)
+    fit_texts = select if chosen is None else functools.partial(fit_to_all, chosen)
+    (kind, inverse_penalty, vectorizer, model), validation_scores = fit_texts(config, train, held_out, weights_C)
     # Of training, as of other models: without reading texts and testing.
     seconds = time.monotonic() - started
-    kind, inverse_penalty, vectorizer, model = chosen
     fitted = BagOfWords.of(kind, vectorizer, model, classes.names, classes.multi_label)
-    held_out = fitted.logits(held_out_texts), held_out_labels
+    if chosen is None:
+        validation = fitted.logits(held_out_texts), held_out_labels
+        temperature = fit_temperature(*validation)
+        thresholds_C = label_thresholds(validation, temperature, config)
+    else:
+        temperature, thresholds_C = chosen.temperature, chosen.thresholds
     started = time.monotonic()
     test_logits_NC = fitted.logits(test_texts)
     timings = {"test_seconds": time.monotonic() - started}
     timings["latency_seconds"] = latency(lambda number: fitted.logits([test_texts[number]]), len(test_texts))
-    calibration = calibration_facts(held_out, test_logits_NC, test_labels)
-    decisions = label_decisions(held_out, test_logits_NC, calibration["temperature"], config)
-    if decisions is not None:
-        thresholds_C = at_temperature(decisions.thresholds_C, calibration["temperature"])
-        fitted = dataclasses.replace(fitted, thresholds=thresholds_C.tolist())
+    decisions = label_decisions(thresholds_C, test_logits_NC, temperature)
+    if thresholds_C is not None:
+        fitted = dataclasses.replace(fitted, thresholds=at_temperature(thresholds_C, temperature).tolist())
     fitted.save(folder.model)
     write_atomically(folder.path / TIMINGS, json.dumps(timings | meter.facts()) + "\n")
     facts = {
@@ -92,15 +101,49 @@ def train_and_test(config: TaskConfig, folder: RunFolder) -> None:
         "parameters": len(fitted.bias_K) * (len(vectorizer.vocabulary_) + 1),
         "features": kind,
         "inverse_penalty": inverse_penalty,
-        "train_texts": len(train_texts),
+        "train_texts": len(train_texts) + (0 if chosen is None else len(held_out_texts)),
         "validation_texts": len(held_out_texts),
         "test_texts": len(test_texts),
-    } | calibration
+    }
+    facts |= calibration_facts(temperature, test_logits_NC, test_labels) | (chosen.facts(seconds) if chosen else {})
     rows = [document_row(document, labelled=True) for document in test_documents]
-    columns = {name: [row[name] for row in rows] for name in ("text", "second_text", "file", "row")}
+    table = pyarrow.table({name: [row[name] for row in rows] for name in ("text", "second_text", "file", "row")})
     probabilities_NC = fitted.probabilities(test_texts)
-    table = pyarrow.table(columns)
     write_result(folder, facts, validation_scores, classes, probabilities_NC, test_labels, table, decisions)
+
+
+def select(
+    config: TaskConfig, train: Labelled, held_out: Labelled, weights_C: np.ndarray | None
+) -> tuple[tuple[str, float, Any, Any], dict[str, float]]:
+    """The features, inverse penalty, vectorizer and classifier that are best on validation texts, and their scores.
+
+    Args:
+        config: of the task.
+        train: texts, and class indices or [N, C] labels.
+        held_out: as `train`, of the validation texts.
+        weights_C: of the classes; None if all weigh the same.
+    """
+    score, best = config.score_of(train[1].ndim == 2), None
+    for kind, vectorizer in vectorizers(config.model.longest_word_sequence).items():
+        train_features, held_out_features = vectorizer.fit_transform(train[0]), vectorizer.transform(held_out[0])
+        for inverse_penalty in INVERSE_PENALTIES:
+            model = fit(kind, inverse_penalty, config.seed, train_features, train[1], weights_C)
+            values = probability_scores(model.predict_proba(held_out_features), held_out[1], config)
+            rank = values[score], -values["loss"]
+            if best is None or rank > best:
+                best, chosen, scores = rank, (kind, inverse_penalty, vectorizer, model), values
+    return chosen, scores
+
+
+def fit_to_all(
+    chosen: Chosen, config: TaskConfig, train: Labelled, held_out: Labelled, weights_C: np.ndarray | None
+) -> tuple[tuple[str, float, Any, Any], dict[str, float]]:
+    """As `select`, with what a run has selected, fitted to the texts of both parts; its validation scores."""
+    kind, inverse_penalty = chosen.result["features"], chosen.result["inverse_penalty"]
+    vectorizer = vectorizers(config.model.longest_word_sequence)[kind]
+    features_NF = vectorizer.fit_transform(train[0] + held_out[0])
+    model = fit(kind, inverse_penalty, config.seed, features_NF, np.concatenate([train[1], held_out[1]]), weights_C)
+    return (kind, inverse_penalty, vectorizer, model), chosen.validation_scores
 
 
 def read(config: TaskConfig) -> tuple[dict[str, list[Document]], dict[str, np.ndarray], LabelSet]:

@@ -69,17 +69,15 @@ def calibrated(logits_NC: np.ndarray, temperature: float, multi_label: bool = Fa
     return scipy.special.softmax(logits_NC / temperature, axis=1)
 
 
-def calibration_facts(
-    validation: tuple[np.ndarray, np.ndarray], test_logits_NC: np.ndarray, test_labels_N: np.ndarray
-) -> dict[str, float]:
+def calibration_facts(temperature: float, test_logits_NC: np.ndarray, test_labels_N: np.ndarray) -> dict[str, float]:
     """The entries of a result: the temperature, and calibration on test texts with and without it.
 
     Args:
-        validation: logits and class indices of the validation texts.
+        temperature: fitted to validation texts.
         test_logits_NC: of the test texts.
         test_labels_N: their class indices.
     """
-    temperature, multi_label = fit_temperature(*validation), test_labels_N.ndim == 2
+    multi_label = test_labels_N.ndim == 2
     before, after = (
         calibration_scores(calibrated(test_logits_NC, divisor, multi_label), test_labels_N)
         for divisor in (1.0, temperature)

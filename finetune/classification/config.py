@@ -39,6 +39,10 @@ class TaskConfig:
     those that a run with this budget and seed has; the other parts are trained and validated on."""
     fold: int = added_later(0)
     """Which of the `folds`, from 0."""
+    refit: bool = added_later(False)
+    """When everything is chosen on the validation texts (the best checkpoint, penalties, temperature, thresholds),
+    train once more on all labels, those included, up to the same share of `training.duration`, and test that model. The
+    run that chooses has a folder of its own. For validation texts that are set aside."""
     label_budget: int | None = None
     """Use only this many training labels, a stratified sample for each seed; null uses all."""
     sequence_length: int = 128
@@ -70,6 +74,8 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         """Validate the keys."""
+        if self.refit and self.validation is not None:
+            raise InputError("refit: validation texts with a place of their own (`validation`) are not trained on")
         require_at_least(8, sequence_length=self.sequence_length)
         require_at_least(1, maximum_validation_texts=self.maximum_validation_texts)
         require_between(0.01, 0.9, validation_share=self.validation_share, test_share=self.test_share)

@@ -63,6 +63,8 @@ def fit_linear(
     held_out: Labelled,
     config: TaskConfig,
     weights_C: np.ndarray | None = None,
+    *,
+    refit: bool = False,
 ) -> float:
     """Fit a linear layer to features, in place; gives the inverse penalty that is best on the held-out texts.
 
@@ -73,24 +75,20 @@ def fit_linear(
         train, held_out: features and classes.
         config: `select_by` and the seed.
         weights_C: of the classes, or of texts that have a label; None if all weigh the same.
+        refit: fit with that penalty to the held-out texts as well.
     """
-    scaler, score = StandardScaler().fit(train[0]), config.score_of(train[1].ndim == 2)
-    features_NF, held_out_NF = scaler.transform(train[0]), scaler.transform(held_out[0])
-    best: tuple[float, float] | None = None
+    score, best = config.score_of(train[1].ndim == 2), None
     for inverse_penalty in INVERSE_PENALTIES:
-        make = functools.partial(
-            LogisticRegression, C=inverse_penalty, max_iter=MAXIMUM_ITERATIONS, random_state=config.seed
-        )
-        model: Any
-        if train[1].ndim == 2:
-            model = OneVersusRest(make).fit(features_NF, train[1], weights_C)
-        else:
-            model = make().fit(features_NF, train[1], None if weights_C is None else weights_C[train[1]])
-        values = probability_scores(model.predict_proba(held_out_NF), held_out[1], config)
+        scaler, model = _fitted(train, inverse_penalty, config.seed, weights_C)
+        values = probability_scores(model.predict_proba(scaler.transform(held_out[0])), held_out[1], config)
         rank = values[score], -values["loss"]
         if best is None or rank > best:
-            best, chosen, chosen_penalty = rank, model, inverse_penalty
-    weights_CF, bias_C = chosen.coef_ / scaler.scale_, chosen.intercept_ - chosen.coef_ @ (scaler.mean_ / scaler.scale_)
+            best, chosen, chosen_penalty = rank, (scaler, model), inverse_penalty
+    if refit:
+        everything = np.concatenate([train[0], held_out[0]]), np.concatenate([train[1], held_out[1]])
+        chosen = _fitted(everything, chosen_penalty, config.seed, weights_C)
+    scaler, model = chosen
+    weights_CF, bias_C = model.coef_ / scaler.scale_, model.intercept_ - model.coef_ @ (scaler.mean_ / scaler.scale_)
     if len(weights_CF) == 1:
         # Of two classes, scikit-learn has the difference of the logits.
         weights_CF, bias_C = np.concatenate([-weights_CF, weights_CF]) / 2, np.concatenate([-bias_C, bias_C]) / 2
@@ -98,3 +96,14 @@ def fit_linear(
         classifier.weight.copy_(torch.from_numpy(weights_CF))
         classifier.bias.copy_(torch.from_numpy(bias_C))
     return chosen_penalty
+
+
+def _fitted(train: Labelled, inverse_penalty: float, seed: int, weights_C: np.ndarray | None) -> tuple[Any, Any]:
+    """What standardises features, and a classifier of the standardised ones."""
+    features, labels_N = train
+    scaler = StandardScaler().fit(features)
+    make = functools.partial(LogisticRegression, C=inverse_penalty, max_iter=MAXIMUM_ITERATIONS, random_state=seed)
+    features_NF = scaler.transform(features)
+    if labels_N.ndim == 2:
+        return scaler, OneVersusRest(make).fit(features_NF, labels_N, weights_C)
+    return scaler, make().fit(features_NF, labels_N, None if weights_C is None else weights_C[labels_N])

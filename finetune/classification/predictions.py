@@ -21,9 +21,57 @@ from finetune.classification.multi_label.thresholds import choose_thresholds, de
 
 PREDICTIONS = "predictions.parquet"
 TIMINGS = "timings.json"
+# Before the scores of a result that are not of test texts.
+VALIDATION = "eval_"
 # Texts that are classified alone, one after the other.
 ALONE = 24
 SIGNIFICANCE = 0.05
+
+
+class Chosen(NamedTuple):
+    """What a finished run has chosen on validation texts, for one on all labels (`refit`, as in scikit-learn)."""
+
+    result: dict[str, Any]
+    share: float
+    """The share of the training's duration after which the weights were best; 1 without such checkpoints."""
+
+    @classmethod
+    def of(cls, folder: RunFolder, evaluations: int) -> "Chosen":
+        """What the run in a folder has chosen.
+
+        Args:
+            folder: of the run that kept validation texts.
+            evaluations: of its training, evenly spaced.
+        """
+        from pretrain.training.metric_logger import read_metrics
+
+        result = folder.result()
+        if (best := result.get("best_step")) is None:
+            return cls(result, 1.0)
+        steps = {row["step"] for row in read_metrics(folder.metrics) if "eval_loss" in row}
+        return cls(result, min(1.0, sum(step <= best for step in steps) / evaluations))
+
+    @property
+    def temperature(self) -> float:
+        """Of the calibration."""
+        return self.result["temperature"]
+
+    @property
+    def thresholds(self) -> np.ndarray | None:
+        """From which calibrated probability on each label applies, where a text may have several."""
+        thresholds = self.result.get("thresholds")
+        return None if thresholds is None else np.array(thresholds)
+
+    @property
+    def validation_scores(self) -> dict[str, float]:
+        """Loss and scores on the texts that were validated on then."""
+        return {
+            name.removeprefix(VALIDATION): value for name, value in self.result.items() if name.startswith(VALIDATION)
+        }
+
+    def facts(self, seconds: float) -> dict[str, Any]:
+        """Entries of the result of the training on all labels, which took so many seconds."""
+        return {"refit": True, "refit_share": self.share, "seconds": seconds + self.result["seconds"]}
 
 
 class LabelDecisions(NamedTuple):
@@ -35,24 +83,35 @@ class LabelDecisions(NamedTuple):
     """1 where a label applies to a test text."""
 
 
-def label_decisions(
-    validation: tuple[np.ndarray, np.ndarray], test_logits_NC: np.ndarray, temperature: float, config: TaskConfig
-) -> LabelDecisions | None:
-    """Decisions about the labels of test texts, by thresholds chosen on validation texts; None of one class a text.
+def label_thresholds(
+    validation: tuple[np.ndarray, np.ndarray], temperature: float, config: TaskConfig
+) -> np.ndarray | None:
+    """The calibrated probability from which on each label applies, [C]; None of one class a text.
 
     Args:
         validation: logits of the validation texts, and their class indices, or [N, C] labels.
-        test_logits_NC: of the test texts.
         temperature: of the calibration.
         config: of the task.
     """
     logits_NC, labels_N = validation
     if labels_N.ndim == 1:
         return None
-    held_out_NC, test_NC = (
-        calibrated(part.astype(np.float64), temperature, multi_label=True) for part in (logits_NC, test_logits_NC)
-    )
-    thresholds_C = choose_thresholds(held_out_NC, labels_N, config)
+    return choose_thresholds(calibrated(logits_NC.astype(np.float64), temperature, multi_label=True), labels_N, config)
+
+
+def label_decisions(
+    thresholds_C: np.ndarray | None, test_logits_NC: np.ndarray, temperature: float
+) -> LabelDecisions | None:
+    """Decisions about the labels of test texts; None of one class a text, where there are no thresholds.
+
+    Args:
+        thresholds_C: chosen on validation texts.
+        test_logits_NC: of the test texts.
+        temperature: of the calibration.
+    """
+    if thresholds_C is None:
+        return None
+    test_NC = calibrated(test_logits_NC.astype(np.float64), temperature, multi_label=True)
     return LabelDecisions(thresholds_C, decide(test_NC, thresholds_C))
 
 
@@ -98,7 +157,7 @@ def write_result(
     folder.finish(
         facts
         | {"labels": classes.names}
-        | {f"eval_{name}": value for name, value in validation_scores.items()}
+        | {f"{VALIDATION}{name}": value for name, value in validation_scores.items()}
         | {f"test_{name}": value for name, value in test_scores.items()}
         | dict(constant(predictions_N, labels_N))
         | {"test_per_class": by_class(predictions_N, labels_N, classes.names)}

@@ -35,6 +35,10 @@ class Task:
     store_runs: dict[str, RunFolder]
     """The run folders of the token stores, by corpus."""
 
+    def with_all_labels(self) -> "Task":
+        """The same task with its validation texts, which are of the same corpus, among those it trains on."""
+        return dataclasses.replace(self, train_indices=np.concatenate([self.train_indices, self.validation_indices]))
+
     def without_token_types(self) -> "Task":
         """The same task for a model that takes no `token_type_ids`."""
         names = ("train", "validation", "test")

@@ -147,7 +147,7 @@ def trials_of(
             continue
         trials = []
         for settings in different_settings(own, as_given, model, config.tuning.trials):
-            parts = [{"folds": FOLDS, "fold": fold} for fold in range(folds_judged(budget))]
+            parts = [{"folds": FOLDS, "fold": fold, "refit": False} for fold in range(folds_judged(budget))]
             trials.append(Trial(model, budget, settings, [cell(settings | part) for part in parts]))
         groups.append(trials)
     return groups

@@ -51,8 +51,8 @@ class Training:
     """The end of each phase, as a share of the run, and its training data."""
     loss: Callable[[torch.nn.Module, Batch, Any], LossOutput]
     """The loss of a micro-batch, given the state carried over from the previous step."""
-    evaluate: Callable[[torch.nn.Module, int], dict[str, float]]
-    """Metrics on held-out data, given the phase."""
+    evaluate: Callable[[torch.nn.Module, int], dict[str, float]] | None
+    """Metrics on held-out data, given the phase; None if nothing is held out."""
     config: TrainingConfig
     optimizer_config: OptimizerConfig
     folder: RunFolder
@@ -61,6 +61,8 @@ class Training:
     """The held-out metric (higher is better) whose best checkpoint is kept, if any."""
     patience: int | None = None
     """Stop after this many evaluations without a new best; None: never."""
+    until: float = 1.0
+    """The share of the duration at which training ends, wherever the learning rate then stands."""
     fingerprints: dict[str, str] = dataclasses.field(default_factory=dict)
     """Fingerprints of config, tokenizer and data, which have to match those of the checkpoint."""
 
@@ -180,9 +182,10 @@ def _train(run: Training, session: Session) -> TrainState:
 def _evaluate_and_save(run: Training, session: Session, done: float) -> bool:
     """Evaluate and save if due, at progress `done`; returns whether the run has ended."""
     state = session.state
-    if state.evaluation_due or (done >= 1 and state.evaluated_step != state.step):
+    ended = done >= run.until
+    if run.evaluate is not None and (state.evaluation_due or (ended and state.evaluated_step != state.step)):
         _evaluate(run, session)
-    ended = done >= 1 or _out_of_patience(run, state)
+    ended = ended or _out_of_patience(run, state)
     if ended or state.step % run.config.save_every == 0 or state.step == state.best_step:
         _save(run, session)
     signals.safe_point(run.accelerator)
@@ -348,6 +351,7 @@ def _evaluate(run: Training, session: Session) -> None:
     """Evaluate on held-out data, and record whether the chosen metric is the best so far."""
     _settle(run, session)
     state = session.state
+    assert run.evaluate is not None
     with averaging.averaged_weights(run.optimizer.optimizer):
         metrics = run.evaluate(run.model, state.phase)
     session.logger.write(state, {f"eval_{name}": value for name, value in metrics.items()})

@@ -241,3 +241,17 @@ def test_other_labels_in_the_test_texts_are_refused(chain, texts, tmp_path) -> N
     other = write_jsonl(tmp_path / "other.jsonl", [{"text": "a", "label": ["bug", "refund"]}])
     with pytest.raises(InputError, match="has the label 'refund', which the training texts lack"):
         trained(chain, texts, test=str(other))
+
+
+@pytest.mark.parametrize("name", ["bag-of-words", "frozen"])
+def test_a_refit_keeps_the_thresholds_that_were_chosen(chain, texts, name) -> None:
+    keys = {"validation": None, "label_budget": 100}
+    chosen = trained(chain, texts, name, **keys).result()
+    folder = trained(chain, texts, name, refit=True, **keys)
+    result = folder.result()
+    assert (chosen["train_texts"], result["train_texts"]) == (80, 100)
+    assert result["thresholds"] == chosen["thresholds"]
+    table = pyarrow.parquet.read_table(folder.path / "predictions.parquet").to_pydict()
+    # Of the run, and of the model folder alone.
+    for classifier in (finetune.load(folder.path), finetune.load(folder.model)):
+        assert [answer.labels for answer in classifier(table["text"])] == table["prediction"]

@@ -154,7 +154,7 @@ def _cell_probe(
     budget = min(max(CELL_LABELS, min(config.label_budgets)), max(config.label_budgets))
     probe, _ = cell_config(config, model, budget, config.seeds[0], {"tokenizer": str(tokenizer_run.path)}, pretrained)
     training = dataclasses.replace(probe.training, duration=f"{CELL_STEPS}steps", evaluations=1, log_every=4)
-    return dataclasses.replace(probe, name=PROBE, training=training, maximum_test_texts=CELL_TEXTS)
+    return dataclasses.replace(probe, name=PROBE, refit=False, training=training, maximum_test_texts=CELL_TEXTS)
 
 
 def _run_probe(item: tuple[str, FinetuneConfig, FineTune, Sequence[str]]) -> CellRate:
@@ -204,6 +204,9 @@ def cell_seconds(config: FinetuneConfig, rate: CellRate, texts: Sequence[int]) -
         texts: numbers of training, validation and test texts.
     """
     train, validation, test = texts
+    if config.refit:
+        once = dataclasses.replace(config, refit=False)
+        return cell_seconds(once, rate, texts) + cell_seconds(once, rate, (train + validation, 0, test))
     if config.model.name == BAG_OF_WORDS:
         return rate.text_seconds * sum(texts)
     fits_output_layer = is_frozen(config.model.name) or config.model.fits_output_layer
