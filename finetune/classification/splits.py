@@ -140,8 +140,8 @@ def set_aside(keys: Sequence[str], classes_N: np.ndarray, share: float, names: S
         if len(members) < 2:
             raise InputError(
                 f"corpus: class {names[label] if names else label!r} has {len(members)} different text(s), and "
-                "training and test need one each; add texts of this class, leave it out (`corpus.labels`), or give "
-                "test texts (`test`)"
+                "training and test need one each; add texts of this class, leave it out (`corpus.labels`, or `labels` "
+                "with `--labelled`), or give test texts (`test`)"
             )
         remaining = max(1, round(share * int(sizes_G[members].sum())))
         for group in members[:-1]:

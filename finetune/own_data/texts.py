@@ -109,8 +109,8 @@ def find_sources(config: OwnDataConfig) -> Sources:
     for part, given, names in ((TEST, config.test, (TEST,)), (UNLABELLED, config.unlabelled, UNLABELLED_NAMES)):
         corpus = corpus_of(config, given, names) if given is not None else sibling(labelled, names)
         if corpus is not None and part == UNLABELLED:
-            # Pretraining reads no pairs.
-            corpus = dataclasses.replace(corpus, second_text_column=None)
+            # Pretraining reads no pairs, and no labels.
+            corpus = dataclasses.replace(corpus, second_text_column=None, labels=None)
         if corpus is not None and given is not None:
             found = find_columns(corpus, None, None, part == TEST and by_column, likely=columns)
             log.info("own data: %s texts in column %r of %s", part, found.text, given)
@@ -130,6 +130,7 @@ def corpus_of(config: OwnDataConfig, source: str, splits: Sequence[str]) -> Corp
         split="all",
         label_separator=config.label_separator,
         label_columns=config.label_columns,
+        labels=config.labels,
     )
     if source == "sample":
         return dataclasses.replace(corpus, split=splits[0])
@@ -308,7 +309,7 @@ def check_counts(counts: Sequence[int], names: Sequence[str], multi_label: bool 
     if counts[rarest] < (1 if multi_label else 2):
         raise InputError(
             f"labelled: class {names[rarest]!r} has {counts[rarest]} text(s) beside those for testing, and training "
-            "and validation need one each; add texts of this class, or leave its rows out"
+            "and validation need one each; add texts of this class, or leave it out (`--labels` with the others)"
         )
     if counts[rarest] < 2:
         rare = ", ".join(name for name, count in zip(names, counts, strict=True) if count < 2)

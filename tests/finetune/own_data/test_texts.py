@@ -145,8 +145,13 @@ def test_pairs_and_columns_keep_their_names(tmp_path: Path) -> None:
 def test_a_class_too_rare_to_train_on_is_told_before_anything_is_trained(tmp_path: Path) -> None:
     rng = random.Random(0)
     rows = [{"text": long_text(rng, 1), "label": label} for label in ["a"] * 20 + ["b"] * 20 + ["rare"] * 2]
-    with pytest.raises(InputError, match=r"class 'rare' has 1 text\(s\) beside those for testing"):
-        split(tmp_path, labelled=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+    keys: dict[str, Any] = {"labelled": str(write_jsonl(tmp_path / "t.jsonl", rows))}
+    with pytest.raises(InputError, match=r"class 'rare' has 1 text\(s\) beside those for testing.*`--labels` with the"):
+        split(tmp_path, **keys)
+    (tmp_path / "notes.txt").write_text("A text without a label.\n")
+    facts, parts = split(tmp_path, labels=["a", "b"], unlabelled=str(tmp_path / "notes.txt"), **keys)
+    assert (facts.classes, facts.train_texts + facts.test_texts, facts.unlabelled_texts) == (["a", "b"], 40, 1)
+    assert {row["label"] for row in parts["train"] + parts["test"]} == {"a", "b"}
 
 
 def test_a_text_file_without_blank_lines_is_a_line_a_text(tmp_path: Path) -> None:
