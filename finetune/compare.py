@@ -36,7 +36,7 @@ from finetune.comparison.running.cells import Outcome, Work, run_unfinished
 from finetune.comparison.running.devices import runs_at_a_time, take_gpu
 from finetune.comparison.running.subprocesses import run_stage
 from finetune.comparison.tuning import FOLDS, Tuned, folds_judged, planned_trials, trials_of
-from finetune.config import check_model_name
+from finetune.config import FinetuneConfig, check_model_name
 from finetune.own_data.config import OwnDataConfig
 from pretrain.config import PretrainConfig
 from pretrain.run_paths import minimum_documents
@@ -152,16 +152,7 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
 
     tokenizer_run, stages, cells = begin(config)
     unfinished = {name: stage for name, stage in stages.items() if not pretrain_folder(stage).finished}
-    if cells is None:
-        grid = itertools.product(config.models, config.label_budgets, config.seeds)
-        runs = [
-            (model, cell_config(config, model, budget, seed, {}, {})[0])
-            for model, budget, seed in grid
-            for _ in seeds_of_pretraining(config, model)
-        ]
-        runs += planned_trials(config)
-    else:
-        runs = [(cell.model, cell.config) for cell in cells if not cell.folder.finished]
+    runs = unfinished_runs(config, tokenizer_run, stages, cells)
     if not runs and not unfinished:
         print("everything is finished; without dry_run, the report is written")
         return
@@ -180,6 +171,45 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
             f"is right on {DISAGREEMENT:.0%} of the texts, and whose difference varies by {100 * SEED_DEVIATION:g} "
             "point from seed to seed)"
         )
+
+
+def unfinished_runs(
+    config: CompareConfig, tokenizer_run: RunFolder, stages: Mapping[str, PretrainConfig], cells: Sequence[Cell] | None
+) -> list[tuple[str, FinetuneConfig]]:
+    """The model and config of each fine-tuning run that is still to be done, trials included.
+
+    Args:
+        config: of the comparison.
+        tokenizer_run: its tokenizer.
+        stages: the pretraining stages.
+        cells: as of `Begun`.
+    """
+    if cells is not None:
+        return [(cell.model, cell.config) for cell in cells if not cell.folder.finished]
+    pretrained = {name: pretrain_folder(stage) for name, stage in stages.items()}
+    if not all(folder.finished for folder in pretrained.values()):
+        grid = itertools.product(config.models, config.label_budgets, config.seeds)
+        runs = [
+            (model, cell_config(config, model, budget, seed, {}, {})[0])
+            for model, budget, seed in grid
+            for _ in seeds_of_pretraining(config, model)
+        ]
+        return runs + planned_trials(config)
+    override: Overrides = {"tokenizer": str(tokenizer_run.path)}
+    settings, waiting, trials = {}, set(), list[Cell]()
+    for group in trials_of(config, override, pretrained):
+        of_group = [cell for trial in group for cell in trial.cells if not cell.folder.finished]
+        trials += of_group
+        key = group[0].model, group[0].label_budget
+        if of_group:
+            waiting.add(key)
+        else:
+            tuned = Tuned.of(group, config)
+            settings[key] = tuned.settings[tuned.best]
+    chosen = grid_cells(config, override, pretrained, settings)
+    # Of those whose settings are not known yet, none is finished.
+    left = [cell for cell in chosen if (cell.model, cell.label_budget) in waiting or not cell.folder.finished]
+    return [(cell.model, cell.config) for cell in left + trials]
 
 
 def write_comparison(

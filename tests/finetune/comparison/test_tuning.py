@@ -196,6 +196,13 @@ def test_a_comparison_tunes_every_model_alike(tmp_path, monkeypatch, capsys):
                 texts += found["test_texts"]
             assert texts == 60
             assert score == pytest.approx(correct / texts)
+    # A dry run counts what is left: nothing; or a part of a trial, and the runs whose settings hang on it.
+    tokenizer_run, stages, cells = compare.begin(config)
+    assert compare.unfinished_runs(config, tokenizer_run, stages, cells) == []
+    shutil.rmtree(groups[0][0].cells[0].folder.path)
+    left = compare.unfinished_runs(config, tokenizer_run, stages, cells)
+    assert {model for model, _ in left} == {groups[0][0].model}
+    assert sorted(one.folds or 0 for _, one in left) == [0] * len(config.seeds) + [FOLDS]
 
 
 def test_the_best_settings_are_those_of_all_seeds(tmp_path, monkeypatch):
