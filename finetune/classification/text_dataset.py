@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from finetune.classification.tokenization_head_tail import head_and_tail, share_budget
-from pretrain.data.loader import Batch, arithmetic_counts, length_grouped, padded_length
+from pretrain.data.loader import Batch, arithmetic_counts, length_grouped, padded_length, rounded_length
 from pretrain.data.masked_lm_dataset import TokenLayout
 from pretrain.data.randomness import uniform
 from pretrain.data.store import TokenStore
@@ -30,7 +30,7 @@ class TextEpoch:
     truncation_head_share: float
     batches: list[np.ndarray]
     buckets: tuple[int, ...] = ()
-    """T is rounded up to one of these; without buckets, T is the longest text of the batch."""
+    """T is rounded up to one of these; without buckets, T is the longest text of the batch, and a little more."""
     token_types: bool = True
     """Whether the model takes `token_type_ids`; RoBERTa, DistilBERT and ModernBERT do not."""
     token_masking: float = 0.0
@@ -43,7 +43,9 @@ class TextEpoch:
         `labels` [B], or [B, C] where a text may have several.
         """
         rows = [self.encode(int(sample)) for sample in samples_B]
-        length = padded_length(max(len(ids) for ids, _ in rows), self.buckets)
+        longest = max(len(ids) for ids, _ in rows)
+        rounded = min(rounded_length(longest), self.sequence_length)
+        length = padded_length(longest, self.buckets) if self.buckets else rounded
         ids_BT = np.full((len(rows), length), self.layout.pad_id, dtype=np.int64)
         types_BT, attention_BT = np.zeros_like(ids_BT), np.zeros_like(ids_BT)
         for index, (ids, second_start) in enumerate(rows):

@@ -139,6 +139,19 @@ def padded_length(length: int, buckets: tuple[int, ...]) -> int:
     return next((bucket for bucket in buckets if bucket >= length), length)
 
 
+def rounded_length(length: int) -> int:
+    """A length rounded up so that there are at most 16 between a power of two and the next, 2 % longer on average.
+
+    On a CPU, oneDNN compiles products for each shape that it meets, and keeps them: with a shape for every length,
+    fine-tuning on reviews of up to 400 tokens grew by half a gigabyte of them, and by as much of gaps between them.
+
+    >>> [rounded_length(length) for length in (9, 31, 33, 130, 257, 400)]
+    [9, 31, 34, 136, 272, 400]
+    """
+    unit = max(1, 1 << max(0, length.bit_length() - 5))
+    return -(-length // unit) * unit
+
+
 def arithmetic_counts(lengths_B: np.ndarray) -> dict[str, int]:
     """The counts that determine the FLOPs of a batch: sequences, tokens, and pairs of tokens that attend to each other.
 

@@ -114,6 +114,16 @@ def test_lengths_go_up_to_a_bucket() -> None:
     assert texts(buckets=(7, 9)).collate(np.array([2]))["input_ids"].shape == (1, 9)
 
 
+def test_lengths_take_few_values_and_none_beyond_the_maximum() -> None:
+    many = store_of([[count] for count in range(1, 260)])
+    epoch = TextEpoch(many, np.zeros(259, dtype=np.int64), LAYOUT, 250, 0.0, [])
+    lengths = [epoch.collate(np.array([number]))["input_ids"].shape[1] for number in range(259)]
+    exact = [min(count + 2, 250) for count in range(1, 260)]
+    assert all(0 <= length - needed <= needed / 16 for length, needed in zip(lengths, exact, strict=True))
+    assert max(lengths) == 250
+    assert len(set(lengths)) <= 80
+
+
 def test_every_text_is_read_once_an_epoch_in_an_order_of_its_own() -> None:
     many = store_of([[3 + number % 7] for number in range(40)])
     epoch = TextEpoch(many, np.zeros(40, dtype=np.int64), LAYOUT, 6, 0.0, [])
