@@ -41,8 +41,8 @@ class TaskConfig:
     """Which of the `folds`, from 0."""
     refit: bool = added_later(False)
     """When everything is chosen on the validation texts (the best checkpoint, penalties, temperature, thresholds),
-    train once more on all labels, those included, up to the same share of `training.duration`, and test that model. The
-    run that chooses has a folder of its own. For validation texts that are set aside."""
+    train once more on all labels, those included, for the same share of `training.duration` with a whole schedule in
+    it, and test that model. The run that chooses has a folder of its own. For validation texts that are set aside."""
     label_budget: int | None = None
     """Use only this many training labels, a stratified sample for each seed; null uses all."""
     sequence_length: int = 128

@@ -62,7 +62,7 @@ class Training:
     patience: int | None = None
     """Stop after this many evaluations without a new best; None: never."""
     until: float = 1.0
-    """The share of the duration at which training ends, wherever the learning rate then stands."""
+    """The share of the duration at which training ends, with the whole schedule of the learning rate before it."""
     fingerprints: dict[str, str] = dataclasses.field(default_factory=dict)
     """Fingerprints of config, tokenizer and data, which have to match those of the checkpoint."""
 
@@ -159,7 +159,7 @@ def _train(run: Training, session: Session) -> TrainState:
         freeze_lower_layers(optimizer.param_groups, state.epochs, run.optimizer_config)
         norm = accelerator.clip_grad_norm_(model.parameters(), run.optimizer_config.clip_norm)
         norm = sharded.gathered(norm.detach())
-        lr = learning_rate(done, run.optimizer_config)
+        lr = learning_rate(done / run.until, run.optimizer_config)
         set_lr(optimizer.param_groups, lr, run.optimizer_config)
         loss_metrics: Metrics = {"loss": (loss_share, 1 / accelerator.num_processes), "gradient_norm": (norm, 1.0)}
         outcome = Outcome(

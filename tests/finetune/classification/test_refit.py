@@ -58,6 +58,13 @@ def test_it_trains_for_the_share_of_the_duration_that_was_best(chain: Path, monk
     choosing, refitting = seen
     assert (choosing.until, refitting.until) == (1.0, 2 / 3)
     assert (result["steps"], result["refit_share"]) == (20, 2 / 3)
+    # The learning rate falls to where it ends, as it does in a whole run.
+    ends = [
+        [json.loads(line) for line in training.folder.metrics.read_text(encoding="utf-8").splitlines()][-1 - number]
+        for number, training in enumerate((refitting, choosing))
+    ]
+    assert ends[0]["lr"] == pytest.approx(ends[1]["lr"] * 30 / 20)
+    assert ends[0]["lr"] < 0.2 * choosing.optimizer_config.learning_rate
     texts, more = (training.phases[0][1] for training in seen)
     assert isinstance(texts, TextSource)
     assert isinstance(more, TextSource)
