@@ -96,6 +96,8 @@ def _draw(width: int, points: Sequence[Point], band: Sequence[tuple[float, Inter
     drawing.path(curve, "curve pre lead")
     measured = max(plot.x(math.log(point.tokens)) for point in points if point.style == MEASURED)
     drawing.line((measured, plot.top), (measured, plot.bottom), "level")
+    drawing.text(measured - 7, plot.bottom - 8, "measured", "quiet", "end")
+    drawing.text(measured + 7, plot.bottom - 8, "predicted", "quiet")
     for point in points:
         # Beside the rung on the whole corpus, which has the same tokens.
         x = plot.x(math.log(point.tokens)) + (9 if point.style == LESS_TEXT else 0)

@@ -39,26 +39,28 @@ def sentences(found: Forecast) -> list[str]:
     longest = max(rung.step_share for rung in found.rungs if rung.documents is None)
     beyond = [horizon for horizon in found.horizons if horizon.times > longest]
     told = [_score_sentence(found, beyond, longest), *_doubts(found, beyond)] if beyond else []
-    if beyond and not found.falls and beyond[-1].shown:
+    if beyond and not found.falls and beyond[0].shown and beyond[0].told:
         told += _cost_sentences(found, beyond)
     losses = [horizon for horizon in beyond if horizon.loss is not None]
     told += [_loss_sentence(found, losses)] if losses else []
-    told += [_text_sentence(effect) for effect in found.text_effects]
+    told += [_text_sentence(effect, found.pretraining_seeds) for effect in found.text_effects]
     if found.pretraining_seeds == 1:
         told.append(
-            "Each rung was pretrained from one seed: what another would change is in the intervals only as far as the "
-            "rungs scatter about their curve; pretraining_seeds measures it."
+            "Each rung was pretrained once. Another pretraining seed may change a score by points, and the intervals "
+            "know of it only as far as the rungs scatter about their curve: they may be too narrow. Several "
+            "pretraining_seeds measure it."
         )
     return told
 
 
 def _score_sentence(found: Forecast, beyond: Sequence[Horizon], longest: float) -> str:
     first = beyond[0]
+    asked = times_text(1.0) if first.times == 1 else f"{first.times:g} times the whole pretraining"
     name = "" if found.score == "accuracy" else f" {score_name(found.score)}"
     start = (
-        f"By these rungs, {times_text(first.times)} ({tokens_text(first.tokens)} tokens, about "
+        f"By these rungs, {asked} ({tokens_text(first.tokens)} tokens, about "
         f"{duration(first.seconds)}) would bring {found.model} at {found.label_budget:,} labels from "
-        f"{percent(found.at_longest)} at {longest:g} of it to {percent(first.score.estimate)} %{name} "
+        f"{percent(found.at_longest)} at {_share(longest)} to {percent(first.score.estimate)} %{name} "
         f"{bounds(first.score)}, a gain of {amount(first.gain)} points"
     )
     rest = [
@@ -67,6 +69,10 @@ def _score_sentence(found: Forecast, beyond: Sequence[Horizon], longest: float) 
         for horizon in beyond[1:]
     ]
     return "; ".join([start, *rest]) + "."
+
+
+def _share(share: float) -> str:
+    return "the whole" if share == 1 else f"{share:g} of it"
 
 
 def _doubts(found: Forecast, beyond: Sequence[Horizon]) -> list[str]:
@@ -96,7 +102,7 @@ def _doubts(found: Forecast, beyond: Sequence[Horizon]) -> list[str]:
 def _cost_sentences(found: Forecast, beyond: Sequence[Horizon]) -> list[str]:
     """What a point takes in time, from each horizon to the next; nothing where it takes too long."""
     longest = max((rung for rung in found.rungs if rung.documents is None), key=lambda rung: rung.tokens)
-    parts, seconds, score, before = [], longest.seconds, found.at_longest, f"{longest.step_share:g} of it"
+    parts, seconds, score, before = [], longest.seconds, found.at_longest, _share(longest.step_share)
     for horizon in beyond:
         gain = horizon.score.estimate - score
         each = (horizon.seconds - seconds) / (100 * gain) if gain > 0 else float("inf")
@@ -123,11 +129,11 @@ def _loss_sentence(found: Forecast, losses: Sequence[Horizon]) -> str:
     )
 
 
-def _text_sentence(effect: TextEffect) -> str:
+def _text_sentence(effect: TextEffect, pretraining_seeds: int) -> str:
     """Whether more text would help.
 
     >>> from finetune.comparison.intervals import Interval
-    >>> _text_sentence(TextEffect(0.25, 6000, Interval(-0.004, -0.012, 0.004)))
+    >>> _text_sentence(TextEffect(0.25, 6000, Interval(-0.004, -0.012, 0.004)), 1)
     'More text: with 0.25 of the documents (6,000) the score at equal steps changes by -0.4 [-1.2, +0.4] points: no \
 effect shown.'
     """
@@ -136,7 +142,9 @@ effect shown.'
     if change.high < 0:
         verdict = f"text is short there, by at least {points(-change.high)[1:]} points"
     elif change.low > 0:
-        verdict = "less text does better"
+        verdict = "less text does no harm"
+    if change.high < 0 and pretraining_seeds == 1:
+        verdict += ", or one of the two pretraining runs had luck"
     documents = f"{effect.corpus_share:g} of the documents ({effect.documents:,})"
     return f"More text: with {documents} the score at equal steps changes by {amount(change)} points: {verdict}."
 

@@ -89,20 +89,22 @@ def test_scores_are_of_validation_texts_and_no_test_text_is_read(climbed):
     assert scores == pytest.approx([np.mean(rung["scores"]) for rung in result["rungs"]])
 
 
-def test_without_validation_texts_each_seed_judges_on_a_part_of_its_labels(tmp_path, monkeypatch):
+def test_without_validation_texts_each_seed_judges_on_a_part_of_its_labels_from_each_pretraining(tmp_path, monkeypatch):
     write_chain(tmp_path)
     keys = content("finetune", tmp_path)
     write_yaml(tmp_path / "finetune.yaml", {key: value for key, value in keys.items() if key != "validation"})
     (tmp_path / "labelled" / "test.jsonl").unlink()
     (tmp_path / "labelled" / "validation.jsonl").unlink()
     monkeypatch.setattr(subprocesses, "run_process", run_forked)
-    result = ladder.run(config_in(tmp_path, corpus_shares=[])).result()
-    assert all(len(rung["scores"]) == 2 for rung in result["rungs"])
+    result = ladder.run(config_in(tmp_path, corpus_shares=[], pretraining_seeds=[0, 1])).result()
+    assert result["pretraining_seeds"] == 2
+    assert all(len(rung["scores"]) == 4 for rung in result["rungs"])
+    assert not any("pretrained once" in sentence for sentence in result["sentences"])
     assert 12 <= result["texts"] <= 24
     folds = sorted(
         yaml.safe_load((run / "config.yaml").read_text())["fold"] for run in (tmp_path / "runs" / "finetune").iterdir()
     )
-    assert folds == [0, 0, 0, 1, 1, 1]
+    assert folds == [0] * 6 + [1] * 6
 
 
 def test_the_rung_of_the_whole_is_the_comparisons_own_pretraining(climbed, tmp_path, monkeypatch, capsys):
