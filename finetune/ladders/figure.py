@@ -29,8 +29,9 @@ class Point(NamedTuple):
 def figures(found: Forecast) -> list[Figure]:
     """The score and, where it is known, the held-out loss, against tokens of pretraining."""
     steps = [rung for rung in found.rungs if rung.documents is None]
+    fewer = "; orange: on fewer documents" if len(steps) < len(found.rungs) else ""
     caption = (
-        f"Filled: measured, the mean over seeds; hollow: predicted; orange: on fewer documents. Bars and the band are "
+        f"Filled: measured, the mean over seeds; hollow: predicted{fewer}. Bars and the band are "
         f"{100 * found.confidence:g} % intervals."
     )
     name = score_name(found.score)
