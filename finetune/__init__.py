@@ -6,6 +6,7 @@ many of them one table, one verdict, one HTML file. Commands and entry points:
 - `config.py`: the config of a fine-tuning run; `run_paths.py`: run folders, and the checkpoint a run starts from
 - `run.py`, `__main__.py`: fine-tune one model with one seed and one label budget, and its command
 - `compare.py`: the command that runs every stage and compares
+- `ladder.py`: the command that foretells what more pretraining would bring
 - `predict.py`: the command that labels texts with a finished run; in Python, `load(run)(texts)` and `explain`
 - `export.py`: the command that copies a model with its card to a folder or the Hub
 - `demo.py`: the command that makes a page to try models in a browser
@@ -15,6 +16,7 @@ Subpackages, each importing only from those before it:
 
 - `classification/`: labelled text → scores of one model
 - `comparison/`: many runs → intervals, verdict, report
+- `ladders/`: short pretraining runs of a comparison → what more would bring
 - `own_data/`: texts and a time → the settings of a comparison
 - `inference/`: a finished classifier and any text → labels
 - `publishing/`: a run → a folder or a Hub repository

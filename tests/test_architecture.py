@@ -16,6 +16,7 @@ from configs.command_line import load
 from finetune.comparison.config import CompareConfig
 from finetune.comparison.tuning import RangesConfig
 from finetune.config import FinetuneConfig
+from finetune.ladders.config import LadderConfig
 from pretrain.config import PretrainConfig
 from pretrain.training.schedule import Duration
 from tests.helpers.paths import ROOT
@@ -27,7 +28,17 @@ OWN_FILES, CONFIG = "the room's own files", "config and run folders"
 PARTS = {
     "tokenizer": ["corpus", "vocabulary"],
     "pretrain": ["data", "audits", "models", "objectives", "training", "hub"],
-    "finetune": ["classification", CONFIG, "comparison", "own_data", "inference", "publishing", "page", "serving"],
+    "finetune": [
+        "classification",
+        CONFIG,
+        "comparison",
+        "ladders",
+        "own_data",
+        "inference",
+        "publishing",
+        "page",
+        "serving",
+    ],
 }
 # A comparison is made of runs, so it knows their config.
 CONFIG_MODULES = {"finetune.config", "finetune.run_paths"}
@@ -36,6 +47,7 @@ CONFIGS = {
     "pretrain": PretrainConfig,
     "finetune": FinetuneConfig,
     "compare": CompareConfig,
+    "ladder": LadderConfig,
     "tuning": RangesConfig,
 }
 SHIPPED = sorted(file.relative_to(ROOT) for stage in CONFIGS for file in (ROOT / "configs" / stage).rglob("*.yaml"))
@@ -128,7 +140,7 @@ def test_no_folder_holds_more_than_fifteen_files() -> None:
 def test_every_shipped_file_parses_and_points_at_what_is_there(file: Path) -> None:
     stage = file.parts[1]
     config = load(CONFIGS[stage], ROOT / file)
-    for key in ("tokenizer", "pretrain", "finetune"):
+    for key in ("tokenizer", "pretrain", "finetune", "comparison"):
         reference = getattr(config, key, None)
         assert reference is None or (ROOT / reference).is_file()
     if isinstance(config, PretrainConfig | FinetuneConfig):

@@ -23,6 +23,7 @@ STAGE_FILES = {
     "pretrain.prepare": "configs/pretrain/demo.yaml",
     "finetune": "configs/finetune/demo.yaml",
     "finetune.compare": "configs/compare/demo.yaml",
+    "finetune.ladder": "configs/ladder/demo.yaml",
 }
 # What stands for a number in the docs.
 NUMBERS = {"N", "S", "T", "GPUS"}

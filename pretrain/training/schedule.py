@@ -94,6 +94,21 @@ class Duration:
             return cls(amount * SECONDS[match[3]], "seconds", int(match[4] or 0))
         return cls(amount, f"{match[3]}s", int(match[4] or 0))
 
+    def times(self, factor: float) -> str:
+        """The text of a duration so many times as long, its minimum of steps with it; steps and tokens stay whole.
+
+        >>> Duration.parse("5M tokens").times(0.0625), Duration.parse("4 epochs, at least 300 steps").times(0.25)
+        ('312500 tokens', '1 epochs, at least 75 steps')
+        >>> Duration.parse("1.5 hours").times(0.1), Duration.parse("10 steps").times(0.01)
+        ('540 seconds', '1 steps')
+        """
+        amount = self.amount * factor
+        is_whole = self.unit in ("steps", "tokens")
+        # Not as an exponent, which `parse` does not read.
+        text = str(max(1, round(amount))) if is_whole else f"{amount:.6f}".rstrip("0").rstrip(".")
+        minimum = f", at least {math.ceil(self.minimum_steps * factor)} steps" if self.minimum_steps else ""
+        return f"{text} {self.unit}{minimum}"
+
     def progress(self, epochs: float, steps: int, tokens: int, seconds: float) -> float:
         """The share of the run that is done; at least 1 at its end.
 

@@ -104,7 +104,7 @@ def heavy_modules(*words):
 @pytest.mark.parametrize(
     "command",
     [
-        "tokenizer", "pretrain", "finetune", "finetune.compare", "finetune.export", "finetune.serve",
+        "tokenizer", "pretrain", "finetune", "finetune.compare", "finetune.ladder", "finetune.export", "finetune.serve",
         "pretrain.prepare", "pretrain.probe", "pretrain.minimal_pairs", "pretrain.sample", "pretrain.gradient_flow",
         "pretrain.attention_map",
         "benchmarks", "benchmarks.prepare", "benchmarks.pretrain",

@@ -178,7 +178,8 @@ def unknown_sentence(runs: Sequence[Run]) -> str:
     length = "" if seconds is None else f", {duration(seconds)}"
     return (
         f"Whether longer pretraining would help is unknown: only one length of it was tried{length}.{_trend(folder)} "
-        f"To find out, compare again with a longer set.pretrain: training.duration{_configured(folder)}."
+        f"To find out, compare again with a longer set.pretrain: training.duration{_configured(folder)}; before that, "
+        "python -m finetune.ladder foretells it from shorter runs."
     )
 
 
