@@ -124,6 +124,12 @@ class RunFolder:
                 shutil.rmtree(self.path)
             lock.release()
 
+    def wait(self) -> None:
+        """Wait until no other run holds the lock."""
+        if self.path.is_dir():
+            with filelock.FileLock(self.path / ".lock"):
+                pass
+
     def begin(self, config: Any, **environment: Any) -> None:
         """Create the folder and write `config.yaml` and `environment.json` (versions, machine, `environment`)."""
         self.path.mkdir(parents=True, exist_ok=True)

@@ -85,7 +85,8 @@ def run(config: LadderConfig) -> RunFolder:
 
 def write_forecast(config: LadderConfig, planned: Sequence[Planned], cells: Sequence[Sequence[Cell]]) -> RunFolder:
     """Write `result.json`, the report and the picture to the ladder's run folder, unless they exist."""
-    upstream = [cell.folder.digest for of_rung in cells for cell in of_rung]
+    # Which score is compared may change no run.
+    upstream = [cell.folder.digest for of_rung in cells for cell in of_rung] + [str(planned[0].rung.comparison.score)]
     folder = RunFolder.of("ladder", config, upstream)
     if not folder.finished:
         from finetune.ladders import report

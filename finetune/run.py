@@ -4,13 +4,14 @@ import dataclasses
 import functools
 import json
 import logging
+import os
 import shutil
 import time
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 
 from configs.command_line import as_dict
 from configs.errors import InputError
@@ -59,7 +60,7 @@ def run(config: FinetuneConfig) -> RunFolder:
     folder = run_folder(config)
     chosen = None
     if config.refit and not folder.finished:
-        chosen = Chosen.of(_run_that_chooses(config), config.training.evaluations)
+        chosen = Chosen.of(_run_that_chooses(config), config.training.duration)
     if config.model.name == BAG_OF_WORDS:
         return run_unless_finished(folder, "finetune", lambda: bag_of_words.train_and_test(config, folder, chosen))
     work = _run_frozen if is_frozen(config.model.name) else _run_neural
@@ -73,8 +74,14 @@ def _run_that_chooses(config: FinetuneConfig) -> RunFolder:
         InputError: as `run`; or several processes would have to run it.
     """
     choosing = dataclasses.replace(config, refit=False)
-    if PartialState().num_processes > 1 and not run_folder(choosing).finished:
+    folder = run_folder(choosing)
+    if folder.finished:
+        return folder
+    # A process group can be left, but not joined again.
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("refit: with several processes, run the command with `--refit false` first, then with `true`")
+    # In a comparison of a model with and without, another process may be at it.
+    folder.wait()
     return run(choosing)
 
 
@@ -127,7 +134,7 @@ def without_workers(config: TrainingConfig) -> TrainingConfig:
     """The config with no processes that prepare batches, unless it names their number.
 
     A batch of labelled texts is put together in under a millisecond, while an epoch of 250 labels is 13 steps, after
-    which such processes begin anew: on a GPU, with runs side by side, that took a hundred times as long as the steps.
+    which such processes begin anew: on a GPU, with many runs side by side, that took thirty times as long as the steps.
     """
     return config if config.workers is not None else dataclasses.replace(config, workers=0)
 
@@ -208,8 +215,12 @@ def _fit_output_layer(config: FinetuneConfig, start: Start) -> float:
             for texts in ((task.train, task.train_indices), (task.validation, task.validation_indices))
         )
     parent, name = output_layer(model)
-    weights_C = class_weights(config, train[1], task.classes.names)
-    return fit_linear(getattr(parent, name), train, held_out, config, weights_C, refit=config.refit)
+    weights, weights_of_all = (
+        class_weights(config, labels_N, task.classes.names)
+        for labels_N in (train[1], np.concatenate([train[1], held_out[1]]))
+    )
+    layer = getattr(parent, name)
+    return fit_linear(layer, train, held_out, config, weights, refit=config.refit, refit_weights_C=weights_of_all)
 
 
 def _test_and_save(

@@ -70,14 +70,14 @@ def train_and_test(config: TaskConfig, folder: RunFolder, chosen: Chosen | None 
     train_labels, held_out_labels, test_labels = (labels[name][indices] for name, indices in parts)
     train_texts, held_out_texts = joined_texts(train_documents), joined_texts(held_out_documents)
     test_texts = joined_texts(test_documents)
-    weights_C = class_weights(config, train_labels, classes.names)
+    class_weights(config, train_labels, classes.names)
     config.score_of(classes.multi_label)
     folder.begin(config)
 
     started = time.monotonic()
     train, held_out = (train_texts, train_labels), (held_out_texts, held_out_labels)
     fit_texts = select if chosen is None else functools.partial(fit_to_all, chosen)
-    (kind, inverse_penalty, vectorizer, model), validation_scores = fit_texts(config, train, held_out, weights_C)
+    (kind, inverse_penalty, vectorizer, model), validation_scores = fit_texts(config, train, held_out, classes.names)
     # Of training, as of other models: without reading texts and testing.
     seconds = time.monotonic() - started
     fitted = BagOfWords.of(kind, vectorizer, model, classes.names, classes.multi_label)
@@ -113,7 +113,7 @@ def train_and_test(config: TaskConfig, folder: RunFolder, chosen: Chosen | None 
 
 
 def select(
-    config: TaskConfig, train: Labelled, held_out: Labelled, weights_C: np.ndarray | None
+    config: TaskConfig, train: Labelled, held_out: Labelled, names: Sequence[str]
 ) -> tuple[tuple[str, float, Any, Any], dict[str, float]]:
     """The features, inverse penalty, vectorizer and classifier that are best on validation texts, and their scores.
 
@@ -121,8 +121,9 @@ def select(
         config: of the task.
         train: texts, and class indices or [N, C] labels.
         held_out: as `train`, of the validation texts.
-        weights_C: of the classes; None if all weigh the same.
+        names: of the classes.
     """
+    weights_C = class_weights(config, train[1], names)
     score, best = config.score_of(train[1].ndim == 2), None
     for kind, vectorizer in vectorizers(config.model.longest_word_sequence).items():
         train_features, held_out_features = vectorizer.fit_transform(train[0]), vectorizer.transform(held_out[0])
@@ -136,13 +137,15 @@ def select(
 
 
 def fit_to_all(
-    chosen: Chosen, config: TaskConfig, train: Labelled, held_out: Labelled, weights_C: np.ndarray | None
+    chosen: Chosen, config: TaskConfig, train: Labelled, held_out: Labelled, names: Sequence[str]
 ) -> tuple[tuple[str, float, Any, Any], dict[str, float]]:
     """As `select`, with what a run has selected, fitted to the texts of both parts; its validation scores."""
     kind, inverse_penalty = chosen.result["features"], chosen.result["inverse_penalty"]
     vectorizer = vectorizers(config.model.longest_word_sequence)[kind]
     features_NF = vectorizer.fit_transform(train[0] + held_out[0])
-    model = fit(kind, inverse_penalty, config.seed, features_NF, np.concatenate([train[1], held_out[1]]), weights_C)
+    labels_N = np.concatenate([train[1], held_out[1]])
+    weights_C = class_weights(config, labels_N, names)
+    model = fit(kind, inverse_penalty, config.seed, features_NF, labels_N, weights_C)
     return (kind, inverse_penalty, vectorizer, model), chosen.validation_scores
 
 

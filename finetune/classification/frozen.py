@@ -65,6 +65,7 @@ def fit_linear(
     weights_C: np.ndarray | None = None,
     *,
     refit: bool = False,
+    refit_weights_C: np.ndarray | None = None,
 ) -> float:
     """Fit a linear layer to features, in place; gives the inverse penalty that is best on the held-out texts.
 
@@ -76,6 +77,7 @@ def fit_linear(
         config: `select_by` and the seed.
         weights_C: of the classes, or of texts that have a label; None if all weigh the same.
         refit: fit with that penalty to the held-out texts as well.
+        refit_weights_C: of the classes in both parts.
     """
     score, best = config.score_of(train[1].ndim == 2), None
     for inverse_penalty in INVERSE_PENALTIES:
@@ -86,7 +88,7 @@ def fit_linear(
             best, chosen, chosen_penalty = rank, (scaler, model), inverse_penalty
     if refit:
         everything = np.concatenate([train[0], held_out[0]]), np.concatenate([train[1], held_out[1]])
-        chosen = _fitted(everything, chosen_penalty, config.seed, weights_C)
+        chosen = _fitted(everything, chosen_penalty, config.seed, refit_weights_C)
     scaler, model = chosen
     weights_CF, bias_C = model.coef_ / scaler.scale_, model.intercept_ - model.coef_ @ (scaler.mean_ / scaler.scale_)
     if len(weights_CF) == 1:

@@ -7,7 +7,7 @@ import dataclasses
 import decimal
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -224,7 +224,7 @@ def joint_of(
     return None
 
 
-def class_weights(config: TaskConfig, classes_N: np.ndarray, names: list[str]) -> np.ndarray | None:
+def class_weights(config: TaskConfig, classes_N: np.ndarray, names: Sequence[str]) -> np.ndarray | None:
     """The weight of each class in training, [C], one on average over the training texts; None if all weigh the same.
 
     Where a text may have several labels, it is the weight of a text that has the label beside one that has not;

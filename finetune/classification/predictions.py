@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 
+from configs.errors import InputError
 from configs.run_folder import RunFolder
 from finetune.classification.calibration import calibrated
 from finetune.classification.config import MULTI_LABEL, TaskConfig
@@ -23,6 +24,8 @@ PREDICTIONS = "predictions.parquet"
 TIMINGS = "timings.json"
 # Before the scores of a result that are not of test texts.
 VALIDATION = "eval_"
+# Of epochs in a log.
+ROUNDED = 1e-3
 # Texts that are classified alone, one after the other.
 ALONE = 24
 SIGNIFICANCE = 0.05
@@ -36,20 +39,31 @@ class Chosen(NamedTuple):
     """The share of the training's duration after which the weights were best; 1 without such checkpoints."""
 
     @classmethod
-    def of(cls, folder: RunFolder, evaluations: int) -> "Chosen":
+    def of(cls, folder: RunFolder, duration: str) -> "Chosen":
         """What the run in a folder has chosen.
 
         Args:
             folder: of the run that kept validation texts.
-            evaluations: of its training, evenly spaced.
+            duration: of its training, as configured.
+
+        Raises:
+            InputError: its log does not tell how far it was when it was best.
         """
         from pretrain.training.metric_logger import read_metrics
+        from pretrain.training.schedule import Duration
 
         result = folder.result()
         if (best := result.get("best_step")) is None:
             return cls(result, 1.0)
-        steps = {row["step"] for row in read_metrics(folder.metrics) if "eval_loss" in row}
-        return cls(result, min(1.0, sum(step <= best for step in steps) / evaluations))
+        rows = [row for row in read_metrics(folder.metrics) if "eval_loss" in row and row["step"] == best]
+        if not rows:
+            raise InputError(
+                f"refit: {folder.metrics} has no evaluation of step {best}; delete its folder and run again"
+            )
+        row = rows[-1]
+        share = Duration.parse(duration).progress(row["epoch"], row["step"], row["tokens"], row["seconds"])
+        # Rows have rounded epochs.
+        return cls(result, 1.0 if share > 1 - ROUNDED else share)
 
     @property
     def temperature(self) -> float:

@@ -162,7 +162,9 @@ def planned_trials(config: CompareConfig) -> list[tuple[str, FinetuneConfig]]:
     ranges = load(RangesConfig, config.tuning.ranges) if config.tuning.trials else RangesConfig()
     planned = []
     for model, budget in itertools.product(config.models, config.label_budgets):
-        as_given, _ = cell_config(config, model, budget, config.seeds[0], {}, {}, settings={"folds": FOLDS})
+        as_given, _ = cell_config(
+            config, model, budget, config.seeds[0], {}, {}, settings={"folds": FOLDS, "refit": False}
+        )
         if own := ranges.of(as_given.model.name):
             trials = different_settings(own, as_given, model, config.tuning.trials)
             planned += [(model, as_given)] * (len(trials) * folds_judged(budget))

@@ -12,6 +12,7 @@ from configs.command_line import load
 from configs.errors import InputError
 from configs.key_check import suggestion
 from configs.run_folder import RunFolder
+from finetune.classification.corpora import sets_test_aside
 from finetune.comparison.config import CompareConfig, Overrides, TuningConfig
 from finetune.comparison.grid import Cell, cell_config, cell_of, pretraining_stages, seeds_of_pretraining
 from finetune.comparison.tuning import FOLDS
@@ -77,7 +78,8 @@ def one_model(config: LadderConfig) -> CompareConfig:
     )
     task, _ = cell_config(one, config.model, one.label_budgets[0], config.seeds[0], {}, {})
     judged: Overrides = {"folds": FOLDS}
-    if task.validation is not None:
+    # Without test texts of its own, the corpus would lend those that are set aside for testing.
+    if task.validation is not None and not sets_test_aside(task):
         judged = {"test": task.validation, "validation": None, "maximum_test_texts": task.maximum_validation_texts}
     return dataclasses.replace(one, models={config.model: keys | judged})
 

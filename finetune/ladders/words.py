@@ -11,6 +11,9 @@ from finetune.ladders.forecast import Forecast, Horizon, TextEffect
 TIMES = {1.0: "the whole pretraining", 2.0: "twice as much", 4.0: "four times as much"}
 # A point for more than so many times what the whole takes is no offer.
 DEAREST = 100.0
+# In simulations, intervals of 95 % held the gain in 80 of 100 with two seeds, 88 to 93 with three, 92 to 93 with five.
+ENOUGH_SEEDS = 5
+FEW_SEEDS = f" With fewer than {ENOUGH_SEEDS} fine-tuning seeds they are too narrow."
 
 
 def tokens_text(tokens: float) -> str:
@@ -77,11 +80,12 @@ def _share(share: float) -> str:
 
 def _doubts(found: Forecast, beyond: Sequence[Horizon]) -> list[str]:
     """Why the curve may not be believed."""
-    doubts = []
+    doubts, once = [], found.pretraining_seeds == 1
+    chance = "fine-tuning seeds and texts explain (of one pretraining seed each)" if once else "chance explains"
     for before, after in found.falls[:1]:
         doubts.append(
-            f"This cannot be told: the score falls from {before:g} to {after:g} of the duration, beyond chance, and "
-            "the curve that is fitted can only rise."
+            f"This cannot be told: the score falls from {before:g} to {after:g} of the duration, by more than "
+            f"{chance}, and the curve that is fitted can only rise."
         )
     rose = f"From the shortest to the longest rung the score changed by {amount(found.rise)} points."
     if not found.falls and not beyond[-1].shown:
@@ -123,10 +127,13 @@ def _loss_sentence(found: Forecast, losses: Sequence[Horizon]) -> str:
         for horizon in losses
         if (loss := horizon.loss) is not None
     ]
-    return (
-        f"The held-out loss, which seeds and texts disturb less, fell from {steps[0].loss:.3f} to {steps[-1].loss:.3f} "
-        f"over the rungs and would be {', '.join(parts)}."
+    start = (
+        f"The held-out loss, which seeds and texts disturb less, went from {steps[0].loss:.3f} to {steps[-1].loss:.3f} "
+        "over the rungs"
     )
+    if found.loss_curve is not None and found.loss_curve.size == 0:
+        return f"{start}: it does not fall, and nothing is predicted for it."
+    return f"{start} and would be {', '.join(parts)}."
 
 
 def _text_sentence(effect: TextEffect, pretraining_seeds: int) -> str:
@@ -143,8 +150,8 @@ effect shown.'
         verdict = f"text is short there, by at least {points(-change.high)[1:]} points"
     elif change.low > 0:
         verdict = "less text does no harm"
-    if change.high < 0 and pretraining_seeds == 1:
-        verdict += ", or one of the two pretraining runs had luck"
+    if verdict != "no effect shown" and pretraining_seeds == 1:
+        verdict += ", or one of the two pretraining runs had luck: with one seed of it, this cannot be told"
     documents = f"{effect.corpus_share:g} of the documents ({effect.documents:,})"
     return f"More text: with {documents} the score at equal steps changes by {amount(change)} points: {verdict}."
 
@@ -160,5 +167,7 @@ def method(found: Forecast) -> list[str]:
         "least squares, with limits of at most 1 and sizes of at least 0.",
         f"The {100 * found.confidence:g} % intervals are of a bootstrap over seeds and texts, with a curve for each "
         "draw. They hold the true expected score if it follows such a curve; that it does beyond the longest rung "
-        "cannot be measured.",
+        "cannot be measured." + (FEW_SEEDS if found.seeds < ENOUGH_SEEDS else ""),
+        "Settings are those of the comparison as given, without its tuning. Texts that judge may stand in the text "
+        "that was pretrained on, as a comparison's test texts do not.",
     ]

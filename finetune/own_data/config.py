@@ -37,7 +37,8 @@ class OwnDataConfig:
     label_columns: list[str] | None = added_later(None)  # noqa: RUF009
     """Where a text may have several labels: a column for each, of 0 and 1, instead of `label_column`."""
     labels: list[str] | None = added_later(None)  # noqa: RUF009
-    """Read only texts with these labels, as `corpus.labels`: without a class that has too few texts, say."""
+    """Read only texts with these labels, as `corpus.labels`: without a class that has too few texts, say. Numbers are
+    in quotes: `["0", "1"]`. Where a text may have several labels, other labels are left out, not texts."""
     score: Literal["accuracy", "macro_f1", "micro_f1", "subset_accuracy"] | None = added_later(None)
     """What is compared; null: accuracy or, where a text may have several labels, micro_f1. macro_f1 is the mean F1 over
     classes or labels, however rare."""

@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import filelock
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,7 @@ from finetune.classification.predictions import Chosen
 from finetune.classification.text_dataset import TextSource
 from finetune.config import FinetuneConfig
 from finetune.run import run
+from finetune.run_paths import run_folder
 from pretrain.training.engine import Training, train
 from tests.helpers.finetuning import finetune_config
 
@@ -53,7 +56,7 @@ def test_it_trains_for_the_share_of_the_duration_that_was_best(chain: Path, monk
         return train(training, name)
 
     monkeypatch.setattr("finetune.run.train", watched)
-    monkeypatch.setattr(Chosen, "of", lambda folder, evaluations: Chosen(folder.result(), 2 / 3))
+    monkeypatch.setattr(Chosen, "of", lambda folder, duration: Chosen(folder.result(), 2 / 3))
     result = run(without_file(chain, model__name="lstm", refit=True, training__duration="30 steps", seed=5)).result()
     choosing, refitting = seen
     assert (choosing.until, refitting.until) == (1.0, 2 / 3)
@@ -74,18 +77,39 @@ def test_it_trains_for_the_share_of_the_duration_that_was_best(chain: Path, monk
 
 
 @pytest.mark.parametrize(
-    ("steps", "best", "share"), [((10, 20, 30), 20, 2 / 3), ((10, 20, 30), 30, 1.0), ((10, 20), 10, 1 / 3)]
+    ("duration", "best", "share"),
+    [("30 steps", 20, 2 / 3), ("4 epochs", 30, 1.0), ("3 epochs, at least 40 steps", 10, 0.25)],
 )
-def test_the_share_is_that_of_the_best_evaluation(
-    tmp_path: Path, steps: tuple[int, ...], best: int, share: float
+def test_the_share_is_how_far_training_was_when_it_was_best(
+    tmp_path: Path, duration: str, best: int, share: float
 ) -> None:
-    rows = [{"step": step, "eval_loss": 0.5} for step in steps] + [{"step": 5, "loss": 0.7}]
-    # A resumed run may have written a row twice.
-    rows.append(rows[0])
+    rows = [
+        {"step": step, "eval_loss": 0.5, "epoch": round(step / 7.5, 4), "tokens": 9 * step, "seconds": 0.1 * step}
+        for step in (10, 20, 30)
+    ]
     metrics = tmp_path / "metrics.jsonl"
-    metrics.write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    # A resumed run may have written a row twice, and one may be damaged.
+    metrics.write_text("\n".join([*map(json.dumps, [*rows, rows[0]]), "{"]) + "\n", encoding="utf-8")
     folder: Any = SimpleNamespace(result=lambda: {"best_step": best}, metrics=metrics)
-    assert Chosen.of(folder, 3).share == pytest.approx(share)
+    assert Chosen.of(folder, duration).share == pytest.approx(share)
+    folder.result = lambda: {"best_step": 25}
+    with pytest.raises(InputError, match="no evaluation of step 25"):
+        Chosen.of(folder, duration)
+
+
+def test_a_run_of_fewer_steps_than_evaluations_is_refitted_for_as_long_as_was_best(chain: Path) -> None:
+    config = without_file(
+        chain,
+        model__name="lstm",
+        training__batch_size=16,
+        training__duration="4 epochs",
+        training__evaluations=20,
+        patience=None,
+    )
+    chosen, result = run(config).result(), run(dataclasses.replace(config, refit=True)).result()
+    assert chosen["steps"] == 12
+    assert result["refit_share"] == pytest.approx(chosen["best_step"] / 12, abs=0.01)
+    assert result["epochs"] == pytest.approx(4 * chosen["best_step"] / 12, abs=0.3)
 
 
 def test_the_linear_layer_is_fitted_to_both_parts_with_the_penalty_of_one() -> None:
@@ -112,9 +136,35 @@ def test_validation_texts_of_their_own_are_refused(chain: Path) -> None:
 
 
 def test_several_processes_are_told_to_choose_first(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finetune.run.PartialState", lambda: SimpleNamespace(num_processes=2))
+    monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="`--refit false` first"):
         run(without_file(chain, model__name="lstm", refit=True, seed=9))
+
+
+def test_it_waits_for_another_process_that_chooses(chain: Path) -> None:
+    config = without_file(chain, model__name="bag-of-words", refit=True, seed=11)
+    choosing = run_folder(dataclasses.replace(config, refit=False))
+    choosing.path.mkdir(parents=True)
+    lock = filelock.FileLock(choosing.path / ".lock")
+    lock.acquire()
+    finished: list[RunFolder] = []
+    thread = threading.Thread(target=lambda: finished.append(run(config)))
+    thread.start()
+    thread.join(1.0)
+    assert not finished
+    lock.release()
+    thread.join(60.0)
+    assert finished[0].result()["train_texts"] == 60
+
+
+def test_the_weights_of_classes_are_those_of_all_labels() -> None:
+    rng = np.random.default_rng(0)
+    parts = [(rng.normal(size=(count, 3)), np.array([0] * (count - 1) + [1])) for count in (40, 10)]
+    weights = [np.array([1.0, 9.0]), np.array([1.0, 2.0])]
+    layers = [torch.nn.Linear(3, 2) for _ in range(2)]
+    for layer, of_all in zip(layers, weights, strict=True):
+        fit_linear(layer, *parts, FinetuneConfig(), weights[0], refit=True, refit_weights_C=of_all)
+    assert not torch.allclose(layers[0].weight, layers[1].weight)
 
 
 def test_an_interrupted_refit_resumes_to_the_same_result(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
