@@ -129,6 +129,12 @@ def test_the_card_tells_whether_html_was_cleaned(finished: RunFolder, tmp_path: 
     assert "HTML in texts was left as it is" in model_card(as_it_is, finished.result())
 
 
+def test_the_card_tells_that_validation_texts_were_trained_on(finished: RunFolder) -> None:
+    said = "this model was then trained on them, too"
+    assert said in model_card(finished, finished.result() | {"refit": True})
+    assert said not in model_card(finished, finished.result())
+
+
 def test_metadata_makes_the_round_trip_of_the_hub_s_own_reader(finished: RunFolder, tmp_path: Path) -> None:
     statements = Statements("apache-2.0", ["en", "de"], ["owner/reviews"], "owner/encoder", ["Fine. <b>", "a\n---\nb"])
     card = model_card(finished, finished.result(), CardOptions(statements, "somebody/small"))
