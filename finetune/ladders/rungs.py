@@ -109,6 +109,9 @@ def rungs_of(config: LadderConfig, one: CompareConfig, stage: PretrainConfig, do
         text = stage.training.duration if share == 1 else duration.times(share)
         overrides: Overrides = {} if share == 1 else {"training.duration": text}
         rungs.append(Rung(share, 1.0, text, None, _with_stage(one, overrides)))
+    if len({rung.duration for rung in rungs}) < len(rungs):
+        durations = ", ".join(rung.duration for rung in rungs)
+        raise InputError(f"step_shares: rungs of one duration ({durations}); give shares that are further apart")
     longest = rungs[-1]
     for share in sorted(share for share in config.corpus_shares if share < 1):
         count, least = round(share * documents), minimum_documents(stage)

@@ -224,3 +224,11 @@ def test_of_the_whole_duration_nothing_is_overridden(climbed):
     assert rungs[2].comparison.set.pretrain == {}
     assert rungs[3].comparison.set.pretrain == {"corpus.maximum_documents": 30}
     assert len(rungs) == 4
+
+
+def test_rungs_that_round_to_one_duration_are_refused_before_they_run(climbed):
+    config = config_in(climbed, step_shares=[0.0625, 0.125, 0.5], corpus_shares=[])
+    one = one_model(config)
+    stage = load(PretrainConfig, one.pretrain, {"training.duration": "10 steps"})
+    with pytest.raises(InputError, match="rungs of one duration"):
+        rungs_of(config, one, stage, 60)
