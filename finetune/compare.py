@@ -101,7 +101,7 @@ def run(config: CompareConfig) -> RunFolder:
         overrides, file = stage_overrides(config, key) | tokenizer_override, getattr(config, stage_name(key))
         run_stage(stage_command("pretrain", file, overrides, config, stage.corpus), pretrained[key])
     tuned = tune(config, tokenizer_override, pretrained)
-    settings = {(one.model, one.label_budget): one.settings[one.best] for one in tuned}
+    settings = {(one.model, one.label_budget): one.best_settings for one in tuned}
     cells = cells or grid_cells(config, tokenizer_override, pretrained, settings)
     failures = run_unfinished(cells, config, run_cell)
     failed = {failure.cell.model for failure in failures}
@@ -204,8 +204,7 @@ def unfinished_runs(
         if of_group:
             waiting.add(key)
         else:
-            tuned = Tuned.of(group, config)
-            settings[key] = tuned.settings[tuned.best]
+            settings[key] = Tuned.of(group, config).best_settings
     chosen = grid_cells(config, override, pretrained, settings)
     # Of those whose settings are not known yet, none is finished.
     left = [cell for cell in chosen if (cell.model, cell.label_budget) in waiting or not cell.folder.finished]

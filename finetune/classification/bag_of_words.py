@@ -70,10 +70,10 @@ def train_and_test(config: TaskConfig, folder: RunFolder, chosen: Chosen | None 
     train_labels, held_out_labels, test_labels = (labels[name][indices] for name, indices in parts)
     train_texts, held_out_texts = joined_texts(train_documents), joined_texts(held_out_documents)
     test_texts = joined_texts(test_documents)
+    # Both refuse what cannot be used, before there is a folder.
     class_weights(config, train_labels, classes.names)
     config.score_of(classes.multi_label)
     folder.begin(config)
-
     started = time.monotonic()
     train, held_out = (train_texts, train_labels), (held_out_texts, held_out_labels)
     fit_texts = select if chosen is None else functools.partial(fit_to_all, chosen)

@@ -79,18 +79,20 @@ def fit_linear(
         refit: fit with that penalty to the held-out texts as well.
         refit_weights_C: of the classes in both parts.
     """
-    score, best = config.score_of(train[1].ndim == 2), None
+    scaler, score = StandardScaler().fit(train[0]), config.score_of(train[1].ndim == 2)
+    features_NF, held_out_NF = scaler.transform(train[0]), scaler.transform(held_out[0])
+    best: tuple[float, float] | None = None
     for inverse_penalty in INVERSE_PENALTIES:
-        scaler, model = _fitted(train, inverse_penalty, config.seed, weights_C)
-        values = probability_scores(model.predict_proba(scaler.transform(held_out[0])), held_out[1], config)
+        model = _fitted(features_NF, train[1], inverse_penalty, config.seed, weights_C)
+        values = probability_scores(model.predict_proba(held_out_NF), held_out[1], config)
         rank = values[score], -values["loss"]
         if best is None or rank > best:
-            best, chosen, chosen_penalty = rank, (scaler, model), inverse_penalty
+            best, chosen, chosen_penalty = rank, model, inverse_penalty
     if refit:
-        everything = np.concatenate([train[0], held_out[0]]), np.concatenate([train[1], held_out[1]])
-        chosen = _fitted(everything, chosen_penalty, config.seed, refit_weights_C)
-    scaler, model = chosen
-    weights_CF, bias_C = model.coef_ / scaler.scale_, model.intercept_ - model.coef_ @ (scaler.mean_ / scaler.scale_)
+        features_NF, labels_N = (np.concatenate(parts) for parts in zip(train, held_out, strict=True))
+        scaler = StandardScaler().fit(features_NF)
+        chosen = _fitted(scaler.transform(features_NF), labels_N, chosen_penalty, config.seed, refit_weights_C)
+    weights_CF, bias_C = chosen.coef_ / scaler.scale_, chosen.intercept_ - chosen.coef_ @ (scaler.mean_ / scaler.scale_)
     if len(weights_CF) == 1:
         # Of two classes, scikit-learn has the difference of the logits.
         weights_CF, bias_C = np.concatenate([-weights_CF, weights_CF]) / 2, np.concatenate([-bias_C, bias_C]) / 2
@@ -100,12 +102,11 @@ def fit_linear(
     return chosen_penalty
 
 
-def _fitted(train: Labelled, inverse_penalty: float, seed: int, weights_C: np.ndarray | None) -> tuple[Any, Any]:
-    """What standardises features, and a classifier of the standardised ones."""
-    features, labels_N = train
-    scaler = StandardScaler().fit(features)
+def _fitted(
+    features_NF: np.ndarray, labels_N: np.ndarray, inverse_penalty: float, seed: int, weights_C: np.ndarray | None
+) -> Any:
+    """A classifier of standardised features."""
     make = functools.partial(LogisticRegression, C=inverse_penalty, max_iter=MAXIMUM_ITERATIONS, random_state=seed)
-    features_NF = scaler.transform(features)
     if labels_N.ndim == 2:
-        return scaler, OneVersusRest(make).fit(features_NF, labels_N, weights_C)
-    return scaler, make().fit(features_NF, labels_N, None if weights_C is None else weights_C[labels_N])
+        return OneVersusRest(make).fit(features_NF, labels_N, weights_C)
+    return make().fit(features_NF, labels_N, None if weights_C is None else weights_C[labels_N])

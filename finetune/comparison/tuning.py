@@ -116,6 +116,11 @@ class Tuned:
         best = scores.index(max(scores))
         return cls(trials[0].model, trials[0].label_budget, settings, scores, best, expected_best(scores))
 
+    @property
+    def best_settings(self) -> Overrides:
+        """Those of the best trial."""
+        return self.settings[self.best]
+
     def settings_of(self, trial: int) -> str:
         """The settings of a trial in words."""
         return ", ".join(f"{key} {value}" for key, value in self.settings[trial].items()) or "as given"
