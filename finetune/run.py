@@ -265,6 +265,7 @@ def _test_and_save(
         # Beside the result, which is the same whenever the run is repeated.
         alone = {} if accelerator.num_processes > 1 else {"latency_seconds": latency_alone(accelerator, test, model)}
         timings = {"test_seconds": seconds} | alone | start.meter.facts()
+        timings = timings if chosen is None else chosen.taken(timings)
         write_atomically(folder.path / TIMINGS, json.dumps(timings) + "\n")
         cutting = with_truncation(start.tokenizer, config.sequence_length, config.truncation_head_share)
         cutting.save_pretrained(folder.model)
@@ -272,7 +273,7 @@ def _test_and_save(
         probabilities_NC = calibrated(logits_NC, 1.0, task.classes.multi_label)
         test_rows = task.test.store.texts.take(task.test_indices)
         facts |= calibration_facts(temperature, logits_NC, labels_N)
-        facts |= {} if chosen is None else chosen.facts(facts["seconds"])
+        facts |= {} if chosen is None else chosen.facts(facts)
         write_result(folder, facts, scores, task.classes, probabilities_NC, labels_N, test_rows, decisions)
 
 

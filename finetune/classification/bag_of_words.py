@@ -95,7 +95,9 @@ def train_and_test(config: TaskConfig, folder: RunFolder, chosen: Chosen | None 
     if thresholds_C is not None:
         fitted = dataclasses.replace(fitted, thresholds=at_temperature(thresholds_C, temperature).tolist())
     fitted.save(folder.model)
-    write_atomically(folder.path / TIMINGS, json.dumps(timings | meter.facts()) + "\n")
+    timings |= meter.facts()
+    timings = timings if chosen is None else chosen.taken(timings)
+    write_atomically(folder.path / TIMINGS, json.dumps(timings) + "\n")
     facts = {
         "seconds": seconds,
         "parameters": len(fitted.bias_K) * (len(vectorizer.vocabulary_) + 1),
@@ -105,7 +107,7 @@ def train_and_test(config: TaskConfig, folder: RunFolder, chosen: Chosen | None 
         "validation_texts": len(held_out_texts),
         "test_texts": len(test_texts),
     }
-    facts |= calibration_facts(temperature, test_logits_NC, test_labels) | (chosen.facts(seconds) if chosen else {})
+    facts |= calibration_facts(temperature, test_logits_NC, test_labels) | (chosen.facts(facts) if chosen else {})
     rows = [document_row(document, labelled=True) for document in test_documents]
     table = pyarrow.table({name: [row[name] for row in rows] for name in ("text", "second_text", "file", "row")})
     probabilities_NC = fitted.probabilities(test_texts)

@@ -113,8 +113,8 @@ def label_set(labels: Iterable[Label], names: dict[Label, str], corpus: CorpusCo
     `corpus.label_columns`.
 
     Raises:
-        InputError: fewer than two classes, two of the same name, or labels that are no classes: measurements, ids,
-            several labels in one.
+        InputError: fewer than two classes, two of the same name, one of `corpus.labels` that no text has, or labels
+            that are no classes: measurements, ids, several labels in one.
     """
     labels = list(labels)
     multi_label = any(isinstance(label, tuple) for label in labels)
@@ -122,6 +122,7 @@ def label_set(labels: Iterable[Label], names: dict[Label, str], corpus: CorpusCo
     by_key: dict[str, list[OneLabel]] = {}
     for label, _ in counts.most_common():
         by_key.setdefault(label_key(label), []).append(label)
+    check_wanted(corpus, {str(label) for label in counts})
     check_classes(by_key, counts, corpus, len(labels))
     if multi_label and all(len(label) == len(by_key) for label in map(labels_in, labels)):
         raise InputError(
@@ -159,6 +160,20 @@ def in_columns(by_key: Mapping[str, object], corpus: CorpusConfig) -> list[str]:
                 "leave it out"
             )
     return keys
+
+
+def check_wanted(corpus: CorpusConfig, found: set[str]) -> None:
+    """Check that texts have each label of `corpus.labels`: one that is mistyped would leave its texts out.
+
+    Raises:
+        InputError: no text has one of them.
+    """
+    for wanted in corpus.labels or ():
+        if found and wanted not in found:
+            raise InputError(
+                f"corpus.labels: no text of {corpus.source!r} (split {corpus.split!r}) has the label {wanted!r}; "
+                "labels are compared as they are written there"
+            )
 
 
 def check_classes(

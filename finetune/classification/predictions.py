@@ -4,7 +4,7 @@ import hashlib
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,8 @@ from finetune.classification.multi_label.thresholds import choose_thresholds, de
 
 PREDICTIONS = "predictions.parquet"
 TIMINGS = "timings.json"
+# What a result with `refit` has of both trainings.
+TAKEN_BY_BOTH = ("seconds", "tokens", "steps")
 # Before the scores of a result that are not of test texts.
 VALIDATION = "eval_"
 # Of epochs in a log.
@@ -37,6 +39,8 @@ class Chosen(NamedTuple):
     result: dict[str, Any]
     share: float
     """The share of the training's duration after which the weights were best; 1 without such checkpoints."""
+    timings: dict[str, float]
+    """What the run took of the machine."""
 
     @classmethod
     def of(cls, folder: RunFolder, duration: str) -> "Chosen":
@@ -52,9 +56,9 @@ class Chosen(NamedTuple):
         from pretrain.training.metric_logger import read_metrics
         from pretrain.training.schedule import Duration
 
-        result = folder.result()
+        result, timings = folder.result(), timings_of(folder)
         if (best := result.get("best_step")) is None:
-            return cls(result, 1.0)
+            return cls(result, 1.0, timings)
         rows = [row for row in read_metrics(folder.metrics) if "eval_loss" in row and row["step"] == best]
         if not rows:
             raise InputError(
@@ -63,7 +67,7 @@ class Chosen(NamedTuple):
         row = rows[-1]
         share = Duration.parse(duration).progress(row["epoch"], row["step"], row["tokens"], row["seconds"])
         # Rows have rounded epochs.
-        return cls(result, 1.0 if share > 1 - ROUNDED else share)
+        return cls(result, 1.0 if share > 1 - ROUNDED else share, timings)
 
     @property
     def temperature(self) -> float:
@@ -83,9 +87,37 @@ class Chosen(NamedTuple):
             name.removeprefix(VALIDATION): value for name, value in self.result.items() if name.startswith(VALIDATION)
         }
 
-    def facts(self, seconds: float) -> dict[str, Any]:
-        """Entries of the result of the training on all labels, which took so many seconds."""
-        return {"refit": True, "refit_share": self.share, "seconds": seconds + self.result["seconds"]}
+    def facts(self, own: Mapping[str, Any]) -> dict[str, Any]:
+        """Entries of the result of the training on all labels: what both trainings took, and how long the second was.
+
+        Args:
+            own: entries of the training on all labels alone.
+        """
+        both = {name: own[name] + self.result[name] for name in TAKEN_BY_BOTH if name in own}
+        return {"refit": True, "refit_share": self.share} | both
+
+    def taken(self, own: Mapping[str, float]) -> dict[str, float]:
+        """`timings.json` of the training on all labels: the energy and the memory of both runs.
+
+        Args:
+            own: those of the second run alone.
+        """
+        both = dict(own)
+        for name, combine in (("joules", sum), ("peak_memory_bytes", max)):
+            if name in own:
+                both.pop(name)
+                if name in self.timings:
+                    both[name] = combine([own[name], self.timings[name]])
+        return both
+
+
+def timings_of(folder: RunFolder) -> dict[str, float]:
+    """What a run took of its machine: beside the result, or of older runs the test's seconds in it."""
+    try:
+        return json.loads((folder.path / TIMINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        result = folder.result()
+        return {"test_seconds": result["test_seconds"]} if "test_seconds" in result else {}
 
 
 class LabelDecisions(NamedTuple):

@@ -316,7 +316,7 @@ def _begin(run: Training, description: str) -> Session:
     """
     accelerator = run.accelerator
     checkpoint = decided_by_main(accelerator, lambda: checkpoints.newest(run.folder.checkpoints))
-    fingerprints = run.fingerprints | {"products": run.fast_paths.products}
+    fingerprints = run.fingerprints | {"products": run.fast_paths.products, "end of training": f"{run.until:g}"}
     state = TrainState(precision=accelerator.mixed_precision, fingerprints=fingerprints)
     carry = None
     if checkpoint is not None:

@@ -239,7 +239,7 @@ def test_every_sample_is_dealt_out_once_whatever_the_number_of_processes(tmp_pat
     assert found["samples"] > 50
 
 
-@pytest.mark.parametrize("name", ["config", "tokenizer", "data"])
+@pytest.mark.parametrize("name", ["config", "tokenizer", "data", "end of training"])
 def test_another_fingerprint_is_refused_with_both_values_or_accepted_by_a_flag(tmp_path, name):
     config = small_run(tmp_path, training={"duration": "4 steps"})
     folder = pretrain.run.run(config)
@@ -247,7 +247,7 @@ def test_another_fingerprint_is_refused_with_both_values_or_accepted_by_a_flag(t
     place = checkpoints.newest(folder.checkpoints)
     assert place is not None
     state = faults_runs.json.loads((place / "state.json").read_text())
-    assert sorted(state["fingerprints"]) == ["config", "data", "products", "tokenizer"]
+    assert sorted(state["fingerprints"]) == ["config", "data", "end of training", "products", "tokenizer"]
     now = state["fingerprints"][name]
     rewrite_state(place, fingerprints=state["fingerprints"] | {name: "0123456789"})
     with pytest.raises(InputError, match=rf"another {name}: 0123456789 then, {now} now; .*accept_changes"):

@@ -3,14 +3,13 @@
 Reads run folders: `result.json`, `timings.json` and the sizes of weights.
 """
 
-import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from configs.run_folder import RunFolder
-from finetune.classification.predictions import TIMINGS
+from finetune.classification.predictions import timings_of
 from finetune.comparison.analysis.words import briefly, capital, count, duration
 from finetune.comparison.scores import Run, Score
 from finetune.comparison.verdict import rounded
@@ -73,7 +72,7 @@ def origin(run: Run) -> RunFolder | None:
 def cost(score: Score, runs: Sequence[Run]) -> Cost:
     """What a model cost at a label budget."""
     results = [run.folder.result() for run in runs]
-    timings = [_timings(run.folder) for run in runs]
+    timings = [timings_of(run.folder) for run in runs]
     seconds = [one.get("test_seconds") for one in timings]
     memory = _mean(one.get("peak_memory_bytes") for one in timings)
     known = [value for value in seconds if value]
@@ -110,15 +109,6 @@ def _mean(values: Iterable[float | None]) -> float | None:
     listed = list(values)
     known = [value for value in listed if value is not None]
     return statistics.fmean(known) if known and len(known) == len(listed) else None
-
-
-def _timings(folder: RunFolder) -> Mapping[str, float]:
-    """What a run took of its machine: beside the result, or of older runs the test's seconds in it."""
-    try:
-        return json.loads((folder.path / TIMINGS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        result = folder.result()
-        return {"test_seconds": result["test_seconds"]} if "test_seconds" in result else {}
 
 
 def _megabytes(folder: RunFolder) -> float | None:

@@ -44,6 +44,8 @@ def test_every_model_trains_on_all_labels_with_what_was_chosen(chain: Path, name
         assert result.get(key) == chosen.get(key)
     assert result["test_accuracy"] >= 0.9
     assert result["seconds"] > chosen["seconds"]
+    for key in ("tokens", "steps"):
+        assert key not in chosen or result[key] > chosen[key] or chosen[key] == 0
     assert not folder.checkpoints.exists()
     assert run(config).result() == result
 
@@ -56,11 +58,11 @@ def test_it_trains_for_the_share_of_the_duration_that_was_best(chain: Path, monk
         return train(training, name)
 
     monkeypatch.setattr("finetune.run.train", watched)
-    monkeypatch.setattr(Chosen, "of", lambda folder, duration: Chosen(folder.result(), 2 / 3))
+    monkeypatch.setattr(Chosen, "of", lambda folder, duration: Chosen(folder.result(), 2 / 3, {}))
     result = run(without_file(chain, model__name="lstm", refit=True, training__duration="30 steps", seed=5)).result()
     choosing, refitting = seen
     assert (choosing.until, refitting.until) == (1.0, 2 / 3)
-    assert (result["steps"], result["refit_share"]) == (20, 2 / 3)
+    assert (result["steps"], result["refit_share"]) == (30 + 20, 2 / 3)
     # The learning rate falls to where it ends, as it does in a whole run.
     ends = [
         [json.loads(line) for line in training.folder.metrics.read_text(encoding="utf-8").splitlines()][-1 - number]
@@ -90,7 +92,7 @@ def test_the_share_is_how_far_training_was_when_it_was_best(
     metrics = tmp_path / "metrics.jsonl"
     # A resumed run may have written a row twice, and one may be damaged.
     metrics.write_text("\n".join([*map(json.dumps, [*rows, rows[0]]), "{"]) + "\n", encoding="utf-8")
-    folder: Any = SimpleNamespace(result=lambda: {"best_step": best}, metrics=metrics)
+    folder: Any = SimpleNamespace(result=lambda: {"best_step": best}, metrics=metrics, path=tmp_path)
     assert Chosen.of(folder, duration).share == pytest.approx(share)
     folder.result = lambda: {"best_step": 25}
     with pytest.raises(InputError, match="no evaluation of step 25"):
@@ -110,6 +112,18 @@ def test_a_run_of_fewer_steps_than_evaluations_is_refitted_for_as_long_as_was_be
     assert chosen["steps"] == 12
     assert result["refit_share"] == pytest.approx(chosen["best_step"] / 12, abs=0.01)
     assert result["epochs"] == pytest.approx(4 * chosen["best_step"] / 12, abs=0.3)
+
+
+def test_what_it_took_of_the_machine_is_what_both_runs_took() -> None:
+    before = {"test_seconds": 7.0, "joules": 30.0, "peak_memory_bytes": 900.0}
+    own = {"test_seconds": 2.0, "joules": 20.0, "peak_memory_bytes": 500.0}
+    chosen = Chosen({"seconds": 5.0, "tokens": 100, "steps": 10}, 0.5, before)
+    assert chosen.taken(own) == {"test_seconds": 2.0, "joules": 50.0, "peak_memory_bytes": 900.0}
+    assert chosen.facts({"seconds": 2.0, "tokens": 60, "steps": 5, "epochs": 1}) == {
+        "refit": True, "refit_share": 0.5, "seconds": 7.0, "tokens": 160, "steps": 15,
+    }  # fmt: skip
+    # Where the energy of one of them is not known, that of both is not.
+    assert "joules" not in chosen._replace(timings={}).taken(own)
 
 
 def test_the_linear_layer_is_fitted_to_both_parts_with_the_penalty_of_one() -> None:

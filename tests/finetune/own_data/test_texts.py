@@ -152,6 +152,8 @@ def test_a_class_too_rare_to_train_on_is_told_before_anything_is_trained(tmp_pat
     facts, parts = split(tmp_path, labels=["a", "b"], unlabelled=str(tmp_path / "notes.txt"), **keys)
     assert (facts.classes, facts.train_texts + facts.test_texts, facts.unlabelled_texts) == (["a", "b"], 40, 1)
     assert {row["label"] for row in parts["train"] + parts["test"]} == {"a", "b"}
+    with pytest.raises(InputError, match=r"corpus\.labels: no text of .* has the label 'rear'"):
+        split(tmp_path, labels=["a", "b", "rear"], **keys)
 
 
 def test_a_text_file_without_blank_lines_is_a_line_a_text(tmp_path: Path) -> None:
