@@ -103,6 +103,8 @@ class _Worker:
     ending: Any
     """An event: the pool ends, and no further item is begun."""
     is_working = False
+    is_ending = False
+    """A signal has come: the pool ends, of which its parent will tell in a moment."""
 
     @classmethod
     def begin(cls, ending: Any) -> None:
@@ -123,7 +125,7 @@ class _Worker:
         """
         cls.is_working = True
         try:
-            if cls.ending.is_set():
+            if cls.is_ending or cls.ending.is_set():
                 raise Interrupted(signal.SIGTERM)
             return work(item)
         finally:
@@ -132,6 +134,7 @@ class _Worker:
     @classmethod
     def _stop(cls, number: int, frame: FrameType | None) -> None:
         """Handle a signal: end the work; a process that waits for some ends with its pool, silently."""
+        cls.is_ending = True
         if cls.is_working:
             raise Interrupted(number)
 

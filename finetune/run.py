@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import logging
 import os
 import shutil
@@ -16,7 +15,7 @@ from accelerate import Accelerator
 from configs.command_line import as_dict
 from configs.errors import InputError
 from configs.machine_meter import MachineMeter
-from configs.run_folder import RunFolder, run_unless_finished, write_atomically
+from configs.run_folder import RunFolder, run_unless_finished
 from finetune.classification import bag_of_words
 from finetune.classification.calibration import calibrated, calibration_facts, fit_temperature
 from finetune.classification.config import MULTI_LABEL
@@ -25,7 +24,14 @@ from finetune.classification.frozen import fit_linear, output_layer, without_out
 from finetune.classification.labels import class_weights
 from finetune.classification.multi_label.thresholds import at_temperature
 from finetune.classification.objective import classification_loss
-from finetune.classification.predictions import TIMINGS, Chosen, label_decisions, label_thresholds, write_result
+from finetune.classification.predictions import (
+    Chosen,
+    label_decisions,
+    label_thresholds,
+    tested_scores,
+    write_result,
+    write_timings,
+)
 from finetune.classification.task import Task, load_task, longer_than_pretrained, text_counts
 from finetune.classification.text_dataset import TextSource, evaluation_epoch, lengths_of
 from finetune.classification.tokenization_head_tail import with_truncation
@@ -149,7 +155,9 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder, chosen: Chosen | None
     if config.model.fits_output_layer:
         _fit_output_layer(config, start)
     weights = class_weights(config, task.train.classes_N[task.train_indices], task.classes.names)
-    prepared = prepare_for_training(accelerator, model, config.training, config.optimizer, tokens_per_step, tokens)
+    prepared = prepare_for_training(
+        accelerator, model, config.training, config.optimizer, tokens_per_step, tokens, folder
+    )
     buckets = length_buckets(config.sequence_length) if prepared.fast_paths.compiled else ()
     train_texts = dataclasses.replace(task.train, buckets=buckets)
     source = TextSource(train_texts, task.train_indices, config.training.batch_size, config.seed, config.token_masking)
@@ -245,8 +253,9 @@ def _test_and_save(
     if chosen is None:
         held_out = evaluation_epoch(task.validation, task.validation_indices, evaluation_tokens(accelerator))
         validation = predict(accelerator, held_out, model)
-        temperature, scores = fit_temperature(*validation), logit_scores(*validation, config)
+        temperature = fit_temperature(*validation)
         thresholds_C = label_thresholds(validation, temperature, config)
+        scores = tested_scores(logit_scores(*validation, config), validation, temperature, thresholds_C)
     else:
         task = task.with_all_labels()
         temperature, scores = chosen.temperature, chosen.validation_scores
@@ -265,8 +274,7 @@ def _test_and_save(
         # Beside the result, which is the same whenever the run is repeated.
         alone = {} if accelerator.num_processes > 1 else {"latency_seconds": latency_alone(accelerator, test, model)}
         timings = {"test_seconds": seconds} | alone | start.meter.facts()
-        timings = timings if chosen is None else chosen.taken(timings)
-        write_atomically(folder.path / TIMINGS, json.dumps(timings) + "\n")
+        write_timings(folder, timings, chosen)
         cutting = with_truncation(start.tokenizer, config.sequence_length, config.truncation_head_share)
         cutting.save_pretrained(folder.model)
         facts |= {"parameters": sum(parameter.numel() for parameter in start.model.parameters())} | text_counts(task)

@@ -109,7 +109,7 @@ def _run(config: PretrainConfig, folder: RunFolder, phases: list[tuple[float, in
     longest = config.recurrent.bptt if objective.carries_state else max(length for _, length in phases)
     prepared = prepare_for_training(
         accelerator, model, config.training, config.optimizer, config.training.batch_size * longest,
-        data.store.token_count,
+        data.store.token_count, folder,
     )  # fmt: skip
     sources = [_for_fast_paths(source, prepared.fast_paths) for source in data.training]
     training = Training(
@@ -194,8 +194,9 @@ def _evaluation_hook(
     model, tokenizer = model_and_tokenizer
     samples_file = folder.path / SAMPLES if writes else None
     settings = EvaluationSettings(
-        model, tokenizer, data.held_out[0], config.recurrent.sample, samples_file, config.seed
-    )
+        model, tokenizer, data.held_out[0], config.recurrent.sample, samples_file,
+        lambda: sum("eval_loss" in row for row in read_metrics(folder.metrics)), config.seed,
+    )  # fmt: skip
     return objective.evaluation_hook(settings)
 
 

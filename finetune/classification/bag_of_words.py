@@ -30,12 +30,13 @@ from finetune.classification.metrics import TINY, probability_scores
 from finetune.classification.multi_label.one_versus_rest import OneVersusRest
 from finetune.classification.multi_label.thresholds import at_temperature
 from finetune.classification.predictions import (
-    TIMINGS,
     Chosen,
     label_decisions,
     label_thresholds,
     latency,
+    tested_scores,
     write_result,
+    write_timings,
 )
 from finetune.classification.splits import document_keys, draw_splits, draw_test_texts, draw_validation_texts
 from pretrain.data.encode import document_row
@@ -75,9 +76,10 @@ def train_and_test(config: TaskConfig, folder: RunFolder, chosen: Chosen | None 
     config.score_of(classes.multi_label)
     folder.begin(config)
     started = time.monotonic()
-    train, held_out = (train_texts, train_labels), (held_out_texts, held_out_labels)
     fit_texts = select if chosen is None else functools.partial(fit_to_all, chosen)
-    (kind, inverse_penalty, vectorizer, model), validation_scores = fit_texts(config, train, held_out, classes.names)
+    (kind, inverse_penalty, vectorizer, model), validation_scores = fit_texts(
+        config, (train_texts, train_labels), (held_out_texts, held_out_labels), classes.names
+    )
     # Of training, as of other models: without reading texts and testing.
     seconds = time.monotonic() - started
     fitted = BagOfWords.of(kind, vectorizer, model, classes.names, classes.multi_label)
@@ -85,33 +87,41 @@ def train_and_test(config: TaskConfig, folder: RunFolder, chosen: Chosen | None 
         validation = fitted.logits(held_out_texts), held_out_labels
         temperature = fit_temperature(*validation)
         thresholds_C = label_thresholds(validation, temperature, config)
+        validation_scores = tested_scores(validation_scores, validation, temperature, thresholds_C)
     else:
         temperature, thresholds_C = chosen.temperature, chosen.thresholds
     started = time.monotonic()
     test_logits_NC = fitted.logits(test_texts)
     timings = {"test_seconds": time.monotonic() - started}
     timings["latency_seconds"] = latency(lambda number: fitted.logits([test_texts[number]]), len(test_texts))
-    decisions = label_decisions(thresholds_C, test_logits_NC, temperature)
     if thresholds_C is not None:
         fitted = dataclasses.replace(fitted, thresholds=at_temperature(thresholds_C, temperature).tolist())
     fitted.save(folder.model)
-    timings |= meter.facts()
-    timings = timings if chosen is None else chosen.taken(timings)
-    write_atomically(folder.path / TIMINGS, json.dumps(timings) + "\n")
+    write_timings(folder, timings | meter.facts(), chosen)
     facts = {
         "seconds": seconds,
         "parameters": len(fitted.bias_K) * (len(vectorizer.vocabulary_) + 1),
         "features": kind,
         "inverse_penalty": inverse_penalty,
-        "train_texts": len(train_texts) + (0 if chosen is None else len(held_out_texts)),
-        "validation_texts": len(held_out_texts),
-        "test_texts": len(test_texts),
     }
+    facts |= counts_of(train_texts, held_out_texts, test_texts, chosen)
     facts |= calibration_facts(temperature, test_logits_NC, test_labels) | (chosen.facts(facts) if chosen else {})
     rows = [document_row(document, labelled=True) for document in test_documents]
     table = pyarrow.table({name: [row[name] for row in rows] for name in ("text", "second_text", "file", "row")})
     probabilities_NC = fitted.probabilities(test_texts)
+    decisions = label_decisions(thresholds_C, test_logits_NC, temperature)
     write_result(folder, facts, validation_scores, classes, probabilities_NC, test_labels, table, decisions)
+
+
+def counts_of(
+    train: Sequence[str], held_out: Sequence[str], test: Sequence[str], chosen: Chosen | None
+) -> dict[str, int]:
+    """Entries of the result: the number of texts of each part; of a run on all labels, those trained on with them."""
+    return {
+        "train_texts": len(train) + (0 if chosen is None else len(held_out)),
+        "validation_texts": len(held_out),
+        "test_texts": len(test),
+    }
 
 
 def select(

@@ -68,7 +68,8 @@ class TaskConfig:
     threshold: Literal["shared", "per_label"] | float = added_later("shared")
     """Where a text may have several labels: the probability from which on a label applies. `shared`: one for all
     labels, `per_label`: one for each label with at least ten validation texts, chosen for the best `select_by` on the
-    validation texts; a number: that one."""
+    validation texts; a number: that one, of calibrated probabilities (while checkpoints and penalties are chosen, of
+    probabilities as they are)."""
     seed: int = 0
     """Seeds the initial weights, the labels drawn, the order and dropout."""
 

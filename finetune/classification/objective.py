@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from pretrain.data.loader import Batch
+from pretrain.data.loader import IGNORED, Batch
 from pretrain.objectives.objective import LossOutput, Metrics
 
 
@@ -31,10 +31,13 @@ def classification_loss(
     weights_C = None if weights_C is None else weights_C.to(logits_BC)
     if batch["labels"].dim() == 2:
         labels_BC = batch["labels"].to(logits_BC)
-        loss = binary_cross_entropy_with_logits(logits_BC, labels_BC, pos_weight=weights_C, reduction="sum")
-        right = ((logits_BC.detach() > 0) == (labels_BC > 0)).float().mean(1).sum()
+        # Those of a process without texts, which takes part in the step all the same; cross-entropy knows of them.
+        counts_BC = labels_BC != IGNORED
+        loss_BC = binary_cross_entropy_with_logits(logits_BC, labels_BC, pos_weight=weights_C, reduction="none")
+        right_BC = ((logits_BC.detach() > 0) == (labels_BC > 0)) & counts_BC
         return LossOutput(
-            loss / labels_BC.shape[1] / batch.totals["labels"], {"label_accuracy": (right, batch.counts["labels"])}
+            loss_BC.where(counts_BC, 0.0).sum() / labels_BC.shape[1] / batch.totals["labels"],
+            {"label_accuracy": (right_BC.float().mean(1).sum(), batch.counts["labels"])},
         )
     loss = cross_entropy(logits_BC, batch["labels"], weight=weights_C, reduction="sum")
     correct = (logits_BC.detach().argmax(-1) == batch["labels"]).sum()

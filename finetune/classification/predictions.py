@@ -12,7 +12,7 @@ import pyarrow
 import pyarrow.parquet
 
 from configs.errors import InputError
-from configs.run_folder import RunFolder
+from configs.run_folder import RunFolder, write_atomically
 from finetune.classification.calibration import calibrated
 from finetune.classification.config import MULTI_LABEL, TaskConfig
 from finetune.classification.labels import LabelSet
@@ -120,6 +120,12 @@ def timings_of(folder: RunFolder) -> dict[str, float]:
         return {"test_seconds": result["test_seconds"]} if "test_seconds" in result else {}
 
 
+def write_timings(folder: RunFolder, timings: dict[str, float], chosen: Chosen | None) -> None:
+    """Write `timings.json`; of a run on all labels, with what the run took that has chosen for it."""
+    both = timings if chosen is None else chosen.taken(timings)
+    write_atomically(folder.path / TIMINGS, json.dumps(both) + "\n")
+
+
 class LabelDecisions(NamedTuple):
     """Which labels apply, where a text may have several."""
 
@@ -159,6 +165,27 @@ def label_decisions(
         return None
     test_NC = calibrated(test_logits_NC.astype(np.float64), temperature, multi_label=True)
     return LabelDecisions(thresholds_C, decide(test_NC, thresholds_C))
+
+
+def tested_scores(
+    validation_scores: dict[str, float],
+    validation: tuple[np.ndarray, np.ndarray],
+    temperature: float,
+    thresholds_C: np.ndarray | None,
+) -> dict[str, float]:
+    """The loss, and the metrics by the decisions that are tested: calibrated probabilities at the thresholds.
+
+    Args:
+        validation_scores: loss and metrics of the validation texts, as one class a text has them.
+        validation: as in `label_thresholds`.
+        temperature: of the calibration.
+        thresholds_C: from `label_thresholds`.
+    """
+    logits_NC, labels_N = validation
+    decisions = label_decisions(thresholds_C, logits_NC, temperature)
+    if decisions is None:
+        return validation_scores
+    return {"loss": validation_scores["loss"]} | scores(decisions.test_NC, labels_N)
 
 
 def write_result(

@@ -27,8 +27,10 @@ def encode(tokenizer: Any, pairs: Sequence[tuple[str, str | None]], windows: boo
         pairs: texts, each with its second text or None.
         windows: give a text that is too long in several rows; pairs are always cut.
     """
-    firsts = [first for first, _ in pairs]
     has_pairs = any(second is not None for _, second in pairs)
+    if has_pairs and any(second is None for _, second in pairs):
+        return _singles_and_pairs(tokenizer, pairs, windows)
+    firsts = [first for first, _ in pairs]
     seconds = [second or "" for _, second in pairs] if has_pairs else None
     if not windows or has_pairs:
         encoded = tokenizer(firsts, seconds, truncation=True, verbose=False)
@@ -47,6 +49,20 @@ def encode(tokenizer: Any, pairs: Sequence[tuple[str, str | None]], windows: boo
             rows.append({"input_ids": row} | {name: [0] * len(row) for name in others})
             owners.append(owner)
     return rows, np.array(owners)
+
+
+def _singles_and_pairs(
+    tokenizer: Any, pairs: Sequence[tuple[str, str | None]], windows: bool
+) -> tuple[list[Row], np.ndarray]:
+    """As `encode`, of both: a text alone is no pair with an empty text."""
+    rows, owners = [], []
+    for alone in (True, False):
+        places = np.array([place for place, (_, second) in enumerate(pairs) if (second is None) == alone])
+        found, of_group = encode(tokenizer, [pairs[place] for place in places], windows)
+        rows += found
+        owners.append(places[of_group])
+    order = np.argsort(np.concatenate(owners), kind="stable")
+    return [rows[number] for number in order], np.concatenate(owners)[order]
 
 
 def padded(rows: Sequence[Row], pad_id: int) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ import json
 import logging
 import math
 
+from configs.run_folder import write_atomically
 from pretrain.objectives.objective import EvaluationHook, EvaluationSettings
 
 log = logging.getLogger(__name__)
@@ -33,8 +34,11 @@ def _write_sample(settings: EvaluationSettings, loss: float) -> None:
     sampling = Sampling(temperature=0.8, seed=settings.seed)
     text = generate_text(settings.model, settings.tokenizer, "", settings.sample_tokens, sampling)
     log.info("pretrain: sample at a loss of %.3f nats:\n%s", loss, text)
-    with settings.samples_file.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps({"eval_lm_loss": loss, "text": text}) + "\n")
+    file = settings.samples_file
+    earlier = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
+    # One for each evaluation before this one, and none of those that a run repeats since it was killed.
+    sample = json.dumps({"eval_lm_loss": loss, "text": text}) + "\n"
+    write_atomically(file, "".join(earlier[: settings.evaluations()]) + sample)
 
 
 def perplexity(nats: float, characters: float) -> dict[str, float]:

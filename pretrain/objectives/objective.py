@@ -78,6 +78,8 @@ class EvaluationSettings:
     """For language models: tokens to generate at each evaluation."""
     samples_file: "Path | None"
     """The file that generated texts are appended to; None in processes that do not write."""
+    evaluations: Callable[[], int]
+    """How many evaluations the log of the run has: a run that was killed after one, and resumes, repeats it."""
     seed: int
 
 
@@ -121,8 +123,8 @@ class Objective:
     """Whether a step continues from the state of the previous step."""
 
     def weighted(self, pair_weight: float) -> "Objective":
-        """The same objective with another weight of its second task's loss, in training and held out."""
-        if self.second_task is None or pair_weight == 1:
+        """The same objective with another weight of the loss of its pairs, if it has any, in training and held out."""
+        if self.second_task is None or not self.second_task.classes or pair_weight == 1:
             return self
         weights = dict(self.held_out_weights) | {f"{self.second_task.prefix}_loss": pair_weight}
         return replace(self, loss=functools.partial(self.loss, pair_weight=pair_weight), held_out_weights=weights)

@@ -1,6 +1,7 @@
 """Setup of a training process: devices, precision, fast paths, trackers."""
 
 import dataclasses
+import json
 import logging
 import os
 from typing import Any, NamedTuple
@@ -16,10 +17,12 @@ from configs.launch import check_world_size, launched_precision
 from configs.run_folder import RunFolder
 from pretrain.models.layers import layer_numbers
 from pretrain.models.pretraining_models import MaskedLanguageModel
-from pretrain.training import fast_paths
+from pretrain.training import checkpoints, fast_paths
 from pretrain.training.config import OptimizerConfig, TrainingConfig
 from pretrain.training.fast_paths import FastPaths
+from pretrain.training.guards.collective import decided_by_main
 from pretrain.training.optimizer import create_optimizer
+from pretrain.training.products import onednn_is_exact
 from pretrain.training.throughput import FlopCount, ThroughputMeter, matmul_rate
 
 log = logging.getLogger(__name__)
@@ -73,6 +76,7 @@ def prepare_for_training(
     optimizer_config: OptimizerConfig,
     tokens_per_step: int,
     tokens_per_epoch: int,
+    folder: RunFolder,
 ) -> Prepared:
     """Model and optimizer on their devices, the chosen fast paths, and the throughput meter.
 
@@ -81,6 +85,7 @@ def prepare_for_training(
         model: with its initial weights; fast paths are installed in place.
         config, optimizer_config: of the run.
         tokens_per_step, tokens_per_epoch: approximately, over all processes.
+        folder: of the run, which may be resumed.
     """
     flops = FlopCount.of(model)
     hardware = fast_paths.this_hardware()
@@ -88,6 +93,10 @@ def prepare_for_training(
         model, flops, config, tokens_per_step, tokens_per_epoch, accelerator.num_processes
     )
     paths = fast_paths.choose(config.speed, hardware, workload)
+    begun_with = decided_by_main(accelerator, lambda: saved_products(folder))
+    if config.speed.products == "auto" and (begun_with != "onednn" or onednn_is_exact()):
+        # By timing, the choice might be another one at another hour, and the run could not be resumed.
+        paths = dataclasses.replace(paths, products=begun_with or paths.products)
     paths = dataclasses.replace(paths, products=agreed_products(accelerator, paths.products))
     fast_paths.apply(paths, model)
     rate = matmul_rate(hardware.device, fast_paths.PRECISIONS[paths.precision], torch.get_num_threads())
@@ -117,6 +126,19 @@ def shard_by_layers(accelerator: Accelerator, model: torch.nn.Module) -> None:
     if plugin.transformer_cls_names_to_wrap is None:
         classes = {type(model.get_submodule(name)).__name__ for name in layer_numbers(model)}
         plugin.transformer_cls_names_to_wrap = sorted(classes)
+
+
+def saved_products(folder: RunFolder) -> str | None:
+    """The library that computed the fp32 products of a run until its newest checkpoint; None if there is none.
+
+    Raises:
+        InputError: all checkpoints are damaged.
+    """
+    checkpoint = checkpoints.newest(folder.checkpoints)
+    if checkpoint is None:
+        return None
+    state = json.loads((checkpoint / checkpoints.STATE).read_text(encoding="utf-8"))
+    return state.get("fingerprints", {}).get("products")
 
 
 def agreed_products(accelerator: Accelerator, library: str) -> str:

@@ -4,11 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
 import pytest
 
+from configs import processes
+from configs.errors import Interrupted
 from configs.processes import LostProcessError, in_processes
 from tests.helpers import forked
 from tests.helpers.paths import ROOT
@@ -98,6 +101,17 @@ def test_a_signal_ends_the_running_items_and_no_other_is_begun(tmp_path, number,
         "0": "begun", "1": "begun", "2": "saved", "3": "saved",
     }  # fmt: skip
     assert all_end(children)
+
+
+def test_a_process_that_had_a_signal_begins_no_other_item_before_its_pool_tells_it(monkeypatch):
+    # Once, Ctrl-C let a worker take the next item while the parent still heard of the interrupted one.
+    ending = threading.Event()
+    monkeypatch.setattr(processes._Worker, "ending", ending, raising=False)
+    monkeypatch.setattr(processes._Worker, "is_ending", False)
+    assert processes._Worker.work(abs, -1) == 1
+    processes._Worker._stop(signal.SIGINT, None)
+    with pytest.raises(Interrupted):
+        processes._Worker.work(abs, -2)
 
 
 def _killed(number: int) -> int:

@@ -68,7 +68,8 @@ def few_texts(accelerator: Accelerator, count: int, folder: Path) -> list[float]
         threads=1, workers=0, speed=SpeedConfig(products="torch"),
     )  # fmt: skip
     optimizer_config = OptimizerConfig(learning_rate=1e-2)
-    prepared = prepare_for_training(accelerator, model, config, optimizer_config, BATCH * 6, count * 6)
+    run = RunFolder(folder / f"few-{count}")
+    prepared = prepare_for_training(accelerator, model, config, optimizer_config, BATCH * 6, count * 6, run)
     texts: Any = Texts(count)
     training = Training(
         accelerator=accelerator,
@@ -78,7 +79,7 @@ def few_texts(accelerator: Accelerator, count: int, folder: Path) -> list[float]
         evaluate=lambda trained, phase: evaluate(accelerator, texts, trained, TaskConfig()),
         config=config,
         optimizer_config=optimizer_config,
-        folder=RunFolder(folder / f"few-{count}"),
+        folder=run,
         seed=0,
     )
     if accelerator.is_main_process:

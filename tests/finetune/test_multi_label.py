@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,17 @@ from transformers import AutoTokenizer, pipeline
 import finetune
 from configs.errors import InputError
 from finetune import predict
+from finetune.classification.calibration import fit_temperature
+from finetune.classification.evaluation import logit_scores
+from finetune.classification.metrics import scores
 from finetune.classification.objective import classification_loss
-from finetune.classification.predictions import predicted_and_true
+from finetune.classification.predictions import label_decisions, label_thresholds, predicted_and_true, tested_scores
+from finetune.config import FinetuneConfig
 from finetune.export import ExportConfig
 from finetune.export import run as export
 from finetune.predict import PredictConfig
 from finetune.run import run
-from pretrain.data.loader import Batch
+from pretrain.data.loader import Batch, idle
 from pretrain.models.builders import AutoModelForSequenceClassification
 from tests.helpers.corpora import write_jsonl
 from tests.helpers.finetuning import finetune_config
@@ -104,6 +109,44 @@ def test_plain_transformers_gives_the_same_probabilities_and_loss(chain, texts, 
     assert float(loss) == pytest.approx(float(expected), rel=1e-5)
     assert float(weighted) > float(loss)
     assert 0 <= float(metrics["label_accuracy"][0]) <= 8
+
+
+def test_a_process_without_texts_adds_nothing_to_the_loss() -> None:
+    # Once, its labels of -100 were taken for targets, and pushed every logit down a hundred times as hard.
+    model = torch.nn.Linear(2, 3)
+    inputs = {"features": torch.tensor([[1.0, 2.0]])}
+    batch = Batch(inputs, {"labels": torch.tensor([[1.0, 0.0, 1.0]])}, {"labels": 1})
+
+    def loss_of(batch: Batch) -> Any:
+        return classification_loss(
+            lambda features: SimpleNamespace(logits=model(features)), batch.with_totals({"labels": 1}),
+            weights_C=torch.tensor([1.0, 2.0, 3.0]),
+        )  # fmt: skip
+
+    without = loss_of(idle(batch))
+    without.loss.backward()
+    assert without.loss.item() == without.metrics["label_accuracy"][0].item() == 0
+    assert model.weight.grad is not None
+    assert not model.weight.grad.any()
+    assert loss_of(batch).loss.item() > 0
+
+
+def test_a_threshold_that_is_given_is_that_of_the_validation_scores_too() -> None:
+    rng = np.random.default_rng(0)
+    true_NC = rng.normal(-1.2, 1.2, (300, 4))
+    labels_NC = (rng.random(true_NC.shape) < 1 / (1 + np.exp(-true_NC))).astype(np.int8)
+    # Three times as sure as it should be.
+    validation, config = ((3 * true_NC).astype(np.float32), labels_NC), FinetuneConfig(threshold=0.25)
+    temperature = fit_temperature(*validation)
+    thresholds_C = label_thresholds(validation, temperature, config)
+    raw = logit_scores(*validation, config)
+    found = tested_scores(raw, validation, temperature, thresholds_C)
+    decisions = label_decisions(thresholds_C, validation[0], temperature)
+    assert decisions is not None
+    assert found == {"loss": raw["loss"]} | scores(decisions.test_NC, labels_NC)
+    assert found["micro_f1"] > raw["micro_f1"] + 0.02
+    one_class = {"loss": 1.0, "accuracy": 0.5}
+    assert tested_scores(one_class, (validation[0], labels_NC[:, 0]), temperature, None) == one_class
 
 
 def test_thresholds_and_temperature_do_not_look_at_test_texts(chain, texts, tmp_path) -> None:

@@ -77,6 +77,17 @@ def test_windows_read_the_whole_text(chain):
     assert windows.probabilities(texts)[1:] == pytest.approx(cut.probabilities(texts)[1:], abs=1e-5)
 
 
+@pytest.mark.parametrize("windows", [False, True])
+def test_a_text_among_pairs_is_read_as_it_is_alone(chain, windows):
+    # Once, it became a pair with an empty second text.
+    classifier = load(run(finetune_config(chain, model__name="bert")).path, windows=windows)
+    long = "the film was great. " * 30
+    mixed = [("the plot", "was dull."), long, "the cast was fine.", ("the song was", "lovely.")]
+    together = classifier.probabilities(mixed)
+    alone = np.concatenate([classifier.probabilities([text]) for text in mixed])
+    assert together == pytest.approx(alone, abs=1e-6)
+
+
 def test_what_is_no_classifier_is_refused(chain, tmp_path):
     (encoder,) = (chain / "runs" / "pretrain").glob("small-*")
     with pytest.raises(InputError, match="a run without labels"):

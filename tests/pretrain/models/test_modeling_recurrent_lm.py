@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from pretrain.models.generation import Sampling, generate_text, probabilities
 from pretrain.models.modeling.configuration_recurrent import RecurrentConfig
 from pretrain.models.modeling.modeling_recurrent_lm import RecurrentForCausalLM, RecurrentForSequenceToSequence
 from pretrain.objectives.causal_lm import causal_lm_loss
-from pretrain.objectives.lm_evaluation import SAMPLES
+from pretrain.objectives.lm_evaluation import SAMPLES, lm_evaluation_hook
+from pretrain.objectives.objective import EvaluationSettings
 from pretrain.run import run
 from pretrain.run_paths import run_folder
 from pretrain.sample import sample
@@ -215,6 +217,21 @@ def test_micro_batches_do_not_change_a_language_models_losses(tmp_path):
     parts = run(changed(config, runs=str(tmp_path / "parts"), training={"gradient_accumulation_steps": 3}))
     found = [[row["loss"] for row in read_metrics(folder.metrics) if "loss" in row] for folder in (once, parts)]
     assert found[1] == pytest.approx(found[0], abs=1e-5)
+
+
+def test_a_killed_run_that_evaluates_again_replaces_the_text_it_wrote(tmp_path, monkeypatch):
+    monkeypatch.setattr("pretrain.models.generation.generate_text", lambda *arguments: "a text")
+    logged = iter([0, 1, 1, 2])
+    hook = lm_evaluation_hook(
+        EvaluationSettings(
+            None, None, SimpleNamespace(characters_per_token=4.0), 5, tmp_path / SAMPLES, lambda: next(logged), 0
+        )
+    )
+    # The second evaluation was lost with its process, and is repeated.
+    for loss in (4.0, 3.0, 3.5, 2.0):
+        hook({"lm_loss": loss})
+    samples = [json.loads(line) for line in (tmp_path / SAMPLES).read_text(encoding="utf-8").splitlines()]
+    assert [row["eval_lm_loss"] for row in samples] == [4.0, 3.5, 2.0]
 
 
 def test_a_language_model_learns_and_tells_perplexity_and_bits_a_character(tmp_path):

@@ -277,7 +277,8 @@ def test_the_weight_of_the_second_task_is_in_the_loss_and_held_out():
     objective.weighted(1).compute(None, batch)
     assert calls == [0.25, 1.0]
     assert objective.weighted(0.25).held_out_weights == {"mlm_loss": 1, "nsp_loss": 0.25}
-    assert OBJECTIVES["mlm"].weighted(0.25) is OBJECTIVES["mlm"], "it has no second task"
+    for name in ("mlm", "rtd"):
+        assert OBJECTIVES[name].weighted(0.25) is OBJECTIVES[name], "it has no pairs"
 
 
 def test_a_weight_of_nothing_trains_the_masked_lm_alone(shared):

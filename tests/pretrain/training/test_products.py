@@ -1,20 +1,31 @@
 """Which library computes fp32 products: the faster one, if it is as exact."""
 
+import json
+
 import pytest
 import torch
 
-from pretrain.training import products
+from configs.errors import InputError
+from pretrain.run import run
+from pretrain.training import checkpoints, products, setup
 from pretrain.training.config import SpeedConfig
 from pretrain.training.fast_paths import Hardware, Workload, choose
+from pretrain.training.setup import saved_products
+from tests.helpers.pretraining import rewrite_state, small_run
 
 
 @pytest.fixture(autouse=True)
 def unchanged():
     before = products.MATMUL.fp32_precision
-    products.fastest_library.cache_clear()
+    clear()
     yield
     products.MATMUL.fp32_precision = before
+    clear()
+
+
+def clear():
     products.fastest_library.cache_clear()
+    products.onednn_is_exact.cache_clear()
 
 
 def seconds(torch_seconds, onednn_seconds):
@@ -64,3 +75,24 @@ def test_a_switch_decides_and_the_line_tells(switch, fastest, expected):
     paths = choose(SpeedConfig(products=switch), hardware, Workload())
     assert paths.products == expected
     assert ("products by oneDNN" in str(paths)) == (expected == "onednn")
+
+
+def test_a_resumed_run_goes_on_with_the_library_it_began_with(tmp_path, monkeypatch):
+    # Once, another load of the machine made the choice another one, and the run was refused as begun with the first.
+    config = small_run(tmp_path, training={"duration": "4 steps", "save_every": 2, "evaluations": 1})
+    folder = run(config)
+    (folder.path / "result.json").unlink()
+    assert saved_products(folder) == products.fastest_library(torch.get_num_threads())
+    for begun_with, now in (("torch", "onednn"), ("onednn", "torch")):
+        state = checkpoints.list_checkpoints(folder.checkpoints)[-1] / checkpoints.STATE
+        fingerprints = json.loads(state.read_text(encoding="utf-8"))["fingerprints"] | {"products": begun_with}
+        rewrite_state(state.parent, fingerprints=fingerprints)
+        monkeypatch.setattr(products, "fastest_library", lambda threads, now=now: now)
+        monkeypatch.setattr(setup, "onednn_is_exact", lambda: True)
+        assert run(config).finished
+        (folder.path / "result.json").unlink()
+        # Where it does not compute as exactly, as on another machine, the run is refused as before.
+        monkeypatch.setattr(setup, "onednn_is_exact", lambda: False)
+        if begun_with == "onednn":
+            with pytest.raises(InputError, match="another products: onednn then, torch now"):
+                run(config)
