@@ -122,7 +122,7 @@ def label_set(labels: Iterable[Label], names: dict[Label, str], corpus: CorpusCo
     by_key: dict[str, list[OneLabel]] = {}
     for label, _ in counts.most_common():
         by_key.setdefault(label_key(label), []).append(label)
-    check_wanted(corpus, {str(label) for label in counts})
+    check_wanted(corpus, by_key)
     check_classes(by_key, counts, corpus, len(labels))
     if multi_label and all(len(label) == len(by_key) for label in map(labels_in, labels)):
         raise InputError(
@@ -162,17 +162,16 @@ def in_columns(by_key: Mapping[str, object], corpus: CorpusConfig) -> list[str]:
     return keys
 
 
-def check_wanted(corpus: CorpusConfig, found: set[str]) -> None:
+def check_wanted(corpus: CorpusConfig, by_key: Mapping[str, object]) -> None:
     """Check that texts have each label of `corpus.labels`: one that is mistyped would leave its texts out.
 
     Raises:
         InputError: no text has one of them.
     """
     for wanted in corpus.labels or ():
-        if found and wanted not in found:
+        if by_key and label_key(wanted) not in by_key:
             raise InputError(
-                f"corpus.labels: no text of {corpus.source!r} (split {corpus.split!r}) has the label {wanted!r}; "
-                "labels are compared as they are written there"
+                f"corpus.labels: no text of {corpus.source!r} (split {corpus.split!r}) has the label {wanted!r}"
             )
 
 

@@ -100,6 +100,9 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
     """
     if text_column is not None:
         return dataclasses.replace(corpus, text_column=text_column)
+    if trained_on is not None and trained_on.isdecimal() and is_data(read_contents(corpus, labelled=False)):
+        # Trained on a table without a header, and this is one: a label of its first row may be the same number.
+        corpus = dataclasses.replace(corpus, header=False, text_column=trained_on)
     names = first_columns(corpus)
     if trained_on is not None and trained_on in names:
         return dataclasses.replace(corpus, text_column=trained_on)

@@ -1,7 +1,9 @@
 """Which column of a table is the text and which the label: by its name, else by what it holds."""
 
 import dataclasses
+import decimal
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -15,8 +17,11 @@ from tokenizer.corpus.shards import shards
 # What such columns are called in published data sets, the most frequent first.
 TEXT_NAMES = (
     "text", "review", "sentence", "content", "comment", "body", "document", "message", "tweet", "post", "review_text",
-    "reviewtext", "review_body", "description", "abstract", "utterance", "question", "title",
+    "reviewtext", "review_body", "reviews", "comments", "tweets", "utterance",
 )  # fmt: skip
+# So is what stands above or beside a text: taken only if no other column has much longer texts.
+LESSER_TEXT_NAMES = ("description", "abstract", "question", "title")
+MUCH_LONGER = 3
 LABEL_NAMES = (
     "label", "labels", "sentiment", "class", "category", "target", "polarity", "stars", "rating", "score", "topic",
     "intent", "emotion", "y", "tags", "genres", "topics", "categories", "emotions", "intents",
@@ -31,6 +36,14 @@ SHORTEST_TEXTS = 12
 ENOUGH_ROWS = 2000
 # A name of a column does not have as many words.
 LONGEST_NAME = 6
+# A row of JSON may have a number where the others have a text.
+MOSTLY = 0.95
+# Between the words of a name.
+BETWEEN_WORDS = re.compile(r"[\s_-]+")
+# Chinese, Japanese and Korean: a character says what others say in two or three, and sentences end otherwise.
+DENSE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+SENTENCE_ENDS = (".", "!", "?")
+DENSE_ENDS = ("\u3002", "\uff01", "\uff1f")
 
 
 class Columns(NamedTuple):
@@ -63,18 +76,18 @@ class Content:
         self.filled += 1
         if isinstance(value, str):
             self.texts += 1
-            self.characters += len(value)
+            self.characters += weight(value)
         several = value if isinstance(value, list) else [value]
         if separator and isinstance(value, str):
             several = [part.strip() for part in value.split(separator) if part.strip()]
         for one in several:
-            if len(self.values) <= MAXIMUM_CLASSES and isinstance(one, str | int | float):
+            if len(self.values) <= MAXIMUM_CLASSES and isinstance(one, str | int | float | decimal.Decimal):
                 self.values.add(str(one))
 
     @property
     def length(self) -> float:
         """Characters of a text, on average; 0 for a column of something else."""
-        return self.characters / self.texts if self.texts and self.texts == self.filled else 0.0
+        return self.characters / self.texts if self.texts and self.texts >= MOSTLY * self.filled else 0.0
 
     @property
     def may_be_classes(self) -> bool:
@@ -121,39 +134,78 @@ def read_contents(corpus: CorpusConfig, labelled: bool) -> dict[str, Content]:
         InputError: no row can be read.
     """
     contents: dict[str, Content] = {}
-    for row in itertools.islice(readable_rows(corpus), None if labelled else ENOUGH_ROWS):
+    problems: list[str] = []
+    for row in itertools.islice(readable_rows(corpus, problems), None if labelled else ENOUGH_ROWS):
         for name, value in row.items():
             contents.setdefault(name, Content()).add(value, corpus.label_separator)
     if not contents:
-        raise InputError(f"{corpus.source!r} (split {corpus.split!r}) holds no row that can be read")
+        reason = f": {problems[0]}" if problems else ""
+        raise InputError(f"{corpus.source!r} (split {corpus.split!r}) holds no row that can be read{reason}")
     return contents
 
 
-def readable_rows(corpus: CorpusConfig) -> Iterator[dict[str, Any]]:
-    """The rows of a corpus with all their columns, without those that cannot be read."""
+def readable_rows(corpus: CorpusConfig, problems: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of a corpus with all their columns, without those that cannot be read.
+
+    Args:
+        corpus: the corpus.
+        problems: gets the place of the first of the others, and what is wrong with it.
+    """
     for part in itertools.chain.from_iterable(shards(corpus)):
-        for row, _ in formats.READERS[part.format](part, corpus):
+        for row, location in formats.READERS[part.format](part, corpus):
             if not isinstance(row, RowError):
                 yield row
+            elif problems is not None and not problems:
+                problems.append(f"{location}: {row}")
+
+
+def weight(text: str) -> int:
+    """The length of a text in characters, as Latin letters would have it.
+
+    >>> weight("good"), weight("\u5f88\u597d")
+    (4, 4)
+    """
+    return len(text) + (0 if text.isascii() else len(DENSE.findall(text)))
 
 
 def is_data(contents: Mapping[str, Content]) -> bool:
     """Whether what was taken for the names of columns is a row: one of them is a text, and none is known.
 
-    A question of a survey is a text, too; but of a row, what stands above a few values is one of them.
+    A question of a survey is a text, too; but of a row, what stands above a few values is one of them. If so, a text is
+    also what is as long as the texts below it.
 
     >>> few = Content(rows=9, filled=9, values={"1", "0"})
     >>> is_data({"I liked this film a good deal.": Content(), "1": few}), is_data({"text": Content(), "label": few})
     (True, False)
     >>> is_data({"What did you like about this film?": Content(), "How much?": few})
     False
+    >>> texts = Content(rows=9, filled=9, texts=9, characters=110)
+    >>> is_data({"superb plot": texts, "1": few}), is_data({"Note": texts, "1": few})
+    (True, False)
     """
-    if not all(name.strip() in held.values for name, held in contents.items() if held.may_be_classes):
+    classes = {name.strip(): held for name, held in contents.items() if held.may_be_classes}
+    if not all(name in held.values for name, held in classes.items()):
         return False
-    names = [name.strip() for name in contents]
-    if any(name.casefold() in TEXT_NAMES or name.casefold() in LABEL_NAMES for name in names):
+    names = {name.strip(): held for name, held in contents.items()}
+    if any(plain(name) in (*TEXT_NAMES, *LESSER_TEXT_NAMES, *LABEL_NAMES) for name in names):
         return False
-    return any(len(name.split()) > LONGEST_NAME or (len(name.split()) > 1 and name[-1:] in ".!?") for name in names)
+    if classes and any(2 * weight(name) >= held.length > 0 for name, held in names.items() if name not in classes):
+        return True
+    return any(
+        len(name.split()) > LONGEST_NAME
+        or (len(name.split()) > 1 and name.endswith(SENTENCE_ENDS))
+        or name.endswith(DENSE_ENDS)
+        for name in names
+    )
+
+
+def plain(name: str) -> str:
+    """The name of a column as it stands in the lists of usual names.
+
+    >>> plain(" Review Text"), plain("review-text")
+    ('review_text', 'review_text')
+    """
+    return BETWEEN_WORDS.sub("_", name.strip().casefold())
 
 
 def find_text(contents: dict[str, Content], corpus: CorpusConfig, taken: str | None = None) -> str:
@@ -164,10 +216,13 @@ def find_text(contents: dict[str, Content], corpus: CorpusConfig, taken: str | N
     """
     taken_names = (taken, corpus.second_text_column)
     candidates = {name: held for name, held in contents.items() if held.length > 0 and name not in taken_names}
-    by_name = {name.casefold().strip(): name for name, held in candidates.items() if not held.may_be_classes}
-    for name in TEXT_NAMES:
+    by_name = {plain(name): name for name, held in candidates.items() if not held.may_be_classes}
+    longest = max((held.length for held in candidates.values()), default=0.0)
+    for name in (*TEXT_NAMES, *LESSER_TEXT_NAMES):
         if name in by_name:
-            return by_name[name]
+            found = by_name[name]
+            if name in TEXT_NAMES or MUCH_LONGER * candidates[found].length >= longest:
+                return found
     long_enough = {name: held.length for name, held in candidates.items() if held.length >= SHORTEST_TEXTS}
     if not long_enough:
         raise InputError(
@@ -184,7 +239,7 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str) ->
         InputError: no column, or more than one, may be it.
     """
     others = {name: held for name, held in contents.items() if name not in (text, corpus.second_text_column)}
-    by_name = {name.casefold().strip(): name for name in others}
+    by_name = {plain(name): name for name in others}
     named = [by_name[name] for name in LABEL_NAMES if name in by_name]
     for name in named:
         if others[name].may_be_classes:

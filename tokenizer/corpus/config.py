@@ -46,8 +46,8 @@ class CorpusConfig:
     label_name_column: str | None = None
     """A column with the label names, if `label_column` holds numbers."""
     labels: list[str] | None = None
-    """Read only documents with these labels, such as `[neg, pos]` to skip the folder `unsup` of aclImdb. Where a text
-    may have several labels, other labels are left out, not texts."""
+    """Read only documents with these labels, such as `[neg, pos]` to skip the folder `unsup` of aclImdb, whatever the
+    case and however numbers are written. Where a text may have several labels, other labels are left out, not texts."""
     encoding: str = digested_as("auto", "utf-8")
     """Character encoding of text, CSV and JSON files. `auto`: UTF-8, or UTF-16 and UTF-32 where a byte order mark or
     zeros tell it."""

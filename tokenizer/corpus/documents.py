@@ -2,6 +2,7 @@
 
 import decimal
 import difflib
+import functools
 import html
 import itertools
 import re
@@ -117,6 +118,16 @@ def label_key(label: OneLabel) -> str:
     return format(decimal.Decimal(text).normalize(), "f") if is_number(text) else text.casefold()
 
 
+def is_wanted(label: OneLabel, corpus: CorpusConfig) -> bool:
+    """Whether a label is one of `corpus.labels`, however it is written, or these are null."""
+    return corpus.labels is None or label_key(label) in _keys(tuple(corpus.labels))
+
+
+@functools.cache
+def _keys(labels: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(map(label_key, labels))
+
+
 def _document(row: dict[str, Any], location: Location | str, corpus: CorpusConfig, labelled: bool) -> Document | None:
     text = _text(row, corpus.text_column, corpus)
     second_text = None if corpus.second_text_column is None else _text(row, corpus.second_text_column, corpus)
@@ -124,8 +135,8 @@ def _document(row: dict[str, Any], location: Location | str, corpus: CorpusConfi
     if labelled or corpus.labels is not None:
         label = _label(row, corpus)
         if isinstance(label, tuple):
-            label = tuple(one for one in label if corpus.labels is None or str(one) in corpus.labels)
-        elif corpus.labels is not None and str(label) not in corpus.labels:
+            label = tuple(one for one in label if is_wanted(one, corpus))
+        elif not is_wanted(label, corpus):
             return None
         if corpus.label_name_column is not None:
             if isinstance(label, tuple):

@@ -1,6 +1,7 @@
 """The label of a row, or its labels: one value, a list, a cell with a separator, or a column of 0 and 1 for each."""
 
 import ast
+import decimal
 import json
 import math
 import re
@@ -46,7 +47,7 @@ def one_label(value: Any, corpus: CorpusConfig) -> OneLabel:
     """
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float) and math.isfinite(value):
+    if isinstance(value, float | decimal.Decimal) and math.isfinite(value):
         return int(value) if value == int(value) else str(value)
     if isinstance(value, str) and value.strip():
         return value.strip()

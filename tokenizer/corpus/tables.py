@@ -8,6 +8,7 @@ field over several lines is believed only if these lines are not rows themselves
 import collections
 import csv
 import functools
+import itertools
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -29,6 +30,8 @@ MAXIMUM_LINES = 10_000
 # A column is checked by its values only if it has few of them, in enough rows.
 ENOUGH_ROWS = 8
 MAXIMUM_VALUES = 50
+# The first rows, by which a number in the first of them is a name or a value.
+ROWS_TO_TELL_NAMES = 100
 ROWS_PER_VALUE = 4
 NUMBER = re.compile(r"\s*-?\d+(?:[.,]\d+)?\s*")
 # Most lines of a swallowed stretch are rows; a few may be broken.
@@ -223,8 +226,8 @@ def find_dialect(sample: Sequence[str], corpus: CorpusConfig, delimiters: Iterab
     best: tuple[tuple[bool, bool, float, bool], Dialect] | None = None
     for candidate in [delimiter] if delimiter else delimiters:
         quoted, columns, same_width = _quoting(sample, candidate, corpus)
-        cells = next((row for row, _ in _records(sample, quoted, columns) if isinstance(row, list)), [])
-        has_text = corpus.text_column in [cell.strip() for cell in cells]
+        rows = [row for row, _ in itertools.islice(_records(sample, quoted, columns), ROWS_TO_TELL_NAMES)]
+        has_text = has_name(corpus.text_column, [row for row in rows if isinstance(row, list)])
         header = corpus.header
         if header is None:
             header = has_text or not corpus.text_column.isdecimal()
@@ -234,6 +237,21 @@ def find_dialect(sample: Sequence[str], corpus: CorpusConfig, delimiters: Iterab
             best = rank, Dialect(quoted, header, skipped, columns)
     assert best is not None
     return best[1]
+
+
+def has_name(name: str, rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row has the name of a column; a number above numbers is a value, as of a label, and no name.
+
+    >>> has_name("2", [["2", "A text."], ["1", "Another."]]), has_name("2", [["2", "1"], ["A text.", "0"]])
+    (False, True)
+    """
+    first, others = (rows[0], rows[1:]) if rows else ([], [])
+    for place, cell in enumerate(first):
+        below = [row[place] for row in others if len(row) == len(first)]
+        is_value = name.isdecimal() and bool(below) and all(map(NUMBER.fullmatch, below))
+        if cell.strip() == name and not is_value:
+            return True
+    return False
 
 
 def _quoting(sample: Sequence[str], delimiter: str, corpus: CorpusConfig) -> tuple[bool, Columns, float]:

@@ -221,6 +221,18 @@ def test_lines_may_be_short_or_the_same(classifier, tmp_path, monkeypatch, lines
         assert predict.run(PredictConfig(classifier, [source], str(tmp_path / f"{number}.csv"))) == len(lines)
 
 
+def test_a_table_without_a_header_is_read_as_the_one_that_was_trained_on(chain, tmp_path):
+    # Once, the label 2 in the first row was taken for the name of column 2, and the labels were classified.
+    rows = [f"{1 + number % 2},{GOOD if number % 2 else BAD}\n" for number in range(30)]
+    for name, lines in (("train", rows), ("validation", rows), ("test", rows), ("new", rows[1:])):
+        (tmp_path / f"{name}.csv").write_text("".join(lines))
+    keys = {"text_column": "2", "label_column": "1", "label_name_column": None, "source": str(tmp_path)}
+    config = finetune_config(chain, model__name="bag-of-words", **{f"corpus__{key}": keys[key] for key in keys})
+    target = tmp_path / "out.csv"
+    assert predict.run(PredictConfig(str(run(config).path), [str(tmp_path / "new.csv")], str(target))) == 29
+    assert [row["prediction"] == row["1"] for row in table_of(target)] == [True] * 29
+
+
 def test_a_pipe_is_called_as_on_the_command_line(classifier, tmp_path, monkeypatch, caplog):
     def piped(text, **keys):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))

@@ -1,5 +1,6 @@
 """The columns of a table are found by name and by content, or the message says what to give."""
 
+import decimal
 import json
 import random
 from pathlib import Path
@@ -8,9 +9,11 @@ import pytest
 
 from configs.errors import InputError
 from finetune.own_data.columns import Columns, find_columns
+from finetune.own_data.texts import with_columns
 from tests.helpers.corpora import write_jsonl, write_parquet, write_table
 from tests.helpers.finetuning import sentence
 from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.documents import read
 
 
 def rows_of(text: str, label: str, /, count: int = 40, **others: object) -> list[dict]:
@@ -123,3 +126,61 @@ def test_the_questions_of_a_survey_are_names(tmp_path: Path) -> None:
     corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
     found = find_columns(corpus, None, None, labelled=True)
     assert found == ("Please describe what you liked or did not like.", "How would you rate us?", None)
+
+
+def test_texts_of_a_few_words_or_without_spaces_are_no_names(tmp_path: Path) -> None:
+    # Once, the first text became the name of the column, as it has neither seven words nor a full stop.
+    chinese = ("这部电影真的很好看", "剧情很差。")
+    for name, texts, labels in (
+        ("t.tsv", [f"{('superb', 'dull')[n % 2]} plot {n}" for n in range(40)], "10"),
+        ("z.tsv", [f"{chinese[n % 2]}{n}" for n in range(40)], ("正面", "负面")),
+        ("h.tsv", [sentence(n % 2, random.Random(n)) for n in range(40)], "10"),
+    ):
+        file = tmp_path / name
+        file.write_text("".join(f"{text}\t{labels[n % 2]}\n" for n, text in enumerate(texts)), encoding="utf-8")
+        corpus = CorpusConfig(source=str(file))
+        assert find_columns(corpus, None, None, labelled=True) == ("1", "2", False)
+        # Also by number, where the label in the first row is the number of a column.
+        found = with_columns(corpus, find_columns(corpus, "1", "2", labelled=True))
+        assert len(list(read(found, labelled=True))) == 40
+
+
+def test_short_texts_without_spaces_under_a_header_are_texts(tmp_path: Path) -> None:
+    rows = [{"评论": f"很好看{number}", "情感": ("正面", "负面")[number % 2]} for number in range(40)]
+    corpus = CorpusConfig(
+        source=str(write_table(tmp_path / "t.csv", [row | {"评论": row["评论"] * 2} for row in rows]))
+    )
+    assert find_columns(corpus, None, None, labelled=True)[:2] == ("评论", "情感")
+
+
+@pytest.mark.parametrize("text", ["Review Text", "review-text", "Plot"])
+def test_a_title_beside_much_longer_texts_is_not_the_text(tmp_path: Path, text: str) -> None:
+    rows = rows_of(text, "Rating", Title=lambda number: f"fine {number}")
+    rows = [row | {text: row[text] * 3} for row in rows]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
+    assert find_columns(corpus, None, None, labelled=True)[:2] == (text, "Rating")
+    # Alone, or beside texts of its length, it is.
+    rows = rows_of("title", "Rating", remark=lambda number: f"to shelf {number}, soon")
+    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+    assert find_columns(corpus, None, None, labelled=True).text == "title"
+
+
+def test_a_number_among_the_texts_does_not_make_another_column_the_text(tmp_path: Path) -> None:
+    rows = rows_of("text", "label", title=lambda number: f"bought from shop {number}")
+    rows[7]["text"] = 10
+    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+    assert find_columns(corpus, None, None, labelled=True)[:2] == ("text", "label")
+
+
+def test_a_file_of_which_no_row_can_be_read_says_why(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_bytes("".join(f"Schön {n};gut\n" for n in range(9)).encode("cp1252"))
+    with pytest.raises(InputError, match=r"holds no row that can be read: .*t\.csv.*cp1252"):
+        find_columns(CorpusConfig(source=str(file)), None, None, labelled=True)
+
+
+def test_decimal_numbers_are_labels(tmp_path: Path) -> None:
+    rows = [row | {"label": decimal.Decimal(number % 2)} for number, row in enumerate(rows_of("text", "label"))]
+    corpus = CorpusConfig(source=str(write_parquet(tmp_path / "t.parquet", rows)))
+    assert find_columns(corpus, None, None, labelled=True)[:2] == ("text", "label")
+    assert {document.label for document in read(corpus, labelled=True)} == {0, 1}

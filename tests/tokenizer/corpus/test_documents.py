@@ -51,6 +51,13 @@ def test_labels_filter_takes_numbers_too(tmp_path):
     assert pairs(source=str(file), labels=["1", "2"]) == [("t1", 1), ("t2", 2), ("t1", 1)]
 
 
+def test_labels_filter_takes_each_spelling_that_is_one_class(tmp_path):
+    labels = ["Good", "good ", " BAD", "meh", "5", "5.0"]
+    file = write_jsonl(tmp_path / "a.jsonl", [{"text": f"t{label}", "label": label} for label in labels])
+    assert [label for _, label in pairs(source=str(file), labels=["good", "bad"])] == ["Good", "good", "BAD"]
+    assert [label for _, label in pairs(source=str(file), labels=["5"])] == ["5", "5.0"]
+
+
 def test_lone_text_file_holds_blocks(tmp_path):
     file = tmp_path / "reviews.txt"
     file.write_text("\n\n" + "\n\n \n".join(row["text"] for row in ROWS) + "\n\n", encoding="utf-8")
