@@ -18,6 +18,8 @@ POWER = 0.8
 QUADRATURE, DENSER = 100, 4
 # Of the difference between two models, from seed to seed; and the share of texts on which only one of them is right.
 SEED_DEVIATION, DISAGREEMENT = 0.01, 0.1
+# Less than this share of what is left is nothing but rounding.
+COINCIDENCE = 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +68,7 @@ def mean_interval(values_SN: np.ndarray, confidence: float, looks: int = 1) -> I
     text_square = seeds * ((text_means_N - mean) ** 2).sum() / (texts - 1)
     residual_SN = values_SN - seed_means_S[:, None] - text_means_N[None] + mean
     residual_square = (residual_SN**2).sum() / ((seeds - 1) * (texts - 1))
-    from_texts = max(0.0, text_square - residual_square)
+    from_texts = _from_texts(seed_square, text_square, residual_square)
     few = [(seed_square / (seeds * texts), seeds - 1)]
     return _interval(float(mean), [_pivotal(few, from_texts / (seeds * texts))], confidence, looks)
 
@@ -106,10 +108,20 @@ def crossed_interval(values_PSN: np.ndarray, confidence: float, looks: int = 1) 
     residual_RN = runs_RN - run_means_R[:, None] - text_means_N[None] + mean
     residual_square = (residual_RN**2).sum() / ((len(runs_RN) - 1) * (texts - 1))
     few = [(pretraining_square / count, pretrainings - 1), (seed_square / count, seeds - 1)]
-    from_texts = max(0.0, text_square - residual_square) / count
+    from_texts = _from_texts(pretraining_square + seed_square, text_square, residual_square) / count
     if pretrainings > 2:
         return _interval(float(mean), [_satterthwaite(few, from_texts)], confidence, looks)
     return _interval(float(mean), [_satterthwaite(few, from_texts), _pivotal(few, from_texts)], confidence, looks)
+
+
+def _from_texts(few_square: float, text_square: float, residual_square: float) -> float:
+    """The part of the texts in the sum of mean squares whose share is the variance of the mean.
+
+    With few seeds and texts, the means of all seeds may coincide and the texts vary less than what is left: nothing
+    would seem to vary then. The residual, by which seeds vary at the least, stands for it.
+    """
+    found = max(0.0, text_square - residual_square)
+    return found if few_square + found > COINCIDENCE * residual_square else residual_square
 
 
 # The probability that an estimate deviates by more than this on one side, by its deviation.
@@ -215,12 +227,24 @@ def planned_detectable(seeds: int, texts: int, confidence: float, looks: int = 1
     """The difference between two models that a design would show four times in five, before anything is run.
 
     Of two models of which each is right where the other is wrong on a tenth of the texts in all, and whose difference
-    varies by a point from seed to seed: what was usual in docs/results.md.
+    varies by a point from seed to seed: what was usual in docs/results.md. A larger difference takes models that differ
+    on as many texts. Above 1, no difference would be shown.
 
     >>> round(planned_detectable(3, 25_000, 0.95), 3), round(planned_detectable(5, 500, 0.95), 3)
     (0.032, 0.043)
+    >>> round(planned_detectable(3, 40, 0.95), 3), planned_detectable(2, 2, 0.95) > 1
+    (0.204, True)
     """
     few = [(SEED_DEVIATION**2 / seeds, seeds - 1)]
-    detectable = _interval(0.0, [_pivotal(few, DISAGREEMENT / texts)], confidence, looks).detectable
-    assert detectable is not None
-    return detectable
+
+    def detectable(disagreement: float) -> float:
+        found = _interval(0.0, [_pivotal(few, disagreement / texts)], confidence, looks).detectable
+        assert found is not None
+        return found
+
+    usual = detectable(DISAGREEMENT)
+    if usual <= DISAGREEMENT:
+        return usual
+    if (most := detectable(1.0)) > 1:
+        return most
+    return float(scipy.optimize.brentq(lambda share: detectable(share) - share, DISAGREEMENT, 1.0))

@@ -27,6 +27,7 @@ from finetune.own_data import rules, texts
 from finetune.own_data.config import OwnDataConfig
 from finetune.own_data.rules import Design, Places
 from finetune.own_data.texts import Texts
+from pretrain.models.config import stage_of
 from tokenizer.corpus import shards
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import read as read_documents
@@ -232,18 +233,21 @@ def choices_of(design: Design, facts: Texts) -> list[tuple[str, str, str]]:
             f"tells little of the smallest class, {times:.0f} times smaller than the largest; "
             "`--score macro_f1` counts all classes alike"
         )
-    return [
-        ("texts", f"{facts.train_texts:,} for training, {facts.test_texts:,} for testing", counts),
-        ("score", score_name(design.score or "accuracy"), reason),
-        ("vocabulary", f"{design.vocabulary_size:,} entries", f"{facts.characters:,} characters of text"),
-        ("length", f"{design.sequence_length} tokens", "95 % of the training texts are no longer, or it is the most"),
-        ("pooling", "max, with hidden tokens" if design.long_texts else "mean", f"the texts are {kind}"),
+    pretraining = [
         ("encoder", design.size, "what learns most in the time that pretraining has"),
         (
             "pretraining",
             rules.tokens_text(design.pretraining_tokens),
             f"on {unlabelled}, in what time fine-tuning leaves",
         ),
+    ]
+    return [
+        ("texts", f"{facts.train_texts:,} for training, {facts.test_texts:,} for testing", counts),
+        ("score", score_name(design.score or "accuracy"), reason),
+        ("vocabulary", f"{design.vocabulary_size:,} entries at most", f"{facts.characters:,} characters of text"),
+        ("length", f"{design.sequence_length} tokens", "95 % of the training texts are no longer, or it is the most"),
+        ("pooling", "max, with hidden tokens" if design.long_texts else "mean", f"the texts are {kind}"),
+        *(pretraining if any(stage_of(model) == "pretrain" for model in design.models) else []),
         (
             "label budgets",
             ", ".join(f"{budget:,}" for budget in design.label_budgets),

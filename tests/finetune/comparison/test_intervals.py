@@ -224,6 +224,35 @@ def test_pretraining_seeds_that_decide_are_covered(
     assert lowest <= np.mean(covered) <= 0.995
 
 
+def test_seeds_that_coincide_are_no_certainty() -> None:
+    # Once, the means of both seeds were the same, no text was wrong twice, and the interval had no width.
+    values_SN = np.zeros((2, 40))
+    for seed, (ahead, behind) in enumerate(((0, 4), (8, 12))):
+        values_SN[seed, ahead : ahead + 4], values_SN[seed, behind : behind + 4] = 1, -1
+    found = mean_interval(values_SN, 0.95)
+    assert found.estimate == 0
+    assert found.high == pytest.approx(-found.low)
+    assert 0.05 < found.high < 0.2
+    assert crossed_interval(np.stack([values_SN, -values_SN]), 0.95).high > 0.05
+    # Where nothing differs at all, nothing is uncertain.
+    assert mean_interval(np.ones((2, 40)), 0.95) == Interval(1.0, 1.0, 1.0)
+
+
+def test_no_difference_is_foretold_that_the_texts_cannot_have() -> None:
+    for seeds, texts in ((2, 12), (2, 40), (3, 100)):
+        planned = planned_detectable(seeds, texts, 0.95)
+        # Models that differ by so much differ on as many texts, which makes the difference vary more.
+        assert planned > 1 or planned < planned_detectable(seeds, texts // 2, 0.95)
+    rng, shown = np.random.default_rng(4), []
+    planned = planned_detectable(3, 60, 0.95)
+    assert 0.1 < planned < 0.3
+    for _ in range(300):
+        differs_N = rng.random(60) < planned
+        values_SN = np.tile(differs_N.astype(float), (3, 1)) + rng.normal(0, 0.01, (3, 1))
+        shown.append(mean_interval(values_SN, 0.95).excludes_zero)
+    assert np.mean(shown) > 0.75
+
+
 def test_who_looks_more_often_can_detect_less() -> None:
     values_SN = np.random.default_rng(0).normal(0, 0.3, (3, 200))
     once, thrice = (mean_interval(values_SN, 0.95, looks) for looks in (1, 3))

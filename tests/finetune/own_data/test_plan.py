@@ -10,7 +10,7 @@ import pytest
 from configs.errors import InputError
 from finetune import compare
 from finetune.comparison.running import estimate, subprocesses
-from finetune.own_data import plan
+from finetune.own_data import plan, rules
 from finetune.own_data.config import OwnDataConfig
 from finetune.run import run as fine_tune
 from tests.finetune.own_data.test_texts import labelled_rows
@@ -63,6 +63,17 @@ def test_a_plan_says_what_was_chosen_and_leaves_no_probe(planned) -> None:
     comparison = plan.comparison_of(plan.run(config, fine_tune), config)
     assert comparison.seeds == [0, 1]
     assert comparison.label_budgets[-1] == result["texts"]["train_texts"]
+
+
+def test_a_plan_without_pretraining_tells_of_none(planned) -> None:
+    folder, _ = planned
+    (run,) = (folder / "runs" / "plans").iterdir()
+    result = json.loads((run / "result.json").read_text())
+    facts = plan.Texts(**result["texts"])
+    design = rules.Design("tiny", 2000, 64, False, 64, [10], [0, 1], [], 1_000_000, 1_000_000)
+    for models, told in ((["bag-of-words", "lstm"], False), (["lstm", "frozen"], True)):
+        names = {name for name, _, _ in plan.choices_of(dataclasses.replace(design, models=models), facts)}
+        assert ("pretraining" in names, "encoder" in names) == (told, told)
 
 
 def test_a_dry_run_prints_every_part_and_runs_none(planned, capsys) -> None:
