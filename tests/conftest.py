@@ -18,6 +18,15 @@ def pytest_sessionstart() -> None:
         torch.set_num_threads(1)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """More processes than cores with `-n auto`: some tests wait for servers, or for processes to end or to be missed."""
+    from configs.launch import physical_cores
+
+    cores = physical_cores()
+    return cores + min(cores, 4)
+
+
 # What the fixtures of these train for a quarter of a minute is trained in one of the processes of `-n auto` alone.
 TOGETHER = (
     "tests/finetune/comparison/test_compare.py",
