@@ -20,7 +20,7 @@ def pytest_sessionstart() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """More processes than cores with `-n auto`: some tests wait for servers, or for processes to end or to be missed."""
+    """More processes than cores with `-n auto`: some tests wait for servers, or for processes that end."""
     from configs.launch import physical_cores
 
     cores = physical_cores()
