@@ -146,6 +146,22 @@ def label_set(labels: Iterable[Label], names: dict[Label, str], corpus: CorpusCo
     return LabelSet(keys, class_names, spellings, multi_label)
 
 
+def contradictions(keys: Sequence[str], classes_N: np.ndarray) -> int:
+    """How many texts have a copy with another class, or other labels.
+
+    Args:
+        keys: one a text, the same for copies of it (`splits.document_keys`).
+        classes_N: class indices, or [N, C] labels.
+
+    >>> contradictions(["a", "b", "a", "c", "c"], np.array([0, 0, 1, 1, 1]))
+    2
+    """
+    different: dict[str, set[bytes]] = {}
+    for key, row in zip(keys, classes_N, strict=True):
+        different.setdefault(key, set()).add(row.tobytes())
+    return sum(len(different[key]) > 1 for key in keys)
+
+
 def in_columns(by_key: Mapping[str, object], corpus: CorpusConfig) -> list[str]:
     """The keys of labels that are columns, in the order of the columns.
 

@@ -21,8 +21,8 @@ import scipy.sparse.csgraph
 
 from configs.errors import InputError
 from configs.run_folder import write_atomically
-from finetune.classification.labels import class_counts, label_set, labels_in
-from finetune.classification.splits import set_aside, text_key
+from finetune.classification.labels import class_counts, contradictions, label_set, labels_in
+from finetune.classification.splits import document_keys, set_aside, text_key
 from finetune.own_data.columns import Columns, find_columns
 from finetune.own_data.config import OwnDataConfig
 from finetune.own_data.separators import find_separator
@@ -205,6 +205,8 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
     names = {text.label: text.label_name or str(text.label) for text in labelled if text.label is not None}
     classes = label_set([text.label for text in labelled if text.label is not None], names, sources.labelled)
     classes_N = classes.encode([text.label for text in labelled if text.label is not None], sources.labelled)
+    if torn := contradictions(document_keys(labelled), classes_N):
+        log.warning("own data: %d labelled texts stand there more than once, with different labels", torn)
     if sources.test is None:
         share = min(TEST_SHARE, MAXIMUM_TEST_TEXTS / len(labelled))
         is_test = np.zeros(len(labelled), dtype=bool)

@@ -53,6 +53,14 @@ def test_near_duplicates_stay_on_one_side_and_classes_in_proportion(tmp_path: Pa
     assert parts["test"][0]["_place"].startswith(str(tmp_path / "t.jsonl"))
 
 
+def test_texts_that_contradict_each_other_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = labelled_rows()
+    other = {"yes": "no", "no": "yes"}
+    rows += [row | {"label": other[row["label"]]} for row in rows[:7]]
+    split(tmp_path, labelled=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+    assert "own data: 14 labelled texts stand there more than once, with different labels" in caplog.text
+
+
 def test_chains_of_near_duplicates_are_one_group(tmp_path: Path) -> None:
     rng = random.Random(3)
     words = [str(rng.randrange(10**6)) for _ in range(60)]
