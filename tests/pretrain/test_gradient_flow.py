@@ -104,7 +104,7 @@ def saved(kind, folder):
         "vocab_size": 20, "hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 16,
         "max_position_embeddings": 32, "pad_token_id": 0,
     }  # fmt: skip
-    special = {"cls_token_id": 1, "bos_token_id": 1, "eos_token_id": 2, "sep_token_id": 2}
+    special: Any = {"cls_token_id": 1, "bos_token_id": 1, "eos_token_id": 2, "sep_token_id": 2}
     models = {
         "modernbert": lambda: ModernBertForMaskedLM(ModernBertConfig(**sizes, **special)),
         "pooled": lambda: PooledForSequenceClassification(PooledConfig(BertConfig(**sizes), "concat")),
