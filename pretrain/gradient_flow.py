@@ -10,6 +10,7 @@ import dataclasses
 import json
 import logging
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,8 @@ def run(config: GradientFlowConfig) -> Path:
     """Measure, then write the results and the plot.
 
     Raises:
-        InputError: a trained model cannot be loaded, or is neither a recurrent model nor an encoder.
+        InputError: a trained model cannot be loaded, reads shorter inputs, or is neither a recurrent model nor an
+            encoder.
     """
     flows = trained_flows(config) if config.models else fresh_flows(config)
     folder = Path(config.to)
@@ -133,8 +135,9 @@ def fresh_flows(config: GradientFlowConfig) -> list[Flow]:
     lstm = fresh_lstm(width, config.forget_biases[-1] if config.forget_biases else 1.0)
     flows.append(measure("LSTM with attention", lstm, unroll_cell(lstm, attention=True), config))
     torch.manual_seed(config.seed)
+    heads = max(heads for heads in range(1, max(1, width // 32) + 1) if width % heads == 0)
     bert_config = BertConfig(
-        vocab_size=8, hidden_size=width, num_hidden_layers=2, num_attention_heads=max(1, width // 32),
+        vocab_size=8, hidden_size=width, num_hidden_layers=2, num_attention_heads=heads,
         intermediate_size=4 * width, max_position_embeddings=config.length, hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )  # fmt: skip
@@ -244,13 +247,16 @@ def gradient_norms(states: list["torch.Tensor"]) -> list[float]:
 
 
 def trained_flows(config: GradientFlowConfig) -> list[Flow]:
-    """The gradient norms of trained models: the first layer's forward direction if recurrent, else all layers."""
+    """The gradient norms of trained models: the first layer's forward direction if recurrent, else all layers.
+
+    Raises:
+        InputError: a model cannot be loaded, reads shorter inputs, or is neither a recurrent model nor an encoder.
+    """
     import torch
     from torch import nn
-    from transformers import AutoConfig, AutoModel
 
     from pretrain.models import builders
-    from pretrain.models.safe_loading import SAFE, SAFE_WEIGHTS, quiet_transformers
+    from pretrain.models.architectures import longest_input
     from pretrain.run_paths import find
 
     flows = []
@@ -258,22 +264,55 @@ def trained_flows(config: GradientFlowConfig) -> list[Flow]:
     for reference in config.models:
         folder, _ = find(reference, config.runs)
         name = Path(folder).parent.name if Path(folder).name == "model" else Path(folder).name
-        with quiet_transformers():
-            model_config = AutoConfig.from_pretrained(folder, **SAFE)
-            model: Any = AutoModel.from_pretrained(folder, **SAFE_WEIGHTS).eval()
-        ids = torch.randint(5, model_config.vocab_size, (config.sequences, config.length), generator=generator)
-        if isinstance(model_config, builders.RecurrentConfig):
+        model = trained_model(folder, reference)
+        longest = longest_input(model.config)
+        if longest is not None and config.length > longest:
+            raise InputError(f"length: {config.length} is too long for {reference!r}, which reads {longest} tokens")
+        ids = torch.randint(5, model.config.vocab_size, (config.sequences, config.length), generator=generator)
+        if isinstance(model.config, builders.RecurrentConfig):
             layer = model.layers[0].forward_cell
             cell_classes: dict[Any, Any] = {nn.RNN: nn.RNNCell, nn.GRU: nn.GRUCell, nn.LSTM: nn.LSTMCell}
             cell = cell_classes[type(layer)](layer.input_size, layer.hidden_size)
             cell.load_state_dict({key.removesuffix("_l0"): value for key, value in layer.state_dict().items()})
             flows.append(measure(name, cell, unroll_cell(cell), config, model.embeddings(ids).detach()))
-        elif hasattr(model, "embeddings") and hasattr(model.embeddings, "word_embeddings"):
-            inputs = model.embeddings.word_embeddings(ids).detach()
-            flows.append(measure(name, model, unroll_encoder(model), config, inputs))
         else:
-            raise InputError(f"models: {reference!r} is neither a recurrent model nor an encoder like BERT")
+            inputs = model.get_input_embeddings()(ids).detach()
+            flows.append(measure(name, model, unroll_encoder(model), config, inputs))
     return flows
+
+
+def trained_model(folder: str, reference: str) -> Any:
+    """A recurrent model or an encoder, without its head.
+
+    Args:
+        folder: of the model, or a Hub id.
+        reference: how the user named it.
+
+    Raises:
+        InputError: it cannot be loaded, or is neither.
+    """
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+
+    from pretrain.models import builders
+    from pretrain.models.architectures import encoder_config
+    from pretrain.models.safe_loading import SAFE, SAFE_WEIGHTS, UNREADABLE, quiet_transformers
+
+    try:
+        with quiet_transformers():
+            model_config = AutoConfig.from_pretrained(folder, **SAFE)
+            if encoder_config(model_config) is not model_config:
+                # A classifier on pooled states is no model of `AutoModel`; its encoder is.
+                model: Any = AutoModelForSequenceClassification.from_pretrained(folder, **SAFE_WEIGHTS).encoder
+            else:
+                model = AutoModel.from_pretrained(folder, **SAFE_WEIGHTS)
+    except UNREADABLE as error:
+        raise InputError(f"models: {reference!r} cannot be loaded: {' '.join(str(error).split())}") from None
+    is_recurrent = isinstance(model_config, builders.RecurrentConfig)
+    if not is_recurrent and (
+        model_config.is_encoder_decoder or "inputs_embeds" not in signature(model.forward).parameters
+    ):
+        raise InputError(f"models: {reference!r} is neither a recurrent model nor an encoder like BERT")
+    return model.eval()
 
 
 def draw(flows: list[Flow], config: GradientFlowConfig, folder: Path) -> None:

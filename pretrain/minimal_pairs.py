@@ -40,7 +40,8 @@ def read(file: Path) -> list[MinimalPair]:
     """The pairs of a file.
 
     Raises:
-        InputError: the file cannot be read, a key is missing, empty or not a string, or the file is empty.
+        InputError: the file cannot be read, a key is missing, empty or not a string, the phenomenon is not a string,
+            or the file is empty.
     """
     pairs = []
     for row, location in read_jsonl(Part(str(file), "jsonl"), CorpusConfig()):
@@ -50,7 +51,10 @@ def read(file: Path) -> list[MinimalPair]:
             if not isinstance(row.get(key), str) or not row[key].strip():
                 raise InputError(f"{location}: `{key}` is missing, empty or not a string")
         uid = row["UID"]
-        pairs.append(MinimalPair(row["sentence_good"], row["sentence_bad"], uid, row.get("linguistics_term", uid)))
+        phenomenon = row.get("linguistics_term", uid)
+        if not isinstance(phenomenon, str) or not phenomenon.strip():
+            raise InputError(f"{location}: `linguistics_term` is empty or not a string; leave it out, or name it")
+        pairs.append(MinimalPair(row["sentence_good"], row["sentence_bad"], uid, phenomenon))
     if not pairs:
         raise InputError(f"{file}: no minimal pairs")
     return pairs

@@ -27,20 +27,25 @@ def corpus_of(config: TaskConfig, key: str, reference: str) -> CorpusConfig:
     Raises:
         InputError: there is no such file or folder, or the source has no splits.
     """
-    source = Path(config.corpus.source)
-    is_path = "/" in reference or "\\" in reference or ending(Path(reference)) in ENDINGS
-    if not is_path and source.is_dir() and not has_split(config.corpus, reference):
-        is_path = Path(reference).exists()
-    if is_path or (source.is_file() and Path(reference).exists()):
+    if is_path(config.corpus, reference):
         if not Path(reference).exists():
             raise InputError(f"{key}: no such file or folder: {reference!r}")
         return dataclasses.replace(config.corpus, source=reference)
-    if source.is_file() or any(wildcard in config.corpus.source for wildcard in "*?["):
+    if Path(config.corpus.source).is_file() or any(wildcard in config.corpus.source for wildcard in "*?["):
         raise InputError(
             f"{key}: {reference!r} is no file, and corpus.source {config.corpus.source!r} has no splits, so these "
             f"would be the training texts; give {key} texts as a file or folder (`{key}: FILE`)"
         )
     return dataclasses.replace(config.corpus, split=reference)
+
+
+def is_path(corpus: CorpusConfig, reference: str) -> bool:
+    """Whether `validation` or `test` refers to a file or folder, and not to another split; see `corpus_of`."""
+    if "/" in reference or "\\" in reference or ending(Path(reference)) in ENDINGS:
+        return True
+    source = Path(corpus.source)
+    lacks_split = source.is_file() or (source.is_dir() and not has_split(corpus, reference))
+    return lacks_split and Path(reference).exists()
 
 
 def sets_test_aside(config: TaskConfig) -> bool:

@@ -15,12 +15,21 @@ from configs.errors import InputError
 from configs.run_folder import RunFolder
 from finetune.classification.multi_label.thresholds import at_temperature
 from finetune.classification.predictions import TIMINGS, digest_of_test_texts
+from finetune.comparison.compared_score import score_name
 from finetune.comparison.verdict import points
 from finetune.config import BAG_OF_WORDS
 from finetune.publishing import measured
 from finetune.publishing.kinds import Kind, config_of, uses_own_code
 from finetune.publishing.markdown import fenced, one_line, plain, prose
-from finetune.publishing.metadata import SYNTHETIC, Origins, Statements, checkpoint_of, metadata, public_name
+from finetune.publishing.metadata import (
+    SYNTHETIC,
+    Origins,
+    ScoredTexts,
+    Statements,
+    checkpoint_of,
+    metadata,
+    public_name,
+)
 from pretrain.objectives.registry import second_task_results
 
 # The held-out losses that a pretraining run may have.
@@ -65,7 +74,11 @@ def model_card(folder: RunFolder, result: dict[str, Any], options: CardOptions |
     """
     options = options or CardOptions(temperature=result.get("temperature"))
     config, kind = config_of(folder), Kind.of(folder, result)
+    tested = ScoredTexts.of(config)
     origins = Origins.of(config, options.statements)
+    checkpoint = checkpoint_of(config)
+    # Of a local one, only the name may be told.
+    base_model = origins.base_model or (checkpoint and public_name(checkpoint))
     is_tested = "labels" in result
     scores = measured.measures(folder, result) if is_tested else []
     model_file = folder.model / "config.json"
@@ -90,9 +103,11 @@ def model_card(folder: RunFolder, result: dict[str, Any], options: CardOptions |
         losses=[(label, result[key]) for key, label in LOSSES.items() if key in result],
         second_task_results=second_task_results(result),
         corpus=public_name(config["corpus"]["source"], origins.public),
+        tested=tested,
+        test_source=public_name(tested.source, origins.public),
         is_synthetic=config["corpus"]["source"] == SYNTHETIC,
         test_digest=digest_of_test_texts(folder) if is_tested else None,
-        base_model=origins.base_model,
+        base_model=base_model,
         pretraining=_pretraining(config),
         run=folder.path.name,
         environment=_environment(folder),
@@ -187,7 +202,8 @@ def comparison(path: str) -> dict[str, Any]:
     result = folder.result()
     if not isinstance(result.get("scores"), list) or "verdicts" not in result:
         raise InputError(f"--comparison {path}: no comparison; give the folder that python -m finetune.compare printed")
-    return result | {"run": folder.path.name, "budgets": sorted({score["label_budget"] for score in result["scores"]})}
+    # Results made before other scores could be compared do not name theirs.
+    return result | {"run": folder.path.name, "score": score_name(result.get("score", "accuracy"))}
 
 
 @functools.cache

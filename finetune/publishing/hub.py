@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from configs.errors import InputError, RunError
 from finetune.publishing.card import is_as_generated
-from finetune.publishing.upload_files import CARD, UploadFile, listing, upload_files
+from finetune.publishing.upload_files import BESIDE, CARD, UploadFile, listing, upload_files
 from pretrain.hub.access import REPOSITORY, hub_api, hub_token
 from pretrain.hub.retries import ATTEMPTS, careful_client, is_transient, patiently, pause
 from tokenizer.vocabulary.serialization import DECIDING_FILES
@@ -32,6 +32,8 @@ LOADED_FILES = (
     *DECIDING_FILES,
     "config.json",
     "generation_config.json",
+    # `finetune.load` takes a folder that has it for a bag-of-words model.
+    "bag_of_words.json",
     "adapter_*",
     "*.safetensors",
     "*.safetensors.index.json",
@@ -75,11 +77,15 @@ class Changes:
         wanted, there = {*ours, card}, set(present) - set(OF_THE_HUB)
         others = sorted(there - wanted)
         folders = {PurePosixPath(name).parent for name in wanted}
+        # All that lies in `onnx/` or `generator/` was made from the weights that are replaced.
         removed = [
             name
             for name in others
-            if PurePosixPath(name).parent in folders
-            and any(fnmatch.fnmatch(PurePosixPath(name).name, pattern) for pattern in LOADED_FILES)
+            if PurePosixPath(name).parts[0] in BESIDE
+            or (
+                PurePosixPath(name).parent in folders
+                and any(fnmatch.fnmatch(PurePosixPath(name).name, pattern) for pattern in LOADED_FILES)
+            )
         ]
         return cls(
             replaced=sorted(wanted & there),

@@ -9,11 +9,14 @@ from typing import Any
 from configs.errors import InputError
 from configs.hub_commit import cached_commit
 from configs.model_reference import HUB_ID
+from finetune.classification.corpora import DEFAULT_TEST, is_path
 from finetune.config import BAG_OF_WORDS
 from finetune.publishing.kinds import CLASSIFIER, Kind
 from finetune.publishing.markdown import one_line
 from finetune.publishing.measured import Measure
 from pretrain.models.config import RECURRENT, SCRATCH, stage_of
+from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.files import ENDINGS, ending
 
 LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*|multilingual|code")
@@ -78,6 +81,39 @@ class Origins:
         return {*self.datasets, *([self.base_model] if self.base_model else [])}
 
 
+@dataclasses.dataclass(frozen=True)
+class ScoredTexts:
+    """Where the texts that a classifier was tested on came from, as its config tells; they may be gone."""
+
+    source: str
+    """As `corpus.source`."""
+    split: str | None
+    """None: the source is a file, which has no splits."""
+    is_of_corpus: bool
+    """Whether they are a part of the training corpus."""
+    is_named: bool
+    """Whether the config names them; otherwise they are the split `test`, or a share of the training corpus."""
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> "ScoredTexts":
+        """Those of a run of fine-tuning.
+
+        >>> ScoredTexts.of({"corpus": {"source": "owner/name"}, "test": "validation"})
+        ScoredTexts(source='owner/name', split='validation', is_of_corpus=True, is_named=True)
+        >>> ScoredTexts.of({"corpus": {"source": "owner/name"}, "test": "later/reviews.csv"})
+        ScoredTexts(source='later/reviews.csv', split=None, is_of_corpus=False, is_named=True)
+        """
+        corpus, reference = config["corpus"], config.get("test")
+        if config.get("folds") is not None:
+            return cls(corpus["source"], corpus["split"], is_of_corpus=True, is_named=False)
+        if reference is None:
+            return cls(corpus["source"], DEFAULT_TEST, is_of_corpus=True, is_named=False)
+        if not is_path(CorpusConfig(source=corpus["source"], format=corpus.get("format", "auto")), reference):
+            return cls(corpus["source"], reference, is_of_corpus=True, is_named=True)
+        is_file = Path(reference).is_file() or ending(Path(reference)) in ENDINGS
+        return cls(reference, None if is_file else corpus["split"], is_of_corpus=False, is_named=True)
+
+
 def checkpoint_of(config: dict[str, Any]) -> str | None:
     """The checkpoint that a run of fine-tuning or pretraining began with; None if its weights were drawn.
 
@@ -139,9 +175,10 @@ def metadata(
     """
     from huggingface_hub import EvalResult, ModelCardData
 
-    source = config["corpus"]["source"]
-    on_hub = source in origins.datasets
-    data_set = source if on_hub else "synthetic" if source == SYNTHETIC else "local"
+    source, tested = config["corpus"]["source"], ScoredTexts.of(config)
+    on_hub = tested.source in origins.datasets
+    data_set = tested.source if on_hub else "synthetic" if tested.source == SYNTHETIC else "local"
+    subset = config["corpus"].get("subset") if tested.is_of_corpus else None
     entries = {
         "accuracy": ("accuracy", None),
         "subset accuracy": ("accuracy", None),
@@ -152,9 +189,9 @@ def metadata(
         EvalResult(
             task_type="text-classification",
             dataset_type=data_set,
-            dataset_name=one_line(public_name(source, origins.public)) or data_set,
-            dataset_split="test",
-            dataset_config=one_line(config["corpus"]["subset"]) if config["corpus"].get("subset") else None,
+            dataset_name=one_line(public_name(tested.source, origins.public)) or data_set,
+            dataset_split=one_line(tested.split) if tested.split else None,
+            dataset_config=one_line(subset) if subset else None,
             metric_type=entries[score.name][0],
             metric_name=score.name,
             metric_args=entries[score.name][1],

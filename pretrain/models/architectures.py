@@ -139,9 +139,16 @@ def modernbert_config(config: EncoderConfig, tokenizer: Any) -> ModernBertConfig
     Its gated MLP has three matrices: two thirds of BERT's inner width keep the number of parameters.
 
     Raises:
-        InputError: the hidden size is not a multiple of the number of heads.
+        InputError: the hidden size is not a multiple of the number of heads, or no even multiple.
     """
     arguments = _encoder_arguments(config, tokenizer)
+    heads, hidden_size = arguments["num_attention_heads"], arguments["hidden_size"]
+    if (width := hidden_size // heads) % 2:
+        # Rotary positions turn pairs of a head's numbers.
+        raise InputError(
+            f"model.heads: {heads} divides model.hidden_size, {hidden_size}, into heads of the odd width {width}; "
+            "modernbert needs an even one"
+        )
     inner = round(2 / 3 * arguments["intermediate_size"] / WIDTH_MULTIPLE) * WIDTH_MULTIPLE
     shared = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "max_position_embeddings")
     options: dict[str, Any] = {name: arguments[name] for name in (*shared, "initializer_range", "pad_token_id")}

@@ -150,7 +150,7 @@ def _pad(language_model: LanguageModel, rows: list[list[int]]) -> tuple[torch.Te
 
 
 def fill(language_model: LanguageModel, text: str, second: str | None, count: int) -> list[list[tuple[str, float]]]:
-    """For each mask of a text or pair of texts, the `count` likeliest tokens with their probabilities.
+    """For each mask of a text or pair of texts, the `count` likeliest tokens, at most all, with their probabilities.
 
     Raises:
         InputError: the model is causal, or the text has no mask.
@@ -165,7 +165,7 @@ def fill(language_model: LanguageModel, text: str, second: str | None, count: in
         raise InputError(f"the text has no {tokenizer.mask_token}: {text[:60]!r}")
     with torch.inference_mode():
         logits_TV = language_model.model(**inputs.to(language_model.device)).logits[0]
-    best = logits_TV[positions_M.to(logits_TV.device)].float().softmax(-1).topk(count)
+    best = logits_TV[positions_M.to(logits_TV.device)].float().softmax(-1).topk(min(count, logits_TV.shape[-1]))
     return [
         list(zip(tokenizer.convert_ids_to_tokens(tokens.tolist()), shares.tolist(), strict=True))
         for shares, tokens in zip(best.values, best.indices, strict=True)

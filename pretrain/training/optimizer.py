@@ -113,7 +113,7 @@ def parameter_groups(model: torch.nn.Module, config: OptimizerConfig) -> Groups:
     2018, section 3.2) or gradual unfreezing (3.3), each layer has two groups.
 
     Raises:
-        InputError: layers are to have rates of their own, and the model has none.
+        InputError: layers are to have rates or an optimizer of their own, and the model has none.
     """
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     no_decay = {id(parameter) for name, parameter in trained if parameter.ndim < 2 or "LayerNorm" in name}
@@ -131,6 +131,11 @@ def parameter_groups(model: torch.nn.Module, config: OptimizerConfig) -> Groups:
     kinds = [(False, True), (False, False)]
     matrices: set[int] = set()
     if config.name == "muon":
+        if not layers:
+            raise InputError(
+                "optimizer.name: the layers of this model share their weights, or it has none, so that none of its "
+                "matrices would be muon's; use adamw"
+            )
         # Those that Muon is made for: the two-dimensional weights within an encoder's layers.
         matrices = {id(p) for name, p in trained if p.ndim == 2 and layer_of(name, layers) is not None}
         kinds = [(True, True), *kinds]

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import BertConfig, ModernBertConfig, ModernBertForMaskedLM, T5Config, T5Model
 
 from configs.errors import InputError
-from pretrain.gradient_flow import GradientFlowConfig, fresh_flows, measure, run, unroll_cell
+from pretrain.gradient_flow import GradientFlowConfig, fresh_flows, measure, run, trained_flows, unroll_cell
+from pretrain.models.modeling.configuration_pooled import PooledConfig
+from pretrain.models.modeling.modeling_pooled import PooledForSequenceClassification
 from tests.helpers.pretraining import small_run
 
 
@@ -87,6 +90,47 @@ def test_the_command_writes_json_and_a_picture_of_fresh_and_of_trained_models(tm
     told = json.loads((folder / "gradient_flow.json").read_text(encoding="utf-8"))
     assert [flow["model"] for flow in told["flows"]] == [trained.path.name, encoder.path.name]
     assert all(flow["norms"][0] > 0 for flow in told["flows"])
+
+
+@pytest.mark.parametrize("width", [2, 97, 100])
+def test_any_width_has_an_encoder(tmp_path, width):
+    config = small(tmp_path, width=width, length=3, singular_values=[], forget_biases=[])
+    assert fresh_flows(config)[-1].model == "Transformer encoder, 2 layers"
+
+
+def saved(kind, folder):
+    torch.manual_seed(0)
+    sizes: Any = {
+        "vocab_size": 20, "hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 16,
+        "max_position_embeddings": 32, "pad_token_id": 0,
+    }  # fmt: skip
+    special: Any = {"cls_token_id": 1, "bos_token_id": 1, "eos_token_id": 2, "sep_token_id": 2}
+    models = {
+        "modernbert": lambda: ModernBertForMaskedLM(ModernBertConfig(**sizes, **special)),
+        "pooled": lambda: PooledForSequenceClassification(PooledConfig(BertConfig(**sizes), "concat")),
+        "t5": lambda: T5Model(T5Config(vocab_size=20, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)),
+    }
+    models[kind]().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize("kind", ["modernbert", "pooled"])
+def test_encoders_of_every_kind_are_measured_up_to_their_length(tmp_path, kind):
+    folder = saved(kind, tmp_path / kind)
+    (flow,) = trained_flows(small(tmp_path, length=32, models=[folder]))
+    assert len(flow.norms) == 32
+    assert min(flow.norms) > 0
+    with pytest.raises(InputError, match=r"length: 33 is too long for .*, which reads 32 tokens"):
+        trained_flows(small(tmp_path, length=33, models=[folder]))
+
+
+def test_a_model_of_another_kind_or_without_weights_is_refused(tmp_path):
+    with pytest.raises(InputError, match="neither a recurrent model nor an encoder"):
+        trained_flows(small(tmp_path, models=[saved("t5", tmp_path / "t5")]))
+    folder = saved("modernbert", tmp_path / "damaged")
+    (tmp_path / "damaged" / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="cannot be loaded"):
+        trained_flows(small(tmp_path, models=[folder]))
 
 
 @pytest.mark.parametrize("changes", [{"length": 1}, {"clip_norm": 0.0}, {"sequences": 0}])

@@ -129,6 +129,50 @@ def test_the_card_tells_whether_html_was_cleaned(finished: RunFolder, tmp_path: 
     assert "HTML in texts was left as it is" in model_card(as_it_is, finished.result())
 
 
+@pytest.mark.parametrize(
+    ("changes", "data_set", "split", "said"),
+    [
+        ({}, "labelled", "test", "a part of the same source that it was not trained on."),
+        ({"test": "held-out"}, "labelled", "held-out", "split `held-out`."),
+        ({"test": "private/later.csv"}, "later.csv", None, "`later.csv`."),
+        ({"test": "private/later"}, "later", "train", "`later`, split `train`."),
+        ({"folds": 3}, "labelled", "train", "a part of the same source"),
+    ],
+)
+def test_the_card_tells_which_texts_were_tested_on(
+    finished: RunFolder, tmp_path: Path, changes: dict[str, Any], data_set: str, split: str | None, said: str
+) -> None:
+    card = model_card(copied(finished, tmp_path, **changes), finished.result())
+    described = ModelCard(card).data.to_dict()["model-index"][0]["results"][0]["dataset"]
+    assert (described["name"], described.get("split")) == (data_set, split)
+    assert f"for testing: {said}" in card
+    assert "private" not in card
+    same = data_set == "labelled"
+    assert ("It was tested on texts of the same source" in card) is same
+    assert (f"It was trained on `labelled` and tested on `{data_set}`." in card) is not same
+
+
+def test_a_temperature_that_is_not_folded_in_is_told(finished: RunFolder) -> None:
+    result, options = finished.result() | {"temperature": 2.0}, CardOptions(temperature=None)
+    assert "the temperature 2.000, which was fitted" in model_card(finished, result, options)
+    del result["temperature"]
+    assert "no temperature was fitted" in model_card(finished, result, options)
+
+
+def test_an_encoder_s_card_tells_the_checkpoint_that_it_began_with(chain: Path, tmp_path: Path) -> None:
+    (path,) = (chain / "runs" / "pretrain").glob("small-*")
+    encoder = RunFolder(path)
+    alone, began = "It was trained on the texts above alone", "Training began with `first-1`."
+    card = model_card(encoder, encoder.result())
+    assert alone in card
+    assert "Training began" not in card
+    card = model_card(copied(encoder, tmp_path, model__init_from="/private/runs/first-1"), encoder.result())
+    assert began in card
+    assert alone not in card
+    assert "before them on those of the checkpoint that it began with" in card
+    assert "private" not in card
+
+
 def test_the_card_tells_that_validation_texts_were_trained_on(finished: RunFolder) -> None:
     said = "this model was then trained on them, too"
     assert said in model_card(finished, finished.result() | {"refit": True})
@@ -175,7 +219,7 @@ def test_what_nobody_stated_is_left_out_and_said(finished: RunFolder) -> None:
 @pytest.mark.parametrize("text", NASTY)
 def test_no_text_of_a_user_becomes_markup_metadata_or_code(finished: RunFolder, tmp_path: Path, text: str) -> None:
     result = finished.result() | {"labels": [text, "positive"]}
-    keys = ("name", "corpus__split", "corpus__source", "corpus__subset", "model__name", "training__duration")
+    keys = ("name", "corpus__split", "corpus__source", "corpus__subset", "test", "model__name", "training__duration")
     nasty = copied(finished, tmp_path, **dict.fromkeys(keys, text))
     compared = compared_folder(tmp_path / "nasty", text)
     card = model_card(nasty, result, CardOptions(comparison=str(compared)))
@@ -290,12 +334,30 @@ def test_a_model_no_better_than_the_majority_says_so(finished: RunFolder) -> Non
     assert warning not in model_card(finished, finished.result() | {"beats_majority": None})
 
 
+def test_a_model_of_several_labels_no_better_than_constant_ones_says_so(chain: Path) -> None:
+    rows = [{"text": f"a {word} film, {number}", "label": [word]} for number in range(12) for word in ("bad", "good")]
+    (chain / "several.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    corpus = {"corpus__source": str(chain / "several.jsonl"), "corpus__label_name_column": None}
+    several = corpus | {"name": "several", "validation": None, "label_budget": None}
+    folder = run(finetune_config(chain, model__name="bag-of-words", **several))
+    card = model_card(folder, folder.result() | {"beats_majority": False})
+    assert "Its micro-F1 is not shown to be above that of always answering the same labels." in card
+    assert "Its accuracy" not in card
+
+
 def test_a_comparison_is_shown_with_its_verdict(finished: RunFolder, tmp_path: Path) -> None:
     folder = compared_folder(tmp_path / "compare", "bert")
     card = model_card(finished, finished.result(), CardOptions(comparison=str(folder)))
     assert "| 10 | `bert` | 80.0 [70.0, 90.0] | – |" in card
     assert "> At 10 labels take bert." in card
     assert "over 2 seeds" in card
+    assert "mean test accuracy in %" in card
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    # What was compared is under `accuracy`, whatever the score.
+    (folder / "result.json").write_text(json.dumps(result | {"score": "macro_f1"}), encoding="utf-8")
+    card = model_card(finished, finished.result(), CardOptions(comparison=str(folder)))
+    assert "mean test macro-F1 in %" in card
+    assert "| labels | model | macro-F1 | difference |" in card
     with pytest.raises(InputError, match="no finished run"):
         comparison(str(tmp_path / "none"))
     with pytest.raises(InputError, match="no comparison; give the folder that"):

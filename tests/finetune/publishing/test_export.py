@@ -80,7 +80,7 @@ def test_without_calibration_the_scores_are_those_of_training(chain: Path, tmp_p
     assert plain == pytest.approx(calibrated(own.logits(TEXTS), 1.0), abs=1e-5)
     assert plain != pytest.approx(own.probabilities(TEXTS), abs=1e-3)
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert "no temperature was fitted or folded in" in card
+    assert "which was fitted to the validation texts, is not\nfolded in" in card
     assert "| calibrated (not this model) |" in card
 
 

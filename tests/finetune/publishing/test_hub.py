@@ -247,8 +247,23 @@ def test_metadata_that_the_hub_refuses_is_told(hub: Hub, folder: Path) -> None:
 def test_changes_keep_what_is_not_loaded() -> None:
     theirs = ["onnx/model.onnx", "model-00001-of-00002.safetensors", "old/config.json", "adapter_config.json"]
     changes = Changes.of(["config.json", "model.safetensors"], theirs, written_card=False)
-    assert changes.removed == ["adapter_config.json", "model-00001-of-00002.safetensors"]
-    assert changes.kept == ["old/config.json", "onnx/model.onnx"]
+    assert changes.removed == ["adapter_config.json", "model-00001-of-00002.safetensors", "onnx/model.onnx"]
+    assert changes.kept == ["old/config.json"]
+
+
+def test_graphs_and_generators_of_an_earlier_model_are_removed() -> None:
+    theirs = ["config.json", "onnx/model.onnx", "onnx/model_quantized.onnx", "generator/config.json", "notes/onnx.md"]
+    changes = Changes.of(["config.json", "model.safetensors", "onnx/model.onnx"], theirs, written_card=False)
+    assert changes.removed == ["generator/config.json", "onnx/model_quantized.onnx"]
+    assert changes.replaced == ["config.json", "onnx/model.onnx"]
+    assert changes.kept == ["notes/onnx.md"]
+
+
+def test_a_network_replaces_a_bag_of_words_and_the_other_way_round() -> None:
+    linear, network = ["bag_of_words.json", "bag_of_words.safetensors"], ["config.json", "model.safetensors"]
+    for ours, theirs in ((network, linear), (linear, network)):
+        changes = Changes.of(ours, theirs, written_card=False)
+        assert (changes.removed, changes.kept) == (theirs, [])
 
 
 def test_a_file_of_another_server_s_json_is_no_reason_to_crash(hub: Hub, folder: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 from transformers import BertForSequenceClassification
 
 from configs.errors import InputError
-from pretrain.models.architectures import bert_config
+from pretrain.models.architectures import bert_config, modernbert_config
 from pretrain.models.builders import classifier
 from pretrain.models.config import ClassifierConfig, EncoderConfig
 from pretrain.models.modeling.modeling_recurrent import RecurrentForSequenceClassification
@@ -82,6 +82,15 @@ def test_departures_from_a_size_are_taken_and_impossible_heads_refused(tokenizer
     assert (config.hidden_dropout_prob, config.attention_probs_dropout_prob) == (0.2, 0.2)
     with pytest.raises(InputError, match=r"model\.heads: 5 does not divide model.hidden_size, 96"):
         bert_config(EncoderConfig(hidden_size=96, heads=5), tokenizer)
+
+
+def test_heads_of_modernbert_have_an_even_width(tokenizer):
+    assert modernbert_config(EncoderConfig(hidden_size=96, heads=16), tokenizer).num_attention_heads == 16
+    with pytest.raises(
+        InputError, match=r"model\.heads: 32 divides model.hidden_size, 96, into heads of the odd width 3"
+    ):
+        modernbert_config(EncoderConfig(hidden_size=96, heads=32), tokenizer)
+    assert bert_config(EncoderConfig(hidden_size=96, heads=32), tokenizer).num_attention_heads == 32
 
 
 def test_an_initializer_range_of_null_goes_by_the_width(tokenizer):

@@ -164,6 +164,10 @@ def test_the_command_prints_a_table_and_writes_the_numbers(models, tmp_path):
             '\n{"sentence_good": 3, "sentence_bad": "b", "UID": "x"}',
             r"2: `sentence_good` is missing, empty or not a string",
         ),
+        (
+            '{"sentence_good": "a", "sentence_bad": "b", "UID": "x", "linguistics_term": ["syntax"]}',
+            r"1: `linguistics_term` is empty or not a string",
+        ),
         ("[1]", r"1: expected a JSON object"),
     ],
 )
@@ -187,6 +191,11 @@ def test_masks_are_filled_with_the_likeliest_tokens(models, tokenizer):
         best = logits[place].softmax(-1).topk(3)
         assert [token for token, _ in guesses] == tokenizer.convert_ids_to_tokens(best.indices.tolist())
         np.testing.assert_allclose([share for _, share in guesses], best.values.numpy(), rtol=1e-5)
+
+
+def test_more_tokens_than_there_are_are_all_of_them(models, tokenizer):
+    (guesses,) = scoring.fill(scoring.load(models["masked"]), "the [MASK].", None, 5000)
+    assert {token for token, _ in guesses} == set(tokenizer.get_vocab())
 
 
 def test_the_probe_of_a_pretraining_run_fills_masks_and_judges_pairs(shared):

@@ -33,7 +33,10 @@ def steps_of(model, optimizer, count, decay=DECAY):
 def test_the_average_is_that_of_the_formula(name):
     torch.manual_seed(0)
     model = torch.nn.Linear(3, 2)
-    optimizer = create_optimizer(model, OptimizerConfig(name=name, learning_rate=0.1))
+    # Muon is for models that have layers.
+    layers = torch.nn.ModuleDict({"layers": torch.nn.ModuleList([model])})
+    optimizer = create_optimizer(layers, OptimizerConfig(name=name, learning_rate=0.1))
+    assert any(group["muon"] for group in optimizer.param_groups if group["params"]) is (name == "muon")
     weights = steps_of(model, optimizer, 40)
     expected = weights[0]
     for step, latest in enumerate(weights):

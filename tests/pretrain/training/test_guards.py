@@ -83,7 +83,8 @@ def without_progress(folder):
 def test_only_fused_adamw_skips_steps_by_itself(name, keys, monkeypatch):
     monkeypatch.setattr(nonfinite, "WORTH_GUARDING", ("cpu",))
     config = OptimizerConfig(name=name, **keys)
-    optimizer = create_optimizer(torch.nn.Linear(2, 2), config)
+    # Muon is for models that have layers.
+    optimizer = create_optimizer(torch.nn.ModuleDict({"layers": torch.nn.ModuleList([torch.nn.Linear(2, 2)])}), config)
     expected = name == "adamw" and not keys
     assert guards_on_device(Accelerator(cpu=True), optimizer, config.ema_decay > 0) == expected
 

@@ -1,11 +1,14 @@
 """Optimizers: update rules, parameter groups, layer-wise rates."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import AlbertConfig, AlbertForMaskedLM
 
+from configs.errors import InputError
 from pretrain.models.builders import classifier, pretraining_model
 from pretrain.models.config import ClassifierConfig, EncoderConfig
 from pretrain.models.pretraining_models import PairModel
@@ -224,6 +227,14 @@ def test_muon_has_the_matrices_of_the_layers_and_adamw_the_rest(tokenizer):
     assert held[True] == layers
     assert held[False] == set(names.values()) - layers
     assert len(held[True]) == 2 * 4
+
+
+def test_muon_is_refused_where_layers_share_their_weights():
+    sizes: Any = {"hidden_size": 16, "embedding_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+    model = AlbertForMaskedLM(AlbertConfig(vocab_size=20, intermediate_size=16, **sizes))
+    with pytest.raises(InputError, match=r"optimizer\.name: the layers of this model share .* use adamw"):
+        create_optimizer(model, MUON)
+    assert create_optimizer(model, OptimizerConfig()).param_groups
 
 
 def test_steps_of_muon_are_those_of_torch(tokenizer):
