@@ -126,13 +126,19 @@ def set_aside(keys: Sequence[str], classes_N: np.ndarray, share: float, names: S
     """Texts to set aside for testing, ascending: the same at every call, stratified, copies of a text together.
 
     Raises:
-        InputError: a class has fewer than two different texts.
+        InputError: a class has fewer than two different texts, or all texts are copies of one.
     """
     _, firsts, groups_N = np.unique(np.array(keys, dtype=object), return_index=True, return_inverse=True)
     sizes_G, classes_G = np.bincount(groups_N), classes_N[firsts]
     if classes_N.ndim == 2:
         order = stratified_label_order(classes_G, "test texts", 0)
-        return np.flatnonzero(part(classes_G, sizes_G, order, max(1, round(share * len(keys))))[groups_N])
+        chosen_G = part(classes_G, sizes_G, order, max(1, round(share * len(keys))))
+        if len(sizes_G) < 2:
+            raise InputError("corpus: all texts are copies of one; training and test need one each")
+        if not chosen_G.any():
+            # All have more copies than texts are wanted.
+            chosen_G[sizes_G.argmin()] = True
+        return np.flatnonzero(chosen_G[groups_N])
     order = permutation(len(sizes_G), "test texts", 0)
     chosen_G = np.zeros(len(sizes_G), dtype=bool)
     for label in range(int(classes_N.max()) + 1):

@@ -233,6 +233,14 @@ def test_a_share_of_one_text_is_one_text():
     assert (len(train), len(validation)) == (40, 0)
 
 
+def test_of_texts_with_many_copies_and_several_labels_one_is_set_aside():
+    # Once, none was, and the run ended in a traceback after its training.
+    labels_NC = np.array([[1, 0], [0, 1]] * 12)
+    assert set_aside(["a", "b"] * 11 + ["a"] * 2, labels_NC, 0.1).tolist() == list(range(1, 22, 2))
+    with pytest.raises(InputError, match="all texts are copies of one"):
+        set_aside(["a"] * 24, labels_NC, 0.1)
+
+
 def test_all_but_one_text_of_a_class_can_be_set_aside():
     keys = [str(number) for number in range(8)]
     chosen = set_aside(keys, np.array([0] * 4 + [1] * 4), 0.9)
