@@ -9,7 +9,7 @@ import pytest
 
 from configs.errors import InputError
 from finetune.classification.splits import text_key
-from finetune.own_data import texts
+from finetune.own_data import sources, texts
 from finetune.own_data.config import OwnDataConfig
 from tests.helpers.corpora import write_jsonl
 from tests.helpers.finetuning import THINGS, sentence
@@ -32,8 +32,7 @@ def labelled_rows(count: int = 120) -> list[dict[str, Any]]:
 
 
 def split(tmp_path: Path, maximum_characters: int = 10**9, **keys: Any) -> tuple[texts.Texts, dict[str, list[dict]]]:
-    sources = texts.find_sources(OwnDataConfig(**keys))
-    facts = texts.write(sources, tmp_path / "data", maximum_characters)
+    facts = texts.write(sources.find_sources(OwnDataConfig(**keys)), tmp_path / "data", maximum_characters)
     return facts, {
         file.stem: pyarrow.parquet.read_table(file).to_pylist() for file in (tmp_path / "data").glob("*.parquet")
     }
@@ -58,8 +57,8 @@ def test_chains_of_near_duplicates_are_one_group(tmp_path: Path) -> None:
     words = [str(rng.randrange(10**6)) for _ in range(60)]
     rows = [{"text": " ".join(words[begin : begin + 50]), "label": "no"} for begin in (0, 4, 8)]
     rows += [{"text": long_text(rng, 1), "label": label} for label in ("no", "yes") for _ in range(10)]
-    sources = texts.find_sources(OwnDataConfig(labelled=str(write_jsonl(tmp_path / "t.jsonl", rows))))
-    keys = texts.groups(list(texts.read_documents(sources.labelled, labelled=True)))
+    corpora = sources.find_sources(OwnDataConfig(labelled=str(write_jsonl(tmp_path / "t.jsonl", rows))))
+    keys = texts.groups(list(texts.read_documents(corpora.labelled, labelled=True)))
     assert keys[0] == keys[1] == keys[2]
     assert len(set(keys)) == 21
 
@@ -115,13 +114,13 @@ def test_test_texts_may_not_be_the_labelled_texts(tmp_path: Path) -> None:
 
 def test_a_data_set_of_the_hub_is_used_by_the_names_of_its_splits(monkeypatch: pytest.MonkeyPatch) -> None:
     labelled = CorpusConfig(source="owner/reviews", split="train")
-    monkeypatch.setattr(texts, "hub_splits", lambda identifier: ["train", "test", "unsupervised"])
-    test, unlabelled = (texts.sibling(labelled, names) for names in (["test"], texts.UNLABELLED_NAMES))
+    monkeypatch.setattr(sources, "hub_splits", lambda identifier: ["train", "test", "unsupervised"])
+    test, unlabelled = (sources.sibling(labelled, names) for names in (["test"], sources.UNLABELLED_NAMES))
     assert test is not None
     assert unlabelled is not None
     assert (test.split, unlabelled.split) == ("test", "unsupervised")
-    monkeypatch.setattr(texts, "hub_splits", lambda identifier: ["train"])
-    assert texts.sibling(labelled, ["test"]) is None
+    monkeypatch.setattr(sources, "hub_splits", lambda identifier: ["train"])
+    assert sources.sibling(labelled, ["test"]) is None
 
 
 def test_pairs_and_columns_keep_their_names(tmp_path: Path) -> None:
@@ -178,3 +177,26 @@ def test_a_text_file_without_blank_lines_is_a_line_a_text(tmp_path: Path) -> Non
 def test_keys_that_cannot_work_are_refused_at_once(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         OwnDataConfig(labelled="a.csv", **keys)
+
+
+def test_what_a_message_advises_can_be_followed(tmp_path: Path) -> None:
+    def table(name: str, rows: list[dict[str, Any]]) -> str:
+        lines = [f"{row['text']} caf\xe9~{row['label']}" for row in rows]
+        (tmp_path / name).write_bytes("\n".join(lines).encode("cp1252"))
+        return str(tmp_path / name)
+
+    rows = labelled_rows()
+    keys: dict[str, Any] = {"labelled": table("rows.dat", rows[:80]), "test": table("test.dat", rows[80:])}
+    (tmp_path / "notes.txt").write_text("Déjà vu.\nSplit.\n", encoding="cp1252")
+    keys |= {"unlabelled": str(tmp_path / "notes.txt"), "delimiter": "~", "header": False}
+    with pytest.raises(InputError, match=r"set corpus\.format.*`--format`"):
+        split(tmp_path, **keys)
+    facts, parts = split(tmp_path, format="csv", encoding="cp1252", **keys)
+    assert (facts.train_texts, facts.test_texts, facts.text_column) == (80, 40, "1")
+    assert [row["1"] for row in parts["unlabelled"]] == ["Déjà vu.", "Split."]
+    lines = ["text,label", *(f"{row['text']},{row['label']}" for row in rows), "caf\xe9,yes"]
+    (tmp_path / "one.csv").write_bytes("\n".join(lines).encode("cp1252"))
+    with pytest.raises(InputError, match=r"encoding: cp1252.*`--encoding`, `--maximum_set_aside`\)"):
+        split(tmp_path, labelled=str(tmp_path / "one.csv"), maximum_set_aside=0.001)
+    facts, _ = split(tmp_path, labelled=str(tmp_path / "one.csv"), maximum_set_aside=0.1)
+    assert facts.train_texts + facts.test_texts == 120

@@ -1,0 +1,152 @@
+"""The corpora that a config names: which splits of a folder, which format, which columns."""
+
+import dataclasses
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from configs.errors import InputError
+from finetune.own_data.columns import Columns, find_columns
+from finetune.own_data.config import OwnDataConfig, with_flags
+from finetune.own_data.separators import find_separator
+from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
+from tokenizer.corpus.files import ENDINGS, ending, find_files, has_split, walk
+
+log = logging.getLogger(__name__)
+
+TRAIN, TEST, UNLABELLED = "train", "test", "unlabelled"
+# What the unlabelled part of published data sets is called.
+UNLABELLED_NAMES = (UNLABELLED, "unsupervised", "unlabeled", "unsup")
+NAMES = {TRAIN: (TRAIN,), TEST: (TEST,), UNLABELLED: UNLABELLED_NAMES}
+
+
+@dataclasses.dataclass(frozen=True)
+class Sources:
+    """Where the texts of each part come from."""
+
+    labelled: CorpusConfig
+    test: CorpusConfig | None
+    """None: a share of the labelled texts."""
+    unlabelled: CorpusConfig | None
+
+    def corpora(self) -> list[CorpusConfig]:
+        """All corpora."""
+        return [corpus for corpus in (self.labelled, self.test, self.unlabelled) if corpus is not None]
+
+
+@with_flags()
+def find_sources(config: OwnDataConfig) -> Sources:
+    """The corpora that the config names, with their columns.
+
+    Raises:
+        InputError: one cannot be found, or a column is not clear.
+    """
+    labelled = corpus_of(config, config.labelled, TRAIN)
+    by_column = config.label_columns is None
+    columns = find_columns(labelled, config.text_column, config.label_column, labelled=by_column)
+    labelled = with_columns(labelled, columns)
+    where = (
+        f"label in column {columns.label!r}"
+        if by_column
+        else f"labels in columns {', '.join(config.label_columns or ())}"
+    )
+    log.info("own data: text in column %r, %s of %s", columns.text, where, config.labelled)
+    if by_column and config.label_separator is None and (separator := find_separator(labelled)) is not None:
+        kind = "is a list" if separator == LIST_CELLS else f"may hold several, between {separator!r}"
+        log.info("own data: a cell of labels %s (`--label_separator ''` if each is one label)", kind)
+        labelled = dataclasses.replace(labelled, label_separator=separator)
+    parts: dict[str, CorpusConfig | None] = {}
+    for part, given in ((TEST, config.test), (UNLABELLED, config.unlabelled)):
+        corpus = corpus_of(config, given, part) if given is not None else sibling(labelled, NAMES[part])
+        if corpus is not None and part == UNLABELLED:
+            # Pretraining reads no pairs, and no labels.
+            corpus = dataclasses.replace(corpus, second_text_column=None, labels=None)
+        if corpus is not None and given is not None:
+            found = find_columns(corpus, None, None, part == TEST and by_column, likely=columns)
+            log.info("own data: %s texts in column %r of %s", part, found.text, given)
+            corpus = dataclasses.replace(with_columns(corpus, found), label_separator=labelled.label_separator)
+        elif corpus is not None:
+            log.info("own data: %s texts are the split %r of %s", part, corpus.split, corpus.source)
+        parts[part] = corpus
+    return Sources(labelled, parts[TEST], parts[UNLABELLED])
+
+
+def corpus_of(config: OwnDataConfig, source: str, part: str) -> CorpusConfig:
+    """A corpus as it is read: the first split with a name of the part that a folder has, else all of its files."""
+    splits, is_labelled = NAMES[part], part != UNLABELLED
+    corpus = CorpusConfig(
+        source=source,
+        second_text_column=config.second_text_column,
+        language=config.language,
+        split="all",
+        # Further texts may be of another kind: a table beside `notes.txt`, or beside Parquet.
+        format=config.format if part == TRAIN or not has_known_ending(source) else "auto",
+        encoding=config.encoding,
+        delimiter=config.delimiter if is_labelled else None,
+        header=config.header if is_labelled else None,
+        maximum_set_aside=config.maximum_set_aside,
+        label_separator=config.label_separator,
+        label_columns=config.label_columns,
+        labels=config.labels,
+    )
+    if "sample" in (source, corpus.format):
+        return dataclasses.replace(corpus, split=splits[0])
+    if Path(source).is_dir():
+        found = [split for split in splits if has_split(corpus, split)]
+        return dataclasses.replace(corpus, split=found[0] if found else "all")
+    if find_files(corpus) is None:
+        there = hub_splits(source)
+        found = [split for split in (*splits, TRAIN) if split in there]
+        return dataclasses.replace(corpus, split=found[0] if found else there[0])
+    is_lines = (
+        corpus.format == "auto"
+        and Path(source).suffix == ".txt"
+        and Path(source).is_file()
+        and not has_blank_lines(Path(source))
+    )
+    return dataclasses.replace(corpus, format="lines") if is_lines else corpus
+
+
+def has_known_ending(source: str) -> bool:
+    """Whether the name of a file, or of one in a folder, tells its format."""
+    path = Path(source)
+    return any(ending(file) in ENDINGS for file in (walk(path) if path.is_dir() else [path]))
+
+
+def has_blank_lines(file: Path) -> bool:
+    """Whether there are blank lines, between documents, in the first megabyte of a text file."""
+    with file.open("rb") as stream:
+        return re.search(rb"\n[ \t\r]*\n", stream.read(1 << 20)) is not None
+
+
+def sibling(labelled: CorpusConfig, splits: Sequence[str]) -> CorpusConfig | None:
+    """Another split of the labelled corpus, if that has splits, in a folder or on the Hub; None if there is none."""
+    if labelled.split == "all":
+        return None
+    if labelled.source == "sample":
+        return dataclasses.replace(labelled, split=splits[0])
+    there = hub_splits(labelled.source) if find_files(labelled) is None else None
+    found = [split for split in splits if (has_split(labelled, split) if there is None else split in there)]
+    return dataclasses.replace(labelled, split=found[0]) if found else None
+
+
+def hub_splits(identifier: str) -> list[str]:
+    """The splits of a data set on the Hub.
+
+    Raises:
+        InputError: it cannot be asked for them.
+    """
+    import datasets
+    import datasets.exceptions
+
+    try:
+        return [str(name) for name in datasets.get_dataset_split_names(identifier)]
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise InputError(f"{identifier!r}: its splits cannot be read ({' '.join(str(error).split())})") from None
+
+
+def with_columns(corpus: CorpusConfig, columns: Columns) -> CorpusConfig:
+    """The corpus with its columns."""
+    label = corpus.label_column if columns.label is None else columns.label
+    return dataclasses.replace(corpus, text_column=columns.text, label_column=label, header=columns.header)
