@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from finetune.own_data.config import OwnDataConfig, with_flags
 from finetune.own_data.separators import find_separator
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
 from tokenizer.corpus.files import ENDINGS, ending, find_files, has_split, walk
+from tokenizer.corpus.text_files import Part, lines, lines_of_head
 
 log = logging.getLogger(__name__)
 
@@ -94,18 +94,41 @@ def corpus_of(config: OwnDataConfig, source: str, part: str) -> CorpusConfig:
         return dataclasses.replace(corpus, split=splits[0])
     if Path(source).is_dir():
         found = [split for split in splits if has_split(corpus, split)]
-        return dataclasses.replace(corpus, split=found[0] if found else "all")
+        return with_text_format(dataclasses.replace(corpus, split=found[0] if found else "all"), is_labelled)
     if find_files(corpus) is None:
         there = hub_splits(source)
         found = [split for split in (*splits, TRAIN) if split in there]
         return dataclasses.replace(corpus, split=found[0] if found else there[0])
-    is_lines = (
-        corpus.format == "auto"
-        and Path(source).suffix == ".txt"
-        and Path(source).is_file()
-        and not has_blank_lines(Path(source))
-    )
-    return dataclasses.replace(corpus, format="lines") if is_lines else corpus
+    return with_text_format(corpus, is_labelled)
+
+
+def with_text_format(corpus: CorpusConfig, is_labelled: bool) -> CorpusConfig:
+    """The corpus, if all of its files are `.txt`, as tables with tabs between their columns or as a text a line, if
+    they look like it.
+
+    Raises:
+        InputError: a single file of labelled texts is no table, so there is no label in it.
+    """
+    files = find_files(corpus) if corpus.format == "auto" else None
+    if not files or any(ending(file) != ".txt" for file in files):
+        return corpus
+    is_one = Path(corpus.source).is_file()
+    is_divided = is_one and has_blank_lines(files[0], corpus)
+    if (is_labelled or (is_one and not is_divided)) and all(has_columns(file, corpus) for file in files):
+        log.info("own data: %s is read as a table with tabs between its columns (see `--format`)", corpus.source)
+        return dataclasses.replace(corpus, format="tsv", delimiter=corpus.delimiter or "\t")
+    if is_one and is_labelled:
+        raise InputError(
+            f"{corpus.source}: the first lines are no table with tabs between its columns, so no labels are found; give "
+            "a CSV, TSV or JSON file, a folder with a folder for each class, or the file's `--format`"
+        )
+    return dataclasses.replace(corpus, format="lines") if is_one and not is_divided else corpus
+
+
+def has_columns(file: Path, corpus: CorpusConfig) -> bool:
+    """Whether the first lines of a text file have the same number of tabs."""
+    tabs = [line.count("\t") for line in lines_of_head(file, corpus) if line.strip()]
+    return len(tabs) > 1 and min(tabs) == max(tabs) > 0
 
 
 def has_known_ending(source: str) -> bool:
@@ -114,10 +137,18 @@ def has_known_ending(source: str) -> bool:
     return any(ending(file) in ENDINGS for file in (walk(path) if path.is_dir() else [path]))
 
 
-def has_blank_lines(file: Path) -> bool:
-    """Whether there are blank lines, between documents, in the first megabyte of a text file."""
-    with file.open("rb") as stream:
-        return re.search(rb"\n[ \t\r]*\n", stream.read(1 << 20)) is not None
+def has_blank_lines(file: Path, corpus: CorpusConfig) -> bool:
+    """Whether there are blank lines, between documents, in the first million characters of a text file."""
+    characters, has_text, is_after_blank = 0, False, False
+    for line in lines(Part(str(file), "text"), corpus):
+        if line.strip() and is_after_blank:
+            return True
+        has_text = has_text or bool(line.strip())
+        is_after_blank = has_text and not line.strip()
+        characters += len(line)
+        if characters > 1 << 20:
+            break
+    return False
 
 
 def sibling(labelled: CorpusConfig, splits: Sequence[str]) -> CorpusConfig | None:

@@ -1,5 +1,6 @@
 """Texts are split once: classes in proportion, near duplicates together, test texts in no other part."""
 
+import gzip
 import random
 from pathlib import Path
 from typing import Any
@@ -157,8 +158,13 @@ def test_a_class_too_rare_to_train_on_is_told_before_anything_is_trained(tmp_pat
 
 def test_a_text_file_without_blank_lines_is_a_line_a_text(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "t.jsonl", labelled_rows())
-    for name, content, count in (("lines.txt", "one text\nanother\n", 2), ("blocks.txt", "one\ntext\n \nanother\n", 2)):
-        (tmp_path / name).write_text(content)
+    for name, content, count in (
+        ("lines.txt", b"one text\nanother\n\n", 2),
+        ("packed.txt.gz", gzip.compress(b"one text\nanother\n"), 2),
+        ("utf16.txt", "\n\none\ntext\n\nanother".encode("utf-16"), 2),
+        ("blocks.txt", b"one\ntext\n \nanother\n", 2),
+    ):
+        (tmp_path / name).write_bytes(content)
         facts, parts = split(tmp_path, labelled=str(tmp_path / "t.jsonl"), unlabelled=str(tmp_path / name))
         assert facts.unlabelled_texts == count
     assert parts["unlabelled"][0]["text"].strip() == "one\ntext"
@@ -200,3 +206,27 @@ def test_what_a_message_advises_can_be_followed(tmp_path: Path) -> None:
         split(tmp_path, labelled=str(tmp_path / "one.csv"), maximum_set_aside=0.001)
     facts, _ = split(tmp_path, labelled=str(tmp_path / "one.csv"), maximum_set_aside=0.1)
     assert facts.train_texts + facts.test_texts == 120
+
+
+def test_a_text_file_with_tabs_is_a_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    rows = labelled_rows()
+    table = [f"{row['text']}\t{row['label']}" for row in rows]
+    (tmp_path / "cells_labelled.txt").write_text("\n".join(table))
+    # As Excel writes "Unicode Text".
+    (tmp_path / "excel.txt").write_text("\n".join(["review\tmood", *table]), encoding="utf-16", newline="\r\n")
+    for name, column in (("cells_labelled.txt", "1"), ("excel.txt", "review")):
+        facts, _ = split(tmp_path, labelled=str(tmp_path / name))
+        assert (facts.train_texts + facts.test_texts, facts.text_column, facts.classes) == (120, column, ["no", "yes"])
+        assert f"{name} is read as a table with tabs" in caplog.text
+    # Those of a folder, too; other texts of one with blank lines between them are no table.
+    (tmp_path / "set").mkdir()
+    for name, part in (("train.txt", table[:80]), ("test.txt", table[80:])):
+        (tmp_path / "set" / name).write_text("\n".join(part))
+    (tmp_path / "notes.txt").write_text("a\tb\n\nc\td\n")
+    facts, parts = split(tmp_path, labelled=str(tmp_path / "set"), unlabelled=str(tmp_path / "notes.txt"))
+    assert (facts.train_texts, facts.test_texts) == (80, 40)
+    assert [row["1"].strip() for row in parts["unlabelled"]] == ["a\tb", "c\td"]
+    (tmp_path / "one.txt").write_text("a text\nanother one\n")
+    with pytest.raises(InputError, match=r"one\.txt: the first lines are no table"):
+        split(tmp_path, labelled=str(tmp_path / "one.txt"))
