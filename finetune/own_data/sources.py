@@ -10,7 +10,7 @@ from finetune.own_data.columns import Columns, find_columns
 from finetune.own_data.config import OwnDataConfig, with_flags
 from finetune.own_data.separators import find_separator
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
-from tokenizer.corpus.files import ENDINGS, ending, find_files, has_split, walk
+from tokenizer.corpus.files import ENDINGS, ending, find_files, has_split, is_read, walk
 from tokenizer.corpus.text_files import Part, lines, lines_of_head
 
 log = logging.getLogger(__name__)
@@ -18,6 +18,11 @@ log = logging.getLogger(__name__)
 TRAIN, TEST, UNLABELLED = "train", "test", "unlabelled"
 # What the unlabelled part of published data sets is called.
 UNLABELLED_NAMES = (UNLABELLED, "unsupervised", "unlabeled", "unsup")
+# Folders of these names are no classes, if they hold more than texts or if there are no others.
+SPLIT_NAMES = {
+    TRAIN, "training", TEST, "testing", "validation", "valid", "val", "dev", "development", "eval", "evaluation",
+    *UNLABELLED_NAMES,
+}  # fmt: skip
 NAMES = {TRAIN: (TRAIN,), TEST: (TEST,), UNLABELLED: UNLABELLED_NAMES}
 
 
@@ -94,6 +99,7 @@ def corpus_of(config: OwnDataConfig, source: str, part: str) -> CorpusConfig:
         return dataclasses.replace(corpus, split=splits[0])
     if Path(source).is_dir():
         found = [split for split in splits if has_split(corpus, split)]
+        found = [split for split in found if not (is_labelled and is_class(corpus, split))]
         return with_text_format(dataclasses.replace(corpus, split=found[0] if found else "all"), is_labelled)
     if find_files(corpus) is None:
         there = hub_splits(source)
@@ -119,8 +125,8 @@ def with_text_format(corpus: CorpusConfig, is_labelled: bool) -> CorpusConfig:
         return dataclasses.replace(corpus, format="tsv", delimiter=corpus.delimiter or "\t")
     if is_one and is_labelled:
         raise InputError(
-            f"{corpus.source}: the first lines are no table with tabs between its columns, so no labels are found; give "
-            "a CSV, TSV or JSON file, a folder with a folder for each class, or the file's `--format`"
+            f"{corpus.source}: the first lines are no table with tabs between its columns, so no labels are found; "
+            "give a CSV, TSV or JSON file, a folder with a folder for each class, or the file's `--format`"
         )
     return dataclasses.replace(corpus, format="lines") if is_one and not is_divided else corpus
 
@@ -129,6 +135,21 @@ def has_columns(file: Path, corpus: CorpusConfig) -> bool:
     """Whether the first lines of a text file have the same number of tabs."""
     tabs = [line.count("\t") for line in lines_of_head(file, corpus) if line.strip()]
     return len(tabs) > 1 and min(tabs) == max(tabs) > 0
+
+
+def is_class(corpus: CorpusConfig, name: str) -> bool:
+    """Whether a folder with the name of a split holds the texts of a class: text files alone, beside other folders."""
+    folder, inner = Path(corpus.source), Path(corpus.source) / name
+    files = walk(inner)
+    is_split = any(file.parent != inner or ENDINGS.get(ending(file), "text") != "text" for file in files)
+    if not files or is_split or any(folder.glob(f"{name}.*")):
+        return False
+    read = [file.relative_to(folder).parts for file in walk(folder) if is_read(file, corpus)]
+    beside = {parts[0] for parts in read if len(parts) > 1}
+    others = sorted(other for other in beside if other.lower() not in SPLIT_NAMES)
+    if others:
+        log.info("own data: %s is read as a class, as %s is beside it", inner, others[0])
+    return bool(others)
 
 
 def has_known_ending(source: str) -> bool:

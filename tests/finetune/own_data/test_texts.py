@@ -230,3 +230,16 @@ def test_a_text_file_with_tabs_is_a_table(tmp_path: Path, caplog: pytest.LogCapt
     (tmp_path / "one.txt").write_text("a text\nanother one\n")
     with pytest.raises(InputError, match=r"one\.txt: the first lines are no table"):
         split(tmp_path, labelled=str(tmp_path / "one.txt"))
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes"),
+    [(("train", "car", "test"), ["car", "test", "train"]), (("train/no", "train/yes", "car"), ["no", "yes"])],
+)
+def test_a_class_may_be_called_as_a_split_is(tmp_path: Path, folders: tuple[str, ...], classes: list[str]) -> None:
+    rng = random.Random(0)
+    for folder in folders:
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        for number in range(10):
+            (tmp_path / "set" / folder / f"{number}.txt").write_text(long_text(rng, number % 2))
+    assert split(tmp_path, labelled=str(tmp_path / "set"))[0].classes == classes
