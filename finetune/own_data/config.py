@@ -21,7 +21,8 @@ class OwnDataConfig:
 
     labelled: str
     """Labelled texts: a file, a folder, a glob pattern, the id of a data set on the Hub, or `sample`. In a folder with
-    files or folders named train, test and unlabelled or unsupervised, these are what they are called."""
+    files or folders named train, test and unlabelled or unsupervised, these are what they are called; a folder of texts
+    beside folders with other names is a class."""
     unlabelled: str | None = None
     """More text of the same kind, for pretraining: as `labelled`; labels in it are not read. null: the labelled
     training texts alone."""
@@ -41,8 +42,9 @@ class OwnDataConfig:
     label_columns: list[str] | None = added_later(None)  # noqa: RUF009
     """Where a text may have several labels: a column for each, of 0 and 1, instead of `label_column`."""
     labels: list[str] | None = added_later(None)  # noqa: RUF009
-    """Read only texts with these labels, as `corpus.labels`: without a class that has too few texts, say. Numbers are
-    in quotes: `["0", "1"]`. Where a text may have several labels, other labels are left out, not texts."""
+    """Read only texts with these labels, as `corpus.labels`: without a class that has too few texts, say. Numbers, and
+    words such as yes and no, are in quotes: `["0", "1"]`. Where a text may have several labels, other labels are left
+    out, not texts."""
     format: Format = added_later("auto")  # noqa: RUF009
     """As `corpus.format`, of the labelled texts; of test and unlabelled texts where the ending of a file tells none."""
     encoding: str = added_later("auto")
