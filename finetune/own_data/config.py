@@ -107,7 +107,9 @@ def with_flags() -> Generator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(told_as_flags(str(error))) from None
+        if (told := told_as_flags(str(error))) == str(error):
+            raise
+        raise InputError(told) from None
 
 
 def told_as_flags(message: str) -> str:

@@ -120,7 +120,9 @@ def with_text_format(corpus: CorpusConfig, is_labelled: bool) -> CorpusConfig:
         return corpus
     is_one = Path(corpus.source).is_file()
     is_divided = is_one and has_blank_lines(files[0], corpus)
-    if (is_labelled or (is_one and not is_divided)) and all(has_columns(file, corpus) for file in files):
+    # Texts in several folders have these as their labels.
+    may_be_table = len({file.parent for file in files}) == 1 if is_labelled else is_one and not is_divided
+    if may_be_table and all(has_columns(file, corpus) for file in files):
         log.info("own data: %s is read as a table with tabs between its columns (see `--format`)", corpus.source)
         return dataclasses.replace(corpus, format="tsv", delimiter=corpus.delimiter or "\t")
     if is_one and is_labelled:
@@ -176,7 +178,7 @@ def sibling(labelled: CorpusConfig, splits: Sequence[str]) -> CorpusConfig | Non
     """Another split of the labelled corpus, if that has splits, in a folder or on the Hub; None if there is none."""
     if labelled.split == "all":
         return None
-    if labelled.source == "sample":
+    if "sample" in (labelled.source, labelled.format):
         return dataclasses.replace(labelled, split=splits[0])
     there = hub_splits(labelled.source) if find_files(labelled) is None else None
     found = [split for split in splits if (has_split(labelled, split) if there is None else split in there)]

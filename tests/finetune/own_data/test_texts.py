@@ -227,6 +227,11 @@ def test_a_text_file_with_tabs_is_a_table(tmp_path: Path, caplog: pytest.LogCapt
     facts, parts = split(tmp_path, labelled=str(tmp_path / "set"), unlabelled=str(tmp_path / "notes.txt"))
     assert (facts.train_texts, facts.test_texts) == (80, 40)
     assert [row["1"].strip() for row in parts["unlabelled"]] == ["a\tb", "c\td"]
+    for label in ("no", "yes"):
+        (tmp_path / "folders" / label).mkdir(parents=True)
+        for number in range(9):
+            (tmp_path / "folders" / label / f"{number}.txt").write_text(f"a\t{number}\nb\t{number}\n")
+    assert sources.find_sources(OwnDataConfig(labelled=str(tmp_path / "folders"))).labelled.format == "auto"
     (tmp_path / "one.txt").write_text("a text\nanother one\n")
     with pytest.raises(InputError, match=r"one\.txt: the first lines are no table"):
         split(tmp_path, labelled=str(tmp_path / "one.txt"))
