@@ -21,6 +21,11 @@ from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 from configs.errors import InputError
 from configs.key_check import check_former_names, check_keys, suggestion
 
+# In the message about a list of texts with another value in it: the key and the value.
+NO_TEXT = re.compile(
+    r"Parser key \"(?P<key>[\w.]+)\":.*Expected a <class 'str'>\. "
+    r"Got value: (?P<value>True|False|None|[-+.\d]\S*)(?: |$)"
+)
 Config = TypeVar("Config")
 # Characters of another library's message.
 SHOWN = 300
@@ -41,9 +46,14 @@ class CommandLine(ArgumentParser):
             InputError: always.
         """
         flags = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+        if match := NO_TEXT.match(message := " ".join(message.split())):
+            raise InputError(
+                f"{match['key']}: {textwrap.shorten(match['value'], SHOWN)} is not text; words that YAML reads as "
+                """another value (yes, no, on, off, true, false, null) and numbers are in quotes: '["yes", "no"]'"""
+            ) from ex
         names = re.findall(r"--([\w.+-]+)", message) if "unrecognized arguments" in message else []
         suggestions = [suggestion(name, [flag[2:] for flag in flags]) for name in names]
-        raise InputError(" ".join(message.split()) + "".join(suggestions)) from ex
+        raise InputError(message + "".join(suggestions)) from ex
 
 
 def parse(config_class: type[Config], program: str, arguments: Sequence[str] | None = None) -> Config:

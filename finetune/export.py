@@ -106,7 +106,9 @@ def write(config: ExportConfig, folder: Path, reference: str) -> None:
     Raises:
         InputError: as `run`.
     """
+    from finetune.publishing import onnx
     from finetune.publishing.card import CardOptions, comparison, model_card
+    from finetune.publishing.check_texts import VALIDATION_TEXTS, validation_texts
     from finetune.publishing.kinds import Kind, uses_own_code
     from finetune.publishing.metadata import Statements
     from finetune.publishing.model_folder import write_model
@@ -119,12 +121,16 @@ def write(config: ExportConfig, folder: Path, reference: str) -> None:
         # The card comes last; a folder that is none is told first.
         comparison(config.comparison)
     kind = Kind.of(run_folder, result)
+    if config.onnx:
+        onnx.check_exportable(config.run, kind)
     exported = write_model(run_folder, result, kind, folder, config.calibrate, config.check)
     if config.onnx:
-        from finetune.publishing.check_texts import VALIDATION_TEXTS, validation_texts
-        from finetune.publishing.onnx import export_onnx
-
-        log.info("export: onnx: %s", export_onnx(folder, validation_texts(run_folder, VALIDATION_TEXTS)))
+        try:
+            checked = onnx.export_onnx(folder, validation_texts(run_folder, VALIDATION_TEXTS))
+        except InputError as error:
+            # The folder is a temporary one.
+            raise InputError(str(error).replace(str(folder), config.run)) from None
+        log.info("export: onnx: %s", checked)
     options = CardOptions(
         statements, reference, config.revision, exported.temperature, uses_own_code(folder), config.comparison
     )

@@ -5,6 +5,7 @@ stage. Read in this order:
 
 - `config.py`: the few keys
 - `columns.py`: which column is the text, which the label; `separators.py`: whether a cell holds several labels
+- `sources.py`: which files, in which format, hold the texts
 - `texts.py`: texts → training, test and unlabelled parts
 - `rules.py`: texts and time → settings
 - `plan.py`: all of it, with a measurement of the machine between

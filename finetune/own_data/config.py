@@ -1,6 +1,9 @@
 """The few keys of a comparison on one's own data."""
 
-from dataclasses import dataclass
+import contextlib
+import re
+from collections.abc import Generator
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from configs.bounds import require_at_least, require_between, require_different
@@ -9,6 +12,7 @@ from configs.fields import added_later, outside_digest
 from finetune.comparison.config import MINIMUM_SEEDS
 from finetune.config import check_model_name
 from pretrain.models.config import stage_of
+from tokenizer.corpus.config import Format
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,8 @@ class OwnDataConfig:
 
     labelled: str
     """Labelled texts: a file, a folder, a glob pattern, the id of a data set on the Hub, or `sample`. In a folder with
-    files or folders named train, test and unlabelled or unsupervised, these are what they are called."""
+    files or folders named train, test and unlabelled or unsupervised, these are what they are called; a folder of texts
+    beside folders with other names is a class."""
     unlabelled: str | None = None
     """More text of the same kind, for pretraining: as `labelled`; labels in it are not read. null: the labelled
     training texts alone."""
@@ -37,8 +42,20 @@ class OwnDataConfig:
     label_columns: list[str] | None = added_later(None)  # noqa: RUF009
     """Where a text may have several labels: a column for each, of 0 and 1, instead of `label_column`."""
     labels: list[str] | None = added_later(None)  # noqa: RUF009
-    """Read only texts with these labels, as `corpus.labels`: without a class that has too few texts, say. Numbers are
-    in quotes: `["0", "1"]`. Where a text may have several labels, other labels are left out, not texts."""
+    """Read only texts with these labels, as `corpus.labels`: without a class that has too few texts, say. Numbers, and
+    words such as yes and no, are in quotes: `["0", "1"]`. Where a text may have several labels, other labels are left
+    out, not texts."""
+    format: Format = added_later("auto")  # noqa: RUF009
+    """As `corpus.format`, of the labelled texts; of test and unlabelled texts where the ending of a file tells none."""
+    encoding: str = added_later("auto")
+    """As `corpus.encoding`, of all texts: character encoding of text, CSV and JSON files, such as `cp1252`."""
+    delimiter: str | None = added_later(None)
+    """As `corpus.delimiter`, of labelled and test texts: what stands between the columns of a CSV or TSV file."""
+    header: bool | None = added_later(None)
+    """As `corpus.header`, of labelled and test texts: whether the first line of a CSV or TSV file has the column names.
+    """
+    maximum_set_aside: float = added_later(0.01)
+    """As `corpus.maximum_set_aside`, of all texts: the maximum share of unusable rows; a larger one stops the run."""
     score: Literal["accuracy", "macro_f1", "micro_f1", "subset_accuracy"] | None = added_later(None)
     """What is compared; null: accuracy or, where a text may have several labels, micro_f1. macro_f1 is the mean F1 over
     classes or labels, however rare."""
@@ -82,3 +99,26 @@ class OwnDataConfig:
             raise InputError("label_columns: are instead of `label_column` and `label_separator`; give one of them")
         if self.labelled == self.test:
             raise InputError(f"test: {self.test!r} are the labelled texts; give others, or leave `test` out")
+
+
+@contextlib.contextmanager
+def with_flags() -> Generator[None]:
+    """Let an error within that names keys of a corpus say which flags beside `--labelled` these are."""
+    try:
+        yield
+    except InputError as error:
+        if (told := told_as_flags(str(error))) == str(error):
+            raise
+        raise InputError(told) from None
+
+
+def told_as_flags(message: str) -> str:
+    """A message with the flags for the keys of a corpus in it.
+
+    >>> told_as_flags("a.csv:2: byte 0xe9 is not utf-8; set corpus.encoding: cp1252")
+    'a.csv:2: byte 0xe9 is not utf-8; set corpus.encoding: cp1252 (with `--labelled`: `--encoding`)'
+    """
+    keys = [field.name for field in fields(OwnDataConfig) if re.search(rf"\bcorpus\.{field.name}\b", message)]
+    if not keys or "--labelled" in message:
+        return message
+    return f"{message} (with `--labelled`: {', '.join(f'`--{key}`' for key in keys)})"

@@ -23,7 +23,7 @@ from finetune.comparison.grid import cell_config, stage_command, stage_configs, 
 from finetune.comparison.running import estimate
 from finetune.comparison.running.devices import gpus, runs_at_a_time
 from finetune.comparison.running.subprocesses import run_stage
-from finetune.own_data import rules, texts
+from finetune.own_data import rules, sources, texts
 from finetune.own_data.config import OwnDataConfig
 from finetune.own_data.rules import Design, Places
 from finetune.own_data.texts import Texts
@@ -53,18 +53,18 @@ def run(config: OwnDataConfig, fine_tune: estimate.FineTune) -> RunFolder:
     Raises:
         InputError: a file, column, text or label is missing or unusable, or a probe failed.
     """
-    sources = texts.find_sources(config)
-    upstream = [shards.fingerprint(corpus) for corpus in sources.corpora()]
+    corpora = sources.find_sources(config)
+    upstream = [shards.fingerprint(corpus) for corpus in corpora.corpora()]
     folder = RunFolder.of("plans", config, upstream)
-    return run_unless_finished(folder, "plan", lambda: _run(config, folder, sources, fine_tune))
+    return run_unless_finished(folder, "plan", lambda: _run(config, folder, corpora, fine_tune))
 
 
-def _run(config: OwnDataConfig, folder: RunFolder, sources: texts.Sources, fine_tune: estimate.FineTune) -> None:
+def _run(config: OwnDataConfig, folder: RunFolder, corpora: sources.Sources, fine_tune: estimate.FineTune) -> None:
     started = time.monotonic()
     folder.begin(config)
     data = folder.path / "data"
     speed = CHARACTERS_A_SECOND["gpu" if gpus() else "cpu"]
-    facts = texts.write(sources, data, round(60 * config.minutes * speed))
+    facts = texts.write(corpora, data, round(60 * config.minutes * speed))
     if (most := max(config.label_budgets or [0])) > facts.train_texts:
         raise InputError(
             f"label_budgets: {most} exceeds the {facts.train_texts} labelled texts that are not for testing"
@@ -144,7 +144,7 @@ def token_counts(data: Path, facts: Texts, tokenizer_run: RunFolder) -> list[int
     """The tokens of some training texts, spread over all of them, with those of second texts."""
     corpus = CorpusConfig(
         source=str(data),
-        split=texts.TRAIN,
+        split=sources.TRAIN,
         text_column=facts.text_column,
         second_text_column=facts.second_text_column,
     )

@@ -7,7 +7,6 @@ import dataclasses
 import itertools
 import json
 import logging
-import re
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,42 +22,23 @@ from configs.errors import InputError
 from configs.run_folder import write_atomically
 from finetune.classification.labels import class_counts, contradictions, label_set, labels_in
 from finetune.classification.splits import document_keys, set_aside, text_key
-from finetune.own_data.columns import Columns, find_columns
-from finetune.own_data.config import OwnDataConfig
-from finetune.own_data.separators import find_separator
+from finetune.own_data.config import with_flags
+from finetune.own_data.sources import TEST, TRAIN, UNLABELLED, UNLABELLED_NAMES, Sources
 from pretrain.audits import duplicates
-from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
+from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import Document, label_key
 from tokenizer.corpus.documents import read as read_documents
-from tokenizer.corpus.files import find_files, has_split
 from tokenizer.corpus.quarantine import FILE as QUARANTINE
 from tokenizer.corpus.quarantine import Quarantine
 
 log = logging.getLogger(__name__)
 
-TRAIN, TEST, UNLABELLED = "train", "test", "unlabelled"
-# What the unlabelled part of published data sets is called.
-UNLABELLED_NAMES = (UNLABELLED, "unsupervised", "unlabeled", "unsup")
 TEST_SHARE = 0.2
 # So many tell two models apart that differ by a point (McNemar, models that agree on nine of ten texts).
 MAXIMUM_TEST_TEXTS = 5000
 # Of more labelled texts, only copies are kept together, not near duplicates.
 COMPARED_TEXTS = 50_000
 BATCH = 4096
-
-
-@dataclasses.dataclass(frozen=True)
-class Sources:
-    """Where the texts of each part come from."""
-
-    labelled: CorpusConfig
-    test: CorpusConfig | None
-    """None: a share of the labelled texts."""
-    unlabelled: CorpusConfig | None
-
-    def corpora(self) -> list[CorpusConfig]:
-        """All corpora."""
-        return [corpus for corpus in (self.labelled, self.test, self.unlabelled) if corpus is not None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,104 +65,7 @@ class Texts:
     """As `corpus.label_separator`, for the Parquet files: an empty string if a label is one, whatever it looks like."""
 
 
-def find_sources(config: OwnDataConfig) -> Sources:
-    """The corpora that the config names, with their columns.
-
-    Raises:
-        InputError: one cannot be found, or a column is not clear.
-    """
-    labelled = corpus_of(config, config.labelled, (TRAIN,))
-    by_column = config.label_columns is None
-    columns = find_columns(labelled, config.text_column, config.label_column, labelled=by_column)
-    labelled = with_columns(labelled, columns)
-    where = (
-        f"label in column {columns.label!r}"
-        if by_column
-        else f"labels in columns {', '.join(config.label_columns or ())}"
-    )
-    log.info("own data: text in column %r, %s of %s", columns.text, where, config.labelled)
-    if by_column and config.label_separator is None and (separator := find_separator(labelled)) is not None:
-        kind = "is a list" if separator == LIST_CELLS else f"may hold several, between {separator!r}"
-        log.info("own data: a cell of labels %s (`--label_separator ''` if each is one label)", kind)
-        labelled = dataclasses.replace(labelled, label_separator=separator)
-    parts: dict[str, CorpusConfig | None] = {}
-    for part, given, names in ((TEST, config.test, (TEST,)), (UNLABELLED, config.unlabelled, UNLABELLED_NAMES)):
-        corpus = corpus_of(config, given, names) if given is not None else sibling(labelled, names)
-        if corpus is not None and part == UNLABELLED:
-            # Pretraining reads no pairs, and no labels.
-            corpus = dataclasses.replace(corpus, second_text_column=None, labels=None)
-        if corpus is not None and given is not None:
-            found = find_columns(corpus, None, None, part == TEST and by_column, likely=columns)
-            log.info("own data: %s texts in column %r of %s", part, found.text, given)
-            corpus = dataclasses.replace(with_columns(corpus, found), label_separator=labelled.label_separator)
-        elif corpus is not None:
-            log.info("own data: %s texts are the split %r of %s", part, corpus.split, corpus.source)
-        parts[part] = corpus
-    return Sources(labelled, parts[TEST], parts[UNLABELLED])
-
-
-def corpus_of(config: OwnDataConfig, source: str, splits: Sequence[str]) -> CorpusConfig:
-    """A corpus as it is read: the first of `splits` that a folder has, else all of its files."""
-    corpus = CorpusConfig(
-        source=source,
-        second_text_column=config.second_text_column,
-        language=config.language,
-        split="all",
-        label_separator=config.label_separator,
-        label_columns=config.label_columns,
-        labels=config.labels,
-    )
-    if source == "sample":
-        return dataclasses.replace(corpus, split=splits[0])
-    if Path(source).is_dir():
-        found = [split for split in splits if has_split(corpus, split)]
-        return dataclasses.replace(corpus, split=found[0] if found else "all")
-    if find_files(corpus) is None:
-        there = hub_splits(source)
-        found = [split for split in (*splits, TRAIN) if split in there]
-        return dataclasses.replace(corpus, split=found[0] if found else there[0])
-    is_lines = Path(source).suffix == ".txt" and Path(source).is_file() and not has_blank_lines(Path(source))
-    return dataclasses.replace(corpus, format="lines") if is_lines else corpus
-
-
-def has_blank_lines(file: Path) -> bool:
-    """Whether there are blank lines, between documents, in the first megabyte of a text file."""
-    with file.open("rb") as stream:
-        return re.search(rb"\n[ \t\r]*\n", stream.read(1 << 20)) is not None
-
-
-def sibling(labelled: CorpusConfig, splits: Sequence[str]) -> CorpusConfig | None:
-    """Another split of the labelled corpus, if that has splits, in a folder or on the Hub; None if there is none."""
-    if labelled.split == "all":
-        return None
-    if labelled.source == "sample":
-        return dataclasses.replace(labelled, split=splits[0])
-    there = hub_splits(labelled.source) if find_files(labelled) is None else None
-    found = [split for split in splits if (has_split(labelled, split) if there is None else split in there)]
-    return dataclasses.replace(labelled, split=found[0]) if found else None
-
-
-def hub_splits(identifier: str) -> list[str]:
-    """The splits of a data set on the Hub.
-
-    Raises:
-        InputError: it cannot be asked for them.
-    """
-    import datasets
-    import datasets.exceptions
-
-    try:
-        return [str(name) for name in datasets.get_dataset_split_names(identifier)]
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise InputError(f"{identifier!r}: its splits cannot be read ({' '.join(str(error).split())})") from None
-
-
-def with_columns(corpus: CorpusConfig, columns: Columns) -> CorpusConfig:
-    """The corpus with its columns."""
-    label = corpus.label_column if columns.label is None else columns.label
-    return dataclasses.replace(corpus, text_column=columns.text, label_column=label, header=columns.header)
-
-
+@with_flags()
 def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
     """Read all texts, set test texts aside where none are given, and write one Parquet file a part.
 

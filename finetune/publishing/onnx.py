@@ -20,13 +20,16 @@ import numpy as np
 
 from configs.errors import InputError
 from finetune.classification.bag_of_words import SETTINGS
+from finetune.config import BAG_OF_WORDS
 from finetune.inference import encoding, onnx_session, tokenizer_file
 from finetune.inference.classifier import load_model, thresholds_of
 from finetune.inference.encoding import Text, as_pair
 from finetune.publishing.check_texts import texts_to_check
+from finetune.publishing.kinds import CLASSIFIER, Kind
 
 log = logging.getLogger(__name__)
 
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 # The largest difference of a logit from torch's, and the smallest share of texts with the same answer.
 FLOAT_TOLERANCE = 1e-3
 INT8_AGREEMENT = 0.995
@@ -83,6 +86,21 @@ class OnnxCheck:
         )
 
 
+def check_exportable(run: str, kind: Kind) -> None:
+    """Check, before anything is copied, that a run has a model for ONNX, and that the packages for it are here.
+
+    Raises:
+        InputError: the extra is not installed, or the model is no encoder or recurrent model that classifies.
+    """
+    onnx_session.require(*PACKAGES)
+    if kind.name == BAG_OF_WORDS:
+        raise InputError(f"{run}: ONNX is for encoders and recurrent models; bag-of-words is no network")
+    if kind.name != CLASSIFIER:
+        raise InputError(
+            f"{run}: ONNX is for classifiers, and this run's model is none ({kind.name}); fine-tune it first"
+        )
+
+
 def export_onnx(folder: Path, texts: Sequence[Text] = ()) -> OnnxCheck:
     """Write the ONNX files of a classifier into its folder; an `onnx/` that is there is replaced.
 
@@ -94,7 +112,7 @@ def export_onnx(folder: Path, texts: Sequence[Text] = ()) -> OnnxCheck:
         InputError: the extra is not installed, it is no such model, it cannot be traced, or it gives other logits than
             torch.
     """
-    onnx_session.require("onnx", "onnxscript", "onnxruntime")
+    onnx_session.require(*PACKAGES)
     if (folder / SETTINGS).is_file() or not (folder / "config.json").is_file():
         raise InputError(f"{folder}: ONNX is for encoders and recurrent models; bag-of-words is no network")
     from finetune.publishing import onnx_graph

@@ -307,3 +307,12 @@ def test_a_full_disk_is_told_whichever_library_met_it(capsys):
     assert capsys.readouterr().err == f"{PROGRAM}: {expected}\n"
     with pytest.raises(SafetensorError):
         run_command(PROGRAM, lambda: (_ for _ in ()).throw(SafetensorError("no header")))
+
+
+@pytest.mark.parametrize(("value", "read"), [("[yes, no]", "True"), ("[a, 0.5]", "0.5"), ("[null]", "None")])
+def test_words_that_yaml_reads_as_other_values_are_to_be_quoted(yaml_file, value, read):
+    message = refusal(f"--corpus.labels={value}")
+    assert message.startswith(f"corpus.labels: {read} is not text; ")
+    assert message.endswith("""in quotes: '["yes", "no"]'""")
+    assert message == refusal("--config", str(yaml_file(f"corpus:\n  labels: {value}\n")))
+    assert parse(TokenizerConfig, PROGRAM, ['--corpus.labels=["yes", "no"]']).corpus.labels == ["yes", "no"]

@@ -1,5 +1,6 @@
 """The files of a corpus: which of a folder's are read, and in which format."""
 
+import collections
 import os
 import re
 from collections.abc import Iterator
@@ -24,6 +25,11 @@ ARCHIVES = {
     "7z": (0, b"7z\xbc\xaf\x27\x1c"),
     "tar": (257, b"ustar"),
 }
+# Of workbooks: the kind by ending, and the magic bytes before 2007 or with a password; later ones are zip archives.
+WORKBOOKS = dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls", ".xlt"), "an Excel") | {".ods": "an OpenDocument"}
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+# In the first bytes of a workbook with another ending.
+WORKBOOK_PARTS = {b"[Content_Types].xml": "an Excel", b"opendocument.spreadsheet": "an OpenDocument"}
 # What programs leave beside data: hidden files, Spark's `_SUCCESS`, notes for people.
 JUNK = re.compile(r"[._].*|Thumbs\.db|desktop\.ini|README(\.\w+)?|LICENSE(\.\w+)?|Makefile")
 SHOWN = 5
@@ -48,7 +54,7 @@ def format_of(file: Path, corpus: CorpusConfig, file_count: int) -> str:
     """The format given by `corpus.format` or the file's ending; a single `.txt` file is read as blocks.
 
     Raises:
-        InputError: the file is an archive, or `corpus.format` is `auto` and the ending is unknown.
+        InputError: the file is an archive or a workbook, or `corpus.format` is `auto` and the ending is unknown.
     """
     reject_archive(file)
     if corpus.format != "auto":
@@ -69,19 +75,34 @@ def is_a_row_a_line(first_lines: list[str]) -> bool:
 
 
 def reject_archive(file: Path) -> None:
-    """Reject archives: unpacking, and checking what is in them, is left to the user.
+    """Reject archives and workbooks: unpacking, and checking what is in them, is left to the user.
 
     Raises:
-        InputError: the file is an archive, or cannot be read.
+        InputError: the file is an archive or a workbook, or cannot be read.
     """
     try:
         with file.open("rb") as stream:
             head = stream.read(512)
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from None
+    if (kind := workbook_of(file, head)) is not None:
+        raise InputError(f"{file}: {kind} workbook; save its sheet as CSV UTF-8, and give that file")
     for name, (offset, magic) in ARCHIVES.items():
         if head[offset : offset + len(magic)] == magic:
             raise InputError(f"{file}: a {name} archive; unpack it and give the unpacked file or folder")
+
+
+def workbook_of(file: Path, head: bytes) -> str | None:
+    """What made a workbook, from its ending and first bytes; None if it is none.
+
+    >>> workbook_of(Path("a.xls"), b"a text"), workbook_of(Path("a.xls"), OLE), workbook_of(Path("a.csv"), OLE)
+    (None, 'an Excel', 'an Excel')
+    """
+    if not head.startswith((OLE, ARCHIVES["zip"][1])):
+        return None
+    by_content = "an Excel" if head.startswith(OLE) else None
+    by_content = next((kind for part, kind in WORKBOOK_PARTS.items() if part in head), by_content)
+    return WORKBOOKS.get(ending(file)) or (by_content if ending(file) in {*ENDINGS, ""} else None)
 
 
 def find_files(corpus: CorpusConfig) -> list[Path] | None:
@@ -119,7 +140,9 @@ def _files_in(folder: Path, corpus: CorpusConfig) -> list[Path]:
         named, nested = _split_files(folder, split, corpus)
         if not named and not nested:
             all_files = [file for file in walk(folder) if is_read(file, corpus)]
-            if split != "all" or not all_files:
+            if split == "all" and not all_files:
+                raise InputError(none_is_read(folder, corpus))
+            if split != "all":
                 entries = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "nothing"
                 raise InputError(
                     f"corpus.split: {split!r} is neither a file nor a folder in {folder} (it has: {entries}); "
@@ -128,6 +151,19 @@ def _files_in(folder: Path, corpus: CorpusConfig) -> list[Path]:
             nested = all_files
         files += named + nested
     return files
+
+
+def none_is_read(folder: Path, corpus: CorpusConfig) -> str:
+    """Why no file of a folder is read, in a message."""
+    counts = collections.Counter(ending(file) for file in walk(folder))
+    if not counts:
+        return f"corpus.source: there is no file in {folder}"
+    known = " ".join(sorted(ENDINGS))
+    endings = _listed([f"{count} {name or 'without an ending'}" for name, count in counts.most_common()])
+    advice = "; set corpus.format to read those without an ending" if counts[""] and corpus.format == "auto" else ""
+    if not WORKBOOKS.keys().isdisjoint(counts):
+        advice += "; save the sheets of workbooks as CSV UTF-8"
+    return f"corpus.source: no file in {folder} has an ending that is read ({known}); it has: {endings}{advice}"
 
 
 def _split_files(folder: Path, split: str, corpus: CorpusConfig) -> tuple[list[Path], list[Path]]:

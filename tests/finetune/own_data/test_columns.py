@@ -9,7 +9,7 @@ import pytest
 
 from configs.errors import InputError
 from finetune.own_data.columns import Columns, find_columns
-from finetune.own_data.texts import with_columns
+from finetune.own_data.sources import with_columns
 from tests.helpers.corpora import write_jsonl, write_parquet, write_table
 from tests.helpers.finetuning import sentence
 from tokenizer.corpus.config import CorpusConfig

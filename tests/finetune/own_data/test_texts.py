@@ -1,5 +1,6 @@
 """Texts are split once: classes in proportion, near duplicates together, test texts in no other part."""
 
+import gzip
 import random
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from configs.errors import InputError
 from finetune.classification.splits import text_key
-from finetune.own_data import texts
+from finetune.own_data import sources, texts
 from finetune.own_data.config import OwnDataConfig
 from tests.helpers.corpora import write_jsonl
 from tests.helpers.finetuning import THINGS, sentence
@@ -32,8 +33,7 @@ def labelled_rows(count: int = 120) -> list[dict[str, Any]]:
 
 
 def split(tmp_path: Path, maximum_characters: int = 10**9, **keys: Any) -> tuple[texts.Texts, dict[str, list[dict]]]:
-    sources = texts.find_sources(OwnDataConfig(**keys))
-    facts = texts.write(sources, tmp_path / "data", maximum_characters)
+    facts = texts.write(sources.find_sources(OwnDataConfig(**keys)), tmp_path / "data", maximum_characters)
     return facts, {
         file.stem: pyarrow.parquet.read_table(file).to_pylist() for file in (tmp_path / "data").glob("*.parquet")
     }
@@ -66,8 +66,8 @@ def test_chains_of_near_duplicates_are_one_group(tmp_path: Path) -> None:
     words = [str(rng.randrange(10**6)) for _ in range(60)]
     rows = [{"text": " ".join(words[begin : begin + 50]), "label": "no"} for begin in (0, 4, 8)]
     rows += [{"text": long_text(rng, 1), "label": label} for label in ("no", "yes") for _ in range(10)]
-    sources = texts.find_sources(OwnDataConfig(labelled=str(write_jsonl(tmp_path / "t.jsonl", rows))))
-    keys = texts.groups(list(texts.read_documents(sources.labelled, labelled=True)))
+    corpora = sources.find_sources(OwnDataConfig(labelled=str(write_jsonl(tmp_path / "t.jsonl", rows))))
+    keys = texts.groups(list(texts.read_documents(corpora.labelled, labelled=True)))
     assert keys[0] == keys[1] == keys[2]
     assert len(set(keys)) == 21
 
@@ -123,13 +123,13 @@ def test_test_texts_may_not_be_the_labelled_texts(tmp_path: Path) -> None:
 
 def test_a_data_set_of_the_hub_is_used_by_the_names_of_its_splits(monkeypatch: pytest.MonkeyPatch) -> None:
     labelled = CorpusConfig(source="owner/reviews", split="train")
-    monkeypatch.setattr(texts, "hub_splits", lambda identifier: ["train", "test", "unsupervised"])
-    test, unlabelled = (texts.sibling(labelled, names) for names in (["test"], texts.UNLABELLED_NAMES))
+    monkeypatch.setattr(sources, "hub_splits", lambda identifier: ["train", "test", "unsupervised"])
+    test, unlabelled = (sources.sibling(labelled, names) for names in (["test"], sources.UNLABELLED_NAMES))
     assert test is not None
     assert unlabelled is not None
     assert (test.split, unlabelled.split) == ("test", "unsupervised")
-    monkeypatch.setattr(texts, "hub_splits", lambda identifier: ["train"])
-    assert texts.sibling(labelled, ["test"]) is None
+    monkeypatch.setattr(sources, "hub_splits", lambda identifier: ["train"])
+    assert sources.sibling(labelled, ["test"]) is None
 
 
 def test_pairs_and_columns_keep_their_names(tmp_path: Path) -> None:
@@ -166,8 +166,13 @@ def test_a_class_too_rare_to_train_on_is_told_before_anything_is_trained(tmp_pat
 
 def test_a_text_file_without_blank_lines_is_a_line_a_text(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "t.jsonl", labelled_rows())
-    for name, content, count in (("lines.txt", "one text\nanother\n", 2), ("blocks.txt", "one\ntext\n \nanother\n", 2)):
-        (tmp_path / name).write_text(content)
+    for name, content, count in (
+        ("lines.txt", b"one text\nanother\n\n", 2),
+        ("packed.txt.gz", gzip.compress(b"one text\nanother\n"), 2),
+        ("utf16.txt", "\n\none\ntext\n\nanother".encode("utf-16"), 2),
+        ("blocks.txt", b"one\ntext\n \nanother\n", 2),
+    ):
+        (tmp_path / name).write_bytes(content)
         facts, parts = split(tmp_path, labelled=str(tmp_path / "t.jsonl"), unlabelled=str(tmp_path / name))
         assert facts.unlabelled_texts == count
     assert parts["unlabelled"][0]["text"].strip() == "one\ntext"
@@ -186,3 +191,68 @@ def test_a_text_file_without_blank_lines_is_a_line_a_text(tmp_path: Path) -> Non
 def test_keys_that_cannot_work_are_refused_at_once(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         OwnDataConfig(labelled="a.csv", **keys)
+
+
+def test_what_a_message_advises_can_be_followed(tmp_path: Path) -> None:
+    def table(name: str, rows: list[dict[str, Any]]) -> str:
+        lines = [f"{row['text']} caf\xe9~{row['label']}" for row in rows]
+        (tmp_path / name).write_bytes("\n".join(lines).encode("cp1252"))
+        return str(tmp_path / name)
+
+    rows = labelled_rows()
+    keys: dict[str, Any] = {"labelled": table("rows.dat", rows[:80]), "test": table("test.dat", rows[80:])}
+    (tmp_path / "notes.txt").write_text("Déjà vu.\nSplit.\n", encoding="cp1252")
+    keys |= {"unlabelled": str(tmp_path / "notes.txt"), "delimiter": "~", "header": False}
+    with pytest.raises(InputError, match=r"set corpus\.format.*`--format`"):
+        split(tmp_path, **keys)
+    facts, parts = split(tmp_path, format="csv", encoding="cp1252", **keys)
+    assert (facts.train_texts, facts.test_texts, facts.text_column) == (80, 40, "1")
+    assert [row["1"] for row in parts["unlabelled"]] == ["Déjà vu.", "Split."]
+    lines = ["text,label", *(f"{row['text']},{row['label']}" for row in rows), "caf\xe9,yes"]
+    (tmp_path / "one.csv").write_bytes("\n".join(lines).encode("cp1252"))
+    with pytest.raises(InputError, match=r"encoding: cp1252.*`--encoding`, `--maximum_set_aside`\)"):
+        split(tmp_path, labelled=str(tmp_path / "one.csv"), maximum_set_aside=0.001)
+    facts, _ = split(tmp_path, labelled=str(tmp_path / "one.csv"), maximum_set_aside=0.1)
+    assert facts.train_texts + facts.test_texts == 120
+
+
+def test_a_text_file_with_tabs_is_a_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    rows = labelled_rows()
+    table = [f"{row['text']}\t{row['label']}" for row in rows]
+    (tmp_path / "cells_labelled.txt").write_text("\n".join(table))
+    # As Excel writes "Unicode Text".
+    (tmp_path / "excel.txt").write_text("\n".join(["review\tmood", *table]), encoding="utf-16", newline="\r\n")
+    for name, column in (("cells_labelled.txt", "1"), ("excel.txt", "review")):
+        facts, _ = split(tmp_path, labelled=str(tmp_path / name))
+        assert (facts.train_texts + facts.test_texts, facts.text_column, facts.classes) == (120, column, ["no", "yes"])
+        assert f"{name} is read as a table with tabs" in caplog.text
+    # Those of a folder, too; other texts of one with blank lines between them are no table.
+    (tmp_path / "set").mkdir()
+    for name, part in (("train.txt", table[:80]), ("test.txt", table[80:])):
+        (tmp_path / "set" / name).write_text("\n".join(part))
+    (tmp_path / "notes.txt").write_text("a\tb\n\nc\td\n")
+    facts, parts = split(tmp_path, labelled=str(tmp_path / "set"), unlabelled=str(tmp_path / "notes.txt"))
+    assert (facts.train_texts, facts.test_texts) == (80, 40)
+    assert [row["1"].strip() for row in parts["unlabelled"]] == ["a\tb", "c\td"]
+    for label in ("no", "yes"):
+        (tmp_path / "folders" / label).mkdir(parents=True)
+        for number in range(9):
+            (tmp_path / "folders" / label / f"{number}.txt").write_text(f"a\t{number}\nb\t{number}\n")
+    assert sources.find_sources(OwnDataConfig(labelled=str(tmp_path / "folders"))).labelled.format == "auto"
+    (tmp_path / "one.txt").write_text("a text\nanother one\n")
+    with pytest.raises(InputError, match=r"one\.txt: the first lines are no table"):
+        split(tmp_path, labelled=str(tmp_path / "one.txt"))
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes"),
+    [(("train", "car", "test"), ["car", "test", "train"]), (("train/no", "train/yes", "car"), ["no", "yes"])],
+)
+def test_a_class_may_be_called_as_a_split_is(tmp_path: Path, folders: tuple[str, ...], classes: list[str]) -> None:
+    rng = random.Random(0)
+    for folder in folders:
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        for number in range(10):
+            (tmp_path / "set" / folder / f"{number}.txt").write_text(long_text(rng, number % 2))
+    assert split(tmp_path, labelled=str(tmp_path / "set"))[0].classes == classes

@@ -114,6 +114,8 @@ def test_bag_of_words_is_exported_for_bertlet_itself(chain: Path, tmp_path: Path
     assert sorted(file.name for file in Path(target).iterdir()) == [
         "README.md", "bag_of_words.json", "bag_of_words.safetensors",
     ]  # fmt: skip
+    with pytest.raises(InputError, match=f"^{re.escape(str(folder.path))}: ONNX is for.*bag-of-words is no network"):
+        exported(folder, tmp_path / "onnx", onnx=True)
     own, loaded = finetune.load(folder.path), finetune.load(target)
     assert loaded.temperature == own.temperature != 1
     assert loaded.probabilities(TEXTS) == pytest.approx(own.probabilities(TEXTS), abs=1e-9)

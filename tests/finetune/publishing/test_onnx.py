@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -172,6 +173,9 @@ def test_a_graph_that_differs_from_torch_is_refused(
     target = tmp_path / "out"
     with pytest.raises(InputError, match=r"the logits of the graph differ from torch's by \d\.\d+, more than 0\.001"):
         export(ExportConfig(str(lstm_run.path), str(target), onnx=True))
+    monkeypatch.setattr(onnx_graph, "traced", lambda model, names: 1 / 0)
+    with pytest.raises(InputError, match=f"^{re.escape(str(lstm_run.path))}: torch cannot trace this model"):
+        export(ExportConfig(str(lstm_run.path), str(target), onnx=True, check=False))
     assert not target.exists()
 
 
@@ -214,6 +218,8 @@ def test_what_has_no_graph_is_refused(chain: Path, tmp_path: Path, monkeypatch: 
     (encoder,) = (chain / "runs" / "pretrain").glob("small-*")
     with pytest.raises(InputError, match="is no classifier; fine-tune it first"):
         export_onnx(encoder / "model")
+    with pytest.raises(InputError, match=f"^{re.escape(str(encoder))}: ONNX is for classifiers.*none \\(encoder\\)"):
+        export(ExportConfig(str(encoder), str(tmp_path / "out"), onnx=True))
     (tmp_path / "bag_of_words.json").write_text("{}")
     with pytest.raises(InputError, match="bag-of-words is no network"):
         export_onnx(tmp_path)

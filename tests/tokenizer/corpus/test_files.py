@@ -11,6 +11,7 @@ import pytest
 from tests.helpers.corpora import ROWS, WITH_LABELS, pairs, refusal, texts, write_jsonl, write_parquet, write_table
 from tokenizer.corpus import text_files
 from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.files import OLE
 from tokenizer.corpus.shards import describe, shards
 
 
@@ -161,3 +162,31 @@ def test_a_missing_shard_and_other_splits_are_told(tmp_path):
     assert describe(CorpusConfig(source=str(tmp_path), split="train+test"))[1:] == [
         f"{tmp_path}: beside 'train+test' there are notes.pdf"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("reviews.xlsx", b"PK\x03\x04", "an Excel"),
+        ("old.XLS", OLE, "an Excel"),
+        ("sheet.ods", b"PK\x03\x04", "an OpenDocument"),
+        ("renamed.csv", b"PK\x03\x04" + bytes(26) + b"[Content_Types].xml", "an Excel"),
+        ("renamed.tsv", OLE, "an Excel"),
+        ("packed.csv", b"PK\x03\x04", None),
+    ],
+)
+def test_a_workbook_is_no_archive_to_unpack(tmp_path, name, content, kind):
+    (tmp_path / name).write_bytes(content)
+    message = refusal(source=str(tmp_path / name))
+    wanted = f"{kind} workbook; save its sheet as CSV UTF-8" if kind else "a zip archive; unpack it"
+    assert message.startswith(f"{tmp_path / name}: {wanted}")
+
+
+def test_a_folder_without_files_of_a_known_ending_says_what_it_has(tmp_path):
+    assert refusal(source=str(tmp_path), split="all") == f"corpus.source: there is no file in {tmp_path}"
+    for name in ("a.xlsx", "b.xlsx", "notes"):
+        (tmp_path / name).write_text("a text")
+    message = refusal(source=str(tmp_path), split="all")
+    assert "(.csv .json .jsonl .ndjson .parquet .tsv .txt); it has: 2 .xlsx, 1 without an ending; set corpus" in message
+    assert message.endswith("; save the sheets of workbooks as CSV UTF-8")
+    assert "corpus.split: 'train' is neither" in refusal(source=str(tmp_path), split="train")

@@ -1,0 +1,206 @@
+"""The corpora that a config names: which splits of a folder, which format, which columns."""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from configs.errors import InputError
+from finetune.own_data.columns import Columns, find_columns
+from finetune.own_data.config import OwnDataConfig, with_flags
+from finetune.own_data.separators import find_separator
+from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
+from tokenizer.corpus.files import ENDINGS, ending, find_files, has_split, is_read, walk
+from tokenizer.corpus.text_files import Part, lines, lines_of_head
+
+log = logging.getLogger(__name__)
+
+TRAIN, TEST, UNLABELLED = "train", "test", "unlabelled"
+# What the unlabelled part of published data sets is called.
+UNLABELLED_NAMES = (UNLABELLED, "unsupervised", "unlabeled", "unsup")
+# Folders of these names are no classes, if they hold more than texts or if there are no others.
+SPLIT_NAMES = {
+    TRAIN, "training", TEST, "testing", "validation", "valid", "val", "dev", "development", "eval", "evaluation",
+    *UNLABELLED_NAMES,
+}  # fmt: skip
+NAMES = {TRAIN: (TRAIN,), TEST: (TEST,), UNLABELLED: UNLABELLED_NAMES}
+
+
+@dataclasses.dataclass(frozen=True)
+class Sources:
+    """Where the texts of each part come from."""
+
+    labelled: CorpusConfig
+    test: CorpusConfig | None
+    """None: a share of the labelled texts."""
+    unlabelled: CorpusConfig | None
+
+    def corpora(self) -> list[CorpusConfig]:
+        """All corpora."""
+        return [corpus for corpus in (self.labelled, self.test, self.unlabelled) if corpus is not None]
+
+
+@with_flags()
+def find_sources(config: OwnDataConfig) -> Sources:
+    """The corpora that the config names, with their columns.
+
+    Raises:
+        InputError: one cannot be found, or a column is not clear.
+    """
+    labelled = corpus_of(config, config.labelled, TRAIN)
+    by_column = config.label_columns is None
+    columns = find_columns(labelled, config.text_column, config.label_column, labelled=by_column)
+    labelled = with_columns(labelled, columns)
+    where = (
+        f"label in column {columns.label!r}"
+        if by_column
+        else f"labels in columns {', '.join(config.label_columns or ())}"
+    )
+    log.info("own data: text in column %r, %s of %s", columns.text, where, config.labelled)
+    if by_column and config.label_separator is None and (separator := find_separator(labelled)) is not None:
+        kind = "is a list" if separator == LIST_CELLS else f"may hold several, between {separator!r}"
+        log.info("own data: a cell of labels %s (`--label_separator ''` if each is one label)", kind)
+        labelled = dataclasses.replace(labelled, label_separator=separator)
+    parts: dict[str, CorpusConfig | None] = {}
+    for part, given in ((TEST, config.test), (UNLABELLED, config.unlabelled)):
+        corpus = corpus_of(config, given, part) if given is not None else sibling(labelled, NAMES[part])
+        if corpus is not None and part == UNLABELLED:
+            # Pretraining reads no pairs, and no labels.
+            corpus = dataclasses.replace(corpus, second_text_column=None, labels=None)
+        if corpus is not None and given is not None:
+            found = find_columns(corpus, None, None, part == TEST and by_column, likely=columns)
+            log.info("own data: %s texts in column %r of %s", part, found.text, given)
+            corpus = dataclasses.replace(with_columns(corpus, found), label_separator=labelled.label_separator)
+        elif corpus is not None:
+            log.info("own data: %s texts are the split %r of %s", part, corpus.split, corpus.source)
+        parts[part] = corpus
+    return Sources(labelled, parts[TEST], parts[UNLABELLED])
+
+
+def corpus_of(config: OwnDataConfig, source: str, part: str) -> CorpusConfig:
+    """A corpus as it is read: the first split with a name of the part that a folder has, else all of its files."""
+    splits, is_labelled = NAMES[part], part != UNLABELLED
+    corpus = CorpusConfig(
+        source=source,
+        second_text_column=config.second_text_column,
+        language=config.language,
+        split="all",
+        # Further texts may be of another kind: a table beside `notes.txt`, or beside Parquet.
+        format=config.format if part == TRAIN or not has_known_ending(source) else "auto",
+        encoding=config.encoding,
+        delimiter=config.delimiter if is_labelled else None,
+        header=config.header if is_labelled else None,
+        maximum_set_aside=config.maximum_set_aside,
+        label_separator=config.label_separator,
+        label_columns=config.label_columns,
+        labels=config.labels,
+    )
+    if "sample" in (source, corpus.format):
+        return dataclasses.replace(corpus, split=splits[0])
+    if Path(source).is_dir():
+        found = [split for split in splits if has_split(corpus, split)]
+        found = [split for split in found if not (is_labelled and is_class(corpus, split))]
+        return with_text_format(dataclasses.replace(corpus, split=found[0] if found else "all"), is_labelled)
+    if find_files(corpus) is None:
+        there = hub_splits(source)
+        found = [split for split in (*splits, TRAIN) if split in there]
+        return dataclasses.replace(corpus, split=found[0] if found else there[0])
+    return with_text_format(corpus, is_labelled)
+
+
+def with_text_format(corpus: CorpusConfig, is_labelled: bool) -> CorpusConfig:
+    """The corpus, if all of its files are `.txt`, as tables with tabs between their columns or as a text a line, if
+    they look like it.
+
+    Raises:
+        InputError: a single file of labelled texts is no table, so there is no label in it.
+    """
+    files = find_files(corpus) if corpus.format == "auto" else None
+    if not files or any(ending(file) != ".txt" for file in files):
+        return corpus
+    is_one = Path(corpus.source).is_file()
+    is_divided = is_one and has_blank_lines(files[0], corpus)
+    # Texts in several folders have these as their labels.
+    may_be_table = len({file.parent for file in files}) == 1 if is_labelled else is_one and not is_divided
+    if may_be_table and all(has_columns(file, corpus) for file in files):
+        log.info("own data: %s is read as a table with tabs between its columns (see `--format`)", corpus.source)
+        return dataclasses.replace(corpus, format="tsv", delimiter=corpus.delimiter or "\t")
+    if is_one and is_labelled:
+        raise InputError(
+            f"{corpus.source}: the first lines are no table with tabs between its columns, so no labels are found; "
+            "give a CSV, TSV or JSON file, a folder with a folder for each class, or the file's `--format`"
+        )
+    return dataclasses.replace(corpus, format="lines") if is_one and not is_divided else corpus
+
+
+def has_columns(file: Path, corpus: CorpusConfig) -> bool:
+    """Whether the first lines of a text file have the same number of tabs."""
+    tabs = [line.count("\t") for line in lines_of_head(file, corpus) if line.strip()]
+    return len(tabs) > 1 and min(tabs) == max(tabs) > 0
+
+
+def is_class(corpus: CorpusConfig, name: str) -> bool:
+    """Whether a folder with the name of a split holds the texts of a class: text files alone, beside other folders."""
+    folder, inner = Path(corpus.source), Path(corpus.source) / name
+    files = walk(inner)
+    is_split = any(file.parent != inner or ENDINGS.get(ending(file), "text") != "text" for file in files)
+    if not files or is_split or any(folder.glob(f"{name}.*")):
+        return False
+    read = [file.relative_to(folder).parts for file in walk(folder) if is_read(file, corpus)]
+    beside = {parts[0] for parts in read if len(parts) > 1}
+    others = sorted(other for other in beside if other.lower() not in SPLIT_NAMES)
+    if others:
+        log.info("own data: %s is read as a class, as %s is beside it", inner, others[0])
+    return bool(others)
+
+
+def has_known_ending(source: str) -> bool:
+    """Whether the name of a file, or of one in a folder, tells its format."""
+    path = Path(source)
+    return any(ending(file) in ENDINGS for file in (walk(path) if path.is_dir() else [path]))
+
+
+def has_blank_lines(file: Path, corpus: CorpusConfig) -> bool:
+    """Whether there are blank lines, between documents, in the first million characters of a text file."""
+    characters, has_text, is_after_blank = 0, False, False
+    for line in lines(Part(str(file), "text"), corpus):
+        if line.strip() and is_after_blank:
+            return True
+        has_text = has_text or bool(line.strip())
+        is_after_blank = has_text and not line.strip()
+        characters += len(line)
+        if characters > 1 << 20:
+            break
+    return False
+
+
+def sibling(labelled: CorpusConfig, splits: Sequence[str]) -> CorpusConfig | None:
+    """Another split of the labelled corpus, if that has splits, in a folder or on the Hub; None if there is none."""
+    if labelled.split == "all":
+        return None
+    if "sample" in (labelled.source, labelled.format):
+        return dataclasses.replace(labelled, split=splits[0])
+    there = hub_splits(labelled.source) if find_files(labelled) is None else None
+    found = [split for split in splits if (has_split(labelled, split) if there is None else split in there)]
+    return dataclasses.replace(labelled, split=found[0]) if found else None
+
+
+def hub_splits(identifier: str) -> list[str]:
+    """The splits of a data set on the Hub.
+
+    Raises:
+        InputError: it cannot be asked for them.
+    """
+    import datasets
+    import datasets.exceptions
+
+    try:
+        return [str(name) for name in datasets.get_dataset_split_names(identifier)]
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise InputError(f"{identifier!r}: its splits cannot be read ({' '.join(str(error).split())})") from None
+
+
+def with_columns(corpus: CorpusConfig, columns: Columns) -> CorpusConfig:
+    """The corpus with its columns."""
+    label = corpus.label_column if columns.label is None else columns.label
+    return dataclasses.replace(corpus, text_column=columns.text, label_column=label, header=columns.header)
