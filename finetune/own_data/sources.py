@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.errors import InputError
-from finetune.own_data.columns import Columns, find_columns
+from finetune.own_data.columns import TEXTS_A_CLASS, Columns, find_columns, readable_rows
 from finetune.own_data.config import OwnDataConfig, with_flags
 from finetune.own_data.separators import find_separator
-from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
+from tokenizer.corpus.config import LIST_CELLS, CorpusConfig, Format
 from tokenizer.corpus.files import ENDINGS, ending, find_files, has_split, is_read, walk
+from tokenizer.corpus.formats import FASTTEXT_LABEL
 from tokenizer.corpus.text_files import Part, lines, lines_of_head
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ SPLIT_NAMES = {
     TRAIN, "training", TEST, "testing", "validation", "valid", "val", "dev", "development", "eval", "evaluation",
     *UNLABELLED_NAMES,
 }  # fmt: skip
+# Of the files of both classes, with a sentence a line (Pang and Lee 2005).
+CLASS_ENDINGS = {".pos", ".neg"}
 NAMES = {TRAIN: (TRAIN,), TEST: (TEST,), UNLABELLED: UNLABELLED_NAMES}
 
 
@@ -71,10 +74,21 @@ def find_sources(config: OwnDataConfig) -> Sources:
             found = find_columns(corpus, None, None, part == TEST and by_column, likely=columns)
             log.info("own data: %s texts in column %r of %s", part, found.text, given)
             corpus = dataclasses.replace(with_columns(corpus, found), label_separator=labelled.label_separator)
+        elif corpus is not None and part == TEST and by_column and not has_column(corpus, labelled.label_column):
+            log.warning(
+                "own data: the split %r of %s has no labels, and is left out; other texts are set aside for testing",
+                corpus.split, corpus.source,
+            )  # fmt: skip
+            corpus = None
         elif corpus is not None:
             log.info("own data: %s texts are the split %r of %s", part, corpus.split, corpus.source)
         parts[part] = corpus
     return Sources(labelled, parts[TEST], parts[UNLABELLED])
+
+
+def has_column(corpus: CorpusConfig, name: str) -> bool:
+    """Whether the first row of a corpus has a column, or no row can be read; as in the `test` of a competition."""
+    return name in next(readable_rows(corpus), {name: None})
 
 
 def corpus_of(config: OwnDataConfig, source: str, part: str) -> CorpusConfig:
@@ -98,6 +112,9 @@ def corpus_of(config: OwnDataConfig, source: str, part: str) -> CorpusConfig:
     if "sample" in (source, corpus.format):
         return dataclasses.replace(corpus, split=splits[0])
     if Path(source).is_dir():
+        if is_labelled and corpus.format == "auto" and {ending(file) for file in walk(Path(source))} >= CLASS_ENDINGS:
+            log.info("own data: %s is read as a file for each class, with a text a line", source)
+            return dataclasses.replace(corpus, format="class_lines")
         found = [split for split in splits if has_split(corpus, split)]
         found = [split for split in found if not (is_labelled and is_class(corpus, split))]
         return with_text_format(dataclasses.replace(corpus, split=found[0] if found else "all"), is_labelled)
@@ -125,12 +142,28 @@ def with_text_format(corpus: CorpusConfig, is_labelled: bool) -> CorpusConfig:
     if may_be_table and all(has_columns(file, corpus) for file in files):
         log.info("own data: %s is read as a table with tabs between its columns (see `--format`)", corpus.source)
         return dataclasses.replace(corpus, format="tsv", delimiter=corpus.delimiter or "\t")
+    if is_labelled and may_be_table and (labelled_by := labels_of_lines(files, corpus)) is not None:
+        log.info("own data: %s is read as %s, with a text a line (see `--format`)", corpus.source, labelled_by[1])
+        return dataclasses.replace(corpus, format=labelled_by[0])
     if is_one and is_labelled:
         raise InputError(
-            f"{corpus.source}: the first lines are no table with tabs between its columns, so no labels are found; "
-            "give a CSV, TSV or JSON file, a folder with a folder for each class, or the file's `--format`"
+            f"{corpus.source}: the first lines are no table with tabs between its columns and begin with no label; "
+            "give a CSV, TSV or JSON file, a folder with a folder or a file for each class, or the file's `--format`"
         )
     return dataclasses.replace(corpus, format="lines") if is_one and not is_divided else corpus
+
+
+def labels_of_lines(files: Sequence[Path], corpus: CorpusConfig) -> tuple[Format, str] | None:
+    """Where the labels of text files in one folder are, if there is a text on each line: format and description."""
+    heads = [[line for line in lines_of_head(file, corpus) if line.strip()] for file in files]
+    words = [line.split(maxsplit=1) for head in heads for line in head]
+    first = {line[0] for line in words}
+    is_marked = all(word.isdecimal() or word.startswith(FASTTEXT_LABEL) for word in first)
+    if words and all(len(line) == 2 for line in words) and (is_marked or 2 <= len(first) <= len(words) / TEXTS_A_CLASS):
+        return "label_lines", "lines that begin with their label"
+    if len(files) > 1 and all(len(head) > 1 for head in heads):
+        return "class_lines", "a file for each class"
+    return None
 
 
 def has_columns(file: Path, corpus: CorpusConfig) -> bool:

@@ -8,7 +8,10 @@ from configs.errors import InputError
 from configs.fields import added_later, digested_as, outside_digest
 
 Quoting = Literal["auto", "quotes", "none"]
-Format = Literal["auto", "text", "blocks", "lines", "jsonl", "json", "csv", "tsv", "parquet", "hub", "sample"]
+Format = Literal[
+    "auto", "text", "blocks", "lines", "class_lines", "label_lines", "jsonl", "json", "csv", "tsv", "parquet", "hub",
+    "sample",
+]  # fmt: skip
 
 # A value of `label_separator`.
 LIST_CELLS = "list"
@@ -27,8 +30,10 @@ class CorpusConfig:
     """The configuration of a Hub data set with several, such as `sst2` of `nyu-mll/glue`."""
     format: Format = "auto"
     """`auto` uses the file extensions (a single `.txt` file is read as `blocks`). `text`: one document per file,
-    labelled by its folder; `blocks`: documents between blank lines; `lines`: one document per line; `jsonl`, `json` (an
-    array), `csv`, `tsv`, `parquet`: one document per row. Files may be compressed (`.gz`, `.bz2`, `.xz`, `.zst`)."""
+    labelled by its folder; `blocks`: documents between blank lines; `lines`: one document per line; `class_lines`: the
+    same, labelled by the file's name (`positive.txt`, `rt-polarity.pos`); `label_lines`: a label, a space and a
+    document per line, as of fastText; `jsonl`, `json` (an array), `csv`, `tsv`, `parquet`: one document per row. Files
+    may be compressed (`.gz`, `.bz2`, `.xz`, `.zst`)."""
     text_column: str = "text"
     """The column (or JSON key) of the text."""
     second_text_column: str | None = None

@@ -7,6 +7,7 @@ import html
 import itertools
 import re
 import textwrap
+import unicodedata
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -111,11 +112,14 @@ def is_number(label: OneLabel) -> bool:
 def label_key(label: OneLabel) -> str:
     """What labels that mean the same have in common: numbers their value, words their letters whatever the case.
 
-    >>> [label_key(label) for label in (1, "1", "1.0", "01", " Good ", "GOOD", "True")]
-    ['1', '1', '1', '01', 'good', 'good', 'true']
+    >>> [label_key(label) for label in (1, "1", "1.0", "01", " Good ", "GOOD", "True", "\u0130yi")]
+    ['1', '1', '1', '01', 'good', 'good', 'true', 'iyi']
     """
     text = str(label).strip()
-    return format(decimal.Decimal(text).normalize(), "f") if is_number(text) else text.casefold()
+    if is_number(text):
+        return format(decimal.Decimal(text).normalize(), "f")
+    # The capital of Turkish i is two characters in small letters, an i and a dot above it.
+    return unicodedata.normalize("NFC", text.casefold().replace("i\u0307", "i"))
 
 
 def is_wanted(label: OneLabel, corpus: CorpusConfig) -> bool:

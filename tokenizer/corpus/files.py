@@ -179,7 +179,12 @@ def has_split(corpus: CorpusConfig, split: str) -> bool:
 
 
 def is_read(file: Path, corpus: CorpusConfig) -> bool:
-    """Whether a file in a folder is read: one with a known ending or, if `corpus.format` is given, with none."""
+    """Whether a file in a folder is read: one with a known ending or, if `corpus.format` is given, with none.
+
+    Where files are called as their classes, these may be their endings.
+    """
+    if corpus.format == "class_lines":
+        return ENDINGS.get(ending(file), "text") == "text"
     return ending(file) in ENDINGS or (corpus.format != "auto" and not ending(file).removeprefix(".").isalpha())
 
 

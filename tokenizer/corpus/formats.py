@@ -14,6 +14,7 @@ from configs.errors import InputError
 from configs.hub_commit import hub_commit
 from tokenizer.corpus import synthetic_reviews, tables
 from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.files import ENDINGS, ending
 from tokenizer.corpus.quarantine import RowError, check_decoded
 from tokenizer.corpus.text_files import Location, Part, encoding_of, lines
 
@@ -29,6 +30,7 @@ def file_and_row(location: "Location | str") -> tuple[str, int]:
     return (file, int(number)) if file and number.isdecimal() else (str(location), 1)
 
 
+FASTTEXT_LABEL = "__label__"
 WHITESPACE = re.compile(r"\s*")
 Row = tuple[dict[str, Any] | RowError, Location | str]
 Reader = Callable[[Part, CorpusConfig], Iterator[Row]]
@@ -61,6 +63,37 @@ def read_lines(part: Part, corpus: CorpusConfig) -> Iterator[Row]:
     for number, line in enumerate(lines(part, corpus), 1):
         if line.strip():
             yield _parsed(line.rstrip("\n"), encoding, _parse_text), Location(part, number)
+
+
+def read_class_lines(part: Part, corpus: CorpusConfig) -> Iterator[Row]:
+    """One document per line, labelled by the name of its file (the layout of Pang and Lee's sentences)."""
+    for row, location in read_lines(part, corpus):
+        yield row if isinstance(row, RowError) else {"label": class_of(Path(part.source))} | row, location
+
+
+def class_of(file: Path) -> str:
+    """The label of the lines of a file: its name, or an ending that tells no format.
+
+    >>> class_of(Path("a/positive.txt.gz")), class_of(Path("a/rt-polarity.pos"))
+    ('positive', 'pos')
+    """
+    suffix = ending(file)
+    if suffix and suffix not in ENDINGS:
+        return suffix[1:]
+    return file.name[: file.name.lower().rindex(suffix)] if suffix else file.name
+
+
+def read_label_lines(part: Part, corpus: CorpusConfig) -> Iterator[Row]:
+    """One document per line, after its label and a space; fastText's `__label__` before a label is left out."""
+    for row, location in read_lines(part, corpus):
+        yield row if isinstance(row, RowError) else _after_label(row["text"]), location
+
+
+def _after_label(line: str) -> dict[str, Any] | RowError:
+    label, _, text = line.strip().partition(" ")
+    if text.lstrip().startswith(FASTTEXT_LABEL):
+        return RowError("it has several labels; write JSON with a list of labels in each row")
+    return {"label": label.removeprefix(FASTTEXT_LABEL), "text": text.strip()}
 
 
 def _parsed(raw: str, encoding: str, parse: Callable[[str], dict[str, Any]]) -> dict[str, Any] | RowError:
@@ -190,6 +223,8 @@ READERS: dict[str, Reader] = {
     "text": read_text,
     "blocks": read_blocks,
     "lines": read_lines,
+    "class_lines": read_class_lines,
+    "label_lines": read_label_lines,
     "jsonl": read_jsonl,
     "json": read_json,
     "csv": read_table,

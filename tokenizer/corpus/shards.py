@@ -115,7 +115,8 @@ def _row_groups(file: Path) -> Iterator[SizedPart]:
 
 
 # Separators between documents.
-BOUNDARIES = {"jsonl": re.compile(rb"\n"), "lines": re.compile(rb"\n"), "blocks": re.compile(rb"\n[ \t\r]*\n")}
+BOUNDARIES = dict.fromkeys(("jsonl", "lines", "class_lines", "label_lines"), re.compile(rb"\n"))
+BOUNDARIES |= {"blocks": re.compile(rb"\n[ \t\r]*\n")}
 
 
 def boundary(file: Path, position: int, separator: re.Pattern[bytes]) -> int:

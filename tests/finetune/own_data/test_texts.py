@@ -12,7 +12,7 @@ from configs.errors import InputError
 from finetune.classification.splits import text_key
 from finetune.own_data import sources, texts
 from finetune.own_data.config import OwnDataConfig
-from tests.helpers.corpora import write_jsonl
+from tests.helpers.corpora import write_jsonl, write_table
 from tests.helpers.finetuning import THINGS, sentence
 from tokenizer.corpus.config import CorpusConfig
 
@@ -59,6 +59,55 @@ def test_texts_that_contradict_each_other_are_told(tmp_path: Path, caplog: pytes
     rows += [row | {"label": other[row["label"]]} for row in rows[:7]]
     split(tmp_path, labelled=str(write_jsonl(tmp_path / "t.jsonl", rows)))
     assert "own data: 14 labelled texts stand there more than once, with different labels" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("names", "form", "classes"),
+    [
+        (["positive.txt", "negative.txt"], "{text}", ["negative", "positive"]),
+        (["rt-polarity.pos", "rt-polarity.neg"], "{text}", ["neg", "pos"]),
+        (["mr.txt"], "{label} {text}", ["0", "1"]),
+        (["cr.txt"], "__label__{label} {text}", ["0", "1"]),
+        (["words.txt"], "{word} {text}", ["bad", "good"]),
+    ],
+)
+def test_a_line_may_have_its_label_before_it_or_in_the_name_of_its_file(
+    tmp_path: Path, names: list[str], form: str, classes: list[str]
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    rows = [(number % 2, f"{long_text(random.Random(number), 1)} {number}") for number in range(60)]
+    lines = [
+        (label, form.format(text=text, label=label, word=("bad", "good")[label])) for label, text in reversed(rows)
+    ]
+    for place, name in enumerate(names):
+        of_file = [line for label, line in lines if len(names) == 1 or label == 1 - place]
+        (folder / name).write_text("".join(f"{line}\n" for line in of_file))
+    labelled = folder if len(names) > 1 else folder / names[0]
+    facts, parts = split(tmp_path, labelled=str(labelled))
+    assert (facts.classes, facts.train_texts + facts.test_texts, sum(facts.counts)) == (classes, 60, facts.train_texts)
+    expected = {text: classes[label] for label, text in rows}
+    assert {row["text"]: row["label"] for row in parts["train"] + parts["test"]} == expected
+
+
+def test_several_labels_before_a_line_are_told(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("__label__a __label__b A text.\n__label__a Another.\n" * 9)
+    with pytest.raises(InputError, match="it has several labels; write JSON with a list"):
+        split(tmp_path, labelled=str(tmp_path / "t.txt"))
+
+
+def test_test_texts_without_labels_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # As in the folder of a competition.
+    rows = labelled_rows()
+    folder = tmp_path / "competition"
+    folder.mkdir()
+    write_table(folder / "train.csv", rows)
+    write_table(folder / "test.csv", [{"text": row["text"]} for row in labelled_rows()])
+    facts, parts = split(tmp_path, labelled=str(folder))
+    assert facts.train_texts + facts.test_texts == len(rows)
+    assert parts["test"]
+    assert "the split 'test' of" in caplog.text
+    assert "has no labels, and is left out" in caplog.text
 
 
 def test_chains_of_near_duplicates_are_one_group(tmp_path: Path) -> None:
