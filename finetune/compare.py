@@ -165,9 +165,6 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
         encoders = sum(family_of(keys.get("model.name", model)) == ENCODER for model, keys in config.models.items())
         looks = max(1, encoders * len(config.label_budgets))
         detectable = planned_detectable(seeds, test_texts, config.confidence, looks)
-        if detectable > 1:
-            print(f"{seeds} seeds and {test_texts:,} test texts are too few to show any difference")
-            return
         print(
             f"{seeds} seeds and {test_texts:,} test texts show a difference of {100 * detectable:.1f} points in four "
             f"of five comparisons, smaller ones less often ({looks} verdicts at once; of two models of which one alone "

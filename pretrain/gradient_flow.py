@@ -291,7 +291,7 @@ def trained_model(folder: str, reference: str) -> Any:
     Raises:
         InputError: it cannot be loaded, or is neither.
     """
-    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+    from transformers import MODEL_FOR_MASKED_LM_MAPPING, AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     from pretrain.models import builders
     from pretrain.models.architectures import encoder_config
@@ -308,9 +308,8 @@ def trained_model(folder: str, reference: str) -> Any:
     except UNREADABLE as error:
         raise InputError(f"models: {reference!r} cannot be loaded: {' '.join(str(error).split())}") from None
     is_recurrent = isinstance(model_config, builders.RecurrentConfig)
-    if not is_recurrent and (
-        model_config.is_encoder_decoder or "inputs_embeds" not in signature(model.forward).parameters
-    ):
+    is_encoder = type(encoder_config(model_config)) in MODEL_FOR_MASKED_LM_MAPPING
+    if not is_recurrent and (not is_encoder or "inputs_embeds" not in signature(model.forward).parameters):
         raise InputError(f"models: {reference!r} is neither a recurrent model nor an encoder like BERT")
     return model.eval()
 

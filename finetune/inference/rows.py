@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from configs.errors import InputError
-from finetune.own_data.columns import find_columns, is_data, read_contents, readable_rows
+from finetune.own_data.columns import (
+    are_names,
+    find_columns,
+    is_data,
+    is_long_enough,
+    read_contents,
+    readable_rows,
+)
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import clean_html
@@ -100,9 +107,8 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
     """
     if text_column is not None:
         return dataclasses.replace(corpus, text_column=text_column)
-    if trained_on is not None and trained_on.isdecimal() and is_data(read_contents(corpus, labelled=False)):
-        # Trained on a table without a header, and this is one: a label of its first row may be the same number.
-        corpus = dataclasses.replace(corpus, header=False, text_column=trained_on)
+    if trained_on is not None and trained_on.isdecimal() and (numbered := _numbered(corpus, trained_on)) is not None:
+        return numbered
     names = first_columns(corpus)
     if trained_on is not None and trained_on in names:
         return dataclasses.replace(corpus, text_column=trained_on)
@@ -113,6 +119,25 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
         return dataclasses.replace(corpus, text_column=name, header=header)
     columns = find_columns(corpus, None, None, labelled=False)
     return dataclasses.replace(corpus, text_column=columns.text, header=columns.header)
+
+
+def _numbered(corpus: CorpusConfig, column: str) -> CorpusConfig | None:
+    """The corpus with the column of this number, or of this name above texts, if it is such a table.
+
+    A label in its first row may be the same number. Who was trained on a table without a header gets one, if nothing in
+    the first row is a usual name, and what stands in the column there is about as long as what stands below it.
+    """
+    if are_names(first_columns(corpus)):
+        return None
+    corpus = dataclasses.replace(corpus, text_column=column)
+    first = next(readable_rows(corpus), {})
+    if column not in first:
+        return None
+    contents = read_contents(corpus, labelled=False)
+    without = dataclasses.replace(corpus, header=False)
+    if contents[column].holds_texts and next(readable_rows(without), {}) != first:
+        return corpus
+    return without if is_long_enough(str(first[column]), contents[column]) else None
 
 
 def first_columns(corpus: CorpusConfig) -> list[str]:

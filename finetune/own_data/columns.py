@@ -4,12 +4,13 @@ import dataclasses
 import decimal
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from configs.errors import InputError
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.documents import is_number
 from tokenizer.corpus.quarantine import RowError
 from tokenizer.corpus.row_labels import APPLIES
 from tokenizer.corpus.shards import shards
@@ -17,10 +18,10 @@ from tokenizer.corpus.shards import shards
 # What such columns are called in published data sets, the most frequent first.
 TEXT_NAMES = (
     "text", "review", "sentence", "content", "comment", "body", "document", "message", "tweet", "post", "review_text",
-    "reviewtext", "review_body", "reviews", "comments", "tweets", "utterance",
+    "reviewtext", "review_body", "reviews", "comments", "tweets", "description", "abstract", "utterance", "question",
 )  # fmt: skip
-# So is what stands above or beside a text: taken only if no other column has much longer texts.
-LESSER_TEXT_NAMES = ("description", "abstract", "question", "title")
+# So is what stands above a text: taken only if no other column has much longer texts.
+LESSER_TEXT_NAMES = ("title",)
 MUCH_LONGER = 3
 LABEL_NAMES = (
     "label", "labels", "sentiment", "class", "category", "target", "polarity", "stars", "rating", "score", "topic",
@@ -65,6 +66,10 @@ class Content:
     texts: int = 0
     """Values that are strings."""
     characters: int = 0
+    words: int = 0
+    """Values of several words; of scripts without spaces, all."""
+    numbers: int = 0
+    """Values that are numbers, also as text."""
     values: set[str] = dataclasses.field(default_factory=set)
     """The different values, as far as they are classes."""
 
@@ -77,6 +82,8 @@ class Content:
         if isinstance(value, str):
             self.texts += 1
             self.characters += weight(value)
+            self.words += " " in value.strip() or DENSE.search(value) is not None
+        self.numbers += not isinstance(value, list) and is_number(str(value))
         several = value if isinstance(value, list) else [value]
         if separator and isinstance(value, str):
             several = [part.strip() for part in value.split(separator) if part.strip()]
@@ -88,6 +95,16 @@ class Content:
     def length(self) -> float:
         """Characters of a text, on average; 0 for a column of something else."""
         return self.characters / self.texts if self.texts and self.texts >= MOSTLY * self.filled else 0.0
+
+    @property
+    def holds_texts(self) -> bool:
+        """Whether most values are of several words, as no names, addresses, digests or counts are."""
+        return self.length > 0 and 2 * self.words > self.filled
+
+    @property
+    def holds_numbers(self) -> bool:
+        """Whether most values are numbers."""
+        return 2 * self.numbers > self.filled
 
     @property
     def may_be_classes(self) -> bool:
@@ -179,24 +196,47 @@ def is_data(contents: Mapping[str, Content]) -> bool:
     (True, False)
     >>> is_data({"What did you like about this film?": Content(), "How much?": few})
     False
-    >>> texts = Content(rows=9, filled=9, texts=9, characters=110)
+    >>> texts = Content(rows=9, filled=9, texts=9, words=9, characters=110)
     >>> is_data({"superb plot": texts, "1": few}), is_data({"Note": texts, "1": few})
     (True, False)
     """
-    classes = {name.strip(): held for name, held in contents.items() if held.may_be_classes}
-    if not all(name in held.values for name, held in classes.items()):
+    # A cell that stands there twice has got a number as a name.
+    names = {name: cell_of(name, contents) for name in contents}
+    classes = [name for name, held in contents.items() if held.may_be_classes]
+    if not all(names[name] in contents[name].values for name in classes):
         return False
-    names = {name.strip(): held for name, held in contents.items()}
-    if any(plain(name) in (*TEXT_NAMES, *LESSER_TEXT_NAMES, *LABEL_NAMES) for name in names):
+    if are_names(names.values()):
         return False
-    if classes and any(2 * weight(name) >= held.length > 0 for name, held in names.items() if name not in classes):
+    texts = {name: held for name, held in contents.items() if held.holds_texts and name not in classes}
+    longest = max(texts, key=lambda name: texts[name].length, default=None)
+    if classes and longest is not None and is_long_enough(names[longest], texts[longest]):
         return True
     return any(
         len(name.split()) > LONGEST_NAME
         or (len(name.split()) > 1 and name.endswith(SENTENCE_ENDS))
         or name.endswith(DENSE_ENDS)
-        for name in names
+        for name in names.values()
     )
+
+
+def are_names(cells: Iterable[str]) -> bool:
+    """Whether a cell of a row is a usual name of a column."""
+    return any(plain(cell) in (*TEXT_NAMES, *LESSER_TEXT_NAMES, *LABEL_NAMES) for cell in cells)
+
+
+def is_long_enough(cell: str, held: Content) -> bool:
+    """Whether a cell may be one of the texts below it, by its length."""
+    return 2 * weight(cell) >= held.length > 0
+
+
+def cell_of(name: str, names: Container[str]) -> str:
+    """The cell of the first row that a column is called by, without what tells it from another with the same.
+
+    >>> cell_of("0_2", ["0", "text", "0_2"]), cell_of("a_2", ["a_2"])
+    ('0', 'a_2')
+    """
+    cell, _, number = name.rpartition("_")
+    return (cell if number.isdecimal() and cell in names else name).strip()
 
 
 def plain(name: str) -> str:
@@ -216,15 +256,21 @@ def find_text(contents: dict[str, Content], corpus: CorpusConfig, taken: str | N
     """
     taken_names = (taken, corpus.second_text_column)
     candidates = {name: held for name, held in contents.items() if held.length > 0 and name not in taken_names}
-    by_name = {plain(name): name for name, held in candidates.items() if not held.may_be_classes}
-    longest = max((held.length for held in candidates.values()), default=0.0)
+    free = {name: held for name, held in candidates.items() if not held.may_be_classes}
+    by_name = {plain(name): name for name, held in free.items() if not held.holds_numbers}
+    longest = max((held.length for held in free.values() if held.holds_texts), default=0.0)
     for name in (*TEXT_NAMES, *LESSER_TEXT_NAMES):
         if name in by_name:
             found = by_name[name]
             if name in TEXT_NAMES or MUCH_LONGER * candidates[found].length >= longest:
                 return found
-    long_enough = {name: held.length for name, held in candidates.items() if held.length >= SHORTEST_TEXTS}
-    if not long_enough:
+    # Rather what has several words than an address, and rather an address than a name of a class.
+    kinds = ({name: held for name, held in free.items() if held.holds_texts}, free, candidates)
+    found_of_kinds = (
+        {name: held.length for name, held in kind.items() if held.length >= SHORTEST_TEXTS} for kind in kinds
+    )
+    long_enough = next(filter(None, found_of_kinds), None)
+    if long_enough is None:
         raise InputError(
             f"text_column: no column of {corpus.source!r} holds texts; it has {_described(contents)}; give the column "
             "with `--text_column NAME`"

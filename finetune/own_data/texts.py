@@ -86,7 +86,7 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
     if not labelled:
         raise InputError(f"labelled: every text of {sources.labelled.source!r} has a label that says it has none")
     names = {text.label: text.label_name or str(text.label) for text in labelled if text.label is not None}
-    classes = label_set([text.label for text in labelled if text.label is not None], names, sources.labelled)
+    classes = label_set([text.label for text in labelled if text.label is not None], names, without_loose(sources))
     classes_N = classes.encode([text.label for text in labelled if text.label is not None], sources.labelled)
     if torn := contradictions(document_keys(labelled), classes_N):
         log.warning("own data: %d labelled texts stand there more than once, with different labels", torn)
@@ -126,6 +126,13 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
     )  # fmt: skip
     write_atomically(folder / "texts.json", json.dumps(dataclasses.asdict(texts)) + "\n")
     return texts
+
+
+def without_loose(sources: Sources) -> CorpusConfig:
+    """The labelled corpus without the labels that say that a text has none, if some were asked for."""
+    wanted = sources.labelled.labels
+    kept = None if wanted is None else [label for label in wanted if label.casefold() not in UNLABELLED_NAMES]
+    return dataclasses.replace(sources.labelled, labels=kept)
 
 
 def write_unlabelled(

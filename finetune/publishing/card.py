@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,7 @@ def model_card(folder: RunFolder, result: dict[str, Any], options: CardOptions |
     config, kind = config_of(folder), Kind.of(folder, result)
     tested = ScoredTexts.of(config)
     origins = Origins.of(config, options.statements)
-    checkpoint = checkpoint_of(config)
-    # Of a local one, only the name may be told.
-    base_model = origins.base_model or (checkpoint and public_name(checkpoint))
+    base_model = origins.base_model or _run_of_checkpoint(config)
     is_tested = "labels" in result
     scores = measured.measures(folder, result) if is_tested else []
     model_file = folder.model / "config.json"
@@ -190,6 +189,20 @@ def _pretraining(config: dict[str, Any]) -> dict[str, Any] | None:
     if "tokens" not in result:
         return None
     return {"run": folder.path.name, "device": _environment(folder)["device"]} | result
+
+
+def _run_of_checkpoint(config: dict[str, Any]) -> str | None:
+    """The name of the run, or of the folder, that a run began with; of a path, no more may be told.
+
+    >>> _run_of_checkpoint({"objective": "mlm", "model": {"init_from": "/home/me/first-1/model"}})
+    'first-1'
+    """
+    checkpoint = checkpoint_of(config)
+    if checkpoint is None:
+        return None
+    names = [name for name in re.split(r"[/\\]", checkpoint) if name]
+    name = names[-2] if len(names) > 1 and names[-1] == "model" else names[-1]
+    return name.rsplit(".", 1)[0] if name.endswith((".yaml", ".yml")) else name
 
 
 def comparison(path: str) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def parameter_groups(model: torch.nn.Module, config: OptimizerConfig) -> Groups:
     if config.name == "muon":
         if not layers:
             raise InputError(
-                "optimizer.name: the layers of this model share their weights, or it has none, so that none of its "
+                "optimizer.name: no layers with weights of their own were found in this model, so that none of its "
                 "matrices would be muon's; use adamw"
             )
         # Those that Muon is made for: the two-dimensional weights within an encoder's layers.

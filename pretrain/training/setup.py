@@ -129,16 +129,15 @@ def shard_by_layers(accelerator: Accelerator, model: torch.nn.Module) -> None:
 
 
 def saved_products(folder: RunFolder) -> str | None:
-    """The library that computed the fp32 products of a run until its newest checkpoint; None if there is none.
-
-    Raises:
-        InputError: all checkpoints are damaged.
-    """
-    checkpoint = checkpoints.newest(folder.checkpoints)
-    if checkpoint is None:
-        return None
-    state = json.loads((checkpoint / checkpoints.STATE).read_text(encoding="utf-8"))
-    return state.get("fingerprints", {}).get("products")
+    """The library that computed the fp32 products of a run until its newest checkpoint; None if there is none."""
+    for checkpoint in reversed(checkpoints.list_checkpoints(folder.checkpoints)):
+        try:
+            state = json.loads((checkpoint / checkpoints.STATE).read_text(encoding="utf-8"))
+            return state.get("fingerprints", {}).get("products")
+        except (OSError, ValueError, AttributeError, RecursionError):
+            # A damaged one, of which more is told when it is to be loaded.
+            continue
+    return None
 
 
 def agreed_products(accelerator: Accelerator, library: str) -> str:

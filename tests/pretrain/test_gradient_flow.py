@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import BertConfig, ModernBertConfig, ModernBertForMaskedLM, T5Config, T5Model
+from transformers import BertConfig, GPT2Config, GPT2Model, ModernBertConfig, ModernBertForMaskedLM, T5Config, T5Model
 
 from configs.errors import InputError
 from pretrain.gradient_flow import GradientFlowConfig, fresh_flows, measure, run, trained_flows, unroll_cell
@@ -108,6 +108,7 @@ def saved(kind, folder):
     models = {
         "modernbert": lambda: ModernBertForMaskedLM(ModernBertConfig(**sizes, **special)),
         "pooled": lambda: PooledForSequenceClassification(PooledConfig(BertConfig(**sizes), "concat")),
+        "gpt2": lambda: GPT2Model(GPT2Config(vocab_size=20, n_embd=16, n_layer=2, n_head=2, n_positions=32)),
         "t5": lambda: T5Model(T5Config(vocab_size=20, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)),
     }
     models[kind]().save_pretrained(folder)
@@ -125,8 +126,9 @@ def test_encoders_of_every_kind_are_measured_up_to_their_length(tmp_path, kind):
 
 
 def test_a_model_of_another_kind_or_without_weights_is_refused(tmp_path):
-    with pytest.raises(InputError, match="neither a recurrent model nor an encoder"):
-        trained_flows(small(tmp_path, models=[saved("t5", tmp_path / "t5")]))
+    for kind in ("t5", "gpt2"):
+        with pytest.raises(InputError, match="neither a recurrent model nor an encoder"):
+            trained_flows(small(tmp_path, models=[saved(kind, tmp_path / kind)]))
     folder = saved("modernbert", tmp_path / "damaged")
     (tmp_path / "damaged" / "model.safetensors").unlink()
     with pytest.raises(InputError, match="cannot be loaded"):

@@ -15,10 +15,12 @@ from configs.errors import InputError, RunError
 from finetune import predict
 from finetune.inference import output
 from finetune.inference.classifier import Classifier, LinearClassifier
+from finetune.inference.rows import read, with_text_column
 from finetune.predict import PredictConfig
 from finetune.run import run
 from tests.helpers.corpora import write_jsonl, write_parquet, write_table
 from tests.helpers.finetuning import finetune_config
+from tokenizer.corpus.config import CorpusConfig
 
 GOOD, BAD = "the film was great. the plot was lovely.", "the film was awful. the plot was dull."
 ROWS = [{"id": "7", "text": GOOD}, {"id": "8", "text": BAD}, {"id": "9", "text": GOOD}]
@@ -231,6 +233,24 @@ def test_a_table_without_a_header_is_read_as_the_one_that_was_trained_on(chain, 
     target = tmp_path / "out.csv"
     assert predict.run(PredictConfig(str(run(config).path), [str(tmp_path / "new.csv")], str(target))) == 29
     assert [row["prediction"] == row["1"] for row in table_of(target)] == [True] * 29
+
+
+@pytest.mark.parametrize(
+    ("rows", "count"),
+    [
+        # A few; of one label; the same value twice in the first row; without labels.
+        ([f"{n % 2},{GOOD}" for n in range(6)], 6),
+        ([f"1,{GOOD}" for n in range(40)], 40),
+        ([f"{n % 2},{GOOD},{n % 2}" for n in range(40)], 40),
+        # Under a header, with usual names or with numbers.
+        (["rating,review", *(f"1,{GOOD}" for n in range(40))], 40),
+        (["0,2,3", *(f"{n},{GOOD},{n % 3}" for n in range(40))], 40),
+    ],
+)
+def test_no_row_is_lost_of_a_table_like_the_one_without_a_header(chain, tmp_path, rows, count):
+    (tmp_path / "new.csv").write_text("".join(f"{row}\n" for row in rows))
+    corpus = with_text_column(CorpusConfig(source=str(tmp_path / "new.csv"), split="all"), None, "2")
+    assert [row.text for row in read(corpus)] == [GOOD] * count
 
 
 def test_a_pipe_is_called_as_on_the_command_line(classifier, tmp_path, monkeypatch, caplog):

@@ -145,6 +145,41 @@ def test_texts_of_a_few_words_or_without_spaces_are_no_names(tmp_path: Path) -> 
         assert len(list(read(found, labelled=True))) == 40
 
 
+@pytest.mark.parametrize("names", [("id", "sms", "good"), ("year", "joke", "bad"), ("0", "1", "2")])
+def test_a_name_that_is_also_a_class_is_a_name(tmp_path: Path, names: tuple[str, str, str]) -> None:
+    # Numbers of rows and names of users are as short as names of columns are.
+    rng = random.Random(1)
+    values = ("bad", "good") if names[2] in ("bad", "good") else ("0", "2")
+    rows = [{names[0]: n, names[1]: sentence(n % 2, rng), names[2]: values[n % 2]} for n in range(60)]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
+    assert find_columns(corpus, None, None, labelled=True) == (names[1], names[2], None)
+
+
+def test_the_same_value_twice_in_the_first_row_is_no_name(tmp_path: Path) -> None:
+    rng = random.Random(1)
+    file = tmp_path / "t.csv"
+    file.write_text("".join(f"{n},{sentence(n % 2, rng)},{n % 2}\n" for n in range(60)))
+    assert find_columns(CorpusConfig(source=str(file)), None, None, labelled=True) == ("2", "3", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "others"),
+    [
+        ("title", {"reviews": lambda n: str(1000 + n), "url": lambda n: f"https://example.org/{'x' * 90}/{n}"}),
+        ("description", {"comments": str, "id": lambda n: f"{n:064x}"}),
+        (
+            "title",
+            {"category": lambda n: f"home > kitchen > {'pots and pans' if n % 2 else 'knives and boards'} > all"},
+        ),
+    ],
+)
+def test_counts_addresses_digests_and_classes_are_no_texts(tmp_path: Path, text: str, others: dict) -> None:
+    rows = rows_of(text, "rating", **others)
+    label = None if "category" not in others else "category"
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
+    assert find_columns(corpus, None, label, labelled=True)[:2] == (text, label or "rating")
+
+
 def test_short_texts_without_spaces_under_a_header_are_texts(tmp_path: Path) -> None:
     rows = [{"评论": f"很好看{number}", "情感": ("正面", "负面")[number % 2]} for number in range(40)]
     corpus = CorpusConfig(

@@ -209,6 +209,11 @@ def test_a_class_too_rare_to_train_on_is_told_before_anything_is_trained(tmp_pat
     facts, parts = split(tmp_path, labels=["a", "b"], unlabelled=str(tmp_path / "notes.txt"), **keys)
     assert (facts.classes, facts.train_texts + facts.test_texts, facts.unlabelled_texts) == (["a", "b"], 40, 1)
     assert {row["label"] for row in parts["train"] + parts["test"]} == {"a", "b"}
+    # The label of those that have none may be among them.
+    unlabelled = [{"text": long_text(rng, 1), "label": "unsup"} for _ in range(5)]
+    write_jsonl(tmp_path / "u.jsonl", [*rows, *unlabelled])
+    facts, _ = split(tmp_path, labels=["a", "b", "unsup"], labelled=str(tmp_path / "u.jsonl"))
+    assert (facts.classes, facts.unlabelled_texts) == (["a", "b"], 5)
     with pytest.raises(InputError, match=r"corpus\.labels: no text of .* has the label 'rear'"):
         split(tmp_path, labels=["a", "b", "rear"], **keys)
 
