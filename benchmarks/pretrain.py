@@ -2,9 +2,8 @@
 
 DIR holds `imdb/{train,unsupervised}.parquet`. Both sides train `BertForPreTraining` of the same size on the same kind
 of pairs (at most 128 tokens, 32 per batch, dropout 0.1), alternately in separate processes. Ours is the command
-`python -m pretrain`, measured in its `metrics.jsonl`; the peer pads each batch to its longest pair. Both compute in
-fp32, and ours once more in the precision of the shipped recipes (`.fastest`: bf16 on a CPU with instructions for it).
-Prints real tokens per second, and our model FLOP/s compared with the rate of matrix products in the same run.
+`python -m pretrain`, measured in its `metrics.jsonl`; the peer pads each batch to its longest pair. Prints real tokens
+per second, and our model FLOP/s compared with the rate of matrix products in the same run.
 """
 
 import dataclasses
@@ -24,13 +23,6 @@ from tokenizer.config import TokenizerConfig
 
 PROGRAM = "python -m benchmarks.pretrain"
 FILE = "configs/pretrain/imdb-cpu.yaml"
-# Ours otherwise: the ending of a measurement's name, and the keys that differ.
-FASTEST = ".fastest"
-VARIANTS: dict[str, dict[str, Any]] = {
-    "": {},
-    ".no-dropout": {"model.dropout": 0.0},
-    FASTEST: {"training.speed.precision": "fastest"},
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,33 +68,28 @@ def run(config: PretrainBenchmarkConfig) -> None:
 
 
 def measure(config: PretrainBenchmarkConfig, size: str, tokenizer: str) -> None:
-    """Measure both sides of a size alternately; ours also without dropout, and in the precision of the recipes."""
-    ours: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
-    theirs = []
+    """Measure both sides of a size alternately, and ours also without dropout."""
+    ours, no_dropout, theirs = [], [], []
     for number in range(config.rounds):
         keys = overrides(config, size, tokenizer, f"round-{number}")
-        for variant, changes in VARIANTS.items():
-            ours[variant].append(measure_stage("pretrain", keys | changes, FILE))
+        ours.append(measure_stage("pretrain", keys, FILE))
+        no_dropout.append(measure_stage("pretrain", keys | {"model.dropout": 0.0}, FILE))
         theirs.append(run_in_subprocess("benchmarks.pretrain", config, peer=size))
-        rates = ", ".join(f"ours{variant} {rounds[-1]['tokens_per_second']:,.0f}" for variant, rounds in ours.items())
         print(
-            f"{size}, round {number + 1} of {config.rounds}: {rates}, peer {theirs[-1]:,.0f} tokens/s", file=sys.stderr
+            f"{size}, round {number + 1} of {config.rounds}: ours {ours[-1]['tokens_per_second']:,.0f}, "
+            f"without dropout {no_dropout[-1]['tokens_per_second']:,.0f}, peer {theirs[-1]:,.0f} tokens/s",
+            file=sys.stderr,
         )
-    for variant in ("", FASTEST):
-        tokens_per_second = statistics.median(rates["tokens_per_second"] for rates in ours[variant])
-        print_measurement(f"pretrain.bert-{size}{variant}", tokens_per_second, statistics.median(theirs), "tokens/s")
+    tokens_per_second = statistics.median(rates["tokens_per_second"] for rates in ours)
+    print_measurement(f"pretrain.bert-{size}", tokens_per_second, statistics.median(theirs), "tokens/s")
     # Each process measures matrix products once, at its start; the median is robust to load on a shared machine.
-    in_fp32 = {variant: rounds for variant, rounds in ours.items() if variant != FASTEST}
-    matmul_gflops = statistics.median(
-        rates["model_gflops"] / rates["mfu"] for rounds in in_fp32.values() for rates in rounds
-    )
-    for variant, rounds in in_fp32.items():
+    matmul_gflops = statistics.median(rates["model_gflops"] / rates["mfu"] for rates in (*ours, *no_dropout))
+    for name, rounds in ((f"bert-{size}", ours), (f"bert-{size}.no-dropout", no_dropout)):
         model_gflops = statistics.median(rates["model_gflops"] for rates in rounds)
-        print_measurement(f"pretrain.gemm_share.bert-{size}{variant}", model_gflops, matmul_gflops, "GFLOP/s")
+        print_measurement(f"pretrain.gemm_share.{name}", model_gflops, matmul_gflops, "GFLOP/s")
     print_measurement(
-        f"pretrain.waiting.bert-{size}", statistics.median(rates["data_wait_share"] for rates in ours[""]), None,
-        "of time",
-    )  # fmt: skip
+        f"pretrain.waiting.bert-{size}", statistics.median(rates["data_wait_share"] for rates in ours), None, "of time"
+    )
 
 
 def trained_tokenizer(data_folder: str, vocabulary_size: int, runs: str) -> RunFolder:
