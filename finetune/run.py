@@ -28,7 +28,7 @@ from finetune.classification.predictions import (
     Chosen,
     label_decisions,
     label_thresholds,
-    tested_scores,
+    scores_as_tested,
     write_result,
     write_timings,
 )
@@ -255,7 +255,7 @@ def _test_and_save(
         validation = predict(accelerator, held_out, model)
         temperature = fit_temperature(*validation)
         thresholds_C = label_thresholds(validation, temperature, config)
-        scores = tested_scores(logit_scores(*validation, config), validation, temperature, thresholds_C)
+        scores = scores_as_tested(logit_scores(*validation, config), validation, temperature, thresholds_C)
     else:
         task = task.with_all_labels()
         temperature, scores = chosen.temperature, chosen.validation_scores

@@ -34,7 +34,7 @@ from finetune.classification.predictions import (
     label_decisions,
     label_thresholds,
     latency,
-    tested_scores,
+    scores_as_tested,
     write_result,
     write_timings,
 )
@@ -87,7 +87,7 @@ def train_and_test(config: TaskConfig, folder: RunFolder, chosen: Chosen | None 
         validation = fitted.logits(held_out_texts), held_out_labels
         temperature = fit_temperature(*validation)
         thresholds_C = label_thresholds(validation, temperature, config)
-        validation_scores = tested_scores(validation_scores, validation, temperature, thresholds_C)
+        validation_scores = scores_as_tested(validation_scores, validation, temperature, thresholds_C)
     else:
         temperature, thresholds_C = chosen.temperature, chosen.thresholds
     started = time.monotonic()

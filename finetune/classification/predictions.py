@@ -167,7 +167,7 @@ def label_decisions(
     return LabelDecisions(thresholds_C, decide(test_NC, thresholds_C))
 
 
-def tested_scores(
+def scores_as_tested(
     validation_scores: dict[str, float],
     validation: tuple[np.ndarray, np.ndarray],
     temperature: float,

@@ -19,7 +19,7 @@ from finetune.classification.calibration import fit_temperature
 from finetune.classification.evaluation import logit_scores
 from finetune.classification.metrics import scores
 from finetune.classification.objective import classification_loss
-from finetune.classification.predictions import label_decisions, label_thresholds, predicted_and_true, tested_scores
+from finetune.classification.predictions import label_decisions, label_thresholds, predicted_and_true, scores_as_tested
 from finetune.config import FinetuneConfig
 from finetune.export import ExportConfig
 from finetune.export import run as export
@@ -140,13 +140,13 @@ def test_a_threshold_that_is_given_is_that_of_the_validation_scores_too() -> Non
     temperature = fit_temperature(*validation)
     thresholds_C = label_thresholds(validation, temperature, config)
     raw = logit_scores(*validation, config)
-    found = tested_scores(raw, validation, temperature, thresholds_C)
+    found = scores_as_tested(raw, validation, temperature, thresholds_C)
     decisions = label_decisions(thresholds_C, validation[0], temperature)
     assert decisions is not None
     assert found == {"loss": raw["loss"]} | scores(decisions.test_NC, labels_NC)
     assert found["micro_f1"] > raw["micro_f1"] + 0.02
     one_class = {"loss": 1.0, "accuracy": 0.5}
-    assert tested_scores(one_class, (validation[0], labels_NC[:, 0]), temperature, None) == one_class
+    assert scores_as_tested(one_class, (validation[0], labels_NC[:, 0]), temperature, None) == one_class
 
 
 def test_thresholds_and_temperature_do_not_look_at_test_texts(chain, texts, tmp_path) -> None:

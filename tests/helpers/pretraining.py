@@ -14,7 +14,7 @@ from pretrain.config import PretrainConfig
 from pretrain.data.store import TokenStore
 from pretrain.models.builders import pretraining_model
 from pretrain.models.config import EncoderConfig
-from pretrain.training.config import OptimizerConfig, TrainingConfig
+from pretrain.training.config import OptimizerConfig, SpeedConfig, TrainingConfig
 from pretrain.training.metric_logger import read_metrics
 from pretrain.training.throughput import RATES
 from tokenizer import run as tokenizer_train
@@ -78,7 +78,14 @@ def small_run(folder: Path, **changes: Any) -> PretrainConfig:
         model=EncoderConfig(layers=1, hidden_size=32, heads=2, maximum_positions=64),
         optimizer=OptimizerConfig(learning_rate=1e-2),
         training=TrainingConfig(
-            duration="40 steps", batch_size=16, evaluations=4, save_every=10, log_every=1, threads=1
+            duration="40 steps",
+            batch_size=16,
+            evaluations=4,
+            save_every=10,
+            log_every=1,
+            threads=1,
+            # By timing, two runs of a busy machine might round differently.
+            speed=SpeedConfig(products="torch"),
         ),
         runs=str(folder / "runs"),
     )
