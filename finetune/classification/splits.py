@@ -131,10 +131,10 @@ def set_aside(keys: Sequence[str], classes_N: np.ndarray, share: float, names: S
     _, firsts, groups_N = np.unique(np.array(keys, dtype=object), return_index=True, return_inverse=True)
     sizes_G, classes_G = np.bincount(groups_N), classes_N[firsts]
     if classes_N.ndim == 2:
-        order = stratified_label_order(classes_G, "test texts", 0)
-        chosen_G = part(classes_G, sizes_G, order, max(1, round(share * len(keys))))
         if len(sizes_G) < 2:
             raise InputError("corpus: all texts are copies of one; training and test need one each")
+        order = stratified_label_order(classes_G, "test texts", 0)
+        chosen_G = part(classes_G, sizes_G, order, max(1, round(share * len(keys))))
         if not chosen_G.any():
             # All have more copies than texts are wanted.
             chosen_G[sizes_G.argmin()] = True

@@ -200,9 +200,8 @@ def _run_of_checkpoint(config: dict[str, Any]) -> str | None:
     checkpoint = checkpoint_of(config)
     if checkpoint is None:
         return None
-    names = [name for name in re.split(r"[/\\]", checkpoint) if name]
-    name = names[-2] if len(names) > 1 and names[-1] == "model" else names[-1]
-    return name.rsplit(".", 1)[0] if name.endswith((".yaml", ".yml")) else name
+    name = public_name(re.sub(r"[/\\]model[/\\]*$", "", checkpoint))
+    return re.sub(r"\.ya?ml$", "", name)
 
 
 def comparison(path: str) -> dict[str, Any]:

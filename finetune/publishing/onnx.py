@@ -150,18 +150,11 @@ def _batches(folder: Path, tokenizer: Any, pairs: list[tuple[str, str | None]]) 
     Raises:
         InputError: read without `transformers`, the tokenizer gives other ids.
     """
-    rows = []
-    alone, with_second = ([pair for pair in pairs if (pair[1] is None) == is_alone] for is_alone in (True, False))
-    for some in (alone, with_second):
-        if some:
-            rows.append(encoding.encode(tokenizer, some, windows=False)[0])
-            if rows[-1] != encoding.encode(tokenizer_file.load(folder), some, windows=False)[0]:
-                raise InputError(f"{folder}: tokenizer.json gives other ids than the tokenizer that was trained with")
-    return [
-        encoding.padded(some[start : start + BATCH], tokenizer.pad_token_id)
-        for some in rows
-        for start in range(0, len(some), BATCH)
-    ]
+    rows, _ = encoding.encode(tokenizer, pairs, windows=False)
+    if rows != encoding.encode(tokenizer_file.load(folder), pairs, windows=False)[0]:
+        raise InputError(f"{folder}: tokenizer.json gives other ids than the tokenizer that was trained with")
+    starts = range(0, len(rows), BATCH)
+    return [encoding.padded(rows[start : start + BATCH], tokenizer.pad_token_id) for start in starts]
 
 
 Forward = Callable[[dict[str, np.ndarray]], np.ndarray]
