@@ -25,6 +25,7 @@ from finetune.inference.classifier import NO_SCORES, Classifier, Text, check_run
 from finetune.inference.explanation import explain, strongest
 from finetune.inference.output import Output, check_target
 from finetune.inference.rows import Row
+from finetune.own_data.config import told_as_flags, with_flags
 from tokenizer.corpus import shards
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
 from tokenizer.corpus.tables import free_name
@@ -60,6 +61,12 @@ class PredictConfig:
     """A second text column, for text-pair tasks; null: that of the run."""
     format: str = "auto"
     """As `corpus.format`; a pipe and a .txt file are a line a text."""
+    encoding: str = "auto"
+    """As `corpus.encoding`: character encoding of text, CSV and JSON files, such as `cp1252`."""
+    delimiter: str | None = None
+    """As `corpus.delimiter`: what stands between the columns of a CSV or TSV file."""
+    header: bool | None = None
+    """As `corpus.header`: whether the first line of a CSV or TSV file has the column names; null finds out."""
     probabilities: bool = False
     """Write the probability of every label, not of the best one alone. Where a text may have several labels, without it
     no probability is written."""
@@ -80,6 +87,10 @@ class PredictConfig:
         check_runtime(self.runtime)
 
 
+# The flags of the command, and how a message begins to speak of them.
+FLAGS, WHERE = tuple(field.name for field in dataclasses.fields(PredictConfig)), "here"
+
+
 def run(config: PredictConfig) -> int:
     """Label all rows; returns their number.
 
@@ -94,8 +105,11 @@ def run(config: PredictConfig) -> int:
     corpus = CorpusConfig(
         clean_html=classifier.cleans_html,
         second_text_column=config.second_text_column or trained.get("second_text_column"),
+        encoding=config.encoding,
+        delimiter=config.delimiter,
+        header=config.header,
     )
-    with rows.opened(config.inputs, config.format, corpus) as sources:
+    with with_flags(FLAGS, WHERE), rows.opened(config.inputs, config.format, corpus) as sources:
         corpora = [rows.with_text_column(one, config.text_column, trained.get("text_column")) for one in sources]
         for source, one in zip(config.inputs, corpora, strict=True):
             log.info("predict: text in column %r of %s", one.text_column, source)
@@ -130,7 +144,7 @@ def run(config: PredictConfig) -> int:
             if output.ignored and output.format != "jsonl":
                 log.warning("predict: columns that the first rows lack are left out: %s", ", ".join(output.ignored))
     for problem in problems:
-        log.warning("predict: no label for %s", problem)
+        log.warning("predict: no label for %s", told_as_flags(problem, FLAGS, WHERE))
     if count > len(problems):
         log.warning("predict: … and for %d more rows", count - len(problems))
     return output.rows

@@ -107,14 +107,16 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
     """
     if text_column is not None:
         return dataclasses.replace(corpus, text_column=text_column)
-    if trained_on is not None and trained_on.isdecimal() and (numbered := _numbered(corpus, trained_on)) is not None:
+    has_number = trained_on is not None and trained_on.isdecimal() and corpus.header is None
+    if has_number and (numbered := _numbered(corpus, trained_on)) is not None:
         return numbered
     names = first_columns(corpus)
     if trained_on is not None and trained_on in names:
         return dataclasses.replace(corpus, text_column=trained_on)
     if len(names) == 1:
         # Whatever it holds: the texts may be short, or the same again and again.
-        has_header = corpus.format == PIPE_FORMAT or not is_data(read_contents(corpus, labelled=False))
+        is_known = corpus.format == PIPE_FORMAT or corpus.header is not None
+        has_header = is_known or not is_data(read_contents(corpus, labelled=False))
         name, header = (names[0], corpus.header) if has_header else ("1", False)
         return dataclasses.replace(corpus, text_column=name, header=header)
     columns = find_columns(corpus, None, None, labelled=False)

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -101,24 +101,28 @@ class OwnDataConfig:
             raise InputError(f"test: {self.test!r} are the labelled texts; give others, or leave `test` out")
 
 
+# The flags of the command, and how a message begins to speak of them.
+FLAGS, WHERE = tuple(field.name for field in fields(OwnDataConfig)), "with `--labelled`"
+
+
 @contextlib.contextmanager
-def with_flags() -> Generator[None]:
-    """Let an error within that names keys of a corpus say which flags beside `--labelled` these are."""
+def with_flags(flags: Collection[str] = FLAGS, where: str = WHERE) -> Generator[None]:
+    """Let an error within that names keys of a corpus say which flags of a command these are."""
     try:
         yield
     except InputError as error:
-        if (told := told_as_flags(str(error))) == str(error):
+        if (told := told_as_flags(str(error), flags, where)) == str(error):
             raise
         raise InputError(told) from None
 
 
-def told_as_flags(message: str) -> str:
+def told_as_flags(message: str, flags: Collection[str] = FLAGS, where: str = WHERE) -> str:
     """A message with the flags for the keys of a corpus in it.
 
     >>> told_as_flags("a.csv:2: byte 0xe9 is not utf-8; set corpus.encoding: cp1252")
     'a.csv:2: byte 0xe9 is not utf-8; set corpus.encoding: cp1252 (with `--labelled`: `--encoding`)'
     """
-    keys = [field.name for field in fields(OwnDataConfig) if re.search(rf"\bcorpus\.{field.name}\b", message)]
-    if not keys or "--labelled" in message:
+    keys = [flag for flag in flags if re.search(rf"\bcorpus\.{flag}\b", message)]
+    if not keys or where in message:
         return message
-    return f"{message} (with `--labelled`: {', '.join(f'`--{key}`' for key in keys)})"
+    return f"{message} ({where}: {', '.join(f'`--{key}`' for key in keys)})"

@@ -69,7 +69,7 @@ def test_what_was_set_aside_is_listed_beside_the_store_with_its_place(tmp_path, 
     folder = store_folder(source, "digest", str(tmp_path / "runs"))
     assert prepare(source, tokenizer, folder).document_count == 300
     counts, *listed = map(json.loads, (folder.path / "quarantine.jsonl").read_text().splitlines())
-    assert counts == {"rows": 302, "empty_rows": 0, "set_aside_rows": 2}
+    assert counts == {"rows": 302, "empty_rows": 0, "other_label_rows": 0, "set_aside_rows": 2}
     assert [row["place"] for row in listed] == [f"{source.source}:301", f"{source.source}:302"]
     assert listed[0]["reason"] == "column 'text' holds int, not text"
     assert f"2 of 302 rows set aside: {folder.path / 'quarantine.jsonl'}" in caplog.text

@@ -57,7 +57,10 @@ def read(corpus: CorpusConfig, labelled: bool = False, quarantine: Quarantine | 
                 return
     quarantine.check()
     if count == 0:
-        raise InputError(f"corpus.source: {corpus.source!r} (split {corpus.split!r}) holds no document with any text")
+        wanted = "with any text"
+        if quarantine.other_labels:
+            wanted += f" and one of the labels {', '.join(corpus.labels or ())}; {quarantine.other_labels} have others"
+        raise InputError(f"corpus.source: {corpus.source!r} (split {corpus.split!r}) holds no document {wanted}")
 
 
 def read_part(
@@ -71,6 +74,9 @@ def read_part(
         try:
             if isinstance(row, RowError):
                 raise row
+            if not _has_wanted_label(row, corpus):
+                quarantine.other_labels += 1
+                continue
             document = _document(row, location, corpus, labelled)
             if document is not None and document.label is not None and labelled:
                 first_label = document.label if first_label is None else first_label
@@ -132,6 +138,14 @@ def _keys(labels: tuple[str, ...]) -> frozenset[str]:
     return frozenset(map(label_key, labels))
 
 
+def _has_wanted_label(row: dict[str, Any], corpus: CorpusConfig) -> bool:
+    """Whether a row is read: where a text may have several labels, labels are left out, not texts."""
+    if corpus.labels is None:
+        return True
+    label = _label(row, corpus)
+    return isinstance(label, tuple) or is_wanted(label, corpus)
+
+
 def _document(row: dict[str, Any], location: Location | str, corpus: CorpusConfig, labelled: bool) -> Document | None:
     text = _text(row, corpus.text_column, corpus)
     second_text = None if corpus.second_text_column is None else _text(row, corpus.second_text_column, corpus)
@@ -140,8 +154,6 @@ def _document(row: dict[str, Any], location: Location | str, corpus: CorpusConfi
         label = _label(row, corpus)
         if isinstance(label, tuple):
             label = tuple(one for one in label if is_wanted(one, corpus))
-        elif not is_wanted(label, corpus):
-            return None
         if corpus.label_name_column is not None:
             if isinstance(label, tuple):
                 raise InputError("corpus.label_name_column: a text with several labels has no column for one name")

@@ -44,6 +44,8 @@ class Quarantine:
     rows: int = 0
     empty: int = 0
     """Unlabelled rows without a visible character."""
+    other_labels: int = 0
+    """Rows with a label that is none of `corpus.labels`."""
     set_aside: list[dict[str, str]] = dataclasses.field(default_factory=list)
     """The `place` (file and line) and `reason` of each row."""
 
@@ -70,12 +72,19 @@ class Quarantine:
             raise InputError(f"{first['place']}: {first['reason']}{counts if self.rows > 1 else ''}")
 
     def counts(self) -> dict[str, int]:
-        """The number of rows, of empty rows and of rows set aside, for `result.json`."""
-        return {"rows": self.rows, "empty_rows": self.empty, "set_aside_rows": len(self.set_aside)}
+        """The number of rows, of those that are empty, have other labels or are set aside, for `result.json`."""
+        return {
+            "rows": self.rows,
+            "empty_rows": self.empty,
+            "other_label_rows": self.other_labels,
+            "set_aside_rows": len(self.set_aside),
+        }
 
     def write_and_log(self, file: Path) -> None:
-        """Write the rows set aside, and log their number."""
+        """Write the rows set aside, and log their number and that of the rows with other labels."""
         self.write(file)
+        if self.other_labels:
+            log.info("%d of %d rows are left out for their labels (`labels`)", self.other_labels, self.rows)
         if self.set_aside:
             log.warning("%d of %d rows set aside: %s", len(self.set_aside), self.rows, file)
 
@@ -89,6 +98,8 @@ class Quarantine:
         """Add the counts and rows of a file from `write`."""
         counts, *rows = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines())
         self.rows, self.empty = self.rows + counts["rows"], self.empty + counts["empty_rows"]
+        # Files of earlier versions count them as empty.
+        self.other_labels += counts.get("other_label_rows", 0)
         self.set_aside += rows
 
 

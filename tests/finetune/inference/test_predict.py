@@ -253,6 +253,37 @@ def test_no_row_is_lost_of_a_table_like_the_one_without_a_header(chain, tmp_path
     assert [row.text for row in read(corpus)] == [GOOD] * count
 
 
+def test_encoding_delimiter_and_header_are_given_by_flags_that_messages_name(classifier, tmp_path, caplog):
+    table = "caf\xe9~so-so\n" + "".join(f"caf\xe9~{text}\n" for text in (GOOD, BAD))
+    (tmp_path / "in.csv").write_bytes(table.encode("cp1252"))
+    target = tmp_path / "out.csv"
+
+    def label(**keys):
+        return predict.run(PredictConfig(classifier, [str(tmp_path / "in.csv")], str(target), **keys))
+
+    keys = {"delimiter": "~", "header": False, "text_column": "2"}
+    with pytest.raises(InputError, match=r"corpus\.encoding: cp1252.* \(here: `--encoding`\)"):
+        label(**keys)
+    assert label(**keys, encoding="cp1252") == 3
+    assert [row["2"] for row in table_of(target)] == ["so-so", GOOD, BAD]
+    assert [row["1"] for row in table_of(target)] == ["caf\xe9"] * 3
+    assert [row["prediction"] for row in table_of(target)][1:] == ANSWERS[:2]
+    # A row that cannot be read among others that can.
+    (tmp_path / "in.csv").write_bytes(f"text\n{GOOD}\n".encode() + "caf\xe9\n".encode("cp1252"))
+    target.unlink()
+    assert label() == 2
+    assert any("(here: `--encoding`)" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize(("header", "count"), [(True, 30), (False, 31)])
+def test_a_given_header_is_not_looked_for(classifier, tmp_path, header, count):
+    for name, first in (("one.csv", GOOD), ("two.csv", f"{GOOD},1")):
+        rows = [first, *(f"{BAD},{n % 2}" if name == "two.csv" else BAD for n in range(30))]
+        (tmp_path / name).write_text("".join(f"{row}\n" for row in rows))
+        config = PredictConfig(classifier, [str(tmp_path / name)], str(tmp_path / f"out-{name}"), header=header)
+        assert predict.run(config) == count
+
+
 def test_a_pipe_is_called_as_on_the_command_line(classifier, tmp_path, monkeypatch, caplog):
     def piped(text, **keys):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))

@@ -69,6 +69,7 @@ def test_ids_read_back_equal_those_of_encoding_each_sentence(
     assert place.result() == {
         "rows": len(expected),
         "empty_rows": 0,
+        "other_label_rows": 0,
         "set_aside_rows": 0,
         "documents": len(expected),
         "sentences": len(flat),

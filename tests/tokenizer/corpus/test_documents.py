@@ -9,6 +9,7 @@ import pytest
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 
 from configs import file_digest
+from configs.errors import InputError
 from tests.helpers.corpora import (
     ROWS,
     WITH_LABELS,
@@ -22,7 +23,7 @@ from tests.helpers.corpora import (
 )
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import clean_html, read
-from tokenizer.corpus.quarantine import RowError, clean
+from tokenizer.corpus.quarantine import Quarantine, RowError, clean
 from tokenizer.corpus.shards import fingerprint
 
 
@@ -56,6 +57,24 @@ def test_labels_filter_takes_each_spelling_that_is_one_class(tmp_path):
     file = write_jsonl(tmp_path / "a.jsonl", [{"text": f"t{label}", "label": label} for label in labels])
     assert [label for _, label in pairs(source=str(file), labels=["good", "bad"])] == ["Good", "good", "BAD"]
     assert [label for _, label in pairs(source=str(file), labels=["5"])] == ["5", "5.0"]
+
+
+def test_what_the_labels_filter_leaves_out_is_told_and_counted_apart_from_empty_rows(tmp_path, caplog):
+    rows = [("t", "good"), ("", "meh"), ("u", "meh"), ("", "good"), ("w", "bad")]
+    file = write_jsonl(tmp_path / "a.jsonl", [{"text": text, "label": label} for text, label in rows])
+    quarantine = Quarantine(0.5)
+    found = read(CorpusConfig(source=str(file), labels=["good"]), quarantine=quarantine)
+    assert [document.text for document in found] == ["t"]
+    caplog.set_level("INFO", "tokenizer")
+    quarantine.write_and_log(tmp_path / "quarantine.jsonl")
+    assert "3 of 5 rows are left out for their labels (`labels`)" in caplog.text
+    counts = {"rows": 5, "empty_rows": 1, "other_label_rows": 3, "set_aside_rows": 0}
+    assert quarantine.counts() == counts
+    again = Quarantine(0.5)
+    again.merge(tmp_path / "quarantine.jsonl")
+    assert again.counts() == counts
+    with pytest.raises(InputError, match="holds no document with any text and one of the labels so, no; 5 have others"):
+        pairs(source=str(file), labels=["so", "no"])
 
 
 def test_lone_text_file_holds_blocks(tmp_path):
