@@ -235,8 +235,7 @@ def this_hardware() -> Hardware:
         )
     bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     compiler = any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++"))
-    fastest = products.fastest_library(torch.get_num_threads())
-    return Hardware(device="cpu", bf16=bf16, compiler=compiler, products=fastest)
+    return Hardware(device="cpu", bf16=bf16, compiler=compiler, products=products.fastest_library())
 
 
 def set_threads(configured: int | None) -> None:

@@ -73,6 +73,8 @@ class TrainState:
         """The fields of a run's result that describe its progress."""
         facts: dict[str, Any] = {"steps": self.step, "epochs": round(self.epochs, 4), "tokens": self.tokens}
         facts["seconds"] = self.seconds
+        if self.paths:
+            facts["fast_paths"] = self.paths
         if self.best_step is not None:
             facts["best_step"] = self.best_step
         if self.skipped:

@@ -132,7 +132,7 @@ def test_a_device_without_float64_trains_and_evaluates(shared, tmp_path, monkeyp
     # Once, the first step on an Apple GPU ended in "Cannot convert a MPS Tensor to float64".
     keys = {"duration": "3 steps", "save_every": 2}
     # A CPU's products are timed in float64; of other devices nothing is.
-    monkeypatch.setattr(products, "fastest_library", lambda threads: "torch")
+    monkeypatch.setattr(products, "fastest_library", lambda: "torch")
     config = changed(small_run(shared, training=keys, objective=objective), runs=str(tmp_path))
     with NoFloat64():
         if objective == "mlm_nsp":
