@@ -73,8 +73,11 @@ def check_package_origins() -> None:
             )
 
 
-def run_command(program: str, command: Callable[[], None]) -> None:
+def run_command(program: str, command: Callable[[], None], several_processes: bool = False) -> None:
     """Run `command`; errors and signals end it with one line on stderr and an exit status.
+
+    Unless it is made for `several_processes` of a launcher, it is refused there: each would do everything, into the
+    same files, and what they start would take itself for a part of the whole.
 
     2: an `InputError`, or a path that cannot be used; 1: a `RunError` or a full disk; 75: SIGINT or SIGTERM. If nobody
     reads what it prints any more (`| head`), 141 without a line.
@@ -82,6 +85,8 @@ def run_command(program: str, command: Callable[[], None]) -> None:
     try:
         signal.signal(signal.SIGTERM, _interrupt)
         check_package_origins()
+        if not several_processes and (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+            raise InputError(f"{processes} processes were started, and this command is one; start it with `{program}`")
         command()
         sys.stdout.flush()
     except InputError as error:

@@ -46,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(PROGRAM, main)
+    run_command(PROGRAM, main, several_processes=True)

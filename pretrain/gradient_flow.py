@@ -7,8 +7,8 @@ Shapes: B sequences, T positions, H width.
 """
 
 import dataclasses
-import json
 import logging
+import math
 from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from configs.bounds import require_at_least, require_between
 from configs.command_line import parse
 from configs.errors import InputError, run_command
-from configs.run_folder import write_atomically
+from configs.run_folder import json_text, write_atomically
 from configs.terminal import show_progress_lines
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Flow:
     parameter_norm: float
     """Norm of the gradient with respect to all parameters."""
     clipping: float
-    """The factor by which clipping scales every gradient; 1 without clipping."""
+    """The factor by which clipping scales every gradient; 1 without clipping, NaN if the gradient is not finite."""
 
 
 @dataclasses.dataclass
@@ -104,7 +104,7 @@ def run(config: GradientFlowConfig) -> Path:
     folder = Path(config.to)
     folder.mkdir(parents=True, exist_ok=True)
     report = {"config": dataclasses.asdict(config), "flows": [dataclasses.asdict(flow) for flow in flows]}
-    write_atomically(folder / "gradient_flow.json", json.dumps(report, indent=2) + "\n")
+    write_atomically(folder / "gradient_flow.json", json_text(report, indent=2) + "\n")
     draw(flows, config, folder)
     for flow in flows:
         log.info(
@@ -237,7 +237,7 @@ def measure(name: str, parameters: Any, unroll: Unroll, config: GradientFlowConf
         gradient_norms(states.hidden),
         gradient_norms(states.memory),
         total,
-        min(1.0, config.clip_norm / max(total, FLOOR)),
+        config.clip_norm / max(total, config.clip_norm) if math.isfinite(total) else math.nan,
     )
 
 

@@ -5,7 +5,6 @@ Files are in the format of BLiMP (Warstadt et al. 2020): one JSON object per lin
 higher score.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from jsonargparse import Namespace
 
 from configs.command_line import CommandLine
 from configs.errors import InputError, run_command
-from configs.run_folder import write_atomically
+from configs.run_folder import json_text, write_atomically
 from configs.terminal import show_progress_lines
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.formats import read_jsonl
@@ -146,7 +145,7 @@ def main() -> None:
     report = evaluate(options.model, [Path(file) for file in options.files], options.batch_size, options.runs)
     print_table(report)
     if options.json is not None:
-        write_atomically(Path(options.json), json.dumps({"model": options.model} | report, indent=2) + "\n")
+        write_atomically(Path(options.json), json_text({"model": options.model} | report, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -125,4 +125,6 @@ def fingerprints(run: RunFolder, tokenizer_folder: str, stores: Iterable[Path]) 
 
 @functools.cache
 def _content_digest(folder: Path) -> str:
-    return content_digest(folder, ("*.json", "*.safetensors", "*.py", *DECIDING_FILES))
+    # Replaced-token detection has a generator in a folder of its own.
+    of_model = ("*.json", "*.safetensors", "*.py")
+    return content_digest(folder, (*of_model, *(f"generator/{pattern}" for pattern in of_model), *DECIDING_FILES))

@@ -20,6 +20,12 @@ QUADRATURE, DENSER = 100, 4
 SEED_DEVIATION, DISAGREEMENT = 0.01, 0.1
 # Less than this share of what is left is nothing but rounding.
 COINCIDENCE = 1e-9
+# With fewer test texts, how much they vary is uncertain, too, and a share of few is not normally distributed.
+FEW_TEXTS = 200
+# Texts that are added to few, for the interval alone: two right and two wrong for a share of right answers (Agresti and
+# Coull 1998, The American Statistician 52); for the difference of two such shares on the same texts, one on which each
+# alone is right (Bonett and Price 2012, Journal of Educational and Behavioral Statistics 37).
+ADDED_TO_SHARES, ADDED_TO_DIFFERENCES = (0.0, 0.0, 1.0, 1.0), (-1.0, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +46,34 @@ class Interval:
         return self.low < self.high and (self.low > 0 or self.high < 0)
 
 
-def mean_interval(values_SN: np.ndarray, confidence: float, looks: int = 1) -> Interval:
+def score_interval(values_PSN: np.ndarray, confidence: float) -> Interval:
+    """The `crossed_interval` of a model's score, from 0 to 1; of few texts that are right or wrong, as of a share."""
+    added = ADDED_TO_SHARES if _is_right_or_wrong(values_PSN) else ()
+    return _within(0.0, 1.0, crossed_interval(values_PSN, confidence, added=added))
+
+
+def difference_interval(values_PSN: np.ndarray, rivals_PSN: np.ndarray, confidence: float, looks: int = 1) -> Interval:
+    """The `crossed_interval` of the difference between two models' scores on the same texts.
+
+    Args:
+        values_PSN: of the one model; P is 1 for one without pretraining.
+        rivals_PSN: of the other.
+        confidence: the confidence level.
+        looks: as of `mean_interval`.
+    """
+    added = ADDED_TO_DIFFERENCES if _is_right_or_wrong(values_PSN) and _is_right_or_wrong(rivals_PSN) else ()
+    return _within(-1.0, 1.0, crossed_interval(values_PSN - rivals_PSN, confidence, looks, added))
+
+
+def _within(least: float, most: float, found: Interval) -> Interval:
+    return dataclasses.replace(found, low=max(least, found.low), high=min(most, found.high))
+
+
+def _is_right_or_wrong(values_PSN: np.ndarray) -> bool:
+    return bool(np.isin(values_PSN, (0, 1)).all())
+
+
+def mean_interval(values_SN: np.ndarray, confidence: float, looks: int = 1, added: Sequence[float] = ()) -> Interval:
     """The mean over seeds and test texts, both treated as random samples, with its confidence interval.
 
     Two-way random effects without replication: x_sn = mean + seed_s + text_n + residual_sn. The variance of the mean is
@@ -48,13 +81,15 @@ def mean_interval(values_SN: np.ndarray, confidence: float, looks: int = 1) -> I
     chi-squared distribution with S - 1 degrees of freedom; the interval is that of the generalized pivotal quantity
     that allows for it (Weerahandi 1993, "Generalized confidence intervals", JASA 88). Where seeds decide alone it is
     the t interval of their means, where texts do the normal one. Satterthwaite's degrees of freedom would make 90 % of
-    95 where three seeds vary about as much as the texts; this makes 94 to 98 (tests/finetune/comparison).
+    95 where three seeds vary about as much as the texts; this makes 94 to 98 (tests/finetune/comparison). Of few texts,
+    the part of the texts is that of t.
 
     Args:
         values_SN: correctness (0 or 1) of a model, other values whose mean is its score, or the difference between two
             models' values.
         confidence: the confidence level, such as 0.95.
         looks: differences that are judged together, which `detectable` allows for.
+        added: values of texts that are added to few for the interval.
 
     Raises:
         ValueError: fewer than two seeds or two texts.
@@ -62,18 +97,21 @@ def mean_interval(values_SN: np.ndarray, confidence: float, looks: int = 1) -> I
     seeds, texts = values_SN.shape
     if min(seeds, texts) < 2:
         raise ValueError(f"an interval needs two seeds and two texts, not {seeds} and {texts}")
-    mean = values_SN.mean()
+    estimate, values_SN = float(values_SN.mean()), _with_added(values_SN, added)
+    texts, mean = values_SN.shape[1], values_SN.mean()
     seed_means_S, text_means_N = values_SN.mean(1), values_SN.mean(0)
     seed_square = texts * ((seed_means_S - mean) ** 2).sum() / (seeds - 1)
     text_square = seeds * ((text_means_N - mean) ** 2).sum() / (texts - 1)
     residual_SN = values_SN - seed_means_S[:, None] - text_means_N[None] + mean
     residual_square = (residual_SN**2).sum() / ((seeds - 1) * (texts - 1))
-    from_texts = _from_texts(seed_square, text_square, residual_square)
+    from_texts = _from_texts(seed_square, text_square, residual_square) * _uncertainty(texts, confidence)
     few = [(seed_square / (seeds * texts), seeds - 1)]
-    return _interval(float(mean), [_pivotal(few, from_texts / (seeds * texts))], confidence, looks)
+    return _interval(estimate, [_pivotal(few, from_texts / (seeds * texts))], confidence, looks, float(mean))
 
 
-def crossed_interval(values_PSN: np.ndarray, confidence: float, looks: int = 1) -> Interval:
+def crossed_interval(
+    values_PSN: np.ndarray, confidence: float, looks: int = 1, added: Sequence[float] = ()
+) -> Interval:
     """The mean over pretraining seeds, fine-tuning seeds and test texts, all treated as random samples.
 
     With one pretraining seed, `mean_interval`. Else three crossed factors: the variance of the mean is
@@ -88,17 +126,18 @@ def crossed_interval(values_PSN: np.ndarray, confidence: float, looks: int = 1) 
         values_PSN: correctness (0 or 1) of a model, other values whose mean is its score, or the difference between two
             models' values.
         confidence: the confidence level.
-        looks: as of `mean_interval`.
+        looks, added: as of `mean_interval`.
 
     Raises:
         ValueError: fewer than two seeds or two texts.
     """
     pretrainings, seeds, texts = values_PSN.shape
     if pretrainings == 1:
-        return mean_interval(values_PSN[0], confidence, looks)
+        return mean_interval(values_PSN[0], confidence, looks, added)
     if min(seeds, texts) < 2:
         raise ValueError(f"an interval needs two seeds and two texts, not {seeds} and {texts}")
-    count, mean = values_PSN.size, values_PSN.mean()
+    estimate, values_PSN = float(values_PSN.mean()), _with_added(values_PSN, added)
+    texts, count, mean = values_PSN.shape[2], values_PSN.size, values_PSN.mean()
     means_P, means_S = values_PSN.mean((1, 2)), values_PSN.mean((0, 2))
     pretraining_square = seeds * texts * ((means_P - mean) ** 2).sum() / (pretrainings - 1)
     seed_square = pretrainings * texts * ((means_S - mean) ** 2).sum() / (seeds - 1)
@@ -109,9 +148,24 @@ def crossed_interval(values_PSN: np.ndarray, confidence: float, looks: int = 1) 
     residual_square = (residual_RN**2).sum() / ((len(runs_RN) - 1) * (texts - 1))
     few = [(pretraining_square / count, pretrainings - 1), (seed_square / count, seeds - 1)]
     from_texts = _from_texts(pretraining_square + seed_square, text_square, residual_square) / count
-    if pretrainings > 2:
-        return _interval(float(mean), [_satterthwaite(few, from_texts)], confidence, looks)
-    return _interval(float(mean), [_satterthwaite(few, from_texts), _pivotal(few, from_texts)], confidence, looks)
+    from_texts *= _uncertainty(texts, confidence)
+    tails = [_satterthwaite(few, from_texts), *([_pivotal(few, from_texts)] if pretrainings == 2 else [])]
+    return _interval(estimate, tails, confidence, looks, float(mean))
+
+
+def _with_added(values: np.ndarray, added: Sequence[float]) -> np.ndarray:
+    """Values, [..., N], with those of more texts, the same in all runs, if there are few."""
+    if not added or values.shape[-1] >= FEW_TEXTS:
+        return values
+    return np.concatenate([values, np.broadcast_to(np.array(added), (*values.shape[:-1], len(added)))], axis=-1)
+
+
+def _uncertainty(texts: int, confidence: float) -> float:
+    """By how much the variance of few texts is too small for a normal distribution to have the quantile that t has."""
+    if texts >= FEW_TEXTS:
+        return 1.0
+    probability = (1 + confidence) / 2
+    return float((scipy.special.stdtrit(texts - 1, probability) / scipy.special.ndtri(probability)) ** 2)
 
 
 def _from_texts(few_square: float, text_square: float, residual_square: float) -> float:
@@ -161,18 +215,21 @@ def _satterthwaite(few: Parts, text_variance: float) -> Tail | None:
     return lambda deviation: float(scipy.special.stdtr(total**2 / uncertain, -deviation / error))
 
 
-def _interval(mean: float, tails: Sequence[Tail | None], confidence: float, looks: int = 1) -> Interval:
+def _interval(
+    estimate: float, tails: Sequence[Tail | None], confidence: float, looks: int = 1, centre: float | None = None
+) -> Interval:
     """The interval of a mean.
 
     Args:
-        mean: the estimate.
+        estimate: of it.
         tails: their mean is taken; None if nothing varies.
         confidence: the confidence level.
         looks: as of `mean_interval`.
+        centre: of the interval; None: the estimate.
     """
-    known = [tail for tail in tails if tail is not None]
+    centre, known = estimate if centre is None else centre, [tail for tail in tails if tail is not None]
     if not known:
-        return Interval(mean, mean, mean)
+        return Interval(estimate, estimate, estimate)
 
     def beyond(deviation: float) -> float:
         return sum(tail(deviation) for tail in known) / len(known)
@@ -187,10 +244,10 @@ def _interval(mean: float, tails: Sequence[Tail | None], confidence: float, look
     half_width = quantile((1 - confidence) / 2)
     needed = half_width if looks == 1 else quantile((1 - confidence) / 2 / looks)
     return Interval(
-        mean,
-        mean - half_width,
-        mean + half_width,
-        p_value=2 * beyond(abs(mean)),
+        estimate,
+        centre - half_width,
+        centre + half_width,
+        p_value=2 * beyond(abs(centre)),
         detectable=needed + quantile(1 - POWER),
     )
 
@@ -233,13 +290,13 @@ def planned_detectable(seeds: int, texts: int, confidence: float, looks: int = 1
     >>> round(planned_detectable(3, 25_000, 0.95), 3), round(planned_detectable(5, 500, 0.95), 3)
     (0.032, 0.043)
     >>> round(planned_detectable(3, 40, 0.95), 3)
-    0.172
+    0.18
     """
     few = [(SEED_DEVIATION**2 / seeds, seeds - 1)]
 
     def beyond(difference: float) -> float:
         """By how much more the design shows, of models that differ by so much."""
-        variance = max(DISAGREEMENT, difference) - difference**2
+        variance = (max(DISAGREEMENT, difference) - difference**2) * _uncertainty(texts, confidence)
         found = _interval(0.0, [_pivotal(few, variance / texts)], confidence, looks).detectable
         assert found is not None
         return found - difference

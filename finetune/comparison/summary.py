@@ -13,7 +13,7 @@ import numpy as np
 from configs.errors import InputError
 from finetune.classification.predictions import digest_of_test_texts
 from finetune.comparison.compared_score import NAMES, constant_score, has_failed, score_name, values_of
-from finetune.comparison.intervals import Interval, crossed_interval, holm
+from finetune.comparison.intervals import Interval, difference_interval, holm, score_interval
 from finetune.comparison.scores import Answer, Comparison, Gain, Lead, Run, Score
 from finetune.comparison.verdict import is_pretrained_encoder, is_pretrained_recurrent, verdict
 from finetune.comparison.worth import labels_worth
@@ -77,7 +77,7 @@ class Evidence:
         """
         if rival is None or model == rival:
             return None
-        return crossed_interval(self.correct[model, budget] - self.correct[rival, budget], self.confidence, looks)
+        return difference_interval(self.correct[model, budget], self.correct[rival, budget], self.confidence, looks)
 
 
 def compare(runs: Sequence[Run], confidence: float, margin: float, name: str = "accuracy") -> Comparison:
@@ -104,7 +104,7 @@ def compare(runs: Sequence[Run], confidence: float, margin: float, name: str = "
             model,
             budget,
             cell,
-            crossed_interval(evidence.correct[model, budget], confidence),
+            score_interval(evidence.correct[model, budget], confidence),
             evidence.difference(model, best.get(budget), budget, looks),
             name,
         )
@@ -272,8 +272,7 @@ def score(
         model=model,
         label_budget=budget,
         accuracies=accuracies,
-        # With few seeds, a t interval may exceed [0, 1].
-        accuracy=Interval(accuracy.estimate, max(0.0, accuracy.low), min(1.0, accuracy.high)),
+        accuracy=accuracy,
         spread=float(np.std(accuracies, ddof=1)),
         macro_f1=mean("test_macro_f1"),
         matthews=mean("test_matthews"),

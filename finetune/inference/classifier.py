@@ -368,7 +368,6 @@ def load_model(reference: str) -> tuple[Any, Any]:
     Raises:
         InputError: it cannot be loaded, or is no classifier.
     """
-    import torch
     from transformers import AutoConfig
 
     from finetune.classification.tokenization_head_tail import BOTH_ENDS, HeadTailTokenizer
@@ -380,7 +379,7 @@ def load_model(reference: str) -> tuple[Any, Any]:
         model_config = AutoConfig.from_pretrained(reference, **load_arguments(reference))
         if not builders.is_classifier(model_config):
             raise InputError(f"{reference!r} is no classifier; fine-tune it first (python -m finetune)")
-        options = SAFE_WEIGHTS | load_arguments(reference) | {"dtype": torch.float32}
+        options = SAFE_WEIGHTS | load_arguments(reference)
         with quiet_transformers():
             model = builders.AutoModelForSequenceClassification.from_pretrained(reference, **options)
     except UNREADABLE as error:

@@ -160,6 +160,15 @@ def public_name(value: str, public: Iterable[str] = ()) -> str:
     return re.split(r"[/\\]", value.rstrip("/\\"))[-1]
 
 
+def public_split(split: str) -> str:
+    """The names of splits, which may be folders in a path: of each, the last one.
+
+    >>> public_split("train+clients/acme/test")
+    'train+test'
+    """
+    return "+".join(map(public_name, split.split("+")))
+
+
 def metadata(
     name: str, config: dict[str, Any], kind: Kind, statements: Statements, origins: Origins, scores: Sequence[Measure]
 ) -> str:
@@ -190,7 +199,7 @@ def metadata(
             task_type="text-classification",
             dataset_type=data_set,
             dataset_name=one_line(public_name(tested.source, origins.public)) or data_set,
-            dataset_split=one_line(tested.split) if tested.split else None,
+            dataset_split=one_line(public_split(tested.split)) if tested.split else None,
             dataset_config=one_line(subset) if subset else None,
             metric_type=entries[score.name][0],
             metric_name=score.name,

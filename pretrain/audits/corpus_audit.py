@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from configs.run_folder import RunFolder, write_atomically
+from configs.run_folder import RunFolder, json_text, write_atomically
 from pretrain.audits import pair_health
 from pretrain.audits.duplicates import duplicates, leaked_documents
 from pretrain.data.config import PreparationConfig
@@ -90,7 +90,7 @@ def add_model_accuracy(file: Path, accuracy: float | None) -> None:
 
 def write(file: Path, report: dict[str, Any]) -> None:
     """Write the report."""
-    write_atomically(file, json.dumps(report, indent=2) + "\n")
+    write_atomically(file, json_text(report, indent=2) + "\n")
 
 
 def corpus_report(store: TokenStore) -> dict[str, Any]:

@@ -204,9 +204,7 @@ def check_pooling(config: ClassifierConfig, other: str, own: str) -> None:
 
 def load_classifier(config: ClassifierConfig, checkpoint: str, model_config: Any) -> Any:
     """The classifier of a configuration, with a checkpoint's weights where they have the same names and shapes."""
-    options: dict[str, Any] = (
-        SAFE_WEIGHTS | load_arguments(checkpoint, config.trust_remote_code) | {"dtype": torch.float32}
-    )
+    options: dict[str, Any] = SAFE_WEIGHTS | load_arguments(checkpoint, config.trust_remote_code)
     if isinstance(model_config, PooledConfig) and not is_pooled_classifier(model_config):
         model = PooledForSequenceClassification(model_config)
         encoder = AutoModel.from_pretrained(checkpoint, config=model_config.encoder, **options)

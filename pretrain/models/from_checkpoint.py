@@ -69,7 +69,7 @@ def _class_with_head(head: str, model_type: str, checkpoint: str) -> Any:
 
 
 def _load(model_class: Any, checkpoint: str, model_config: Any, config: EncoderConfig) -> Any:
-    options = SAFE_WEIGHTS | load_arguments(checkpoint, config.trust_remote_code) | {"dtype": torch.float32}
+    options = SAFE_WEIGHTS | load_arguments(checkpoint, config.trust_remote_code)
     model, info = model_class.from_pretrained(checkpoint, config=model_config, output_loading_info=True, **options)
     missing = sorted({name.rsplit(".", 1)[0] for name in info["missing_keys"]})
     if missing:
@@ -83,7 +83,7 @@ def _load_generator(checkpoint: str, discriminator: Any, config: EncoderConfig) 
     try:
         model_config = AutoConfig.from_pretrained(checkpoint, subfolder=GENERATOR, **load_arguments(checkpoint))
         set_dropout(model_config, config.dropout)
-        options = SAFE_WEIGHTS | load_arguments(checkpoint) | {"subfolder": GENERATOR, "dtype": torch.float32}
+        options = SAFE_WEIGHTS | load_arguments(checkpoint) | {"subfolder": GENERATOR}
         return generator_class.from_pretrained(checkpoint, config=model_config, **options)
     except UNREADABLE:
         log.info("model: %s has no generator; a new one is initialised", checkpoint)

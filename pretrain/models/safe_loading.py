@@ -9,9 +9,10 @@ from safetensors import SafetensorError
 from configs.errors import InputError
 from configs.hub_commit import COMMIT, revision_of
 
-# Reading a pickle can run code; safetensors hold only tensors.
 SAFE: dict[str, Any] = {"trust_remote_code": False}
-SAFE_WEIGHTS: dict[str, Any] = SAFE | {"use_safetensors": True}
+# Reading a pickle can run code; safetensors hold only tensors. Weights in half precision would be computed with in half
+# precision, in which scores hang on the other texts of a batch.
+SAFE_WEIGHTS: dict[str, Any] = SAFE | {"use_safetensors": True, "dtype": "float32"}
 # Errors from loading a folder that is damaged or holds no model.
 UNREADABLE = (OSError, ValueError, KeyError, SafetensorError)
 

@@ -72,12 +72,14 @@ def sentence_scores(language_model: LanguageModel, sentences: Sequence[str], bat
     language models of this toolkit, which ends the document before.
 
     Raises:
-        InputError: a sentence is longer than the model can read.
+        InputError: a sentence is longer than the model can read, or the model gives NaN for it.
     """
     ids = _encode(language_model, sentences)
-    if language_model.causal:
-        return _log_likelihoods(language_model, ids, batch_size)
-    return _pseudo_log_likelihoods(language_model, ids, batch_size)
+    score = _log_likelihoods if language_model.causal else _pseudo_log_likelihoods
+    scores_N = score(language_model, ids, batch_size)
+    if np.isnan(scores_N).any():
+        raise InputError(f"the model gives NaN for {sentences[int(np.isnan(scores_N).argmax())][:60]!r}")
+    return scores_N
 
 
 def _encode(language_model: LanguageModel, sentences: Sequence[str]) -> list[list[int]]:

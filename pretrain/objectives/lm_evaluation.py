@@ -3,11 +3,10 @@
 Shapes: S streams, L tokens of a stream.
 """
 
-import json
 import logging
 import math
 
-from configs.run_folder import write_atomically
+from configs.run_folder import json_text, write_atomically
 from pretrain.objectives.objective import EvaluationHook, EvaluationSettings
 
 log = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ def _write_sample(settings: EvaluationSettings, loss: float) -> None:
     file = settings.samples_file
     earlier = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
     # One for each evaluation before this one, and none of those that a run repeats since it was killed.
-    sample = json.dumps({"eval_lm_loss": loss, "text": text}) + "\n"
+    sample = json_text({"eval_lm_loss": loss, "text": text}) + "\n"
     write_atomically(file, "".join(earlier[: settings.evaluations()]) + sample)
 
 

@@ -83,7 +83,7 @@ class MetricLogger:
         self.bar = tqdm(total=1000, desc=description, disable=quiet, bar_format=BAR, leave=False)
         self.stream = None
         if accelerator.is_main_process:
-            _rewind(file, state.step if state else None)
+            _rewind(file, state)
             self.stream = file.open("a", encoding="utf-8")
 
     def add(self, metrics: Metrics) -> None:
@@ -132,12 +132,19 @@ class MetricLogger:
 BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
-def _rewind(file: Path, step: int | None) -> None:
-    """Drop the rows after the step that a run resumes from; they will be written again."""
+def _rewind(file: Path, state: "TrainState | None") -> None:
+    """Drop the rows after the step that a run resumes from, and those of its evaluation, if that is still to be done;
+    they will be written again.
+    """
     if not file.exists():
         return
-    rows = [line for line, row in _rows(file) if step is not None and row["step"] <= step]
+    rows = [line for line, row in _rows(file) if state is not None and _is_before(row, state)]
     write_atomically(file, "".join(f"{line}\n" for line in rows))
+
+
+def _is_before(row: dict[str, Any], state: "TrainState") -> bool:
+    is_evaluation = any(name.startswith("eval_") for name in row)
+    return row["step"] < state.step + (state.evaluated_step == state.step or not is_evaluation)
 
 
 def _rows(file: Path) -> list[tuple[str, dict[str, Any]]]:

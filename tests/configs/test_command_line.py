@@ -241,6 +241,20 @@ def test_command_ends_on_an_input_error_with_one_line_and_status_two(capsys):
     assert captured.err.count("\n") == 1
 
 
+def test_a_command_for_one_process_is_refused_in_several(capsys, monkeypatch):
+    # Once, each process of a launcher ran the whole comparison, whose cells took themselves for parts of one run.
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit) as caught:
+        run_command(PROGRAM, lambda: None)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == (
+        f"{PROGRAM}: error: 2 processes were started, and this command is one; start it with `{PROGRAM}`\n"
+    )
+    run_command(PROGRAM, lambda: None, several_processes=True)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    run_command(PROGRAM, lambda: None)
+
+
 @pytest.mark.parametrize(
     ("number", "reason"), [(13, "Permission denied"), (30, "Read-only file system"), (20, "Not a directory")]
 )

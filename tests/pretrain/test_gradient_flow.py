@@ -1,6 +1,7 @@
 """Gradients on their way back: against the closed form, and what each kind of model does to them."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,18 @@ def test_the_command_writes_json_and_a_picture_of_fresh_and_of_trained_models(tm
     told = json.loads((folder / "gradient_flow.json").read_text(encoding="utf-8"))
     assert [flow["model"] for flow in told["flows"]] == [trained.path.name, encoder.path.name]
     assert all(flow["norms"][0] > 0 for flow in told["flows"])
+
+
+def test_a_gradient_that_is_not_finite_leaves_json_that_every_reader_takes(tmp_path, monkeypatch):
+    cell = torch.nn.RNNCell(16, 16)
+    cell.weight_hh.data.fill_(torch.nan)
+    flow = measure("broken", cell, unroll_cell(cell), small(tmp_path))
+    assert math.isnan(flow.clipping), "what is not finite is clipped by no factor"
+    monkeypatch.setattr("pretrain.gradient_flow.fresh_flows", lambda config: [flow])
+    text = (run(small(tmp_path)) / "gradient_flow.json").read_text(encoding="utf-8")
+    (told,) = json.loads(text, parse_constant=pytest.fail)["flows"]
+    assert told["clipping"] is None
+    assert None in told["norms"]
 
 
 @pytest.mark.parametrize("width", [2, 97, 100])

@@ -13,7 +13,7 @@ import yaml
 from configs.run_folder import RunFolder
 from finetune.comparison.analysis.costs import origin
 from finetune.comparison.analysis.words import amount, briefly, capital, duration
-from finetune.comparison.intervals import Interval, crossed_interval
+from finetune.comparison.intervals import Interval, difference_interval
 from finetune.comparison.scores import Run, Score
 from finetune.comparison.summary import Evidence
 from finetune.comparison.verdict import rounded
@@ -68,8 +68,8 @@ def label_step(evidence: Evidence, model: str, budget: int) -> Step | None:
         return None
     index = min(budgets.index(budget), len(budgets) - 2)
     smaller, larger = budgets[index], budgets[index + 1]
-    difference = evidence.correct[model, larger] - evidence.correct[model, smaller]
-    return Step(model, budget, smaller, larger, crossed_interval(difference, evidence.confidence), budget)
+    more_PSN, fewer_PSN = (evidence.correct[model, number] for number in (larger, smaller))
+    return Step(model, budget, smaller, larger, difference_interval(more_PSN, fewer_PSN, evidence.confidence), budget)
 
 
 def pretraining_step(evidence: Evidence, scores: Sequence[Score], budget: int) -> Step | None:
@@ -88,8 +88,8 @@ def pretraining_step(evidence: Evidence, scores: Sequence[Score], budget: int) -
         ladder.sort()
         for (shorter, lesser), (longer, model) in zip(ladder[-2::-1], ladder[:0:-1], strict=True):
             if longer / shorter >= LEAST_RATIO:
-                difference = evidence.correct[model, budget] - evidence.correct[lesser, budget]
-                gain = crossed_interval(difference, evidence.confidence)
+                longer_PSN, shorter_PSN = (evidence.correct[one, budget] for one in (model, lesser))
+                gain = difference_interval(longer_PSN, shorter_PSN, evidence.confidence)
                 return Step(model, budget, shorter, longer, gain, longer, "seconds of pretraining")
     return None
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from finetune.comparison.intervals import Interval, crossed_interval
+from finetune.comparison.intervals import Interval, score_interval
 
 WORD = re.compile(r"\w+(?:['’]\w+)*")
 # Written without spaces between words: lengths are those of characters, and no word is rare.
@@ -117,7 +117,6 @@ def slice_scores(parts: Sequence[Slice], correct: Mapping[str, np.ndarray], conf
     scores = []
     for part in parts:
         for model, correct_PSN in correct.items():
-            found = crossed_interval(correct_PSN[:, :, part.members_N], confidence)
-            clipped = Interval(found.estimate, max(0.0, found.low), min(1.0, found.high))
-            scores.append(SliceScore(part, model, clipped))
+            found = score_interval(correct_PSN[:, :, part.members_N], confidence)
+            scores.append(SliceScore(part, model, found))
     return scores

@@ -15,7 +15,7 @@ from finetune.comparison.compared_score import score_name
 from finetune.comparison.figures.cost import cost_figure
 from finetune.comparison.figures.pretraining import curve, pretraining_figures
 from finetune.comparison.figures.quality import reliability_figure, slice_figure
-from finetune.comparison.intervals import crossed_interval
+from finetune.comparison.intervals import difference_interval
 from finetune.comparison.reporting.analysis_tables import (
     calibration_table,
     class_table,
@@ -201,8 +201,8 @@ def _slices(findings: Findings) -> Section:
     differences, figures = {}, []
     if pair is not None and scores:
         for part in parts:
-            difference_PSN = correct[pair.model] - correct[pair.rival]
-            found = crossed_interval(difference_PSN[:, :, part.members_N], findings.comparison.confidence)
+            first_PSN, second_PSN = (correct[model][:, :, part.members_N] for model in (pair.model, pair.rival))
+            found = difference_interval(first_PSN, second_PSN, findings.comparison.confidence)
             differences[f"{part.group}: {part.name}"] = amount(found)
         by_model = {score.model: score for score in findings.comparison.scores if score.label_budget == budget}
         figures = [slice_figure(scores, pair, by_model)]

@@ -137,6 +137,7 @@ def test_the_card_tells_whether_html_was_cleaned(finished: RunFolder, tmp_path: 
         ({"test": "private/later.csv"}, "later.csv", None, "`later.csv`."),
         ({"test": "private/later"}, "later", "train", "`later`, split `train`."),
         ({"folds": 3}, "labelled", "train", "a part of the same source"),
+        ({"folds": 3, "corpus__split": "private/acme/train"}, "labelled", "train", "a part of the same source"),
     ],
 )
 def test_the_card_tells_which_texts_were_tested_on(

@@ -30,7 +30,7 @@ from pretrain.models.from_checkpoint import add_rows
 from pretrain.models.pretraining_models import MaskedLanguageModel, ReplacedTokenModel
 from pretrain.objectives.registry import OBJECTIVES
 from pretrain.run import run
-from pretrain.run_paths import run_folder, tokenizer_of
+from pretrain.run_paths import find, run_folder, tokenizer_of
 from pretrain.training.metric_logger import read_metrics
 from tests.helpers.pretraining import changed, small_corpus, small_run, small_tokenizer
 from tokenizer import run as tokenizer_train
@@ -200,6 +200,13 @@ def test_replaced_token_detection_continues_its_own_checkpoint_with_the_generato
     second = pretraining_model("replaced_token", SMALL, tokenizer, str(tmp_path), 1)
     for (name, one), two in zip(first.named_parameters(), second.parameters(), strict=True):
         torch.testing.assert_close(one, two, msg=name)
+    # Another generator is another start, of which no run is finished before.
+    digests = []
+    for place in ("same", "other"):
+        first.save(tmp_path / place)
+        digests.append(find(str(tmp_path / place), "runs")[1])
+        first.generator.electra.encoder.layer[0].output.dense.bias.data += 1
+    assert digests[0] != digests[1]
     assert "generator" not in caplog.text
     assert second.generator.config.hidden_dropout_prob == SMALL.dropout
     alone = saved(first.discriminator, tokenizer, tmp_path / "alone")

@@ -85,6 +85,27 @@ def test_the_log_likelihood_sums_over_tokens_given_those_before(models, tokenize
         assert score == pytest.approx(-loss * (ids.shape[1] - 1), abs=1e-3)
 
 
+def test_half_precision_weights_are_scored_in_fp32(models, tmp_path):
+    # Once, scores of a bf16 checkpoint hung on the batch, and ties were told apart by it.
+    half = BertForMaskedLM.from_pretrained(models["masked"], dtype=torch.bfloat16)
+    half.save_pretrained(tmp_path)
+    load_tokenizer(models["masked"]).save_pretrained(tmp_path)
+    language_model = scoring.load(str(tmp_path))
+    assert {parameter.dtype for parameter in language_model.model.parameters()} == {torch.float32}
+    one_by_one, together = (scoring.sentence_scores(language_model, SENTENCES, size) for size in (1, 500))
+    np.testing.assert_allclose(one_by_one, together, atol=1e-4)
+
+
+def test_a_model_that_gives_nan_is_told(models, tmp_path):
+    # Once, it had an accuracy of 0.
+    broken = BertForMaskedLM.from_pretrained(models["masked"])
+    broken.cls.predictions.bias.data[0] = torch.nan
+    broken.save_pretrained(tmp_path)
+    load_tokenizer(models["masked"]).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="the model gives NaN for 'the old rose"):
+        scoring.sentence_scores(scoring.load(str(tmp_path)), SENTENCES, 8)
+
+
 def test_a_sentence_that_is_too_long_is_refused(models):
     with pytest.raises(InputError, match="is too long for the model, which reads 32: 'bread bread"):
         scoring.sentence_scores(scoring.load(models["masked"]), ["bread " * 60], 8)

@@ -1,6 +1,7 @@
 """The engine: one curve, whatever the micro-batches, the workers and the interruptions."""
 
 import gc
+import json
 import logging
 import math
 import os
@@ -248,6 +249,17 @@ def test_an_error_in_the_middle_leaves_no_file_open(shared, tmp_path, monkeypatc
 def test_every_evaluation_falls_due_in_its_step(evaluations):
     due = [evaluations_due(step / evaluations, evaluations) for step in range(evaluations + 1)]
     assert due == list(range(evaluations + 1))
+
+
+@pytest.mark.parametrize(("evaluated_step", "kept"), [(4, 3), (-1, 2)])
+def test_an_evaluation_that_is_done_again_has_one_row(tmp_path, evaluated_step, kept):
+    # Once, a run that was interrupted in its evaluation had a row of it for each start, and a sample.
+    rows = [{"step": 3, "eval_loss": 1.0}, {"step": 4, "loss": 0.5}, {"step": 4, "eval_loss": 0.9}, {"step": 5}]
+    file = tmp_path / "metrics.jsonl"
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    state = TrainState(precision="no", step=4, evaluated_step=evaluated_step)
+    MetricLogger(file, Accelerator(cpu=True), "test", state).close()
+    assert read_metrics(file) == rows[:kept]
 
 
 def test_what_is_not_finite_is_valid_json_and_read_as_nan(tmp_path):
