@@ -6,8 +6,10 @@ Shapes: N texts, C classes or labels.
 import dataclasses
 import decimal
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -28,6 +30,7 @@ FEW_FRACTIONS = 5
 MANY_CLASSES = 100
 JOINTS = (",", ";", "|")
 JOINED_SHARE = 0.1
+DECIMAL_COMMA = re.compile(r"-?\d+(,\d+)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,7 +217,11 @@ def check_classes(
         )
     if len(by_key) < 2:
         only = f"one label only, {next(iter(counts))!r}" if counts else "no label at all"
-        raise InputError(f"{corpus.source!r} (split {corpus.split!r}) has {only}; a classifier needs two")
+        source = Path(corpus.source)
+        is_folder = source.is_dir() and not {source.resolve().name, corpus.split}.isdisjoint(map(str, counts))
+        advice = ": the labels of text files are the names of their folders, so make a folder for each class"
+        needs = f"a classifier needs two{advice if is_folder else ''}"
+        raise InputError(f"{corpus.source!r} (split {corpus.split!r}) has {only}; {needs}")
     fractions = [key for key in by_key if is_number(key) and "." in key]
     if len(fractions) > (MAXIMUM_FRACTIONS if texts > 2 * MAXIMUM_FRACTIONS else FEW_FRACTIONS):
         raise InputError(
@@ -223,6 +230,12 @@ def check_classes(
         )
     if corpus.label_separator != "" and (found := joint_of(by_key, counts, texts)) is not None:
         joint, joined, parts = found
+        if have_decimal_commas(by_key):
+            raise InputError(
+                f"{where}: {len(by_key)} labels such as {joined!r} seem to be numbers with a decimal comma; if each is "
+                "one label, set corpus.label_separator: '' (an empty string); if a text may have several labels, set "
+                f"it to {joint!r}"
+            )
         raise InputError(
             f"{where}: {len(by_key)} labels made of {parts} others by {joint!r} ({joined!r} …); if a text may have "
             f"several labels, set corpus.label_separator: {joint!r}; if each of these is one label, set it to '' (an "
@@ -246,12 +259,22 @@ def joint_of(
         texts: their number.
     """
     for joint in JOINTS:
-        joined = [key for key in by_key if joint in key]
-        parts = {part.strip() for key in by_key for part in key.split(joint)}
+        parts_of = {key: {part.strip() for part in key.split(joint)} - {""} for key in by_key}
+        joined = [key for key, parts in parts_of.items() if len(parts) > 1]
+        parts = set().union(*parts_of.values())
         share = sum(counts[label] for key in joined for label in by_key[key]) / texts
         if share >= JOINED_SHARE and len(joined) > 1 and len(parts) < len(by_key):
             return joint, joined[0], len(parts)
     return None
+
+
+def have_decimal_commas(labels: Iterable[str]) -> bool:
+    """Whether labels may be numbers as German writes them; several numbers in a label would be three here and there.
+
+    >>> have_decimal_commas(["3", "3,5", "-1,0"]), have_decimal_commas(["1", "1,2", "1,2,3"])
+    (True, False)
+    """
+    return all(map(DECIMAL_COMMA.fullmatch, labels))
 
 
 def class_weights(config: TaskConfig, classes_N: np.ndarray, names: Sequence[str]) -> np.ndarray | None:

@@ -4,7 +4,8 @@ In: labelled texts, and perhaps more without labels. Out: `runs/plans/<name>-<di
 stage. Read in this order:
 
 - `config.py`: the few keys
-- `columns.py`: which column is the text, which the label; `separators.py`: whether a cell holds several labels
+- `contents.py`: what columns hold; `columns.py`: which is the text, which the label; `separators.py`: whether a cell
+  holds several labels
 - `sources.py`: which files, in which format, hold the texts
 - `texts.py`: texts → training, test and unlabelled parts
 - `rules.py`: texts and time → settings

@@ -1,13 +1,14 @@
 """Which column of a table is the text and which the label: by its name, else by what it holds."""
 
 import dataclasses
-import decimal
 import itertools
+import logging
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from configs.errors import InputError
+from finetune.own_data.contents import MAXIMUM_VALUES, QUESTION_ENDS, TEXTS_A_CLASS, Content, weight
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import is_number
@@ -17,34 +18,39 @@ from tokenizer.corpus.shards import shards
 
 # What such columns are called in published data sets, the most frequent first.
 TEXT_NAMES = (
-    "text", "review", "sentence", "content", "comment", "body", "document", "message", "tweet", "post", "review_text",
-    "reviewtext", "review_body", "reviews", "comments", "tweets", "description", "abstract", "utterance", "question",
+    "text", "review", "sentence", "texts", "reviews", "sentences", "full_text", "review_text", "reviewtext",
+    "review_body", "comment_text", "tweet_text",
 )  # fmt: skip
-# So is what stands above a text: taken only if no other column has much longer texts.
-LESSER_TEXT_NAMES = ("title",)
+# Other columns may be called so, too: taken only if none has much longer texts.
+LESSER_TEXT_NAMES = (
+    "content", "comment", "body", "document", "message", "tweet", "post", "comments", "tweets", "description",
+    "abstract", "utterance", "question", "title",
+)  # fmt: skip
 MUCH_LONGER = 3
+# What the columns of pairs of texts are called.
+PAIRS = (
+    ("premise", "hypothesis"), ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("sentence_a", "sentence_b"),
+    ("text1", "text2"), ("text_1", "text_2"), ("text_a", "text_b"), ("question1", "question2"), ("question", "answer"),
+)  # fmt: skip
 LABEL_NAMES = (
     "label", "labels", "sentiment", "class", "category", "target", "polarity", "stars", "rating", "score", "topic",
     "intent", "emotion", "y", "tags", "genres", "topics", "categories", "emotions", "intents",
 )  # fmt: skip
-# More different values are no classes.
-MAXIMUM_CLASSES = 50
-# A class has this many texts, on average, at least.
-TEXTS_A_CLASS = 4
 # Characters of the texts in a column, on average, at least.
 SHORTEST_TEXTS = 12
 # Rows of a corpus without labels that are looked at.
 ENOUGH_ROWS = 2000
 # A name of a column does not have as many words.
 LONGEST_NAME = 6
-# A row of JSON may have a number where the others have a text.
-MOSTLY = 0.95
+# A column has fewer questions among its texts, if the one above them is its name.
+FEW_QUESTIONS = 0.05
 # Between the words of a name.
 BETWEEN_WORDS = re.compile(r"[\s_-]+")
-# Chinese, Japanese and Korean: a character says what others say in two or three, and sentences end otherwise.
-DENSE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-SENTENCE_ENDS = (".", "!", "?")
-DENSE_ENDS = ("\u3002", "\uff01", "\uff1f")
+SENTENCE_ENDS = (".", "?")
+# Of what is no name even if it is one word, and of Chinese and Japanese, which has no spaces.
+SURE_ENDS = ("!", "\u3002", "\uff01", "\uff1f")
+
+log = logging.getLogger(__name__)
 
 
 class Columns(NamedTuple):
@@ -55,61 +61,6 @@ class Columns(NamedTuple):
     """None for texts without labels."""
     header: bool | None
     """As `corpus.header`."""
-
-
-@dataclasses.dataclass
-class Content:
-    """What a column holds."""
-
-    rows: int = 0
-    filled: int = 0
-    texts: int = 0
-    """Values that are strings."""
-    characters: int = 0
-    words: int = 0
-    """Values of several words; of scripts without spaces, all."""
-    numbers: int = 0
-    """Values that are numbers, also as text."""
-    values: set[str] = dataclasses.field(default_factory=set)
-    """The different values, as far as they are classes."""
-
-    def add(self, value: Any, separator: str | None = None) -> None:
-        """Count a value, or the values of a list or of a cell with a separator."""
-        self.rows += 1
-        if value is None or value == "":
-            return
-        self.filled += 1
-        if isinstance(value, str):
-            self.texts += 1
-            self.characters += weight(value)
-            self.words += " " in value.strip() or DENSE.search(value) is not None
-        self.numbers += not isinstance(value, list) and is_number(str(value))
-        several = value if isinstance(value, list) else [value]
-        if separator and isinstance(value, str):
-            several = [part.strip() for part in value.split(separator) if part.strip()]
-        for one in several:
-            if len(self.values) <= MAXIMUM_CLASSES and isinstance(one, str | int | float | decimal.Decimal):
-                self.values.add(str(one))
-
-    @property
-    def length(self) -> float:
-        """Characters of a text, on average; 0 for a column of something else."""
-        return self.characters / self.texts if self.texts and self.texts >= MOSTLY * self.filled else 0.0
-
-    @property
-    def holds_texts(self) -> bool:
-        """Whether most values are of several words, as no names, addresses, digests or counts are."""
-        return self.length > 0 and 2 * self.words > self.filled
-
-    @property
-    def holds_numbers(self) -> bool:
-        """Whether most values are numbers."""
-        return 2 * self.numbers > self.filled
-
-    @property
-    def may_be_classes(self) -> bool:
-        """Whether it holds a few values, each often."""
-        return 2 <= len(self.values) <= min(MAXIMUM_CLASSES, self.filled / TEXTS_A_CLASS)
 
 
 def find_columns(
@@ -138,9 +89,11 @@ def find_columns(
     if likely is not None:
         text = likely.text if text is None and likely.text in contents else text
         label = likely.label if label is None and likely.label in contents else label
-    text = find_text(contents, corpus, taken=label) if text is None else text
+    is_given, text = text is not None, find_text(contents, corpus, taken=label) if text is None else text
     if not labelled:
         return Columns(text, None, header)
+    if not is_given:
+        tell_of_other_texts(text, contents, corpus)
     return Columns(text, find_label(contents, corpus, text) if label is None else label, header)
 
 
@@ -176,15 +129,6 @@ def readable_rows(corpus: CorpusConfig, problems: list[str] | None = None) -> It
                 problems.append(f"{location}: {row}")
 
 
-def weight(text: str) -> int:
-    """The length of a text in characters, as Latin letters would have it.
-
-    >>> weight("good"), weight("\u5f88\u597d")
-    (4, 4)
-    """
-    return len(text) + (0 if text.isascii() else len(DENSE.findall(text)))
-
-
 def is_data(contents: Mapping[str, Content]) -> bool:
     """Whether what was taken for the names of columns is a row: one of them is a text, and none is known.
 
@@ -199,24 +143,52 @@ def is_data(contents: Mapping[str, Content]) -> bool:
     >>> texts = Content(rows=9, filled=9, texts=9, words=9, characters=110)
     >>> is_data({"superb plot": texts, "1": few}), is_data({"Note": texts, "1": few})
     (True, False)
+    >>> words = Content(rows=9, filled=9, values={"good", "bad"})
+    >>> is_data({"is so": texts, "good": words}), is_data({"sms": texts, "good": words})
+    (True, False)
     """
     # A cell that stands there twice has got a number as a name.
     names = {name: cell_of(name, contents) for name in contents}
     classes = [name for name, held in contents.items() if held.may_be_classes]
     if not all(names[name] in contents[name].values for name in classes):
         return False
-    if are_names(names.values()):
+    if are_names(names.values()) or any(is_above_numbers(names[name], held) for name, held in contents.items()):
         return False
     texts = {name: held for name, held in contents.items() if held.holds_texts and name not in classes}
     longest = max(texts, key=lambda name: texts[name].length, default=None)
-    if classes and longest is not None and is_long_enough(names[longest], texts[longest]):
-        return True
+    if classes and longest is not None:
+        # Texts of several words are seldom the name of a column, and a class in words is seldom that of another.
+        has_words = " " in names[longest] and not all(is_number(names[name]) for name in classes)
+        if has_words or is_long_enough(names[longest], texts[longest]):
+            return True
+    if not classes and any(is_question_above_answers(names[name], held) for name, held in contents.items()):
+        return False
     return any(
         len(name.split()) > LONGEST_NAME
         or (len(name.split()) > 1 and name.endswith(SENTENCE_ENDS))
-        or name.endswith(DENSE_ENDS)
+        or name.endswith(SURE_ENDS)
         for name in names.values()
     )
+
+
+def is_above_numbers(cell: str, held: Content) -> bool:
+    """Whether a cell is no number, as all below it are: it is the name of their column.
+
+    >>> is_above_numbers("id", Content(filled=9, numbers=9)), is_above_numbers("1", Content(filled=9, numbers=9))
+    (True, False)
+    """
+    return bool(cell) and held.numbers == held.filled > 0 and not is_number(cell)
+
+
+def is_question_above_answers(cell: str, held: Content) -> bool:
+    """Whether a cell is a question, as hardly any text below it is.
+
+    >>> texts = Content(filled=9, texts=9, words=9, characters=110)
+    >>> is_question_above_answers("Why?", texts), is_question_above_answers("So.", texts)
+    (True, False)
+    """
+    is_question = cell.endswith(QUESTION_ENDS) and held.holds_texts
+    return is_question and held.questions < FEW_QUESTIONS * held.filled
 
 
 def are_names(cells: Iterable[str]) -> bool:
@@ -249,14 +221,17 @@ def plain(name: str) -> str:
 
 
 def find_text(contents: dict[str, Content], corpus: CorpusConfig, taken: str | None = None) -> str:
-    """The column of the text: one with a usual name, else the one with the longest texts.
+    """The column of the text: one with a usual name, else the one with the longest texts; in most rows, if one is.
 
     Raises:
         InputError: no column holds text.
     """
     taken_names = (taken, corpus.second_text_column)
     candidates = {name: held for name, held in contents.items() if held.length > 0 and name not in taken_names}
-    free = {name: held for name, held in candidates.items() if not held.may_be_classes}
+    others = {name: held for name, held in candidates.items() if not held.may_be_classes}
+    # Of JSON, rows may lack a column.
+    rows = max(held.rows for held in contents.values())
+    free = {name: held for name, held in others.items() if 2 * held.filled > rows}
     by_name = {plain(name): name for name, held in free.items() if not held.holds_numbers}
     longest = max((held.length for held in free.values() if held.holds_texts), default=0.0)
     for name in (*TEXT_NAMES, *LESSER_TEXT_NAMES):
@@ -265,7 +240,7 @@ def find_text(contents: dict[str, Content], corpus: CorpusConfig, taken: str | N
             if name in TEXT_NAMES or MUCH_LONGER * candidates[found].length >= longest:
                 return found
     # Rather what has several words than an address, and rather an address than a name of a class.
-    kinds = ({name: held for name, held in free.items() if held.holds_texts}, free, candidates)
+    kinds = ({name: held for name, held in free.items() if held.holds_texts}, free, others, candidates)
     found_of_kinds = (
         {name: held.length for name, held in kind.items() if held.length >= SHORTEST_TEXTS} for kind in kinds
     )
@@ -278,6 +253,26 @@ def find_text(contents: dict[str, Content], corpus: CorpusConfig, taken: str | N
     return max(long_enough, key=lambda name: long_enough[name])
 
 
+def tell_of_other_texts(text: str, contents: dict[str, Content], corpus: CorpusConfig) -> None:
+    """Tell, in a line, of a column with longer texts than the one that was found, or with the other texts of pairs."""
+    if corpus.second_text_column is not None:
+        return
+    longest = max(contents, key=lambda name: contents[name].length if contents[name].holds_texts else 0.0)
+    by_name = {plain(name): name for name in contents}
+    pair = next((pair for pair in PAIRS if {*pair} <= by_name.keys()), None)
+    if pair is not None:
+        first, second = (by_name[name] for name in pair)
+        log.info(
+            "columns: the text is %r alone; for pairs of texts give `--text_column %s --second_text_column %s`",
+            text, first, second,
+        )  # fmt: skip
+    elif contents[longest].length > contents[text].length and contents[longest].holds_texts:
+        log.info(
+            "columns: the text is %r, of %.0f characters on average; %r has longer ones, of %.0f (`--text_column`)",
+            text, contents[text].length, longest, contents[longest].length,
+        )  # fmt: skip
+
+
 def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str) -> str:
     """The column of the label: one with a usual name, else the only one with a few values that come often.
 
@@ -287,9 +282,12 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str) ->
     others = {name: held for name, held in contents.items() if name not in (text, corpus.second_text_column)}
     by_name = {plain(name): name for name in others}
     named = [by_name[name] for name in LABEL_NAMES if name in by_name]
-    for name in named:
-        if others[name].may_be_classes:
-            return name
+    # Values that come twice may be many classes in few texts; those that come once are ids or numbers of rows.
+    doubtful = itertools.takewhile(lambda name: not others[name].repeats(TEXTS_A_CLASS), named)
+    is_clear = not any(others[name].repeats(2) for name in doubtful)
+    taken = next((name for name in named if others[name].repeats(TEXTS_A_CLASS)), None)
+    if taken is not None and is_clear:
+        return taken
     possible = [name for name, held in others.items() if held.may_be_classes]
     if len(possible) == 1 and not named:
         return possible[0]
@@ -299,7 +297,7 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str) ->
     which = "none has a few values that come often"
     if possible:
         # One with a usual name and many values may be it as well as another with few.
-        which = f"{', '.join(map(repr, [*named, *possible]))} may all be it"
+        which = f"{', '.join(map(repr, dict.fromkeys([*named, *possible])))} may all be it"
     binary = [name for name in possible if {key.lower() for key in others[name].values} <= {*APPLIES}]
     each = f", or, if each of some is a label of its own, `--label_columns '[{', '.join(binary)}]'`" * (len(binary) > 1)
     raise InputError(
@@ -312,7 +310,7 @@ def _described(contents: dict[str, Content]) -> str:
     """The columns and what they hold, for a message."""
     described = []
     for name, held in itertools.islice(contents.items(), 12):
-        values = f"{len(held.values)} values" if len(held.values) <= MAXIMUM_CLASSES else "many values"
+        values = f"{len(held.values)} values" if len(held.values) <= MAXIMUM_VALUES else "many values"
         kind = f"texts of {held.length:.0f} characters" if held.length >= SHORTEST_TEXTS else values
         described.append(f"{name[:40]!r} ({kind})")
     return ", ".join(described)

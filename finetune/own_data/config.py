@@ -97,6 +97,13 @@ class OwnDataConfig:
                     )
         if self.label_columns is not None and (self.label_column or self.label_separator):
             raise InputError("label_columns: are instead of `label_column` and `label_separator`; give one of them")
+        columns = [self.text_column, self.second_text_column, self.label_column, *(self.label_columns or [])]
+        twice = [name for name in columns if name is not None and columns.count(name) > 1]
+        if twice:
+            raise InputError(
+                f"text_column, second_text_column, label_column and label_columns: {twice[0]!r} is given twice; a text "
+                "and a label are different columns"
+            )
         if self.labelled == self.test:
             raise InputError(f"test: {self.test!r} are the labelled texts; give others, or leave `test` out")
 

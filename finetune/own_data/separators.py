@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from finetune.classification.labels import joint_of
+from finetune.classification.labels import have_decimal_commas, joint_of
 from finetune.own_data.columns import readable_rows
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
 from tokenizer.corpus.documents import label_key
@@ -19,7 +19,7 @@ def find_separator(corpus: CorpusConfig) -> str | None:
 
     It is told from cells that are lists, or from cells whose parts are combined in many ways: parts that also stand
     alone, or in several places. Cells such as `no, never` and `yes, often`, or `Paris, TX` and `Rome, GA`, may each be
-    one label, and are left to whoever knows.
+    one label, as may numbers with a comma (`3,5`), and are left to whoever knows.
 
     Args:
         corpus: with its columns.
@@ -36,6 +36,8 @@ def find_separator(corpus: CorpusConfig) -> str | None:
     by_key: dict[str, list[OneLabel]] = {}
     for cell in cells:
         by_key.setdefault(label_key(cell), []).append(cell)
+    if have_decimal_commas(by_key):
+        return None
     found = joint_of(by_key, dict(cells), cells.total())
     return found[0] if found is not None and recombines(by_key, found[0]) else None
 

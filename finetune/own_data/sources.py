@@ -2,12 +2,15 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from configs.errors import InputError
-from finetune.own_data.columns import TEXTS_A_CLASS, Columns, find_columns, readable_rows
+from finetune.own_data.columns import Columns, find_columns, readable_rows
 from finetune.own_data.config import OwnDataConfig, with_flags
+from finetune.own_data.contents import TEXTS_A_CLASS
 from finetune.own_data.separators import find_separator
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig, Format
 from tokenizer.corpus.files import ENDINGS, ending, find_files, has_split, is_read, walk
@@ -27,6 +30,11 @@ SPLIT_NAMES = {
 # Of the files of both classes, with a sentence a line (Pang and Lee 2005).
 CLASS_ENDINGS = {".pos", ".neg"}
 NAMES = {TRAIN: (TRAIN,), TEST: (TEST,), UNLABELLED: UNLABELLED_NAMES}
+SHOWN_FILES = 6
+# Between the words of a file's name.
+BETWEEN_WORDS = re.compile(r"[\W_]+")
+# The share of the first lines of a table with as many tabs as each other: a text may hold one.
+ALIKE = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +62,14 @@ def find_sources(config: OwnDataConfig) -> Sources:
     by_column = config.label_columns is None
     columns = find_columns(labelled, config.text_column, config.label_column, labelled=by_column)
     labelled = with_columns(labelled, columns)
+    tell_of_nested_folders(labelled)
     where = (
         f"label in column {columns.label!r}"
         if by_column
         else f"labels in columns {', '.join(config.label_columns or ())}"
     )
-    log.info("own data: text in column %r, %s of %s", columns.text, where, config.labelled)
+    split = "" if labelled.split == "all" else f" (split {labelled.split!r})"
+    log.info("own data: text in column %r, %s of %s%s", columns.text, where, config.labelled, split)
     if by_column and config.label_separator is None and (separator := find_separator(labelled)) is not None:
         kind = "is a list" if separator == LIST_CELLS else f"may hold several, between {separator!r}"
         log.info("own data: a cell of labels %s (`--label_separator ''` if each is one label)", kind)
@@ -115,12 +125,17 @@ def corpus_of(config: OwnDataConfig, source: str, part: str) -> CorpusConfig:
         if is_labelled and corpus.format == "auto" and {ending(file) for file in walk(Path(source))} >= CLASS_ENDINGS:
             log.info("own data: %s is read as a file for each class, with a text a line", source)
             return dataclasses.replace(corpus, format="class_lines")
-        found = [split for split in splits if has_split(corpus, split)]
-        found = [split for split in found if not (is_labelled and is_class(corpus, split))]
+        found = [split for split in folder_splits(corpus, splits) if not (is_labelled and is_class(corpus, split))]
+        if not found and is_labelled and (parts := files_named(corpus, SPLIT_NAMES)):
+            log.warning(
+                "own data: all files of %s are read as one part, also %s; call one train and one test with its ending "
+                "(`train.csv`), or give one with `--labelled` and one with `--test`",
+                source, ", ".join(file.name for file in parts[:SHOWN_FILES]),
+            )  # fmt: skip
         return with_text_format(dataclasses.replace(corpus, split=found[0] if found else "all"), is_labelled)
     if find_files(corpus) is None:
         there = hub_splits(source)
-        found = [split for split in (*splits, TRAIN) if split in there]
+        found = called((*splits, TRAIN), there)
         return dataclasses.replace(corpus, split=found[0] if found else there[0])
     return with_text_format(corpus, is_labelled)
 
@@ -156,8 +171,8 @@ def with_text_format(corpus: CorpusConfig, is_labelled: bool) -> CorpusConfig:
 def labels_of_lines(files: Sequence[Path], corpus: CorpusConfig) -> tuple[Format, str] | None:
     """Where the labels of text files in one folder are, if there is a text on each line: format and description."""
     heads = [[line for line in lines_of_head(file, corpus) if line.strip()] for file in files]
-    words = [line.split(maxsplit=1) for head in heads for line in head]
-    first = {line[0] for line in words}
+    words = [line.strip().split(maxsplit=1) for head in heads for line in head]
+    first = {line[0].removesuffix(":") for line in words}
     is_marked = all(word.isdecimal() or word.startswith(FASTTEXT_LABEL) for word in first)
     if words and all(len(line) == 2 for line in words) and (is_marked or 2 <= len(first) <= len(words) / TEXTS_A_CLASS):
         return "label_lines", "lines that begin with their label"
@@ -167,9 +182,10 @@ def labels_of_lines(files: Sequence[Path], corpus: CorpusConfig) -> tuple[Format
 
 
 def has_columns(file: Path, corpus: CorpusConfig) -> bool:
-    """Whether the first lines of a text file have the same number of tabs."""
-    tabs = [line.count("\t") for line in lines_of_head(file, corpus) if line.strip()]
-    return len(tabs) > 1 and min(tabs) == max(tabs) > 0
+    """Whether the first lines of a text file, but for a few, have the same number of tabs."""
+    tabs = Counter(line.count("\t") for line in lines_of_head(file, corpus) if line.strip())
+    usual, count = max(tabs.items(), key=lambda item: item[1], default=(0, 0))
+    return tabs.total() > 1 and usual > 0 and count >= ALIKE * tabs.total()
 
 
 def is_class(corpus: CorpusConfig, name: str) -> bool:
@@ -213,9 +229,71 @@ def sibling(labelled: CorpusConfig, splits: Sequence[str]) -> CorpusConfig | Non
         return None
     if "sample" in (labelled.source, labelled.format):
         return dataclasses.replace(labelled, split=splits[0])
-    there = hub_splits(labelled.source) if find_files(labelled) is None else None
-    found = [split for split in splits if (has_split(labelled, split) if there is None else split in there)]
+    if find_files(labelled) is None:
+        found = called(splits, hub_splits(labelled.source))
+    else:
+        found = folder_splits(labelled, splits)
     return dataclasses.replace(labelled, split=found[0]) if found else None
+
+
+def called(names: Sequence[str], splits: Iterable[str]) -> list[str]:
+    """The splits that have one of the names, whatever the case, in the order of the names.
+
+    >>> called(["test", "dev"], ["Dev", "TRAIN", "Test"])
+    ['Test', 'Dev']
+    """
+    splits = list(splits)
+    return [split for name in names for split in splits if split.lower() == name]
+
+
+def folder_splits(corpus: CorpusConfig, names: Sequence[str]) -> list[str]:
+    """The splits of a folder that have one of the names, whatever the case, as `corpus.split` names them.
+
+    If there are none, the one file that has a name among other words, such as `reviews_train.csv`.
+    """
+    folder = Path(corpus.source)
+    # Small letters first.
+    there = sorted({entry.name[: len(name)] for entry in folder.iterdir() for name in names}, reverse=True)
+    found = [split for split in called(names, there) if has_split(corpus, split)]
+    if found:
+        return found
+    files = files_named(corpus, names)
+    return [stem_of(files[0])] if len(files) == 1 else []
+
+
+def files_named(corpus: CorpusConfig, names: Collection[str]) -> list[Path]:
+    """The files of a folder, not of those in it, that have one of the names among the words of theirs."""
+    folder = Path(corpus.source)
+    files = [file for file in walk(folder) if file.parent == folder and is_read(file, corpus)]
+    return [file for file in files if not {*BETWEEN_WORDS.split(stem_of(file).lower())}.isdisjoint(names)]
+
+
+def stem_of(file: Path) -> str:
+    """The name of a file without its ending and that of a compression.
+
+    >>> stem_of(Path("a/reviews.train.CSV.gz"))
+    'reviews.train'
+    """
+    suffix = ending(file)
+    return file.name[: file.name.lower().rindex(suffix)] if suffix else file.name
+
+
+def tell_of_nested_folders(corpus: CorpusConfig) -> None:
+    """Warn if folders with the same name lie in several others, as the labels of texts are the innermost ones."""
+    if corpus.format not in ("auto", "text") or corpus.source == "sample":
+        return
+    outer: dict[str, set[Path]] = {}
+    for file in find_files(corpus) or ():
+        if corpus.format == "text" or ENDINGS.get(ending(file)) == "text":
+            outer.setdefault(file.parent.name, set()).add(file.parent.parent)
+    inner = sorted(name for name, folders in outer.items() if len(folders) > 1)
+    if inner:
+        log.warning(
+            "own data: the labels are the innermost folders, %s, and not those in which they lie, %s; if these are the "
+            "labels, move the texts up into them",
+            ", ".join(inner[:SHOWN_FILES]),
+            ", ".join(sorted({folder.name for name in inner for folder in outer[name]})[:SHOWN_FILES]),
+        )
 
 
 def hub_splits(identifier: str) -> list[str]:

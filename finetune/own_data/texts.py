@@ -20,9 +20,10 @@ import scipy.sparse.csgraph
 
 from configs.errors import InputError
 from configs.run_folder import write_atomically
-from finetune.classification.labels import class_counts, contradictions, label_set, labels_in
+from finetune.classification.labels import LabelSet, class_counts, contradictions, label_set, labels_in
 from finetune.classification.splits import document_keys, set_aside, text_key
 from finetune.own_data.config import with_flags
+from finetune.own_data.contents import words_in
 from finetune.own_data.sources import TEST, TRAIN, UNLABELLED, UNLABELLED_NAMES, Sources
 from pretrain.audits import duplicates
 from tokenizer.corpus.config import CorpusConfig
@@ -30,6 +31,7 @@ from tokenizer.corpus.documents import Document, label_key
 from tokenizer.corpus.documents import read as read_documents
 from tokenizer.corpus.quarantine import FILE as QUARANTINE
 from tokenizer.corpus.quarantine import Quarantine
+from tokenizer.corpus.shards import describe
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,18 @@ MAXIMUM_TEST_TEXTS = 5000
 # Of more labelled texts, only copies are kept together, not near duplicates.
 COMPARED_TEXTS = 50_000
 BATCH = 4096
+# Of a class: one to train on and one to validate or test on.
+MINIMUM_TEXTS = 2
+TOO_SIMILAR = (
+    "own data: of class %s, most texts are near duplicates of %s, so only copies are kept apart: scores will be too "
+    "good, as test texts are so much like training texts, and pretraining, which leaves out what is like test texts, "
+    "may need others (`--unlabelled`)"
+)
+# What may be done about rows that cannot be used, by what is wrong with them.
+WITHOUT_LABEL = "texts without a label may be given with `--unlabelled`, in a file of their own"
+ADVICE = {f"holds {value}, which is not a label": WITHOUT_LABEL for value in ("None", "''", "nan")} | {
+    "neither 0 nor 1": "write 1 where the label applies and 0 where it does not, also for words and empty cells"
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +92,8 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
         InputError: a file, column, text or label is missing or unusable.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    quarantine = Quarantine(sources.labelled.maximum_set_aside)
-    labelled = list(read_documents(sources.labelled, labelled=True, quarantine=quarantine))
+    tell_of_files(sources)
+    labelled = read_labelled(sources.labelled, folder / QUARANTINE)
     loose = [text for text in labelled if str(text.label).casefold() in UNLABELLED_NAMES]
     labelled = [text for text in labelled if str(text.label).casefold() not in UNLABELLED_NAMES]
     labelled = without_strays(labelled, sources.labelled)
@@ -91,22 +105,11 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
     if torn := contradictions(document_keys(labelled), classes_N):
         log.warning("own data: %d labelled texts stand there more than once, with different labels", torn)
     if sources.test is None:
-        share = min(TEST_SHARE, MAXIMUM_TEST_TEXTS / len(labelled))
-        is_test = np.zeros(len(labelled), dtype=bool)
-        is_test[set_aside(groups(labelled), classes_N, share, classes.names)] = True
-        train = [text for text, chosen in zip(labelled, is_test, strict=True) if not chosen]
-        test = [text for text, chosen in zip(labelled, is_test, strict=True) if chosen]
-        log.info("own data: %d of %d labelled texts are set aside for testing", len(test), len(labelled))
+        train, test = with_test_share(labelled, classes_N, classes.names)
     else:
-        test = list(read_documents(sources.test, labelled=True, quarantine=quarantine))
-        test = without_strays(test, sources.test)
+        test = without_strays(read_labelled(sources.test, quarantine_of(folder, TEST)), sources.test)
         classes.encode([text.label for text in test if text.label is not None], sources.test)
-        train = without_copies(labelled, test)
-        if len(train) < len(labelled):
-            log.warning(
-                "own data: %d of %d labelled texts are copies of test texts and are left out",
-                len(labelled) - len(train), len(labelled),
-            )  # fmt: skip
+        train = without_tested(labelled, test, classes, sources.labelled)
     train_N = classes.encode([text.label for text in train if text.label is not None], sources.labelled)
     counts = class_counts(train_N, len(classes.names)).tolist()
     check_counts(counts, classes.names, classes.multi_label)
@@ -115,7 +118,6 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
     corpus = with_label_column(sources.labelled)
     write_parquet(folder / f"{TRAIN}.parquet", (row_of(text, corpus, name_of) for text in train))
     write_parquet(folder / f"{TEST}.parquet", (row_of(text, corpus, name_of) for text in test))
-    quarantine.write_and_log(folder / QUARANTINE)
     unlabelled_texts, characters = write_unlabelled(sources, loose, folder, maximum_characters)
     characters += sum(len(text.text) for text in train)
     sample = {character for text in train[:1000] for character in text.text}
@@ -126,6 +128,75 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
     )  # fmt: skip
     write_atomically(folder / "texts.json", json.dumps(dataclasses.asdict(texts)) + "\n")
     return texts
+
+
+def tell_of_files(sources: Sources) -> None:
+    """Tell which files are read in which way, which are not read, and which are missing."""
+    by_source: dict[str, list[CorpusConfig]] = {}
+    for corpus in sources.corpora():
+        by_source.setdefault(corpus.source, []).append(corpus)
+    for corpora in by_source.values():
+        # Splits of one folder are not beside each other.
+        splits = dict.fromkeys(corpus.split for corpus in corpora)
+        split = "all" if "all" in splits else "+".join(splits)
+        for line in describe(dataclasses.replace(corpora[0], split=split)):
+            log.info("own data: %s", line)
+
+
+def quarantine_of(folder: Path, part: str) -> Path:
+    """The file of the rows of a part that were set aside; that of the labelled texts has no part in its name."""
+    return folder / f"{Path(QUARANTINE).stem}-{part}{Path(QUARANTINE).suffix}"
+
+
+def read_labelled(corpus: CorpusConfig, quarantine_file: Path) -> list[Document]:
+    """The texts of a corpus with their labels; rows that cannot be used are listed in a file and counted in the log.
+
+    Raises:
+        InputError: they cannot be read, or too many rows cannot be used.
+    """
+    quarantine = Quarantine(corpus.maximum_set_aside)
+    try:
+        texts = list(read_documents(corpus, labelled=True, quarantine=quarantine))
+    except InputError as error:
+        advice = next((f"; {advice}" for problem, advice in ADVICE.items() if problem in str(error)), "")
+        raise InputError(f"{error}{advice}") from None
+    quarantine.write_and_log(quarantine_file)
+    return texts
+
+
+def with_test_share(
+    texts: Sequence[Document], classes_N: np.ndarray, names: Sequence[str]
+) -> tuple[list[Document], list[Document]]:
+    """The training texts and the share that is set aside for testing, near duplicates on one side.
+
+    Where they leave a class without a text for both, as texts by a template do, only copies stay on one side.
+
+    Raises:
+        InputError: a class has fewer than two different texts.
+    """
+    share = min(TEST_SHARE, MAXIMUM_TEST_TEXTS / len(texts))
+    keys, copies = groups(texts), document_keys(texts)
+    labels_NC = classes_N if classes_N.ndim == 2 else np.eye(len(names), dtype=np.int64)[classes_N]
+    lacking_C = (groups_of_each(labels_NC, keys) < MINIMUM_TEXTS) & (groups_of_each(labels_NC, copies) >= MINIMUM_TEXTS)
+    if lacking_C.any():
+        apart = {key for key, has_C in zip(keys, labels_NC > 0, strict=True) if has_C[lacking_C].any()}
+        keys = [copy if key in apart else key for key, copy in zip(keys, copies, strict=True)]
+        log.warning(TOO_SIMILAR, ", ".join(names[label] for label in np.flatnonzero(lacking_C)), "each other")
+    chosen = set_aside(keys, classes_N, share, names)
+    is_test = np.isin(np.arange(len(texts)), chosen)
+    log.info("own data: %d of %d labelled texts are set aside for testing", len(chosen), len(texts))
+    train = [text for text, tested in zip(texts, is_test, strict=True) if not tested]
+    return train, [text for text, tested in zip(texts, is_test, strict=True) if tested]
+
+
+def groups_of_each(labels_NC: np.ndarray, keys: Sequence[str]) -> np.ndarray:
+    """How many groups of texts with the same key begin with a text of each class, [C].
+
+    >>> groups_of_each(np.array([[1, 0], [0, 1], [0, 1]]), ["a", "a", "b"]).tolist()
+    [1, 1]
+    """
+    _, firsts = np.unique(np.array(keys, dtype=object), return_index=True)
+    return labels_NC[firsts].sum(0, dtype=np.int64)
 
 
 def without_loose(sources: Sources) -> CorpusConfig:
@@ -148,9 +219,14 @@ def write_unlabelled(
     """
     if sources.unlabelled is None and not loose:
         return 0, 0
-    more = itertools.chain(loose, () if sources.unlabelled is None else read_documents(sources.unlabelled))
+    more = iter(loose)
+    if sources.unlabelled is not None:
+        quarantine = Quarantine(sources.unlabelled.maximum_set_aside)
+        more = itertools.chain(loose, read_documents(sources.unlabelled, quarantine=quarantine))
     limited = Limited(more, maximum_characters)
     write_parquet(folder / f"{UNLABELLED}.parquet", (row_of(text, sources.labelled) for text in limited))
+    if sources.unlabelled is not None:
+        quarantine.write_and_log(quarantine_of(folder, UNLABELLED))
     if limited.reached:
         log.info("own data: the first %d unlabelled texts are used; more would not be read in this time", limited.texts)
     return limited.texts, limited.characters
@@ -198,13 +274,13 @@ def check_counts(counts: Sequence[int], names: Sequence[str], multi_label: bool 
         InputError: names the rarest class.
     """
     rarest = min(range(len(counts)), key=counts.__getitem__)
-    if counts[rarest] < (1 if multi_label else 2):
+    if counts[rarest] < (1 if multi_label else MINIMUM_TEXTS):
         raise InputError(
             f"labelled: class {names[rarest]!r} has {counts[rarest]} text(s) beside those for testing, and training "
             "and validation need one each; add texts of this class, or leave it out (`--labels` with the others)"
         )
-    if counts[rarest] < 2:
-        rare = ", ".join(name for name, count in zip(names, counts, strict=True) if count < 2)
+    if counts[rarest] < MINIMUM_TEXTS:
+        rare = ", ".join(name for name, count in zip(names, counts, strict=True) if count < MINIMUM_TEXTS)
         log.warning("own data: only one text is left to train on for %s; no model will know them", rare)
 
 
@@ -235,8 +311,8 @@ def write_parquet(file: Path, rows: Iterator[dict[str, Any]]) -> None:
 
 
 def words_of(text: Document) -> np.ndarray:
-    """A number for each word of a text, whatever its case."""
-    words = text_key(text.text, text.second_text).split()
+    """A number for each word of a text, whatever its case; for each character, in scripts without spaces."""
+    words = words_in(text_key(text.text, text.second_text))
     return np.array([zlib.crc32(word.encode()) for word in words], dtype=np.uint64)
 
 
@@ -261,13 +337,39 @@ def groups(texts: Sequence[Document]) -> list[str]:
     return [str(components_N[first_of[key]]) for key in keys]
 
 
+def without_tested(
+    texts: Sequence[Document], tests: Sequence[Document], classes: LabelSet, corpus: CorpusConfig
+) -> list[Document]:
+    """The texts that are no near duplicates of a test text; where none would be left of a class, no copies."""
+    copies = without_copies(texts, tests)
+    rest = copies if len(texts) + len(tests) > COMPARED_TEXTS else without_near_duplicates(copies, tests)
+    counts_C, rest_C = (
+        class_counts(
+            classes.encode([text.label for text in part if text.label is not None], corpus), len(classes.names)
+        )
+        for part in (copies, rest)
+    )
+    if (lacking_C := (rest_C < MINIMUM_TEXTS) & (counts_C >= MINIMUM_TEXTS)).any():
+        rest = copies
+        names = ", ".join(classes.names[label] for label in np.flatnonzero(lacking_C))
+        log.warning(TOO_SIMILAR, names, "test texts")
+    if len(rest) < len(texts):
+        log.warning(
+            "own data: %d of %d labelled texts are copies of test texts and are left out",
+            len(texts) - len(rest), len(texts),
+        )  # fmt: skip
+    return rest
+
+
 def without_copies(texts: Sequence[Document], tests: Sequence[Document]) -> list[Document]:
-    """The texts that are no near duplicates of a test text; among very many texts, no copies."""
+    """The texts that are no copies of a test text."""
     keys = {text_key(test.text, test.second_text) for test in tests}
-    rest = [text for text in texts if text_key(text.text, text.second_text) not in keys]
-    if len(texts) + len(tests) > COMPARED_TEXTS:
-        return rest
+    return [text for text in texts if text_key(text.text, text.second_text) not in keys]
+
+
+def without_near_duplicates(texts: Sequence[Document], tests: Sequence[Document]) -> list[Document]:
+    """The texts that are no near duplicates of a test text."""
     index = duplicates.Index()
     for number, test in enumerate(tests):
         index.add(number, duplicates.shingles(words_of(test)))
-    return [text for text in rest if not index.near_duplicates(duplicates.shingles(words_of(text)))]
+    return [text for text in texts if not index.near_duplicates(duplicates.shingles(words_of(text)))]

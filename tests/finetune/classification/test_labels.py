@@ -99,6 +99,8 @@ def test_truth_values_of_json_fit_those_of_a_table(tmp_path):
         ([f"{number}.5" for number in range(10)] + ["1"], "10 different numbers with fractions|11 different"),
         (["drama,comedy", "drama", "comedy,war", "war", "drama,war"] * 9, "labels made of 3 others by ','"),
         (["a|b", "b|a", "a"] * 5, "made of 2 others"),
+        (["a,b", "b,c", "c,", "a"] * 5, "4 labels made of 3 others by ','"),
+        (["3,5", "4,5", "4,0", "3,0", "5,0"] * 5, "5 labels such as '3,5' seem to be numbers with a decimal comma"),
         ([f"id-{number}" for number in range(300)], "300 different labels for 300 texts .* are ids or texts"),
         (["only"] * 5, "one label only"),
         ([1, "b", 1], "mixes numbers and strings as labels: 1, 'b'"),
@@ -114,6 +116,16 @@ def test_truth_values_of_json_fit_those_of_a_table(tmp_path):
 def test_what_is_no_class_is_refused_with_the_reason(labels, message):
     with pytest.raises(InputError, match=message):
         classes_of(labels)
+
+
+@pytest.mark.parametrize(("split", "name"), [("all", "flat"), ("train", "train")])
+def test_texts_in_one_folder_are_refused_with_what_their_labels_are(tmp_path, split, name):
+    (tmp_path / "flat" / "train").mkdir(parents=True)
+    corpus = CorpusConfig(source=str(tmp_path / "flat"), split=split)
+    with pytest.raises(InputError, match=f"'{name}'; .* the names of their folders, so make a folder for each class"):
+        label_set([name] * 9, {}, corpus)
+    with pytest.raises(InputError, match=r"a classifier needs two$"):
+        label_set(["pos"] * 9, {}, corpus)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,23 @@ def test_a_usual_name_with_many_values_is_not_passed_over_for_another_column(tmp
         find_columns(corpus, None, None, labelled=True)
 
 
+@pytest.mark.parametrize(("label", "other"), [("label", "score"), ("category", "rating")])
+def test_many_classes_below_a_usual_name_are_taken_before_few_below_a_lesser_one(
+    tmp_path: Path, label: str, other: str
+) -> None:
+    def columns(classes: int, form: str = "{}") -> Columns:
+        rows = rows_of("text", label, 800, **{other: lambda number: number % 3})
+        rows = [row | {label: form.format(number % classes)} for number, row in enumerate(rows)]
+        corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+        return find_columns(corpus, None, None, labelled=True)
+
+    assert columns(77, "intent {}").label == columns(77).label == label
+    # Measurements are no classes, and what comes twice or thrice may be ids.
+    assert columns(77, "0.{:02d}1").label == other
+    with pytest.raises(InputError, match=rf"'{label}', '{other}' may all be it.*'{label}' \(300 values\)"):
+        columns(300)
+
+
 def test_texts_without_labels_are_refused_as_labelled(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("A text of some length.\n\nAnother one, as long.")
     with pytest.raises(InputError, match=r"label_column: .* none has a few values"):
@@ -155,6 +172,27 @@ def test_a_name_that_is_also_a_class_is_a_name(tmp_path: Path, names: tuple[str,
     assert find_columns(corpus, None, None, labelled=True) == (names[1], names[2], None)
 
 
+@pytest.mark.parametrize("first", [("Great!", "5"), ("loved it", "pos"), ("What were they thinking?", "1")])
+def test_a_short_first_text_beside_a_class_is_a_row(tmp_path: Path, first: tuple[str, str]) -> None:
+    rng, file = random.Random(1), tmp_path / "t.csv"
+    labels = ("neg", "pos") if first[1] == "pos" else ("1", "5")
+    rows = [first, *((sentence(n % 2, rng) * 3, labels[n % 2]) for n in range(60))]
+    file.write_text("".join(f"{text},{label}\n" for text, label in rows))
+    assert find_columns(CorpusConfig(source=str(file)), None, None, labelled=True) == ("1", "2", False)
+
+
+@pytest.mark.parametrize("number", ["", "Respondent"])
+def test_a_question_above_answers_is_a_name(tmp_path: Path, number: str) -> None:
+    rng, question = random.Random(1), "What did you like most about this film?"
+    rows = [({number: n} if number else {}) | {question: sentence(n % 2, rng)} for n in range(40)]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
+    assert find_columns(corpus, None, None, labelled=False) == (question, None, None)
+    # Among other questions, it is one of the texts.
+    rows = [row | {question: f"Was it {row[question]}?"} for row in rows]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "q.csv", [{question: row[question]} for row in rows])))
+    assert find_columns(corpus, None, None, labelled=False) == ("1", None, False)
+
+
 def test_the_same_value_twice_in_the_first_row_is_no_name(tmp_path: Path) -> None:
     rng = random.Random(1)
     file = tmp_path / "t.csv"
@@ -198,6 +236,53 @@ def test_a_title_beside_much_longer_texts_is_not_the_text(tmp_path: Path, text: 
     rows = rows_of("title", "Rating", remark=lambda number: f"to shelf {number}, soon")
     corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows)))
     assert find_columns(corpus, None, None, labelled=True).text == "title"
+
+
+@pytest.mark.parametrize(
+    ("text", "others"),
+    [
+        ("full_text", {"description": lambda number: f"dad of {number}, views mine"}),
+        ("complaint narrative", {"description": lambda number: f"note {number}"}),
+        ("feedback", {"comment": lambda number: "" if number % 20 else "see above, all of you there"}),
+        ("feedback", {"notes": lambda number: "" if number % 20 else "see above and below, " * 9}),
+    ],
+)
+def test_a_usual_name_above_short_texts_or_few_is_not_the_text(tmp_path: Path, text: str, others: dict) -> None:
+    rows = [row | {text: row[text] * 2} for row in rows_of(text, "label", **others)]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
+    assert find_columns(corpus, None, None, labelled=True)[:2] == (text, "label")
+    # Rows of JSON may lack the column.
+    rows = [{name: value for name, value in row.items() if value != ""} for row in rows]
+    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+    assert find_columns(corpus, None, None, labelled=True)[:2] == (text, "label")
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "value", "told"),
+    [
+        ("text", "profile", "a text of many words, " * 9, "'profile' has longer ones"),
+        ("description", "remark", "a text of nine words for one of sixty films", "'remark' has longer ones"),
+        ("premise", "hypothesis", "is so", "`--text_column premise --second_text_column hypothesis`"),
+        ("text", "id", "0" * 90, ""),
+    ],
+)
+def test_other_texts_are_told_of(tmp_path: Path, caplog, text: str, other: str, value: str, told: str) -> None:
+    rows = [row | {other: f"{value}{number}"} for number, row in enumerate(rows_of(text, "label"))]
+    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+    with caplog.at_level("INFO"):
+        assert find_columns(corpus, None, None, labelled=True).text == text
+        assert told in caplog.text
+        assert bool(told) == bool(caplog.text)
+        caplog.clear()
+        assert find_columns(corpus, text, None, labelled=True).text == text
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("text", ["หนังเรื่องนี้ดีมากนักแสดงเก่ง", "ຮູບເງົາເລື່ອງນີ້ດີຫຼາຍ", "រឿងនេះល្អណាស់ខ្ញុំចូលចិត្ត", "ဒီရုပ်ရှင်ကအရမ်းကောင်းတယ်"])
+def test_texts_without_spaces_are_not_passed_over_for_names(tmp_path: Path, text: str) -> None:
+    rows = [{"ผู้ใช้": f"Somchai {n}", "ความ": f"{text}{n}", "ผล": ("บวก", "ลบ")[n % 2]} for n in range(40)]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
+    assert find_columns(corpus, None, None, labelled=True)[:2] == ("ความ", "ผล")
 
 
 def test_a_number_among_the_texts_does_not_make_another_column_the_text(tmp_path: Path) -> None:

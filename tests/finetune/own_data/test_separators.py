@@ -38,6 +38,8 @@ def cells(values: list[str], count: int = 60) -> list[dict[str, Any]]:
         (["bug | billing", "billing", "bug", "praise | bug", ""], "|"),
         (['["a", "b"]', '["b"]', "[]"], "list"),
         (["['a', 'b']", "['b']", "[]"], "list"),
+        (["bug, billing", "bug", "billing, praise", "praise,"], ","),
+        (["3", "3,5", "4", "4,5", "5"], None),
         (["good, really", "bad, awful"], None),
         (["yes, often", "no, often", "yes, never", "no, never"], None),
         (["Paris, TX", "Rome, GA", "Paris, TN"], None),

@@ -110,6 +110,26 @@ def test_test_texts_without_labels_are_left_out(tmp_path: Path, caplog: pytest.L
     assert "has no labels, and is left out" in caplog.text
 
 
+@pytest.mark.parametrize("letters", ["映画音楽俳優脚本の", "หนังเรื่องนี้ดีมาก", "good "])
+def test_near_duplicates_are_found_in_every_script(tmp_path: Path, letters: str) -> None:
+    rng = random.Random(4)
+    words = letters.split(" ") if letters == "good " else list(letters)
+    join = "".join if letters != "good " else lambda words: " ".join(f"{word}{rng.randrange(99)}" for word in words)
+    bases = [join(rng.choice(words) for _ in range(60)) for _ in range(40)]
+    rows = [
+        {"text": text + "！" * copy, "label": ("no", "yes")[number % 2]}
+        for number, text in enumerate(bases)
+        for copy in range(3)
+    ]
+    keys: dict[str, Any] = {"labelled": str(write_jsonl(tmp_path / "t.jsonl", rows))}
+    _, parts = split(tmp_path, **keys)
+    train, test = ({row["text"].rstrip("！") for row in parts[part]} for part in ("train", "test"))
+    assert not train & test
+    assert len(test) == 8
+    given = write_jsonl(tmp_path / "given.jsonl", [row | {"text": row["text"] + "！"} for row in rows[:30:3]])
+    assert split(tmp_path, test=str(given), **keys)[0].train_texts == len(rows) - 30
+
+
 def test_chains_of_near_duplicates_are_one_group(tmp_path: Path) -> None:
     rng = random.Random(3)
     words = [str(rng.randrange(10**6)) for _ in range(60)]
@@ -119,6 +139,31 @@ def test_chains_of_near_duplicates_are_one_group(tmp_path: Path) -> None:
     keys = texts.groups(list(texts.read_documents(corpora.labelled, labelled=True)))
     assert keys[0] == keys[1] == keys[2]
     assert len(set(keys)) == 21
+
+
+@pytest.mark.parametrize("is_given", [False, True])
+def test_texts_by_a_template_are_told_of_and_kept(tmp_path: Path, caplog, is_given: bool) -> None:
+    words = long_text(random.Random(0), 1)
+    rows = [{"text": f"{words} {number}", "label": ("no", "yes")[number % 2]} for number in range(60)]
+    keys: dict[str, Any] = {"labelled": str(write_jsonl(tmp_path / "t.jsonl", rows))}
+    if is_given:
+        tests = [{"text": f"{words} {number}", "label": "no"} for number in range(5)]
+        keys["test"] = str(write_jsonl(tmp_path / "u.jsonl", tests))
+    facts, parts = split(tmp_path, **keys)
+    other = "test texts" if is_given else "each other"
+    assert f"most texts are near duplicates of {other}, so only copies are kept apart" in caplog.text
+    assert facts.counts[0] >= 20
+    assert not {row["text"] for row in parts["train"]} & {row["text"] for row in parts["test"]}
+
+
+def test_near_duplicates_of_one_class_do_not_part_those_of_others(tmp_path: Path, caplog) -> None:
+    words = long_text(random.Random(7), 1)
+    rows = [*labelled_rows(), *({"text": f"{words} {number}", "label": "rare"} for number in range(6))]
+    _, parts = split(tmp_path, labelled=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+    assert "of class rare, most texts" in caplog.text
+    train, test = ({row["text"].removesuffix(" Indeed.") for row in parts[part]} for part in ("train", "test"))
+    assert not train & test
+    assert any(row["label"] == "rare" for row in parts["test"])
 
 
 def test_labelled_copies_of_given_test_texts_are_left_out(tmp_path: Path) -> None:
@@ -270,43 +315,47 @@ def test_what_a_message_advises_can_be_followed(tmp_path: Path) -> None:
     assert facts.train_texts + facts.test_texts == 120
 
 
-def test_a_text_file_with_tabs_is_a_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    rows = labelled_rows()
-    table = [f"{row['text']}\t{row['label']}" for row in rows]
-    (tmp_path / "cells_labelled.txt").write_text("\n".join(table))
-    # As Excel writes "Unicode Text".
-    (tmp_path / "excel.txt").write_text("\n".join(["review\tmood", *table]), encoding="utf-16", newline="\r\n")
-    for name, column in (("cells_labelled.txt", "1"), ("excel.txt", "review")):
-        facts, _ = split(tmp_path, labelled=str(tmp_path / name))
-        assert (facts.train_texts + facts.test_texts, facts.text_column, facts.classes) == (120, column, ["no", "yes"])
-        assert f"{name} is read as a table with tabs" in caplog.text
-    # Those of a folder, too; other texts of one with blank lines between them are no table.
-    (tmp_path / "set").mkdir()
-    for name, part in (("train.txt", table[:80]), ("test.txt", table[80:])):
-        (tmp_path / "set" / name).write_text("\n".join(part))
-    (tmp_path / "notes.txt").write_text("a\tb\n\nc\td\n")
-    facts, parts = split(tmp_path, labelled=str(tmp_path / "set"), unlabelled=str(tmp_path / "notes.txt"))
-    assert (facts.train_texts, facts.test_texts) == (80, 40)
-    assert [row["1"].strip() for row in parts["unlabelled"]] == ["a\tb", "c\td"]
-    for label in ("no", "yes"):
-        (tmp_path / "folders" / label).mkdir(parents=True)
-        for number in range(9):
-            (tmp_path / "folders" / label / f"{number}.txt").write_text(f"a\t{number}\nb\t{number}\n")
-    assert sources.find_sources(OwnDataConfig(labelled=str(tmp_path / "folders"))).labelled.format == "auto"
-    (tmp_path / "one.txt").write_text("a text\nanother one\n")
-    with pytest.raises(InputError, match=r"one\.txt: the first lines are no table"):
-        split(tmp_path, labelled=str(tmp_path / "one.txt"))
+def test_rows_set_aside_are_counted_and_told_for_each_part(tmp_path: Path, caplog) -> None:
+    rows = labelled_rows(200)
+    bad = {"text": "A text."}
+    tests = [
+        row | {"text": f"{row['text']} once more, with other words {n}"} for n, row in enumerate(labelled_rows(40))
+    ]
+    keys: dict[str, Any] = {
+        "labelled": str(write_jsonl(tmp_path / "t.jsonl", [*rows, bad])),
+        "test": str(write_jsonl(tmp_path / "u.jsonl", [*tests, bad])),
+        "unlabelled": str(write_jsonl(tmp_path / "v.jsonl", [*({"text": row["text"]} for row in rows), {"text": 1}])),
+    }
+    # One of 41 rows is too much for the test texts, however many labelled ones there are.
+    with pytest.raises(InputError, match=r"1 of 41 rows cannot be used"):
+        split(tmp_path, **keys)
+    split(tmp_path, maximum_set_aside=0.1, **keys)
+    for name, count in (("quarantine", 201), ("quarantine-test", 41), ("quarantine-unlabelled", 201)):
+        assert f"1 of {count} rows set aside: {tmp_path / 'data' / name}.jsonl" in caplog.text
+        assert (tmp_path / "data" / f"{name}.jsonl").read_text().startswith(f'{{"rows": {count}')
 
 
 @pytest.mark.parametrize(
-    ("folders", "classes"),
-    [(("train", "car", "test"), ["car", "test", "train"]), (("train/no", "train/yes", "car"), ["no", "yes"])],
+    ("rows", "keys", "advice"),
+    [
+        ([{"text": f"a text {n}", "label": n % 2 if n % 3 else None} for n in range(60)], {}, "`--unlabelled`"),
+        ([{"text": f"a text {n}", "label": n % 2 if n % 3 else float("nan")} for n in range(60)], {}, "`--unlabelled`"),
+        (
+            [{"text": f"a text {n}", "a": ("no", "yes")[n % 2], "b": ("", "x")[n % 2]} for n in range(60)],
+            {"label_columns": ["a", "b"]},
+            "write 1 where the label applies and 0",
+        ),
+    ],
 )
-def test_a_class_may_be_called_as_a_split_is(tmp_path: Path, folders: tuple[str, ...], classes: list[str]) -> None:
-    rng = random.Random(0)
-    for folder in folders:
-        (tmp_path / "set" / folder).mkdir(parents=True)
-        for number in range(10):
-            (tmp_path / "set" / folder / f"{number}.txt").write_text(long_text(rng, number % 2))
-    assert split(tmp_path, labelled=str(tmp_path / "set"))[0].classes == classes
+def test_what_to_do_about_labels_that_are_none_is_told(tmp_path: Path, rows: list, keys: dict, advice: str) -> None:
+    file = write_jsonl(tmp_path / "t.jsonl", rows)
+    with pytest.raises(InputError, match=f"{advice}.*with `--labelled`: .*`--maximum_set_aside`"):
+        split(tmp_path, labelled=str(file), text_column="text", **keys)
+
+
+@pytest.mark.parametrize(
+    "keys", [{"label_column": "text"}, {"second_text_column": "text"}, {"label_columns": ["a", "text"]}]
+)
+def test_a_column_is_not_asked_for_twice(keys: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="'text' is given twice"):
+        OwnDataConfig(labelled="a.csv", text_column="text", **keys)

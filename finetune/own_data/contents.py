@@ -1,0 +1,108 @@
+"""What the columns of a table hold: texts, numbers, or a few values that come often."""
+
+import dataclasses
+import decimal
+import re
+from typing import Any
+
+from tokenizer.corpus.documents import is_number
+
+# More different values are taken for classes only below a usual name.
+MAXIMUM_CLASSES = 50
+# More different values are not counted.
+MAXIMUM_VALUES = 1000
+# A class has this many texts, on average, at least.
+TEXTS_A_CLASS = 4
+# A row of JSON may have a number where the others have a text.
+MOSTLY = 0.95
+# Chinese and Japanese; Thai, Lao, Burmese and Khmer. All are written without spaces between words.
+HAN_AND_KANA, SOUTH_EAST_ASIAN = "\u3005\u3040-\u30ff\u3400-\u9fff", "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+HANGUL = "\uac00-\ud7af"
+# Korean texts of several words may have none, either.
+WITHOUT_SPACES = re.compile(f"[{HAN_AND_KANA}{SOUTH_EAST_ASIAN}{HANGUL}]")
+# A character says what others say in two or three.
+DENSE = re.compile(f"[{HAN_AND_KANA}{HANGUL}]")
+# Where there are no spaces, a character; Korean has some.
+WORD = re.compile(rf"[{HAN_AND_KANA}{SOUTH_EAST_ASIAN}]|[^\s{HAN_AND_KANA}{SOUTH_EAST_ASIAN}]+")
+QUESTION_ENDS = ("?", "\uff1f")
+
+
+@dataclasses.dataclass
+class Content:
+    """What a column holds."""
+
+    rows: int = 0
+    filled: int = 0
+    texts: int = 0
+    """Values that are strings."""
+    characters: int = 0
+    words: int = 0
+    """Values of several words; of scripts without spaces, all."""
+    numbers: int = 0
+    """Values that are numbers, also as text."""
+    questions: int = 0
+    values: set[str] = dataclasses.field(default_factory=set)
+    """The different values, up to a number of them."""
+
+    def add(self, value: Any, separator: str | None = None) -> None:
+        """Count a value, or the values of a list or of a cell with a separator."""
+        self.rows += 1
+        if value is None or value == "":
+            return
+        self.filled += 1
+        if isinstance(value, str):
+            self.texts += 1
+            self.characters += weight(value)
+            self.words += " " in value.strip() or WITHOUT_SPACES.search(value) is not None
+            self.questions += value.rstrip().endswith(QUESTION_ENDS)
+        self.numbers += not isinstance(value, list) and is_number(str(value))
+        several = value if isinstance(value, list) else [value]
+        if separator and isinstance(value, str):
+            several = [part.strip() for part in value.split(separator) if part.strip()]
+        for one in several:
+            if len(self.values) <= MAXIMUM_VALUES and isinstance(one, str | int | float | decimal.Decimal):
+                self.values.add(str(one))
+
+    @property
+    def length(self) -> float:
+        """Characters of a text, on average; 0 for a column of something else."""
+        return self.characters / self.texts if self.texts and self.texts >= MOSTLY * self.filled else 0.0
+
+    @property
+    def holds_texts(self) -> bool:
+        """Whether most values are of several words, as no names, addresses, digests or counts are."""
+        return self.length > 0 and 2 * self.words > self.filled
+
+    @property
+    def holds_numbers(self) -> bool:
+        """Whether most values are numbers."""
+        return 2 * self.numbers > self.filled
+
+    @property
+    def may_be_classes(self) -> bool:
+        """Whether it holds a few values, each often."""
+        return len(self.values) <= MAXIMUM_CLASSES and self.repeats(TEXTS_A_CLASS)
+
+    def repeats(self, times: int) -> bool:
+        """Whether it holds values that come so often on average; many numbers with fractions are measurements."""
+        if not 2 <= len(self.values) <= min(MAXIMUM_VALUES, self.filled / times):
+            return False
+        return len(self.values) <= MAXIMUM_CLASSES or not any(is_number(one) and float(one) % 1 for one in self.values)
+
+
+def weight(text: str) -> int:
+    """The length of a text in characters, as Latin letters would have it.
+
+    >>> weight("good"), weight("\u5f88\u597d")
+    (4, 4)
+    """
+    return len(text) + (0 if text.isascii() else len(DENSE.findall(text)))
+
+
+def words_in(text: str) -> list[str]:
+    """The words of a text; in scripts without spaces between words, the characters.
+
+    >>> words_in("a good film, really"), words_in("\u5f88\u597d, ok")
+    (['a', 'good', 'film,', 'really'], ['很', '好', ',', 'ok'])
+    """
+    return WORD.findall(text)

@@ -1,0 +1,139 @@
+"""Which files are which part of the texts, and how they are read, is found or told."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.errors import InputError
+from finetune.own_data.config import OwnDataConfig
+from finetune.own_data.sources import find_sources
+from tests.finetune.own_data.test_texts import labelled_rows, long_text, split
+from tests.helpers.corpora import write_jsonl, write_labelled_folders
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("Train.jsonl", "Test.jsonl", "Valid.jsonl"), ("Train", "Test")),
+        (("TRAIN-00000-of-00001.jsonl", "test.jsonl"), ("TRAIN", "test")),
+        (("reviews_train.jsonl", "reviews_test.jsonl", "reviews_dev.jsonl"), ("reviews_train", "reviews_test")),
+        (("my.train.jsonl", "Test-set.jsonl", "training.jsonl"), ("my.train", "Test-set")),
+        (("train.jsonl", "more_train.jsonl"), ("train", None)),
+        (("trains.jsonl", "contest.jsonl"), ("all", None)),
+        (("a_train.jsonl", "b_train.jsonl", "a_test.jsonl"), ("all", None)),
+        (("data.jsonl", "test.jsonl"), ("all", None)),
+    ],
+)
+def test_splits_are_known_by_their_names_whatever_the_case(
+    tmp_path: Path, caplog, names: tuple[str, ...], splits: tuple[str, str | None]
+) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name in names:
+        write_jsonl(folder / name, labelled_rows(20))
+    sources = find_sources(OwnDataConfig(labelled=str(folder)))
+    assert (sources.labelled.split, sources.test.split if sources.test else None) == splits
+    # Parts that are read as one are told of, unless nothing in their names says so.
+    is_told = splits[0] == "all" and any("_t" in name or name.startswith("test") for name in names)
+    assert ("are read as one part" in caplog.text) == is_told
+
+
+def test_folders_called_as_splits_are_known_whatever_the_case(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    for part, count in (("Train", 40), ("Test", 20), ("Unsup", 10)):
+        rows = [{"text": long_text(rng, n % 2), "label": ("neg", "pos")[n % 2]} for n in range(count)]
+        write_labelled_folders(tmp_path / "set" / part, rows)
+    facts, _ = split(tmp_path, labelled=str(tmp_path / "set"))
+    assert (facts.train_texts, facts.test_texts, facts.unlabelled_texts) == (40, 20, 10)
+
+
+@pytest.mark.parametrize("is_nested", [True, False])
+def test_folders_of_the_same_names_in_several_others_are_told_of(tmp_path: Path, caplog, is_nested: bool) -> None:
+    for folder in ("neg", "pos"):
+        rows = [
+            {"text": "A text.", "label": ("one", "two")[n % 2] if is_nested else f"{folder}{n % 2}"} for n in range(8)
+        ]
+        write_labelled_folders(tmp_path / "set" / folder, rows)
+    find_sources(OwnDataConfig(labelled=str(tmp_path / "set")))
+    told = "the labels are the innermost folders, one, two, and not those in which they lie, neg, pos"
+    assert (told in caplog.text) == is_nested
+
+
+@pytest.mark.parametrize("place", [0, 3, 100])
+def test_a_tab_in_a_text_does_not_make_a_table_lines_with_labels(tmp_path: Path, place: int) -> None:
+    words = ("Go", "Ok", "Free", "Nah", "Had", "Win", "Six", "Yes", "As", "Did")
+    rows = [f"{('ham', 'spam')[n % 2]}\t{words[n % 10]} {long_text(random.Random(n), 1)}" for n in range(200)]
+    rows[place] += "\tx"
+    (tmp_path / "t.txt").write_text("\n".join(rows[::-1] if place == 0 else rows))
+    facts, _ = split(tmp_path, labelled=str(tmp_path / "t.txt"))
+    assert (facts.classes, facts.train_texts + facts.test_texts) == (["ham", "spam"], 199)
+
+
+def test_labels_before_lines_may_end_with_a_tab_or_a_colon(tmp_path: Path) -> None:
+    rows = [f"  {('neg:', 'pos:')[n % 2]}\t{long_text(random.Random(n), 1)}\t{n}" + "\tx" * (n % 3) for n in range(60)]
+    (tmp_path / "t.txt").write_text("\n".join(rows))
+    assert find_sources(OwnDataConfig(labelled=str(tmp_path / "t.txt"))).labelled.format == "label_lines"
+
+
+def test_files_that_are_not_read_or_missing_are_told_of(tmp_path: Path, caplog) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    write_jsonl(folder / "train-00000-of-00002.jsonl", labelled_rows(60))
+    write_jsonl(
+        folder / "test.jsonl", [row | {"text": f"{row['text']} {n}"} for n, row in enumerate(labelled_rows(20))]
+    )
+    write_jsonl(folder / "dev.jsonl", labelled_rows(20))
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.txt").write_text("A text.")
+    (notes / "b.docx").write_text("A text.")
+    keys: dict[str, Any] = {"labelled": str(folder), "unlabelled": str(notes)}
+    with caplog.at_level("INFO"):
+        split(tmp_path, **keys)
+    assert "train-00001-of-00002.jsonl is missing: 1 of 2 files are there" in caplog.text
+    assert "beside 'train+test' there are dev.jsonl" in caplog.text
+    assert f"{notes}: 1 file(s) not read: b.docx" in caplog.text
+
+
+def test_a_text_file_with_tabs_is_a_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    rows = labelled_rows()
+    table = [f"{row['text']}\t{row['label']}" for row in rows]
+    (tmp_path / "cells_labelled.txt").write_text("\n".join(table))
+    # As Excel writes "Unicode Text".
+    (tmp_path / "excel.txt").write_text("\n".join(["review\tmood", *table]), encoding="utf-16", newline="\r\n")
+    for name, column in (("cells_labelled.txt", "1"), ("excel.txt", "review")):
+        facts, _ = split(tmp_path, labelled=str(tmp_path / name))
+        assert (facts.train_texts + facts.test_texts, facts.text_column, facts.classes) == (120, column, ["no", "yes"])
+        assert f"{name} is read as a table with tabs" in caplog.text
+    # Those of a folder, too; other texts of one with blank lines between them are no table.
+    (tmp_path / "set").mkdir()
+    for name, part in (("train.txt", table[:80]), ("test.txt", table[80:])):
+        (tmp_path / "set" / name).write_text("\n".join(part))
+    (tmp_path / "notes.txt").write_text("a\tb\n\nc\td\n")
+    facts, parts = split(tmp_path, labelled=str(tmp_path / "set"), unlabelled=str(tmp_path / "notes.txt"))
+    assert (facts.train_texts, facts.test_texts) == (80, 40)
+    assert [row["1"].strip() for row in parts["unlabelled"]] == ["a\tb", "c\td"]
+    for label in ("no", "yes"):
+        (tmp_path / "folders" / label).mkdir(parents=True)
+        for number in range(9):
+            (tmp_path / "folders" / label / f"{number}.txt").write_text(f"a\t{number}\nb\t{number}\n")
+    assert find_sources(OwnDataConfig(labelled=str(tmp_path / "folders"))).labelled.format == "auto"
+    (tmp_path / "one.txt").write_text("a text\nanother one\n")
+    with pytest.raises(InputError, match=r"one\.txt: the first lines are no table"):
+        split(tmp_path, labelled=str(tmp_path / "one.txt"))
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes"),
+    [(("train", "car", "test"), ["car", "test", "train"]), (("train/no", "train/yes", "car"), ["no", "yes"])],
+)
+def test_a_class_may_be_called_as_a_split_is(tmp_path: Path, folders: tuple[str, ...], classes: list[str]) -> None:
+    rng = random.Random(0)
+    for folder in folders:
+        (tmp_path / "set" / folder).mkdir(parents=True)
+        for number in range(10):
+            (tmp_path / "set" / folder / f"{number}.txt").write_text(long_text(rng, number % 2))
+    assert split(tmp_path, labelled=str(tmp_path / "set"))[0].classes == classes
