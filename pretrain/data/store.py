@@ -170,7 +170,23 @@ def prepare(
             folder.begin(StoreConfig(name=folder.path.name, corpus=source, labelled=labelled))
             backend = load_tokenizer(tokenizer_folder, commit).backend_tokenizer.to_str()
             folder.finish(_build(source, backend, folder, labelled, preparation or PreparationConfig(processes=1)))
-    return TokenStore.open(folder.path / "store")
+    return _opened(folder)
+
+
+def _opened(folder: RunFolder) -> TokenStore:
+    """The token store of a finished run.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        store = TokenStore.open(folder.path / "store")
+        if store.document_count == folder.result()["documents"]:
+            return store
+        reason = f"{store.document_count:,} documents, not {folder.result()['documents']:,}"
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+    raise InputError(f"{folder.path}: the token store is damaged ({reason}); delete the folder, and it is made again")
 
 
 def _build(
@@ -188,8 +204,10 @@ def _build(
     ]
     for _ in progress(_encode_missing(tasks, preparation), "tokenizing", "shards", total=len(tasks)):
         pass
-    for temporary in store.glob(".data-*"):
-        temporary.unlink()
+    made = {file for name in names for file in (store / name, quarantine_file(store / name))}
+    for other in set(store.iterdir()) - made:
+        # Temporary, or of an attempt in which the corpus had another number of shards.
+        other.unlink()
     set_aside = Quarantine(source.maximum_set_aside)
     for name in names:
         set_aside.merge(quarantine_file(store / name))

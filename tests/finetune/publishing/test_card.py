@@ -129,6 +129,12 @@ def test_the_card_tells_whether_html_was_cleaned(finished: RunFolder, tmp_path: 
     assert "HTML in texts was left as it is" in model_card(as_it_is, finished.result())
 
 
+def test_the_card_of_a_model_of_pairs_tells_of_empty_second_texts(finished: RunFolder, tmp_path: Path) -> None:
+    said = "An empty second text was a text all the same"
+    assert said not in model_card(finished, finished.result())
+    assert said in model_card(copied(finished, tmp_path, corpus__second_text_column="reply"), finished.result())
+
+
 @pytest.mark.parametrize(
     ("changes", "data_set", "split", "said"),
     [

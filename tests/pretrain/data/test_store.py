@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import shutil
 import sys
 import threading
 import time
@@ -279,6 +280,32 @@ def test_shards_finished_before_a_kill_are_not_encoded_again(tokenizer_folder, t
     assert len(again) == 3
     assert not set(again) & set(encoded)
     assert bytes_of(killed) == bytes_of(made(source, tokenizer_folder, tmp_path / "unbroken", processes=1))
+
+
+@pytest.mark.parametrize("damage", ["torn", "lost", "doubled"])
+def test_a_damaged_store_is_told_in_a_line(tokenizer_folder, tmp_path, monkeypatch, damage):
+    # Once, a torn shard ended in a traceback, and one of an attempt with other shards doubled the texts.
+    source = many_shards(tmp_path, monkeypatch)
+    place = made(source, tokenizer_folder, tmp_path, processes=1)
+    shard = min((place.path / "store").glob("data-*.arrow"))
+    if damage == "torn":
+        shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
+    elif damage == "lost":
+        shard.unlink()
+    else:
+        shutil.copy(shard, shard.with_name("data-00000-of-00099.arrow"))
+    with pytest.raises(InputError, match=rf"{place.path}: the token store is damaged \(.*delete the folder"):
+        made(source, tokenizer_folder, tmp_path, processes=1)
+
+
+def test_shards_of_another_number_are_no_part_of_the_store(tokenizer_folder, tmp_path, monkeypatch):
+    source = many_shards(tmp_path, monkeypatch)
+    place = made(source, tokenizer_folder, tmp_path, processes=1)
+    whole = bytes_of(place)
+    shard = min((place.path / "store").glob("data-*.arrow"))
+    shutil.copy(shard, shard.with_name("data-00000-of-00099.arrow"))
+    (place.path / "result.json").unlink()
+    assert bytes_of(made(source, tokenizer_folder, tmp_path, processes=1)) == whole
 
 
 def test_ids_take_two_bytes_and_nothing_else_grows_with_them(tokenizer_folder, tmp_path):
