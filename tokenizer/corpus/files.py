@@ -1,9 +1,7 @@
 """The files of a corpus: which of a folder's are read, and in which format."""
 
 import collections
-import functools
 import json
-import logging
 import os
 import re
 from collections.abc import Iterator
@@ -13,8 +11,6 @@ from typing import Any
 from configs.errors import InputError
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.text_files import COMPRESSIONS, lines_of_head, open_bytes
-
-log = logging.getLogger(__name__)
 
 ENDINGS = {
     ".txt": "text",
@@ -227,12 +223,9 @@ def files_read(folder: Path, corpus: CorpusConfig) -> list[Path]:
     Raises:
         InputError: one is a link to nowhere.
     """
-    there = walk(folder)
-    files = [file for file in there if is_read(file, corpus)]
+    files = [file for file in walk(folder) if is_read(file, corpus)]
     if corpus.format == "class_lines":
         files = class_files(files)
-        if others := [str(file.relative_to(folder)) for file in sorted({*there} - {*files})]:
-            _tell_once(f"{folder}: {len(others)} file(s) not read as a class: {_listed(others)}")
     for file in files:
         if not file.exists():
             raise InputError(f"{file}: a link to {os.path.realpath(file)}, which does not exist")
@@ -252,12 +245,6 @@ def class_files(files: list[Path]) -> list[Path]:
     endings = {ending(file) for file in files}
     chosen = next((kind for kind in (CLASS_ENDINGS, {".txt"}, {""}) if kind <= endings), endings)
     return [file for file in files if ending(file) in chosen]
-
-
-@functools.cache
-def _tell_once(message: str) -> None:
-    """Log a message, however often the files are looked for."""
-    log.info("%s", message)
 
 
 def walk(folder: Path) -> list[Path]:
