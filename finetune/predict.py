@@ -8,7 +8,7 @@ interruption, the same command goes on where it was.
 import dataclasses
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +113,11 @@ def run(config: PredictConfig) -> int:
         corpora = [rows.with_text_column(one, config.text_column, trained.get("text_column")) for one in sources]
         for source, one in zip(config.inputs, corpora, strict=True):
             log.info("predict: text in column %r of %s", one.text_column, source)
-        taken = [name for one in corpora for name in rows.first_columns(one)]
-        shares = [f"p_{label}" for label in classifier.labels] if config.probabilities else []
-        best = [] if classifier.multi_label else ["probability"]
-        names = [free_name(name, taken) for name in ("prediction", *best, *shares)]
+        everything = itertools.chain.from_iterable(rows.read(one) for one in corpora)
+        first = list(itertools.islice(everything, WINDOW))
+        taken = {name for one in corpora for name in rows.first_columns(one)}
+        taken |= {name for row in first for name in row.columns}
+        names = answer_names(classifier, config, taken)
         words = free_name("words", taken) if config.explain else None
         identity = {
             "model": model_files.digest(folder),
@@ -138,16 +139,23 @@ def run(config: PredictConfig) -> int:
                 )
             if output.rows:
                 log.info("predict: %d rows were labelled before", output.rows)
-            everything = itertools.chain.from_iterable(rows.read(one) for one in corpora)
-            unlabelled = itertools.islice(everything, output.rows, None)
+            unlabelled = itertools.islice(itertools.chain(first, everything), output.rows, None)
             problems, count = label_rows(classifier, unlabelled, output, names, separator, words, config.explain)
-            if output.ignored and output.format != "jsonl":
-                log.warning("predict: columns that the first rows lack are left out: %s", ", ".join(output.ignored))
+            if output.ignored:
+                names = ", ".join(sorted(output.ignored))
+                log.warning("predict: columns that the first rows lack are left out: %s", names)
     for problem in problems:
         log.warning("predict: no label for %s", told_as_flags(problem, FLAGS, WHERE))
     if count > len(problems):
         log.warning("predict: … and for %d more rows", count - len(problems))
     return output.rows
+
+
+def answer_names(classifier: Classifier, config: PredictConfig, taken: Collection[str]) -> list[str]:
+    """The names of the columns of an answer, none of which is taken."""
+    shares = [f"p_{label}" for label in classifier.labels] if config.probabilities else []
+    best = [] if classifier.multi_label else ["probability"]
+    return [free_name(name, taken) for name in ("prediction", *best, *shares)]
 
 
 def label_separator(labels: Sequence[str], trained: str | None) -> str | None:
@@ -200,7 +208,7 @@ def label_rows(
                 for row, _ in labelled
             ]
             answers = [answer | {words: found} for answer, found in zip(answers, moved, strict=True)]
-        output.write([row.columns | answer for row, answer in zip(window, answers, strict=True)])
+        output.write([row.columns for row in window], answers)
     return problems, count
 
 

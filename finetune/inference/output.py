@@ -36,7 +36,8 @@ class Output:
         """
         self.identity, self.rows, self.names = dict(identity), 0, list[str]()
         self.ignored: set[str] = set()
-        """Columns that came after the header was written; JSON lines have them nevertheless."""
+        """Columns that came after the first rows and are left out: of a table all, of JSON lines those which are called
+        as a column of an answer."""
         self.file = None if target is None else Path(target)
         self.format = file_format
         if self.file is None:
@@ -72,18 +73,24 @@ class Output:
         self.rows, self.names = begun["rows"], begun["names"]
         return begun["bytes"]
 
-    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Append rows, and make sure that they are on the disk."""
-        if not self.names and rows:
-            self.names = list(dict.fromkeys(name for row in rows for name in row))
-            self._write_header()
-        self.ignored |= {name for row in rows for name in row} - set(self.names)
+    def write(self, rows: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows and the columns of their answers beside their own, and make sure that they are on the disk."""
         text = io.StringIO()
-        if self.format == "jsonl":
-            text.writelines(json_text(row, ensure_ascii=False, default=str) + "\n" for row in rows)
-        else:
-            writer = csv.DictWriter(text, self.names, delimiter=DELIMITERS[self.format], extrasaction="ignore")
-            writer.writerows({name: _cell(row.get(name)) for name in self.names} for row in rows)
+        writer = None if self.format == "jsonl" else csv.writer(text, delimiter=DELIMITERS[self.format])
+        if not self.names and rows:
+            self.names = list(dict.fromkeys(name for row in (*rows, *answers) for name in row))
+            if writer is not None:
+                writer.writerow(self.names)
+        names = set(self.names)
+        for row, answer in zip(rows, answers, strict=True):
+            # An answer is never taken for what was there, nor is what was there for an answer.
+            self.ignored |= row.keys() & answer.keys()
+            both = {**row, **answer}
+            if writer is None:
+                text.write(json_text(both, ensure_ascii=False, default=str) + "\n")
+            else:
+                self.ignored |= both.keys() - names
+                writer.writerow([_cell(both.get(name)) for name in self.names])
         # Half an emoji cannot be written.
         self.stream.write(text.getvalue().encode("utf-8", "replace").decode())
         self.stream.flush()
@@ -96,10 +103,6 @@ class Output:
         """Write down how much of the file is there for sure."""
         state = {"rows": self.rows, "bytes": size, "names": self.names, "identity": self.identity}
         write_atomically(self.progress, json.dumps(state) + "\n")
-
-    def _write_header(self) -> None:
-        if self.format in DELIMITERS:
-            csv.writer(self.stream, delimiter=DELIMITERS[self.format]).writerow(self.names)
 
     def __enter__(self) -> "Output":
         return self

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import logging
 import re
 import shutil
 import sys
@@ -20,12 +21,15 @@ from finetune.own_data.columns import (
     read_contents,
     readable_rows,
 )
+from finetune.own_data.sources import has_columns, labels_of_lines
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import clean_html
 from tokenizer.corpus.files import ending, find_files
 from tokenizer.corpus.quarantine import RowError, clean
 from tokenizer.corpus.shards import shards
+
+log = logging.getLogger(__name__)
 
 STDIN = "-"
 # A pipe is text, a line each, unless its format is given.
@@ -69,7 +73,11 @@ def opened(sources: Sequence[str], file_format: str, corpus: CorpusConfig) -> Ge
         raise InputError(f"inputs: {', '.join(sources)}: one is given twice")
     with tempfile.TemporaryDirectory(prefix=PIPED) as folder:
         try:
-            yield [_corpus_of(source, file_format, corpus, Path(folder)) for source in sources]
+            corpora = [_corpus_of(source, file_format, corpus, Path(folder)) for source in sources]
+            if file_format == "auto":
+                for source, one in zip(sources, corpora, strict=True):
+                    _warn_of_columns(source, one)
+            yield corpora
         except InputError as error:
             raise InputError(without_piped_file(str(error))) from None
 
@@ -97,6 +105,21 @@ def _corpus_of(source: str, file_format: str, corpus: CorpusConfig, folder: Path
             f"({', '.join(sorted(endings - {TEXT_ENDING}))}); give them one by one, or give --format"
         )
     return dataclasses.replace(corpus, format=PIPE_FORMAT if TEXT_ENDING in endings else file_format)
+
+
+def _warn_of_columns(source: str, corpus: CorpusConfig) -> None:
+    """Say so if the lines that are read as a text each look like a table, or begin with their label."""
+    files = (find_files(corpus) or []) if corpus.format == PIPE_FORMAT else []
+    if files and all(has_columns(file, corpus) for file in files):
+        log.warning(
+            "predict: the first lines of %s look like a table with tabs between its columns, and each is read as a "
+            "text; `--format tsv` reads the columns", source,
+        )  # fmt: skip
+    elif files and (labels_of_lines(files, corpus) or ("",))[0] == "label_lines":
+        log.warning(
+            "predict: the first lines of %s seem to begin with their label, and it is read as a word of the text; "
+            "`--format label_lines` leaves it out", source,
+        )  # fmt: skip
 
 
 def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: str | None) -> CorpusConfig:
@@ -149,7 +172,11 @@ def first_columns(corpus: CorpusConfig) -> list[str]:
 
 def read(corpus: CorpusConfig) -> Iterator[Row]:
     """All rows of a corpus in order, also those that cannot be read or hold no text."""
-    for part in itertools.chain.from_iterable(shards(corpus)):
+    # Each file in one part: blank lines are left out only at the end of a file.
+    parts = dict.fromkeys(
+        part._replace(begin=0, end=None, keeps_blanks=True) for part in itertools.chain.from_iterable(shards(corpus))
+    )
+    for part in parts:
         for found, location in formats.READERS[part.format](part, corpus):
             if isinstance(found, RowError):
                 yield Row({}, "", None, str(found), location)

@@ -286,7 +286,9 @@ def check_counts(counts: Sequence[int], names: Sequence[str], multi_label: bool 
 
 def row_of(document: Document, corpus: CorpusConfig, name_of: dict[str, str] | None = None) -> dict[str, Any]:
     """A document as a row, with the name of its class if it is labelled; columns are called as in `corpus`."""
-    row: dict[str, Any] = {"_place": str(document.location), corpus.text_column: document.text}
+    # The name of a file need not be UTF-8.
+    place = str(document.location).encode(errors="backslashreplace").decode()
+    row: dict[str, Any] = {"_place": place, corpus.text_column: document.text}
     if document.second_text is not None and corpus.second_text_column is not None:
         row[corpus.second_text_column] = document.second_text
     if name_of is not None and document.label is not None:

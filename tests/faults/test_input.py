@@ -4,6 +4,7 @@ import ast
 import json
 import os
 
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from configs.errors import InputError
 from configs.run_folder import RunFolder
 from finetune.classification import labels
+from finetune.own_data import sources, texts
+from finetune.own_data.config import OwnDataConfig
 from pretrain.data.store import prepare, store_folder
 from tests.faults import input as faults_input
 from tests.helpers.paths import ROOT
@@ -20,6 +23,7 @@ from tokenizer.config import TokenizerConfig
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import read as read_documents
 from tokenizer.corpus.quarantine import Quarantine
+from tokenizer.corpus.shards import fingerprint
 
 
 def test_every_dirty_row_is_accounted_for(tmp_path):
@@ -32,6 +36,18 @@ def test_rows_of_a_table_that_are_ragged_cost_themselves_alone(tmp_path):
     found = faults_input.ragged_tables(tmp_path, rows=300)
     assert found["kept"] == found["sound"]
     assert found["kept"] + found["set aside"] == 300
+
+
+def test_names_of_files_need_not_be_utf_8(tmp_path):
+    for number in range(20):
+        file = tmp_path / "data" / ("good", "bad")[number % 2] / os.fsdecode(b"caf\xe9%d.txt" % number)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"text number {number} of twenty")
+    corpora = sources.find_sources(OwnDataConfig(labelled=str(tmp_path / "data")))
+    assert len(fingerprint(corpora.labelled)) == 10
+    texts.write(corpora, tmp_path / "out", 10**9)
+    places = pyarrow.parquet.read_table(tmp_path / "out" / "train.parquet")["_place"].to_pylist()
+    assert all("/caf\\udce9" in place for place in places)
 
 
 JSON = st.recursive(

@@ -157,7 +157,7 @@ def _document(row: dict[str, Any], location: Location | str, corpus: CorpusConfi
         if corpus.label_name_column is not None:
             if isinstance(label, tuple):
                 raise InputError("corpus.label_name_column: a text with several labels has no column for one name")
-            label_name = str(_column(row, corpus.label_name_column, "label_name_column"))
+            label_name = clean(str(_column(row, corpus.label_name_column, "label_name_column")))
     if not text.strip():
         if labelled:
             raise RowError(f"the labelled text in column {corpus.text_column!r} is empty; remove the row")

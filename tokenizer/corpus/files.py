@@ -1,14 +1,16 @@
 """The files of a corpus: which of a folder's are read, and in which format."""
 
 import collections
+import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from configs.errors import InputError
 from tokenizer.corpus.config import CorpusConfig
-from tokenizer.corpus.text_files import COMPRESSIONS, lines_of_head
+from tokenizer.corpus.text_files import COMPRESSIONS, lines_of_head, open_bytes
 
 ENDINGS = {
     ".txt": "text",
@@ -19,6 +21,8 @@ ENDINGS = {
     ".tsv": "tsv",
     ".parquet": "parquet",
 }
+# Of the files of both classes, with a sentence a line (Pang and Lee 2005).
+CLASS_ENDINGS = {".pos", ".neg"}
 # Offset and magic bytes of archives.
 ARCHIVES = {
     "zip": (0, b"PK\x03\x04"),
@@ -69,9 +73,25 @@ def format_of(file: Path, corpus: CorpusConfig, file_count: int) -> str:
 
 
 def is_a_row_a_line(first_lines: list[str]) -> bool:
-    """Whether JSON text has an object a line, told from its first lines."""
-    first = next((line.strip() for line in first_lines if line.strip()), "{}")
-    return first.startswith("{") and first.endswith("}")
+    """Whether JSON text has an object a line, told from its first lines; a lone line may be a table.
+
+    >>> is_a_row_a_line(['{"text": "a"}']), is_a_row_a_line(['{"data": [{"text": "a"}]}']), is_a_row_a_line(["{"])
+    (True, False, False)
+    """
+    filled = [line.strip() for line in first_lines if line.strip()] or ["{}"]
+    if not (filled[0].startswith("{") and filled[0].endswith("}")):
+        return False
+    if len(filled) > 1:
+        return True
+    try:
+        return not is_a_table(json.loads(filled[0]))
+    except (ValueError, RecursionError):
+        return True
+
+
+def is_a_table(value: Any) -> bool:
+    """Whether a JSON value is an object of nothing but lists and objects, as no row with a text is."""
+    return isinstance(value, dict) and bool(value) and all(isinstance(inner, list | dict) for inner in value.values())
 
 
 def reject_archive(file: Path) -> None:
@@ -81,7 +101,7 @@ def reject_archive(file: Path) -> None:
         InputError: the file is an archive or a workbook, or cannot be read.
     """
     try:
-        with file.open("rb") as stream:
+        with open_bytes(file) as stream:
             head = stream.read(512)
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from None
@@ -139,7 +159,7 @@ def _files_in(folder: Path, corpus: CorpusConfig) -> list[Path]:
     for split in corpus.split.split("+"):
         named, nested = _split_files(folder, split, corpus)
         if not named and not nested:
-            all_files = [file for file in walk(folder) if is_read(file, corpus)]
+            all_files = files_read(folder, corpus)
             if split == "all" and not all_files:
                 raise InputError(none_is_read(folder, corpus))
             if split != "all":
@@ -167,10 +187,19 @@ def none_is_read(folder: Path, corpus: CorpusConfig) -> str:
 
 
 def _split_files(folder: Path, split: str, corpus: CorpusConfig) -> tuple[list[Path], list[Path]]:
-    """Files named after a split (`train.csv`, `train-00000-of-00002.parquet`), and files in the folder of its name."""
-    name = re.compile(rf"{re.escape(split)}(-\d[\w-]*)?\..+")
-    named = [file for file in sorted(folder.glob("*")) if name.fullmatch(file.name) and file.is_file()]
-    return named, [file for file in walk(folder / split) if is_read(file, corpus)]
+    """Files named after a split (`train.csv`, `train-00000-of-00002.parquet`), and files in the folder of its name.
+
+    If there are none, those which have its name in capitals or small letters (`Train.csv`).
+    """
+    entries = sorted(folder.glob("*"))
+    for case in (re.NOFLAG, re.IGNORECASE):
+        name = re.compile(rf"{re.escape(split)}(-\d[\w-]*)?\..+", case)
+        named = [file for file in entries if name.fullmatch(file.name) and file.is_file()]
+        inner = [entry for entry in entries if re.fullmatch(re.escape(split), entry.name, case)] or [folder / split]
+        nested = [file for path in inner for file in files_read(path, corpus)]
+        if named or nested:
+            return named, nested
+    return [], []
 
 
 def has_split(corpus: CorpusConfig, split: str) -> bool:
@@ -181,18 +210,47 @@ def has_split(corpus: CorpusConfig, split: str) -> bool:
 def is_read(file: Path, corpus: CorpusConfig) -> bool:
     """Whether a file in a folder is read: one with a known ending or, if `corpus.format` is given, with none.
 
-    Where files are called as their classes, these may be their endings.
+    Where files are called as their classes, these may be their endings; `class_files` chooses among them.
     """
     if corpus.format == "class_lines":
         return ENDINGS.get(ending(file), "text") == "text"
     return ending(file) in ENDINGS or (corpus.format != "auto" and not ending(file).removeprefix(".").isalpha())
 
 
-def walk(folder: Path) -> list[Path]:
-    """All files below a folder, sorted, through links to other folders, too; those of `JUNK` are left out.
+def files_read(folder: Path, corpus: CorpusConfig) -> list[Path]:
+    """The files below a folder that are read, sorted.
 
     Raises:
-        InputError: a link to nowhere.
+        InputError: one is a link to nowhere.
+    """
+    files = [file for file in walk(folder) if is_read(file, corpus)]
+    if corpus.format == "class_lines":
+        files = class_files(files)
+    for file in files:
+        if not file.exists():
+            raise InputError(f"{file}: a link to {os.path.realpath(file)}, which does not exist")
+    return files
+
+
+def class_files(files: list[Path]) -> list[Path]:
+    """Which files are a class each: those with the endings of both, else `.txt` files, else those without an ending.
+
+    What lies beside them, such as notes, is none. If there is nothing of these, all are.
+
+    >>> [file.name for file in class_files([Path("neg.txt"), Path("notes.md"), Path("pos.txt")])]
+    ['neg.txt', 'pos.txt']
+    >>> [file.name for file in class_files([Path("rt.neg"), Path("rt.pos"), Path("rt.README.1.0.txt")])]
+    ['rt.neg', 'rt.pos']
+    """
+    endings = {ending(file) for file in files}
+    chosen = next((kind for kind in (CLASS_ENDINGS, {".txt"}, {""}) if kind <= endings), endings)
+    return [file for file in files if ending(file) in chosen]
+
+
+def walk(folder: Path) -> list[Path]:
+    """All files below a folder, sorted, through links to other folders, too, and links to nowhere.
+
+    Those of `JUNK` are left out, and pipes and devices, which have no end.
     """
     found: list[Path] = []
     seen: set[str] = set()
@@ -204,10 +262,7 @@ def walk(folder: Path) -> list[Path]:
             continue
         seen.add(real)
         found += [Path(directory, name) for name in files if not JUNK.fullmatch(name)]
-    for file in found:
-        if not file.exists():
-            raise InputError(f"{file}: a link to {os.path.realpath(file)}, which does not exist")
-    return sorted(found)
+    return sorted(file for file in found if file.is_file() or not file.exists())
 
 
 def _listed(names: list[str]) -> str:
@@ -238,13 +293,13 @@ def passed_over(corpus: CorpusConfig, files: list[Path]) -> Iterator[str]:
     source, read = Path(corpus.source), set(files)
     if not source.is_dir():
         return
+    folders = [source]
     if corpus.split != "all":
-        splits = set(corpus.split.split("+"))
-        beside = [path.name for path in sorted(source.iterdir()) if path not in read and not JUNK.fullmatch(path.name)]
-        beside = [name for name in beside if name not in splits]
-        if beside:
+        of_split = {source / file.relative_to(source).parts[0] for file in files}
+        entries = [path for path in sorted(source.iterdir()) if not JUNK.fullmatch(path.name)]
+        if beside := [path.name for path in entries if path not in of_split]:
             yield f"{source}: beside {corpus.split!r} there are {_listed(beside)}"
-    folders = [source] if corpus.split == "all" else [source / split for split in corpus.split.split("+")]
+        folders = sorted(path for path in of_split if path.is_dir())
     for folder in folders:
         names = [str(file.relative_to(folder)) for file in walk(folder) if file not in read]
         if names:

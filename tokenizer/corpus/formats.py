@@ -14,9 +14,9 @@ from configs.errors import InputError
 from configs.hub_commit import hub_commit
 from tokenizer.corpus import synthetic_reviews, tables
 from tokenizer.corpus.config import CorpusConfig
-from tokenizer.corpus.files import ENDINGS, ending
+from tokenizer.corpus.files import ENDINGS, ending, is_a_table
 from tokenizer.corpus.quarantine import RowError, check_decoded
-from tokenizer.corpus.text_files import Location, Part, encoding_of, lines
+from tokenizer.corpus.text_files import Location, Part, encoding_of, lines, without_blank_end
 
 
 def file_and_row(location: "Location | str") -> tuple[str, int]:
@@ -58,10 +58,13 @@ def read_blocks(part: Part, corpus: CorpusConfig) -> Iterator[Row]:
 
 
 def read_lines(part: Part, corpus: CorpusConfig) -> Iterator[Row]:
-    """One document per line; blank lines are left out."""
+    """One document per line; blank lines are left out, or with `part.keeps_blanks` those at the end."""
     encoding = encoding_of(part.source, corpus)
-    for number, line in enumerate(lines(part, corpus), 1):
-        if line.strip():
+    numbered = enumerate(lines(part, corpus), 1)
+    if part.keeps_blanks:
+        numbered = without_blank_end(numbered, lambda numbered_line: not numbered_line[1].strip())
+    for number, line in numbered:
+        if part.keeps_blanks or line.strip():
             yield _parsed(line.rstrip("\n"), encoding, _parse_text), Location(part, number)
 
 
@@ -84,16 +87,19 @@ def class_of(file: Path) -> str:
 
 
 def read_label_lines(part: Part, corpus: CorpusConfig) -> Iterator[Row]:
-    """One document per line, after its label and a space; fastText's `__label__` before a label is left out."""
+    """One document per line, after its label and whitespace.
+
+    fastText's `__label__` before a label and a colon after it are left out.
+    """
     for row, location in read_lines(part, corpus):
         yield row if isinstance(row, RowError) else _after_label(row["text"]), location
 
 
 def _after_label(line: str) -> dict[str, Any] | RowError:
-    label, _, text = line.strip().partition(" ")
-    if text.lstrip().startswith(FASTTEXT_LABEL):
+    label, text = [*line.split(maxsplit=1), "", ""][:2]
+    if text.startswith(FASTTEXT_LABEL):
         return RowError("it has several labels; write JSON with a list of labels in each row")
-    return {"label": label.removeprefix(FASTTEXT_LABEL), "text": text.strip()}
+    return {"label": label.removeprefix(FASTTEXT_LABEL).removesuffix(":"), "text": text.strip()}
 
 
 def _parsed(raw: str, encoding: str, parse: Callable[[str], dict[str, Any]]) -> dict[str, Any] | RowError:
@@ -144,13 +150,30 @@ def read_json(part: Part, corpus: CorpusConfig) -> Iterator[Row]:
         except (ValueError, RecursionError) as error:
             line = getattr(error, "lineno", 1)
             raise InputError(f"{part.source}:{line}: not JSON ({getattr(error, 'msg', error)})") from None
-        if isinstance(value, dict):
-            lists = [inner for inner in value.values() if isinstance(inner, list)]
-            value = lists[0] if len(lists) == len(value) == 1 else [value]
+        if is_a_table(value):
+            is_alone = number == 0 and not text[position:].strip()
+            value = _rows_of_table(value, part.source, is_alone)
         for row in value if isinstance(value, list) else [value]:
             number += 1
             found = row if isinstance(row, dict) else RowError(f"expected a JSON object, found {type(row).__name__}")
             yield found, f"{part.source}:row {number}"
+
+
+def _rows_of_table(table: dict[str, Any], file: str, is_alone: bool) -> list[Any]:
+    """The rows of a JSON object of lists and objects: its only list, if that is one of objects; else it is a row.
+
+    Raises:
+        InputError: it has a list or an object for each column, as nothing else is in the file.
+    """
+    first = next(iter(table.values()))
+    if len(table) == 1 and isinstance(first, list) and (not first or any(isinstance(row, dict) for row in first)):
+        return first
+    if not is_alone:
+        return [table]
+    raise InputError(
+        f"{file}: one JSON object of lists or objects, where each row should be an object; write a list of objects, in "
+        'pandas with `df.to_json(FILE, orient="records")`'
+    )
 
 
 def read_table(part: Part, corpus: CorpusConfig) -> Iterator[Row]:

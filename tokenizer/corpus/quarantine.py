@@ -1,5 +1,6 @@
 """Unusable rows: counted, listed with file, line and reason, and limited to a share of the corpus."""
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -24,7 +25,9 @@ LONG_WORD = re.compile(rf"(?<!\w)\w{{{LONGEST_WORD + 1},}}")
 NUL_SHARE = 0.01
 # Letters beyond ASCII in Western languages, at most; texts in other alphabets have more.
 WESTERN_SHARE = 0.4
-SHOWN_BYTES = 20
+# Of Western Europe, of Central Europe and of Turkey; most letters are the same in all of them.
+WESTERN_ENCODINGS = ("cp1252", "cp1250", "cp1254")
+SHOWN_CHARACTERS = 20
 
 
 class RowError(ValueError):
@@ -117,23 +120,32 @@ def check_decoded(text: str, encoding: str) -> str:
 
 
 def other_encoding(text: str, position: int) -> str:
-    """The encoding that would read a text which was read with `surrogateescape`, and how it reads a word of it.
+    """The encodings that would read a text which was read with `surrogateescape`, and how they read some words of it.
 
-    Western text is told by its few letters beyond ASCII; else the encoding is guessed from the letters' frequencies.
+    Western text is told by its few letters beyond ASCII, and may be in one of three encodings, of which those are named
+    that differ; else the encoding is guessed from the letters' frequencies.
     """
     raw = text.encode("utf-8", "surrogateescape")
-    encoding = "cp1252"
+    encodings = list(WESTERN_ENCODINGS)
     if len(BAD_BYTE.findall(text)) > WESTERN_SHARE * len(text):
         import charset_normalizer
 
-        found = charset_normalizer.from_bytes(raw).best()
-        encoding = "" if found is None else found.encoding
-    first = max(0, len(text[:position].encode("utf-8", "surrogateescape")) - SHOWN_BYTES)
-    try:
-        shown = raw[first : first + 2 * SHOWN_BYTES].decode(encoding).split()
-    except (LookupError, UnicodeDecodeError):
+        best = charset_normalizer.from_bytes(raw).best()
+        encodings = [] if best is None else [best.encoding]
+    readings: dict[str, str] = {}
+    for encoding in encodings:
+        with contextlib.suppress(LookupError, UnicodeDecodeError):
+            readings.setdefault(raw.decode(encoding), encoding)
+    if not readings:
         return "corpus.encoding (latin-1, cp1252, utf-16 …) or convert the file"
-    return f"corpus.encoding: {encoding}, which would read {' '.join(shown)!r}, or convert the file"
+    different = (place for place, letters in enumerate(zip(*readings, strict=False)) if len(set(letters)) > 1)
+    before = text[:position].encode("utf-8", "surrogateescape")
+    place = next(different, len(before.decode(encodings[0], "replace")))
+    shown = slice(max(0, place - SHOWN_CHARACTERS), place + SHOWN_CHARACTERS)
+    told = [
+        f"{encoding}, which would read {' '.join(reading[shown].split())!r}" for reading, encoding in readings.items()
+    ]
+    return f"corpus.encoding: {', or '.join(told)}, or convert the file"
 
 
 def clean(text: str) -> str:

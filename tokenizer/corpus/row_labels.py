@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
-from tokenizer.corpus.quarantine import RowError
+from tokenizer.corpus.quarantine import RowError, clean
 
 OneLabel = str | int
 Label = OneLabel | tuple[OneLabel, ...]
@@ -49,8 +49,8 @@ def one_label(value: Any, corpus: CorpusConfig) -> OneLabel:
         return str(value).lower()
     if isinstance(value, float | decimal.Decimal) and math.isfinite(value):
         return int(value) if value == int(value) else str(value)
-    if isinstance(value, str) and value.strip():
-        return value.strip()
+    if isinstance(value, str) and (label := clean(value).strip()):
+        return label
     if isinstance(value, int):
         return int(value)
     raise RowError(f"column {corpus.label_column!r} holds {value!r}, which is not a label")

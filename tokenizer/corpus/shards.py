@@ -184,5 +184,7 @@ def _hash(named: tuple[tuple[str, Path], ...]) -> str:
     """The hash of files, given with their labels."""
     state = hashlib.sha256()
     for label, file in named:
-        state.update(f"{label}/{file.name} {file.stat().st_size}\n".encode() + file_digest.content(file))
+        # The bytes of a name need not be UTF-8.
+        told = f"{label}/{file.name} {file.stat().st_size}\n".encode(errors="surrogateescape")
+        state.update(told + file_digest.content(file))
     return state.hexdigest()[:10]

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from configs.errors import InputError
 from tokenizer.corpus.config import CorpusConfig, Quoting
-from tokenizer.corpus.quarantine import RowError
-from tokenizer.corpus.text_files import Part, encoding_of, lines
+from tokenizer.corpus.quarantine import RowError, check_decoded
+from tokenizer.corpus.text_files import Part, encoding_of, lines, without_blank_end
 
 DELIMITERS = (",", "\t", ";", "|")
 # A line that spreadsheets write above the header.
@@ -103,34 +103,41 @@ def read(part: Part, corpus: CorpusConfig) -> Iterator[tuple[dict[str, str] | Ro
     """The rows of a table by column name, each with its last line; without a header, names are numbers from 1.
 
     Raises:
-        InputError: two columns have a name that is asked for, or the file cannot be read.
+        InputError: two columns have a name that is asked for, or the file or its header cannot be read.
     """
-    dialect, names = dialect_of(part.source, corpus), None
+    dialect, names, header_line = dialect_of(part.source, corpus), None, 0
     if dialect is None:
         return
     if not dialect.header:
         names = [str(number) for number in range(1, dialect.columns.width + 1)]
-    for cells, line in records(lines(part, corpus), dialect):
+    for cells, line in records(lines(part, corpus), dialect, part.keeps_blanks):
         if isinstance(cells, RowError):
             yield cells, line
-        elif names is None:
-            names = [cell.strip() for cell in cells]
+        elif names is not None:
+            yield named(cells or [""], names, dialect.columns.width, header_line), line
+        elif not is_blank(cells):
+            names, header_line = [cell.strip() for cell in cells], line
+            try:
+                check_decoded("\n".join(names), encoding_of(part.source, corpus))
+            except RowError as error:
+                raise InputError(f"{part.source}:{line}: {error}") from None
             check_names(names, corpus, part.source)
             names = distinct(names)
-        else:
-            yield named(cells, names), line
 
 
-def named(cells: list[str], names: list[str]) -> dict[str, str] | RowError:
-    """The cells of a row by column name."""
+def named(cells: list[str], names: list[str], width: int, header_line: int) -> dict[str, str] | RowError:
+    """The cells of a row by column name; `width` is that of most rows."""
     if len(cells) == len(names) + 1 and not cells[-1]:
         # A delimiter at the end of each row.
         cells = cells[:-1]
-    if len(cells) != len(names):
+    if len(cells) == len(names):
+        return dict(zip(names, cells, strict=True))
+    if len(cells) == width and header_line:
         return RowError(
-            f"{len(cells)} columns, but the header has {len(names)}; quote texts that contain the separator"
+            f"{width} columns, as in most rows, but line {header_line} has {len(names)} and does not look like their "
+            "header; remove lines above the header, or quote texts that contain the separator"
         )
-    return dict(zip(names, cells, strict=True))
+    return RowError(f"{len(cells)} columns, but the header has {len(names)}; quote texts that contain the separator")
 
 
 def check_names(names: list[str], corpus: CorpusConfig, file: str) -> None:
@@ -286,23 +293,51 @@ def _cost(sample: Sequence[str], delimiter: str, quoted: bool) -> tuple[int, Col
     return cost, columns, same / max(1, len(rows))
 
 
-def records(source: Iterable[str], dialect: Dialect) -> Iterator[tuple[list[str] | RowError, int]]:
-    """The cells of each row, and the number of its last line in the file; blank rows are left out."""
+def records(
+    source: Iterable[str], dialect: Dialect, keeps_blanks: bool = False
+) -> Iterator[tuple[list[str] | RowError, int]]:
+    """The cells of each row, and the number of its last line in the file; rows of empty cells are left out.
+
+    With `keeps_blanks`, they are not: only lines with nothing on them, where there are several columns, and at the end.
+    """
+    numbered = _numbered(source, dialect)
+    if not keeps_blanks:
+        return (row for row in numbered if not is_blank(row[0]))
+    if dialect.columns.width > 1:
+        return (row for row in numbered if not is_blank_line(row[0]))
+    return without_blank_end(numbered, lambda row: is_blank_line(row[0]))
+
+
+def is_blank(cells: list[str] | RowError) -> bool:
+    """Whether there is nothing in the cells of a row."""
+    return not isinstance(cells, RowError) and not any(cell.strip() for cell in cells)
+
+
+def is_blank_line(cells: list[str] | RowError) -> bool:
+    """Whether there is nothing on the line of a row, not even a delimiter or quotes.
+
+    >>> is_blank_line([]), is_blank_line(["  "]), is_blank_line([""]), is_blank_line(["", ""])
+    (True, True, False, False)
+    """
+    return not isinstance(cells, RowError) and (not cells or (len(cells) == 1 and cells[0].isspace()))
+
+
+def _numbered(source: Iterable[str], dialect: Dialect) -> Iterator[tuple[list[str] | RowError, int]]:
+    """The cells of each row, and the number of its last line in the file."""
     number = dialect.skipped_lines
     stream = iter(source)
     for _ in range(dialect.skipped_lines):
         next(stream, None)
     for cells, size in _records(stream, dialect.quoted, dialect.columns):
         number += size
-        if isinstance(cells, RowError) or any(cell.strip() for cell in cells):
-            yield cells, number
+        yield cells, number
 
 
 def _records(source: Iterable[str], quoted: bool, columns: Columns) -> Iterator[tuple[list[str] | RowError, int]]:
-    """The cells of each row, and how many lines it takes."""
+    """The cells of each row, none of an empty line, and how many lines it takes."""
     if not quoted:
         for line in source:
-            yield split(line, columns.delimiter), 1
+            yield split(line, columns.delimiter) if line.strip("\r\n") else [], 1
         return
     pending: collections.deque[str] = collections.deque()
     stream = iter(source)

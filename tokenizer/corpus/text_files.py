@@ -8,12 +8,14 @@ import io
 import itertools
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
 
 from configs.errors import InputError
 from tokenizer.corpus.config import CorpusConfig
+
+T = TypeVar("T")
 
 # `corpus.encoding`: UTF-8, unless the file begins with a byte order mark of another encoding or looks like UTF-16.
 AUTO = "auto"
@@ -58,6 +60,8 @@ class Part(NamedTuple):
     """For a Hub data set and the sample."""
     subset: str | None = None
     """For a Hub data set."""
+    keeps_blanks: bool = False
+    """Whether blank lines and rows of empty cells are read, too, where an answer to each row is in step with it."""
 
 
 class Location(NamedTuple):
@@ -141,6 +145,20 @@ def lines(part: Part, corpus: CorpusConfig) -> Iterator[str]:
         raise InputError(f"corpus.encoding: {encoding!r} is unknown to Python") from None
     except OSError as error:
         raise InputError(f"{file}: {error.strerror or error}") from None
+
+
+def without_blank_end(items: Iterable[T], is_blank: Callable[[T], bool]) -> Iterator[T]:
+    """All items but the blank ones at the end.
+
+    >>> list(without_blank_end(["a", "", "b", "", ""], lambda line: not line))
+    ['a', '', 'b']
+    """
+    held: list[T] = []
+    for item in items:
+        held.append(item)
+        if not is_blank(item):
+            yield from held
+            held.clear()
 
 
 def lines_of_head(file: Path, corpus: CorpusConfig) -> list[str]:

@@ -59,7 +59,7 @@ def test_a_pipe_is_a_line_a_text(classifier, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{GOOD}\n\n{BAD}\n".encode())))
     predict.run(PredictConfig(classifier))
     found = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert [(row["text"], row["prediction"]) for row in found] == [(GOOD, "positive"), (BAD, "negative")]
+    assert [(row["text"], row["prediction"]) for row in found] == [(GOOD, "positive"), ("", ""), (BAD, "negative")]
 
 
 def test_a_column_named_otherwise_is_found_or_given(classifier, tmp_path):
@@ -84,6 +84,8 @@ def test_rows_that_hold_no_text_keep_their_place_without_a_label(classifier, tmp
 
 def test_an_interrupted_command_goes_on_and_ends_with_the_same_file(classifier, tmp_path, monkeypatch):
     rows = [{"id": str(number), "text": f'{(GOOD, BAD)[number % 2]} "{number}"\nand a line'} for number in range(50)]
+    # It counts when the rows are gone through again.
+    rows[3] = {"id": "", "text": ""}
     source = write_table(tmp_path / "in.csv", rows)
     monkeypatch.setattr(predict, "WINDOW", 8)
     whole, cut = PredictConfig(classifier, [str(source)], str(tmp_path / "whole.csv")), tmp_path / "cut.csv"
@@ -144,11 +146,12 @@ def test_an_interruption_in_the_first_window_can_be_taken_up_again(classifier, t
     assert [row["prediction"] for row in table_of(tmp_path / "out.csv")] == ANSWERS
 
 
-def test_half_an_emoji_in_another_column_is_written_as_a_question_mark(classifier, tmp_path):
+def test_half_an_emoji_in_another_column_or_its_name_is_written_as_a_question_mark(classifier, tmp_path):
     source = tmp_path / "in.jsonl"
-    source.write_text(json.dumps({"text": GOOD, "user": "\ud83d!"}) + "\n")
-    predict.run(PredictConfig(classifier, [str(source)], str(tmp_path / "out.csv")))
-    assert table_of(tmp_path / "out.csv")[0]["user"] == "?!"
+    source.write_text(json.dumps({"text": GOOD, "user\ud83d": "\ud83d!"}) + "\n")
+    for ending in (".csv", ".jsonl"):
+        predict.run(PredictConfig(classifier, [str(source)], str(tmp_path / f"out{ending}")))
+        assert table_of(tmp_path / f"out{ending}")[0]["user?"] == "?!"
 
 
 def test_columns_that_come_later_are_told_and_never_taken_for_answers(classifier, tmp_path, caplog, monkeypatch):
@@ -159,6 +162,35 @@ def test_columns_that_come_later_are_told_and_never_taken_for_answers(classifier
     found = table_of(tmp_path / "out.csv")
     assert [row["prediction_2"] for row in found] == ANSWERS * 2
     assert "left out: more" in caplog.text or "left out: prediction" in caplog.text
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+@pytest.mark.parametrize("window", [1, 3])
+def test_a_column_of_a_later_row_is_never_taken_for_an_answer(
+    classifier, tmp_path, caplog, monkeypatch, ending, window
+):
+    rows = [ROWS[0], ROWS[1] | {"prediction": "mine"}, ROWS[2] | {"prediction": "mine"}]
+    source = write_jsonl(tmp_path / "in.jsonl", rows)
+    monkeypatch.setattr(predict, "WINDOW", window)
+    predict.run(PredictConfig(classifier, [str(source)], str(tmp_path / f"out{ending}")))
+    found = table_of(tmp_path / f"out{ending}")
+    # It is kept if it is among the first rows.
+    assert [row["prediction" if window == 1 else "prediction_2"] for row in found] == ANSWERS
+    assert ("left out: prediction" in caplog.text) == (window == 1)
+    assert window == 1 or found[1]["prediction"] == "mine"
+
+
+def test_columns_of_answers_come_last_also_where_the_first_row_cannot_be_read(classifier, tmp_path):
+    (tmp_path / "in.csv").write_text(f"id,text\n1,{GOOD},x\n2,{BAD}\n")
+    predict.run(PredictConfig(classifier, [str(tmp_path / "in.csv")], str(tmp_path / "out.csv")))
+    assert list(table_of(tmp_path / "out.csv")[0]) == ["id", "text", "prediction", "probability"]
+
+
+def test_a_header_in_another_encoding_is_refused_before_anything_is_written(classifier, tmp_path):
+    (tmp_path / "in.csv").write_bytes(f"text;Prädikat\n{GOOD};x\n".encode("cp1252"))
+    with pytest.raises(InputError, match=r"in\.csv:1: byte 0xe4 .*cp1252.*Prädikat.* \(here: `--encoding`\)"):
+        predict.run(PredictConfig(classifier, [str(tmp_path / "in.csv")], str(tmp_path / "out.csv")))
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_inputs_without_a_row_that_can_be_labelled_are_refused(classifier, tmp_path):
@@ -186,10 +218,10 @@ def test_rows_without_a_text_may_fill_more_than_a_window(classifier, tmp_path, m
 
 
 def interrupted_after(windows):
-    def write(self, rows):
+    def write(self, rows, answers):
         if self.rows >= 4 * windows:
             raise KeyboardInterrupt
-        real_write(self, rows)
+        real_write(self, rows, answers)
 
     real_write = output.Output.write
     return write
@@ -297,7 +329,7 @@ def test_a_pipe_is_called_as_on_the_command_line(classifier, tmp_path, monkeypat
 
 
 def test_every_text_file_is_a_line_a_text(classifier, tmp_path):
-    text = f"{GOOD}\n{BAD}\n\n{GOOD}\n"
+    text = f"{GOOD}\n{BAD}\n{GOOD}\n\n"
     (tmp_path / "some").mkdir()
     for name in ("a.txt", "b.TXT"):
         (tmp_path / "some" / name).write_text(text)

@@ -294,7 +294,7 @@ def test_a_number_among_the_texts_does_not_make_another_column_the_text(tmp_path
 
 def test_a_file_of_which_no_row_can_be_read_says_why(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
-    file.write_bytes("".join(f"Schön {n};gut\n" for n in range(9)).encode("cp1252"))
+    file.write_bytes(("text;label\n" + "".join(f"Schön {n};gut\n" for n in range(9))).encode("cp1252"))
     with pytest.raises(InputError, match=r"holds no row that can be read: .*t\.csv.*cp1252"):
         find_columns(CorpusConfig(source=str(file)), None, None, labelled=True)
 

@@ -141,10 +141,10 @@ def test_an_interrupted_labelling_is_not_taken_up_in_another_runtime(
     monkeypatch.setattr(predict, "WINDOW", 4)
     write = Output.write
 
-    def interrupted(output: Output, rows: Any) -> None:
+    def interrupted(output: Output, rows: Any, answers: Any) -> None:
         if output.rows:
             raise KeyboardInterrupt
-        write(output, rows)
+        write(output, rows, answers)
 
     with monkeypatch.context() as patched:
         patched.setattr(Output, "write", interrupted)

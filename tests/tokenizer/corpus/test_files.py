@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 
 import pyarrow
 import pytest
@@ -55,6 +56,7 @@ def test_a_damaged_compressed_file_and_a_bomb_are_refused_in_one_line(tmp_path, 
         json.dumps(ROWS),
         json.dumps(ROWS, indent=2),
         json.dumps({"data": ROWS}, indent=1),
+        json.dumps({"data": ROWS}),
         "\n".join(json.dumps(row, indent=4) for row in ROWS),
         "\n".join(json.dumps(row) for row in ROWS),
         "\ufeff" + json.dumps(ROWS),
@@ -190,3 +192,74 @@ def test_a_folder_without_files_of_a_known_ending_says_what_it_has(tmp_path):
     assert "(.csv .json .jsonl .ndjson .parquet .tsv .txt); it has: 2 .xlsx, 1 without an ending; set corpus" in message
     assert message.endswith("; save the sheets of workbooks as CSV UTF-8")
     assert "corpus.split: 'train' is neither" in refusal(source=str(tmp_path), split="train")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"text": {"0": "a", "1": "b"}, "label": {"0": 1, "1": 0}},
+        {"text": ["a", "b"], "label": [1, 0]},
+        {"text": ["a", "b"]},
+        {"columns": ["text"], "index": [0], "data": [["a"]]},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_json_of_columns_is_told_how_to_be_written(tmp_path, table, indent):
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(table, indent=indent))
+    message = refusal(source=str(file))
+    assert message.startswith(f"{file}: one JSON object of lists or objects, where each row should be an object; write")
+    assert message.endswith('`df.to_json(FILE, orient="records")`')
+
+
+def test_splits_are_found_whatever_the_case_of_their_names(tmp_path):
+    write_jsonl(tmp_path / "Train.jsonl", ROWS[:1])
+    (tmp_path / "TEST" / "pos").mkdir(parents=True)
+    for number in range(2):
+        (tmp_path / "TEST" / "pos" / f"{number}.txt").write_text("Good")
+    (tmp_path / "TEST" / "pos" / "1.pdf").write_text("Good")
+    assert texts(source=str(tmp_path), split="train") == [ROWS[0]["text"]]
+    assert pairs(source=str(tmp_path), split="test") == [("Good", "pos")] * 2
+    assert describe(CorpusConfig(source=str(tmp_path), split="test")) == [
+        f"{tmp_path}: beside 'test' there are Train.jsonl",
+        f"{tmp_path / 'TEST'}: 1 file(s) not read: pos/1.pdf",
+    ]
+    # The name as it was given comes first.
+    write_jsonl(tmp_path / "train.jsonl", ROWS[1:2])
+    assert texts(source=str(tmp_path), split="train") == [ROWS[1]["text"]]
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        (["neg.txt", "pos.txt", "notes.md", "paper.pdf", "list"], ["neg", "pos"]),
+        (["rt.neg", "rt.pos", "rt.README.1.0.txt", "notes.md"], ["neg", "pos"]),
+        (["neg", "pos", "notes.md"], ["neg", "pos"]),
+        (["quote.subjective", "plot.objective"], ["objective", "subjective"]),
+    ],
+)
+def test_what_lies_beside_the_files_of_the_classes_is_none_and_told(tmp_path, names, classes):
+    for name in names:
+        (tmp_path / name).write_text(f"A line of {name}.\n")
+    found = pairs(source=str(tmp_path), split="all", format="class_lines")
+    assert sorted({str(label) for _, label in found}) == classes
+    left = len(names) - len(classes)
+    told = describe(CorpusConfig(source=str(tmp_path), split="all", format="class_lines"))
+    assert [line.partition(" not read: ")[0] for line in told] == [f"{tmp_path}: {left} file(s)"] * (left > 0)
+
+
+def test_pipes_and_links_that_are_not_read_stop_nothing(tmp_path):
+    write_jsonl(tmp_path / "a.jsonl", ROWS[:1])
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    corpus = CorpusConfig(source=str(tmp_path), split="all")
+    assert texts(source=str(tmp_path), split="all") == [ROWS[0]["text"]]
+    assert describe(corpus) == [f"{tmp_path}: 1 file(s) not read: gone.jpg"]
+
+
+def test_a_compressed_archive_is_an_archive(tmp_path):
+    head = bytearray(512)
+    head[257:262] = b"ustar"
+    for name in ("a.tar.gz", "a.csv.gz"):
+        (tmp_path / name).write_bytes(gzip.compress(bytes(head)))
+        assert refusal(source=str(tmp_path / name)).startswith(f"{tmp_path / name}: a tar archive; unpack it")

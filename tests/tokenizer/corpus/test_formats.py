@@ -86,6 +86,60 @@ def test_the_message_names_the_encoding_that_works(tmp_path, text, encoding):
     assert texts(source=str(file), encoding=encoding) == [text]
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding", "others"),
+    [
+        ("Ten film był świetny", "cp1250", "cp1252, which would read 'Ten film by³ œwietny', or "),
+        ("Çok güzel değil", "cp1254", "cp1252, which would read 'Çok güzel deðil', or cp1250, which would read"),
+        # Far behind the first letter that is the same in all of them.
+        (
+            "Próba" + " o niczym" * 9 + " był",
+            "cp1250",
+            "cp1252, which would read 'o niczym o niczym by³'",
+        ),
+    ],
+)
+def test_encodings_that_read_a_text_differently_are_all_named(tmp_path, text, encoding, others):
+    file = tmp_path / "a.csv"
+    file.write_bytes(f"text\n{text}\n".encode(encoding))
+    message = refusal(source=str(file))
+    assert f"; set corpus.encoding: {others}" in message
+    assert f"or {encoding}, which would read '{text[-21:].strip()}'" in message
+    assert texts(source=str(file), encoding=encoding) == [text]
+
+
+def test_a_header_in_another_encoding_is_refused_with_its_line(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_bytes("\ntext;Prädikat\nGood;1\n".encode("cp1252"))
+    message = refusal(source=str(file))
+    assert message.startswith(f"{file}:2: byte 0xe4 is not utf-8; set corpus.encoding: cp1252, which would read 'text")
+    assert texts(source=str(file), encoding="cp1252") == ["Good"]
+
+
+@pytest.mark.parametrize("above", ["Feedback of 2024", "# exported by a tool"])
+def test_a_line_above_the_header_is_told(tmp_path, above):
+    file = tmp_path / "a.csv"
+    file.write_text(f"{above}\ntext,label\n" + "Good,pos\n" * 9)
+    assert refusal(source=str(file)).startswith(
+        f"{file}:2: 2 columns, as in most rows, but line 1 has 1 and does not look like their header; remove lines"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("pos A text.", ("A text.", "pos")),
+        ("pos\tA  text.", ("A  text.", "pos")),
+        ("__label__pos   A text.", ("A text.", "pos")),
+        ("pos: A text: fine.", ("A text: fine.", "pos")),
+        ("DESC:manner How?", ("How?", "DESC:manner")),
+    ],
+)
+def test_a_label_ends_at_whitespace_and_without_a_colon(tmp_path, line, expected):
+    (tmp_path / "a.txt").write_text(f"{line}\n")
+    assert pairs(source=str(tmp_path / "a.txt"), format="label_lines") == [expected]
+
+
 def test_other_encodings_are_read(tmp_path):
     file = write_table(tmp_path / "a.csv", [{"text": "Café"}], encoding="utf-16")
     assert texts(source=str(file), encoding="utf-16") == ["Café"]

@@ -107,3 +107,9 @@ def test_a_column_of_one_name_does_not_go_with_lists(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="label_name_column: a text with several labels"):
         list(read(CorpusConfig(source=str(file), label_name_column="n"), labelled=True))
     assert next(read(CorpusConfig(source=str(file), label_name_column="n"))).label is None
+
+
+@pytest.mark.parametrize("label", ["bad \ud83d", ["bad \ud83d", "good"]])
+def test_half_an_emoji_in_a_label_is_a_question_mark(tmp_path: Path, label: Any) -> None:
+    file = write_jsonl(tmp_path / "a.jsonl", [{"text": "a", "label": label}])
+    assert labels_of(file) == ["bad ?" if isinstance(label, str) else ("bad ?", "good")]

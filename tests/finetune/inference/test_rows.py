@@ -1,0 +1,80 @@
+"""Every row of an input has its place, and lines that look like a table are told."""
+
+import gzip
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from finetune.inference.rows import opened, read, with_text_column
+from tokenizer.corpus import shards
+from tokenizer.corpus.config import CorpusConfig
+
+
+def texts_of(source: str, file_format: str = "auto") -> list[str]:
+    with opened([source], file_format, CorpusConfig()) as corpora:
+        corpus = with_text_column(corpora[0], None, "text")
+        rows = list(read(corpus))
+    assert [row.problem for row in rows] == [None if row.text.strip() else "no text" for row in rows]
+    return [row.text for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.txt", "one\n\ntwo\n  \nthree\n\n \n", ["one", "", "two", "  ", "three"]),
+        ("a.txt", "\n\none", ["", "", "one"]),
+        # pandas writes an empty cell of a lone column in quotes; spreadsheets do not.
+        ("a.csv", 'text\none\n""\n\ntwo\n""\n\n\n', ["one", "", "", "two", ""]),
+        ("a.csv", "\n\ntext\none\n\ntwo", ["one", "", "two"]),
+        ("a.csv", "id,text\n1,one\n,\n3,two\n4,\n,\n", ["one", "", "two", "", ""]),
+        ("a.csv", ",,\nid,text,\n1,one,\n,,\n", ["one", ""]),
+        # As pandas reads it.
+        ("a.csv", "id,text\n1,one\n\n  \n2,two\n\n", ["one", "two"]),
+        ("a.tsv", 'id\ttext\n1\t"one\n\t\n2\ttwo"\n\n3\t"three\n', ['"one', "", 'two"', '"three']),
+        ("a.jsonl", '{"text": "one"}\n\n{"text": ""}\n', ["one", ""]),
+    ],
+)
+def test_rows_without_a_text_keep_their_place(tmp_path: Path, name: str, content: str, expected: list[str]) -> None:
+    (tmp_path / name).write_text(content)
+    (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content.encode()))
+    assert texts_of(str(tmp_path / name)) == expected
+    assert texts_of(str(tmp_path / f"{name}.gz")) == expected
+
+
+def test_a_large_file_is_read_as_a_small_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "SHARD_BYTES", 8)
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text("one\n" * 5 + "\n" * 20 + f"{name}\n" + "\n" * 20)
+    assert texts_of(str(tmp_path)) == [*["one"] * 5, *[""] * 20, "a", *["one"] * 5, *[""] * 20, "b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        ("A fine film.\t1\nA dull film.\t0\n", "`--format tsv` reads"),
+        ("".join(f"__label__{number % 2} A film.\n" for number in range(8)), "`--format label_lines` leaves it out"),
+        ("A fine film.\nA dull film.\n", None),
+    ],
+)
+@pytest.mark.parametrize("piped", [False, True])
+def test_lines_that_look_like_a_table_are_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    content: str,
+    advice: str | None,
+    piped: bool,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+    (tmp_path / "a.txt").write_text(content)
+    source = "-" if piped else str(tmp_path / "a.txt")
+    assert len(texts_of(source)) == content.count("\n")
+    assert caplog.messages == [message for message in caplog.messages if advice and advice in message]
+    assert len(caplog.messages) == (advice is not None)
+    assert all(f"the first lines of {source} " in message for message in caplog.messages)
+    # Who gives a format knows.
+    caplog.clear()
+    texts_of(str(tmp_path / "a.txt"), "lines")
+    assert not caplog.messages
