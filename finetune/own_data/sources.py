@@ -13,7 +13,7 @@ from finetune.own_data.config import OwnDataConfig, with_flags
 from finetune.own_data.contents import TEXTS_A_CLASS
 from finetune.own_data.separators import find_separator
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig, Format
-from tokenizer.corpus.files import ENDINGS, ending, find_files, has_split, is_read, walk
+from tokenizer.corpus.files import CLASS_ENDINGS, ENDINGS, ending, find_files, has_split, is_read, walk
 from tokenizer.corpus.formats import FASTTEXT_LABEL
 from tokenizer.corpus.text_files import Part, lines, lines_of_head
 
@@ -27,8 +27,6 @@ SPLIT_NAMES = {
     TRAIN, "training", TEST, "testing", "validation", "valid", "val", "dev", "development", "eval", "evaluation",
     *UNLABELLED_NAMES,
 }  # fmt: skip
-# Of the files of both classes, with a sentence a line (Pang and Lee 2005).
-CLASS_ENDINGS = {".pos", ".neg"}
 NAMES = {TRAIN: (TRAIN,), TEST: (TEST,), UNLABELLED: UNLABELLED_NAMES}
 SHOWN_FILES = 6
 # Between the words of a file's name.
