@@ -1,21 +1,30 @@
 """What several test files share."""
 
 import os
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from finetune.comparison.running.cells import IMPORTS
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def pytest_sessionstart() -> None:
-    """One thread in each process of `-n auto`: threads of several processes would wait for each other."""
+    """One thread in each process of `-n auto`: threads of several processes would wait for each other.
+
+    And one server of processes, which imports what any pool of the tests needs: a pool that comes later would import it
+    anew in each of its processes.
+    """
     if "PYTEST_XDIST_WORKER" in os.environ:
         import torch
 
         torch.set_num_threads(1)
+        set_preload = ForkServerContext.set_forkserver_preload
+        ForkServerContext.set_forkserver_preload = lambda self, names: set_preload(self, [*names, *IMPORTS])
 
 
 @pytest.hookimpl(optionalhook=True)
