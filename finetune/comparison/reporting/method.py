@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from finetune.comparison.intervals import FEW_TEXTS
+
 
 def method(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Questions and answers about the method.
@@ -51,8 +53,8 @@ def _comparison(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"because there are many test texts while there are {seeds} seeds. With few seeds, one cannot know "
             "well how much seeds matter; the interval is wider for it (a generalized pivotal quantity, Weerahandi "
             "1993; with several pretraining seeds Satterthwaite's approximation, which does the same more "
-            f"roughly). Of fewer than {FEW_TEXTS} test texts, a few are added for the interval alone, as a share of few "
-            "right answers says less than its size (Agresti and Coull 1998; Bonett and Price 2012).",
+            f"roughly). Of fewer than {FEW_TEXTS} test texts, some are added for the interval alone, as a share of few "
+            "says less than its size (Agresti and Coull 1998; Bonett and Price 2012).",
         ),
         (
             "Why differences are paired",
