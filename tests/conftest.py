@@ -24,7 +24,9 @@ def pytest_sessionstart() -> None:
 
         torch.set_num_threads(1)
         set_preload = ForkServerContext.set_forkserver_preload
-        ForkServerContext.set_forkserver_preload = lambda self, names: set_preload(self, [*names, *IMPORTS])
+        ForkServerContext.set_forkserver_preload = lambda self, module_names: set_preload(
+            self, [*module_names, *IMPORTS]
+        )
 
 
 @pytest.hookimpl(optionalhook=True)
