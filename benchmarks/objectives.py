@@ -1,14 +1,15 @@
 """`python -m benchmarks.objectives --data_folder DIR`: compare pretraining objectives on a CPU at equal time.
 
-DIR holds `imdb/{train,unsupervised,test}.parquet`. Every objective pretrains the encoder of
-`configs/pretrain/imdb-cpu.yaml` for the same time on one thread; each encoder, and one from scratch, is then fine-tuned
-with a few seeds on the same labels. Nothing is selected by the results; finished runs are not repeated.
+DIR holds `imdb/{train,unsupervised,test}.parquet`. Every objective pretrains a tiny encoder by the recipe of
+`configs/pretrain/imdb-cpu.yaml`, or a BERT, for the same time on one thread; each encoder, and one from scratch, is
+then fine-tuned with a few seeds on the same labels. Nothing is selected by the results; finished runs are not repeated.
 """
 
 import dataclasses
 import os
 import sys
 from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from benchmarks.measurement.measuring import print_measurement
 from configs.bounds import require_at_least
@@ -22,35 +23,61 @@ from tokenizer.config import TokenizerConfig
 
 PROGRAM = "python -m benchmarks.objectives"
 SCRATCH = "scratch"
-# Overrides of the file: ELECTRA's masking (Clark et al. 2020, appendix A: 85 % [MASK], the rest unchanged).
-OBJECTIVES = {
-    "mlm_nsp": {},
-    "mlm": {},
-    "mlm_sop": {},
-    "rtd": {"masking.rate": 0.15, "masking.mask_share": 0.85, "masking.random_share": 0.0},
-}
+PAIR_ACCURACIES = ("eval_nsp_accuracy", "eval_sop_accuracy")
 
 
-# A BERT small enough to be anywhere after minutes; ELECTRA's discriminator is made of its layers, too.
-ENCODER = {
-    "model.architecture": "bert",
-    "model.size": "tiny",
-    "optimizer.learning_rate": 3e-3,
-    "sequence_length": 128,
-    "training.batch_size": 32,
-}
-CLASSIFIER = {
-    "sequence_length": 128,
-    "model.reinitialized_layers": 1,
-    "model.pooling": None,
-    "model.classifier_init": "random",
-    "token_masking": 0.0,
-    "optimizer.learning_rate": 1e-3,
-    "optimizer.beta2": 0.999,
-    "training.duration": "2 epochs, at least 200 steps",
-    "training.batch_size": 32,
-    "training.evaluations": 6,
-}
+class Recipe(NamedTuple):
+    """What an architecture is pretrained and fine-tuned with; all else is in `configs/*/imdb-cpu.yaml`."""
+
+    objectives: dict[str, dict[str, Any]]
+    """By name, overrides of the pretraining file."""
+    encoder: dict[str, Any]
+    classifier: dict[str, Any]
+
+
+# Small enough to be anywhere after minutes.
+ENCODER = {"model.size": "tiny", "sequence_length": 128, "training.batch_size": 32}
+CLASSIFIER = {"sequence_length": 128, "training.duration": "2 epochs, at least 200 steps", "training.batch_size": 32}
+RECIPES = {
+    "modernbert": Recipe(
+        {
+            "mlm": {"objective": "mlm"},
+            "mlm_nsp": {"objective": "mlm_nsp"},
+            "mlm_nsp_0.1": {"objective": "mlm_nsp", "pair_weight": 0.1},
+            "mlm_sop": {"objective": "mlm_sop"},
+        },
+        ENCODER,
+        CLASSIFIER,
+    ),
+    # BERT as published; ELECTRA's discriminator is made of its layers, too.
+    "bert": Recipe(
+        {
+            "mlm_nsp": {"objective": "mlm_nsp"},
+            "mlm": {"objective": "mlm"},
+            "mlm_sop": {"objective": "mlm_sop"},
+            # ELECTRA's masking (Clark et al. 2020, appendix A: 85 % [MASK], the rest unchanged).
+            "rtd": {
+                "objective": "rtd",
+                "masking.rate": 0.15,
+                "masking.mask_share": 0.85,
+                "masking.random_share": 0.0,
+            },
+        },
+        ENCODER
+        | {"model.architecture": "bert", "optimizer.name": "adamw", "optimizer.learning_rate": 3e-3},
+        CLASSIFIER
+        | {
+            "model.reinitialized_layers": 1,
+            "model.pooling": None,
+            "model.classifier_init": "random",
+            "token_masking": 0.0,
+            "optimizer.name": "adamw",
+            "optimizer.learning_rate": 1e-3,
+            "optimizer.beta2": 0.999,
+            "training.evaluations": 6,
+        },
+    ),
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +86,8 @@ class ObjectivesBenchmarkConfig:
 
     data_folder: str
     """The folder with `imdb/`."""
+    architecture: Literal["modernbert", "bert"] = "modernbert"
+    """Of the encoder: the shipped recipe's, or BERT as published."""
     minutes: float = 8.0
     """Minutes of pretraining per objective."""
     label_budget: int = 2500
@@ -80,13 +109,12 @@ def run(config: ObjectivesBenchmarkConfig) -> None:
     from tokenizer.run import run as train_tokenizer
 
     os.environ["OMP_NUM_THREADS"] = "1"
-    source = str(Path(config.data_folder) / "imdb")
+    source, recipe = str(Path(config.data_folder) / "imdb"), RECIPES[config.architecture]
     count = config.processes or os.cpu_count() or 1
     tokenizer = train_tokenizer(
         load(TokenizerConfig, "configs/tokenizer/imdb-cpu.yaml", {"corpus.source": source, "runs": config.runs})
     )
     shared_keys = {
-        "optimizer.name": "adamw",
         "training.speed.precision": "auto",
         "corpus.source": source,
         "tokenizer": str(tokenizer.path),
@@ -103,18 +131,22 @@ def run(config: ObjectivesBenchmarkConfig) -> None:
         name: load(
             PretrainConfig,
             "configs/pretrain/imdb-cpu.yaml",
-            {**shared_keys, **ENCODER, **duration_keys, "objective": name, "name": name, **keys},
+            {**shared_keys, **recipe.encoder, **duration_keys, "name": f"{config.architecture}-{name}", **keys},
         )
-        for name, keys in OBJECTIVES.items()
+        for name, keys in recipe.objectives.items()
     }
     # All objectives share the token store; it is prepared before time is measured.
     _prepare(recipes["mlm"])
     folders = dict(result for _, result in in_processes(_pretrain, list(recipes.items()), count))
     for name, folder in folders.items():
         facts = folder.result()
-        print(f"{name}: {facts['tokens']:,} tokens, masked-LM loss {facts['eval_mlm_loss']:.3f}", file=sys.stderr)
+        pairs = "".join(f", {key} {facts[key]:.3f}" for key in PAIR_ACCURACIES if key in facts)
+        told = (
+            f"{facts['tokens']:,} tokens, {facts['seconds']:.0f} s, masked-LM loss {facts['eval_mlm_loss']:.3f}{pairs}"
+        )
+        print(f"{name}: {told}", file=sys.stderr)
     cells = [
-        (name, load(FinetuneConfig, "configs/finetune/imdb-cpu.yaml", shared_keys | CLASSIFIER | keys))
+        (name, load(FinetuneConfig, "configs/finetune/imdb-cpu.yaml", shared_keys | recipe.classifier | keys))
         for seed in range(config.seeds)
         for name, keys in _classifiers(folders, config, seed).items()
     ]

@@ -85,7 +85,7 @@ def run_command(program: str, command: Callable[[], None], several_processes: bo
     try:
         signal.signal(signal.SIGTERM, _interrupt)
         check_package_origins()
-        if not several_processes and (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        if not several_processes and (processes := int(os.environ.get("WORLD_SIZE") or 1)) > 1:
             raise InputError(f"{processes} processes were started, and this command is one; start it with `{program}`")
         command()
         sys.stdout.flush()

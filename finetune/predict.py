@@ -109,7 +109,7 @@ def run(config: PredictConfig) -> int:
         delimiter=config.delimiter,
         header=config.header,
     )
-    with with_flags(FLAGS, WHERE), rows.opened(config.inputs, config.format, corpus) as sources:
+    with with_flags(FLAGS, WHERE), rows.opened(config.inputs, config.format, corpus, classifier.labels) as sources:
         corpora = [rows.with_text_column(one, config.text_column, trained.get("text_column")) for one in sources]
         for source, one in zip(config.inputs, corpora, strict=True):
             log.info("predict: text in column %r of %s", one.text_column, source)

@@ -21,9 +21,10 @@ from pretrain.data.randomness import permutation
 from pretrain.data.store import TokenStore, prepare, store_folder
 from pretrain.hub.checkpoints import CheckpointHub
 from pretrain.models.builders import pretraining_model, recurrent_lm
+from pretrain.models.config import GENERATOR
 from pretrain.models.embedding_init import init_from_cooccurrences
 from pretrain.models.fit import check_fit
-from pretrain.models.pretraining_models import GENERATOR, RecurrentPretrainingModel
+from pretrain.models.pretraining_models import RecurrentPretrainingModel
 from pretrain.models.safe_loading import quiet_transformers
 from pretrain.objectives.lm_evaluation import SAMPLES
 from pretrain.objectives.objective import DataSettings, EvaluationHook, EvaluationSettings, Objective

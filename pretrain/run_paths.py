@@ -14,6 +14,7 @@ from configs.launch import digested_precision
 from configs.model_reference import local_folder
 from configs.run_folder import RunFolder
 from pretrain.config import PretrainConfig
+from pretrain.models.config import GENERATOR
 from pretrain.objectives.registry import objective_named
 from tokenizer.corpus import shards
 from tokenizer.corpus.config import CorpusConfig
@@ -37,7 +38,10 @@ def run_folder(config: PretrainConfig) -> RunFolder:
     if config.leakage.split is not None:
         upstream.append(shards.fingerprint(leakage_corpus(config)))
     if config.model.init_from is not None:
-        upstream.append(find(config.model.init_from, config.runs, config.model.trust_remote_code)[1])
+        start, digest = find(config.model.init_from, config.runs, config.model.trust_remote_code)
+        upstream.append(digest)
+        if config.objective == "rtd" and (generator := Path(start) / GENERATOR).is_dir():
+            upstream.append(_content_digest(generator))
     return RunFolder.of("pretrain", config, [*upstream, *digested_precision(config.training.speed.precision)])
 
 
@@ -125,6 +129,4 @@ def fingerprints(run: RunFolder, tokenizer_folder: str, stores: Iterable[Path]) 
 
 @functools.cache
 def _content_digest(folder: Path) -> str:
-    # Replaced-token detection has a generator in a folder of its own.
-    of_model = ("*.json", "*.safetensors", "*.py")
-    return content_digest(folder, (*of_model, *(f"generator/{pattern}" for pattern in of_model), *DECIDING_FILES))
+    return content_digest(folder, ("*.json", "*.safetensors", "*.py", *DECIDING_FILES))

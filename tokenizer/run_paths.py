@@ -58,9 +58,9 @@ def hub_digest(reference: str, commit: str | None) -> str:
 
 
 def content_digest(folder: Path, patterns: Iterable[str]) -> str:
-    """Ten hexadecimal digits from the paths within a folder, and the contents, of its files that match a pattern."""
+    """Ten hexadecimal digits from the names and contents of a folder's files that match a pattern."""
     digest = hashlib.sha256()
     for file in sorted({file for pattern in patterns for file in folder.glob(pattern)}):
         with file.open("rb") as stream:
-            digest.update(file.relative_to(folder).as_posix().encode() + hashlib.file_digest(stream, "sha256").digest())
+            digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:10]

@@ -30,7 +30,8 @@ FEW_FRACTIONS = 5
 MANY_CLASSES = 100
 JOINTS = (",", ";", "|")
 JOINED_SHARE = 0.1
-DECIMAL_COMMA = re.compile(r"-?\d+(,\d+)?")
+# Halves and quarters, as ratings have them.
+DECIMAL_COMMA = re.compile(r"-?\d+(,(0|00|25|5|50|75))?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,9 +270,9 @@ def joint_of(
 
 
 def have_decimal_commas(labels: Iterable[str]) -> bool:
-    """Whether labels may be numbers as German writes them; several numbers in a label would be three here and there.
+    """Whether labels may be ratings as German writes them; among several labels, other numbers stand after a comma.
 
-    >>> have_decimal_commas(["3", "3,5", "-1,0"]), have_decimal_commas(["1", "1,2", "1,2,3"])
+    >>> have_decimal_commas(["3", "3,5", "-1,0"]), have_decimal_commas(["1", "1,2", "2,3"])
     (True, False)
     """
     return all(map(DECIMAL_COMMA.fullmatch, labels))

@@ -15,7 +15,7 @@ import scipy.stats
 
 POWER = 0.8
 # Points of a chi-squared distribution; with these, half-widths of seeds alone are those of t to 1 in a million.
-QUADRATURE, DENSER = 100, 4
+QUADRATURE, COARSER, DENSER = 100, 40, 4
 # Of the difference between two models, from seed to seed; and the share of texts on which only one of them is right.
 SEED_DEVIATION, DISAGREEMENT = 0.01, 0.1
 # Less than this share of what is left is nothing but rounding.
@@ -26,6 +26,12 @@ FEW_TEXTS = 200
 # Coull 1998, The American Statistician 52); for the difference of two such shares on the same texts, one on which each
 # alone is right (Bonett and Price 2012, Journal of Educational and Behavioral Statistics 37).
 ADDED_TO_SHARES, ADDED_TO_DIFFERENCES = (0.0, 0.0, 1.0, 1.0), (-1.0, 1.0)
+
+
+# The probability that an estimate deviates by more than this on one side, by its deviation.
+Tail = Callable[[float], float]
+# Parts of a mean's variance that are estimated from a few seeds, with their degrees of freedom.
+Parts = Sequence[tuple[float, int]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +53,8 @@ class Interval:
 
 
 def score_interval(values_PSN: np.ndarray, confidence: float) -> Interval:
-    """The `crossed_interval` of a model's score, from 0 to 1; of few texts that are right or wrong, as of a share."""
-    added = ADDED_TO_SHARES if _is_right_or_wrong(values_PSN) else ()
-    return _within(0.0, 1.0, crossed_interval(values_PSN, confidence, added=added))
+    """The `crossed_interval` of a model's score, from 0 to 1; of few texts, as of a share."""
+    return _within(0.0, 1.0, crossed_interval(values_PSN, confidence, added=ADDED_TO_SHARES))
 
 
 def difference_interval(values_PSN: np.ndarray, rivals_PSN: np.ndarray, confidence: float, looks: int = 1) -> Interval:
@@ -61,16 +66,12 @@ def difference_interval(values_PSN: np.ndarray, rivals_PSN: np.ndarray, confiden
         confidence: the confidence level.
         looks: as of `mean_interval`.
     """
-    added = ADDED_TO_DIFFERENCES if _is_right_or_wrong(values_PSN) and _is_right_or_wrong(rivals_PSN) else ()
-    return _within(-1.0, 1.0, crossed_interval(values_PSN - rivals_PSN, confidence, looks, added))
+    difference_PSN = values_PSN - rivals_PSN
+    return _within(-1.0, 1.0, crossed_interval(difference_PSN, confidence, looks, ADDED_TO_DIFFERENCES))
 
 
 def _within(least: float, most: float, found: Interval) -> Interval:
     return dataclasses.replace(found, low=max(least, found.low), high=min(most, found.high))
-
-
-def _is_right_or_wrong(values_PSN: np.ndarray) -> bool:
-    return bool(np.isin(values_PSN, (0, 1)).all())
 
 
 def mean_interval(values_SN: np.ndarray, confidence: float, looks: int = 1, added: Sequence[float] = ()) -> Interval:
@@ -104,9 +105,9 @@ def mean_interval(values_SN: np.ndarray, confidence: float, looks: int = 1, adde
     text_square = seeds * ((text_means_N - mean) ** 2).sum() / (texts - 1)
     residual_SN = values_SN - seed_means_S[:, None] - text_means_N[None] + mean
     residual_square = (residual_SN**2).sum() / ((seeds - 1) * (texts - 1))
-    from_texts = _from_texts(seed_square, text_square, residual_square) * _uncertainty(texts, confidence)
-    few = [(seed_square / (seeds * texts), seeds - 1)]
-    return _interval(estimate, [_pivotal(few, from_texts / (seeds * texts))], confidence, looks, float(mean))
+    from_texts = _from_texts(seed_square, text_square, residual_square) / (seeds * texts)
+    parts = _with_texts([(seed_square / (seeds * texts), seeds - 1)], from_texts, texts)
+    return _interval(estimate, [_pivotal(*parts)], confidence, looks, float(mean))
 
 
 def crossed_interval(
@@ -148,8 +149,8 @@ def crossed_interval(
     residual_square = (residual_RN**2).sum() / ((len(runs_RN) - 1) * (texts - 1))
     few = [(pretraining_square / count, pretrainings - 1), (seed_square / count, seeds - 1)]
     from_texts = _from_texts(pretraining_square + seed_square, text_square, residual_square) / count
-    from_texts *= _uncertainty(texts, confidence)
-    tails = [_satterthwaite(few, from_texts), *([_pivotal(few, from_texts)] if pretrainings == 2 else [])]
+    parts = _with_texts(few, from_texts, texts)
+    tails = [_satterthwaite(*parts), *([_pivotal(*parts)] if pretrainings == 2 else [])]
     return _interval(estimate, tails, confidence, looks, float(mean))
 
 
@@ -160,12 +161,9 @@ def _with_added(values: np.ndarray, added: Sequence[float]) -> np.ndarray:
     return np.concatenate([values, np.broadcast_to(np.array(added), (*values.shape[:-1], len(added)))], axis=-1)
 
 
-def _uncertainty(texts: int, confidence: float) -> float:
-    """By how much the variance of few texts is too small for a normal distribution to have the quantile that t has."""
-    if texts >= FEW_TEXTS:
-        return 1.0
-    probability = (1 + confidence) / 2
-    return float((scipy.special.stdtrit(texts - 1, probability) / scipy.special.ndtri(probability)) ** 2)
+def _with_texts(few: Parts, variance: float, texts: int) -> tuple[Parts, float]:
+    """The parts of a variance that are uncertain and the one that is known, of which the texts are one or the other."""
+    return ([*few, (variance, texts - 1)], 0.0) if texts < FEW_TEXTS else (few, variance)
 
 
 def _from_texts(few_square: float, text_square: float, residual_square: float) -> float:
@@ -176,12 +174,6 @@ def _from_texts(few_square: float, text_square: float, residual_square: float) -
     """
     found = max(0.0, text_square - residual_square)
     return found if few_square + found > COINCIDENCE * residual_square else residual_square
-
-
-# The probability that an estimate deviates by more than this on one side, by its deviation.
-Tail = Callable[[float], float]
-# Parts of a mean's variance that are estimated from a few seeds, with their degrees of freedom.
-Parts = Sequence[tuple[float, int]]
 
 
 def _pivotal(few: Parts, text_variance: float) -> Tail | None:
@@ -195,8 +187,10 @@ def _pivotal(few: Parts, text_variance: float) -> Tail | None:
         return None
     # What the standard error may be, and how likely that is.
     squares_K, weights_K = np.array([text_variance]), np.ones(1)
-    for variance, degrees_of_freedom in few:
-        factors_Q, weights_Q = _inverse_chi_squares(degrees_of_freedom)
+    uncertain = [part for part in few if part[0] > 0]
+    for variance, degrees_of_freedom in uncertain:
+        # Three grids as fine as two would be a million points.
+        factors_Q, weights_Q = _inverse_chi_squares(degrees_of_freedom, QUADRATURE if len(uncertain) < 3 else COARSER)
         squares_K = np.add.outer(squares_K, variance * factors_Q).ravel()
         weights_K = np.outer(weights_K, weights_Q).ravel()
     errors_K = np.sqrt(squares_K)
@@ -253,12 +247,12 @@ def _interval(
 
 
 @functools.cache
-def _inverse_chi_squares(degrees_of_freedom: int) -> tuple[np.ndarray, np.ndarray]:
+def _inverse_chi_squares(degrees_of_freedom: int, points: int = QUADRATURE) -> tuple[np.ndarray, np.ndarray]:
     """Values of the degrees of freedom over a chi-squared variable, [Q], and their probabilities.
 
     By Gauss and Legendre, in a variable of which small chi-squares, which matter most, have many points.
     """
-    nodes_Q, weights_Q = np.polynomial.legendre.leggauss(QUADRATURE)
+    nodes_Q, weights_Q = np.polynomial.legendre.leggauss(points)
     roots_Q = (nodes_Q + 1) / 2
     quantiles_Q = scipy.stats.chi2.ppf(roots_Q**DENSER, degrees_of_freedom)
     return degrees_of_freedom / quantiles_Q, weights_Q / 2 * DENSER * roots_Q ** (DENSER - 1)
@@ -290,14 +284,14 @@ def planned_detectable(seeds: int, texts: int, confidence: float, looks: int = 1
     >>> round(planned_detectable(3, 25_000, 0.95), 3), round(planned_detectable(5, 500, 0.95), 3)
     (0.032, 0.043)
     >>> round(planned_detectable(3, 40, 0.95), 3)
-    0.18
+    0.179
     """
     few = [(SEED_DEVIATION**2 / seeds, seeds - 1)]
 
     def beyond(difference: float) -> float:
         """By how much more the design shows, of models that differ by so much."""
-        variance = (max(DISAGREEMENT, difference) - difference**2) * _uncertainty(texts, confidence)
-        found = _interval(0.0, [_pivotal(few, variance / texts)], confidence, looks).detectable
+        variance = max(DISAGREEMENT, difference) - difference**2
+        found = _interval(0.0, [_pivotal(*_with_texts(few, variance / texts, texts))], confidence, looks).detectable
         assert found is not None
         return found - difference
 

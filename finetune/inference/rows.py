@@ -21,13 +21,15 @@ from finetune.own_data.columns import (
     read_contents,
     readable_rows,
 )
-from finetune.own_data.sources import has_columns, labels_of_lines
+from finetune.own_data.sources import has_columns, labels_before
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
-from tokenizer.corpus.documents import clean_html
+from tokenizer.corpus.documents import clean_html, label_key
 from tokenizer.corpus.files import ending, find_files
+from tokenizer.corpus.formats import FASTTEXT_LABEL
 from tokenizer.corpus.quarantine import RowError, clean
 from tokenizer.corpus.shards import shards
+from tokenizer.corpus.text_files import lines_of_head
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +60,16 @@ class Row(NamedTuple):
 
 
 @contextmanager
-def opened(sources: Sequence[str], file_format: str, corpus: CorpusConfig) -> Generator[list[CorpusConfig]]:
+def opened(
+    sources: Sequence[str], file_format: str, corpus: CorpusConfig, labels: Sequence[str] = ()
+) -> Generator[list[CorpusConfig]]:
     """The corpora of the inputs; what comes through a pipe is kept in a temporary file while it is read.
 
     Args:
         sources: files, folders, glob patterns, ids of data sets on the Hub, or `-`.
         file_format: as `corpus.format`.
         corpus: the other keys.
+        labels: of the classifier; lines that begin with them may be no texts alone.
 
     Raises:
         InputError: a source is given twice, or does not exist.
@@ -76,7 +81,7 @@ def opened(sources: Sequence[str], file_format: str, corpus: CorpusConfig) -> Ge
             corpora = [_corpus_of(source, file_format, corpus, Path(folder)) for source in sources]
             if file_format == "auto":
                 for source, one in zip(sources, corpora, strict=True):
-                    _warn_of_columns(source, one)
+                    _warn_of_columns(source, one, labels)
             yield corpora
         except InputError as error:
             raise InputError(without_piped_file(str(error))) from None
@@ -107,7 +112,14 @@ def _corpus_of(source: str, file_format: str, corpus: CorpusConfig, folder: Path
     return dataclasses.replace(corpus, format=PIPE_FORMAT if TEXT_ENDING in endings else file_format)
 
 
-def _warn_of_columns(source: str, corpus: CorpusConfig) -> None:
+def _begin_with(labels: Sequence[str], head: Sequence[str]) -> bool:
+    """Whether lines begin with one of the labels, or with what fastText puts before them."""
+    known = {label_key(label) for label in labels}
+    first = labels_before([line for line in head if line.strip()])
+    return bool(first) and all(label.startswith(FASTTEXT_LABEL) or label_key(label) in known for label in first)
+
+
+def _warn_of_columns(source: str, corpus: CorpusConfig, labels: Sequence[str]) -> None:
     """Say so if the lines that are read as a text each look like a table, or begin with their label."""
     files = (find_files(corpus) or []) if corpus.format == PIPE_FORMAT else []
     if files and all(has_columns(file, corpus) for file in files):
@@ -115,7 +127,7 @@ def _warn_of_columns(source: str, corpus: CorpusConfig) -> None:
             "predict: the first lines of %s look like a table with tabs between its columns, and each is read as a "
             "text; `--format tsv` reads the columns", source,
         )  # fmt: skip
-    elif files and (labels_of_lines(files, corpus) or ("",))[0] == "label_lines":
+    elif files and all(_begin_with(labels, lines_of_head(file, corpus)) for file in files):
         log.warning(
             "predict: the first lines of %s seem to begin with their label, and it is read as a word of the text; "
             "`--format label_lines` leaves it out", source,

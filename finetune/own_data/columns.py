@@ -19,13 +19,11 @@ from tokenizer.corpus.shards import shards
 # What such columns are called in published data sets, the most frequent first.
 TEXT_NAMES = (
     "text", "review", "sentence", "texts", "reviews", "sentences", "full_text", "review_text", "reviewtext",
-    "review_body", "comment_text", "tweet_text",
+    "review_body", "comment_text", "tweet_text", "content", "comment", "message", "tweet", "post", "comments", "tweets",
+    "utterance", "question",
 )  # fmt: skip
 # Other columns may be called so, too: taken only if none has much longer texts.
-LESSER_TEXT_NAMES = (
-    "content", "comment", "body", "document", "message", "tweet", "post", "comments", "tweets", "description",
-    "abstract", "utterance", "question", "title",
-)  # fmt: skip
+LESSER_TEXT_NAMES = ("body", "document", "description", "abstract", "title")
 MUCH_LONGER = 3
 # What the columns of pairs of texts are called.
 PAIRS = (
@@ -36,6 +34,8 @@ LABEL_NAMES = (
     "label", "labels", "sentiment", "class", "category", "target", "polarity", "stars", "rating", "score", "topic",
     "intent", "emotion", "y", "tags", "genres", "topics", "categories", "emotions", "intents",
 )  # fmt: skip
+# Below these, many different values are classes, whatever stands beside them.
+SURE_LABEL_NAMES = ("label", "labels", "class")
 # Characters of the texts in a column, on average, at least.
 SHORTEST_TEXTS = 12
 # Rows of a corpus without labels that are looked at.
@@ -44,6 +44,8 @@ ENOUGH_ROWS = 2000
 LONGEST_NAME = 6
 # A column has fewer questions among its texts, if the one above them is its name.
 FEW_QUESTIONS = 0.05
+# What stands for a number that is missing.
+MISSING = ("", "na", "n/a", "nan", "none", "null", "-", "?")
 # Between the words of a name.
 BETWEEN_WORDS = re.compile(r"[\s_-]+")
 SENTENCE_ENDS = (".", "?")
@@ -159,7 +161,7 @@ def is_data(contents: Mapping[str, Content]) -> bool:
     if classes and longest is not None:
         # Texts of several words are seldom the name of a column, and a class in words is seldom that of another.
         has_words = " " in names[longest] and not all(is_number(names[name]) for name in classes)
-        if has_words or is_long_enough(names[longest], texts[longest]):
+        if is_long_enough(names[longest], texts[longest], 3 if has_words else 2):
             return True
     if not classes and any(is_question_above_answers(names[name], held) for name, held in contents.items()):
         return False
@@ -177,7 +179,7 @@ def is_above_numbers(cell: str, held: Content) -> bool:
     >>> is_above_numbers("id", Content(filled=9, numbers=9)), is_above_numbers("1", Content(filled=9, numbers=9))
     (True, False)
     """
-    return bool(cell) and held.numbers == held.filled > 0 and not is_number(cell)
+    return cell.lower() not in MISSING and held.numbers == held.filled > 0 and not is_number(cell)
 
 
 def is_question_above_answers(cell: str, held: Content) -> bool:
@@ -196,9 +198,9 @@ def are_names(cells: Iterable[str]) -> bool:
     return any(plain(cell) in (*TEXT_NAMES, *LESSER_TEXT_NAMES, *LABEL_NAMES) for cell in cells)
 
 
-def is_long_enough(cell: str, held: Content) -> bool:
-    """Whether a cell may be one of the texts below it, by its length."""
-    return 2 * weight(cell) >= held.length > 0
+def is_long_enough(cell: str, held: Content, shorter: float = 2) -> bool:
+    """Whether a cell may be one of the texts below it, by its length; those may be so many times as long."""
+    return shorter * weight(cell) >= held.length > 0
 
 
 def cell_of(name: str, names: Container[str]) -> str:
@@ -266,6 +268,8 @@ def tell_of_other_texts(text: str, contents: dict[str, Content], corpus: CorpusC
             "columns: the text is %r alone; for pairs of texts give `--text_column %s --second_text_column %s`",
             text, first, second,
         )  # fmt: skip
+    elif passed := [by_name[name] for name in LESSER_TEXT_NAMES if name in by_name and by_name[name] != text]:
+        log.info("columns: the text is %r, and not %s (`--text_column`)", text, ", ".join(map(repr, passed)))
     elif contents[longest].length > contents[text].length and contents[longest].holds_texts:
         log.info(
             "columns: the text is %r, of %.0f characters on average; %r has longer ones, of %.0f (`--text_column`)",
@@ -282,13 +286,14 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str) ->
     others = {name: held for name, held in contents.items() if name not in (text, corpus.second_text_column)}
     by_name = {plain(name): name for name in others}
     named = [by_name[name] for name in LABEL_NAMES if name in by_name]
-    # Values that come twice may be many classes in few texts; those that come once are ids or numbers of rows.
-    doubtful = itertools.takewhile(lambda name: not others[name].repeats(TEXTS_A_CLASS), named)
-    is_clear = not any(others[name].repeats(2) for name in doubtful)
-    taken = next((name for name in named if others[name].repeats(TEXTS_A_CLASS)), None)
-    if taken is not None and is_clear:
-        return taken
     possible = [name for name, held in others.items() if held.may_be_classes]
+    for name in named:
+        is_sure = plain(name) in SURE_LABEL_NAMES or not (possible or others[name].holds_numbers)
+        if others[name].may_be_classes or (is_sure and others[name].repeats(TEXTS_A_CLASS)):
+            return name
+        if others[name].repeats(2):
+            # Many classes, or a topic or a number of votes beside the label.
+            break
     if len(possible) == 1 and not named:
         return possible[0]
     if not possible and named:

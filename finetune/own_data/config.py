@@ -128,8 +128,10 @@ def told_as_flags(message: str, flags: Collection[str] = FLAGS, where: str = WHE
 
     >>> told_as_flags("a.csv:2: byte 0xe9 is not utf-8; set corpus.encoding: cp1252")
     'a.csv:2: byte 0xe9 is not utf-8; set corpus.encoding: cp1252 (with `--labelled`: `--encoding`)'
+    >>> told_as_flags("set corpus.encoding: cp1252, as of 'there'", ["encoding"], "here")
+    "set corpus.encoding: cp1252, as of 'there' (here: `--encoding`)"
     """
     keys = [flag for flag in flags if re.search(rf"\bcorpus\.{flag}\b", message)]
-    if not keys or where in message:
+    if not keys or f"({where}: " in message or "--labelled" in message:
         return message
     return f"{message} ({where}: {', '.join(f'`--{key}`' for key in keys)})"

@@ -4,7 +4,7 @@ import dataclasses
 import logging
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from configs.errors import InputError
@@ -124,7 +124,7 @@ def corpus_of(config: OwnDataConfig, source: str, part: str) -> CorpusConfig:
             log.info("own data: %s is read as a file for each class, with a text a line", source)
             return dataclasses.replace(corpus, format="class_lines")
         found = [split for split in folder_splits(corpus, splits) if not (is_labelled and is_class(corpus, split))]
-        if not found and is_labelled and (parts := files_named(corpus, SPLIT_NAMES)):
+        if not found and is_labelled and (parts := [*files_named(corpus)]):
             log.warning(
                 "own data: all files of %s are read as one part, also %s; call one train and one test with its ending "
                 "(`train.csv`), or give one with `--labelled` and one with `--test`",
@@ -169,14 +169,23 @@ def with_text_format(corpus: CorpusConfig, is_labelled: bool) -> CorpusConfig:
 def labels_of_lines(files: Sequence[Path], corpus: CorpusConfig) -> tuple[Format, str] | None:
     """Where the labels of text files in one folder are, if there is a text on each line: format and description."""
     heads = [[line for line in lines_of_head(file, corpus) if line.strip()] for file in files]
-    words = [line.strip().split(maxsplit=1) for head in heads for line in head]
-    first = {line[0].removesuffix(":") for line in words}
-    is_marked = all(word.isdecimal() or word.startswith(FASTTEXT_LABEL) for word in first)
-    if words and all(len(line) == 2 for line in words) and (is_marked or 2 <= len(first) <= len(words) / TEXTS_A_CLASS):
+    first = [label for head in heads for label in labels_before(head)]
+    is_marked = all(label.isdecimal() or label.startswith(FASTTEXT_LABEL) for label in first)
+    if first and all(first) and (is_marked or 2 <= len({*first}) <= len(first) / TEXTS_A_CLASS):
         return "label_lines", "lines that begin with their label"
     if len(files) > 1 and all(len(head) > 1 for head in heads):
         return "class_lines", "a file for each class"
     return None
+
+
+def labels_before(head: Sequence[str]) -> list[str]:
+    """The first word of each line, as a label that may stand before a text; empty where no text follows.
+
+    >>> labels_before(["pos: a good film", "__label__1 bad", "Well!"])
+    ['pos', '__label__1', '']
+    """
+    words = [line.split(maxsplit=1) for line in head]
+    return [line[0].removesuffix(":") if len(line) > 1 else "" for line in words]
 
 
 def has_columns(file: Path, corpus: CorpusConfig) -> bool:
@@ -255,15 +264,24 @@ def folder_splits(corpus: CorpusConfig, names: Sequence[str]) -> list[str]:
     found = [split for split in called(names, there) if has_split(corpus, split)]
     if found:
         return found
-    files = files_named(corpus, names)
-    return [stem_of(files[0])] if len(files) == 1 else []
+    files = files_named(corpus)
+    # A word may be about something else: another split of the same set tells, and only one set has splits.
+    counterparts = {other_words for words, other_words in files.values() if words.isdisjoint(names)}
+    named = [(file, other_words) for file, (words, other_words) in files.items() if not words.isdisjoint(names)]
+    return [stem_of(named[0][0])] if len(named) == 1 and named[0][1] in counterparts else []
 
 
-def files_named(corpus: CorpusConfig, names: Collection[str]) -> list[Path]:
-    """The files of a folder, not of those in it, that have one of the names among the words of theirs."""
-    folder = Path(corpus.source)
-    files = [file for file in walk(folder) if file.parent == folder and is_read(file, corpus)]
-    return [file for file in files if not {*BETWEEN_WORDS.split(stem_of(file).lower())}.isdisjoint(names)]
+def files_named(corpus: CorpusConfig) -> dict[Path, tuple[set[str], frozenset[str]]]:
+    """The files of a folder, not of those in it, that have the name of a split among the words of theirs.
+
+    With each the names of splits, in small letters, and the other words.
+    """
+    folder, found = Path(corpus.source), {}
+    for file in walk(folder):
+        words = {*BETWEEN_WORDS.split(stem_of(file).lower())}
+        if file.parent == folder and is_read(file, corpus) and words & SPLIT_NAMES:
+            found[file] = words & SPLIT_NAMES, frozenset(words - SPLIT_NAMES)
+    return found
 
 
 def stem_of(file: Path) -> str:

@@ -176,10 +176,11 @@ def with_test_share(
     """
     share = min(TEST_SHARE, MAXIMUM_TEST_TEXTS / len(texts))
     keys, copies = groups(texts), document_keys(texts)
-    labels_NC = classes_N if classes_N.ndim == 2 else np.eye(len(names), dtype=np.int64)[classes_N]
-    lacking_C = (groups_of_each(labels_NC, keys) < MINIMUM_TEXTS) & (groups_of_each(labels_NC, copies) >= MINIMUM_TEXTS)
+    near_C, exact_C = (groups_of_each(classes_N, len(names), found) for found in (keys, copies))
+    lacking_C = (near_C < MINIMUM_TEXTS) & (exact_C >= MINIMUM_TEXTS)
     if lacking_C.any():
-        apart = {key for key, has_C in zip(keys, labels_NC > 0, strict=True) if has_C[lacking_C].any()}
+        is_lacking_N = lacking_C[classes_N] if classes_N.ndim == 1 else classes_N[:, lacking_C].any(axis=1)
+        apart = {keys[number] for number in np.flatnonzero(is_lacking_N)}
         keys = [copy if key in apart else key for key, copy in zip(keys, copies, strict=True)]
         log.warning(TOO_SIMILAR, ", ".join(names[label] for label in np.flatnonzero(lacking_C)), "each other")
     chosen = set_aside(keys, classes_N, share, names)
@@ -189,14 +190,14 @@ def with_test_share(
     return train, [text for text, tested in zip(texts, is_test, strict=True) if tested]
 
 
-def groups_of_each(labels_NC: np.ndarray, keys: Sequence[str]) -> np.ndarray:
-    """How many groups of texts with the same key begin with a text of each class, [C].
+def groups_of_each(classes_N: np.ndarray, count: int, keys: Sequence[str]) -> np.ndarray:
+    """How many groups of texts with the same key begin with a text of each of the classes, [C].
 
-    >>> groups_of_each(np.array([[1, 0], [0, 1], [0, 1]]), ["a", "a", "b"]).tolist()
+    >>> groups_of_each(np.array([0, 1, 1]), 2, ["a", "a", "b"]).tolist()
     [1, 1]
     """
     _, firsts = np.unique(np.array(keys, dtype=object), return_index=True)
-    return labels_NC[firsts].sum(0, dtype=np.int64)
+    return class_counts(classes_N[firsts], count)
 
 
 def without_loose(sources: Sources) -> CorpusConfig:

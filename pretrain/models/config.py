@@ -8,6 +8,9 @@ from configs.errors import InputError
 from configs.fields import added_later, digested_as, outside_digest, renamed
 from pretrain.models.safe_loading import check_commit
 
+# The subfolder of an ELECTRA generator within its discriminator's folder.
+GENERATOR = "generator"
+
 Cell = Literal["rnn", "gru", "lstm"]
 Pooling = Literal["cls", "last", "mean", "max", "concat", "attention"]
 

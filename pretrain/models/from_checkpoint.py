@@ -8,8 +8,8 @@ from transformers import AutoConfig, AutoModelForMaskedLM
 
 from configs.errors import InputError
 from pretrain.models.architectures import ARCHITECTURES, generator_config, set_dropout, with_head
-from pretrain.models.config import EncoderConfig
-from pretrain.models.pretraining_models import GENERATOR, HEAD_MODELS
+from pretrain.models.config import GENERATOR, EncoderConfig
+from pretrain.models.pretraining_models import HEAD_MODELS
 from pretrain.models.safe_loading import SAFE_WEIGHTS, UNREADABLE, load_arguments
 from tokenizer.vocabulary.serialization import load as load_tokenizer
 

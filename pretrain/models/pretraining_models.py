@@ -12,12 +12,10 @@ import torch
 from transformers import ElectraForMaskedLM, ElectraForPreTraining, PreTrainedModel
 
 from pretrain.models.architectures import architecture_of, encoder_config
+from pretrain.models.config import GENERATOR
 from pretrain.models.cpu_modernbert import predicting
 
 SaveFunction = Callable[[PreTrainedModel, Path], None]
-
-# The subfolder of an ELECTRA generator within its discriminator's folder.
-GENERATOR = "generator"
 
 
 class MaskedLanguageModel(torch.nn.Module):

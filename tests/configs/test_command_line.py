@@ -251,8 +251,9 @@ def test_a_command_for_one_process_is_refused_in_several(capsys, monkeypatch):
         f"{PROGRAM}: error: 2 processes were started, and this command is one; start it with `{PROGRAM}`\n"
     )
     run_command(PROGRAM, lambda: None, several_processes=True)
-    monkeypatch.setenv("WORLD_SIZE", "1")
-    run_command(PROGRAM, lambda: None)
+    for alone in ("1", ""):
+        monkeypatch.setenv("WORLD_SIZE", alone)
+        run_command(PROGRAM, lambda: None)
 
 
 @pytest.mark.parametrize(

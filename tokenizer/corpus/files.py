@@ -23,6 +23,11 @@ ENDINGS = {
 }
 # Of the files of both classes, with a sentence a line (Pang and Lee 2005).
 CLASS_ENDINGS = {".pos", ".neg"}
+# What lies beside the files of classes and is none.
+COMPANION = re.compile(
+    r"(readme|notes?|licen[cs]e|changelog|copying|citation)\b.*|.*\.(md|rst|pdf|html?|docx?|odt|rtf|ya?ml|json|py|zip)",
+    re.I,
+)
 # Offset and magic bytes of archives.
 ARCHIVES = {
     "zip": (0, b"PK\x03\x04"),
@@ -233,18 +238,17 @@ def files_read(folder: Path, corpus: CorpusConfig) -> list[Path]:
 
 
 def class_files(files: list[Path]) -> list[Path]:
-    """Which files are a class each: those with the endings of both, else `.txt` files, else those without an ending.
+    """Which files are a class each: those called as the ones with the endings of classes, else all but companions.
 
-    What lies beside them, such as notes, is none. If there is nothing of these, all are.
-
-    >>> [file.name for file in class_files([Path("neg.txt"), Path("notes.md"), Path("pos.txt")])]
-    ['neg.txt', 'pos.txt']
-    >>> [file.name for file in class_files([Path("rt.neg"), Path("rt.pos"), Path("rt.README.1.0.txt")])]
-    ['rt.neg', 'rt.pos']
+    >>> [file.name for file in class_files([Path("neg.txt"), Path("notes.md"), Path("pos.txt"), Path("ugly.text")])]
+    ['neg.txt', 'pos.txt', 'ugly.text']
+    >>> [file.name for file in class_files([Path("rt.neg"), Path("rt.neu"), Path("rt.pos"), Path("rtdata.README.txt")])]
+    ['rt.neg', 'rt.neu', 'rt.pos']
     """
-    endings = {ending(file) for file in files}
-    chosen = next((kind for kind in (CLASS_ENDINGS, {".txt"}, {""}) if kind <= endings), endings)
-    return [file for file in files if ending(file) in chosen]
+    stems = {file.stem for file in files if ending(file) in CLASS_ENDINGS}
+    if stems and {ending(file) for file in files} >= CLASS_ENDINGS:
+        return [file for file in files if file.stem in stems]
+    return [file for file in files if not COMPANION.fullmatch(file.name)] or files
 
 
 def walk(folder: Path) -> list[Path]:

@@ -255,6 +255,10 @@ def test_four_texts_of_twelve_are_no_verdict() -> None:
     assert not found.excludes_zero
     assert found.p_value is not None
     assert found.p_value > 0.05
+    # Nor are they by F1, whose values are no shares of right answers.
+    assert not difference_interval(right_PSN * 0.99, wrong_PSN * 0.99, 0.95).excludes_zero
+    # The p value is of the data alone, whatever the confidence level.
+    assert difference_interval(right_PSN, wrong_PSN, 0.8).p_value == pytest.approx(found.p_value)
     # All right is no certainty, either.
     assert 0.8 < score_interval(np.ones((1, 3, 40)), 0.95).low < 0.95
     assert score_interval(np.ones((1, 3, 40)), 0.95).high == 1.0

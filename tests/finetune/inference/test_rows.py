@@ -13,7 +13,7 @@ from tokenizer.corpus.config import CorpusConfig
 
 
 def texts_of(source: str, file_format: str = "auto") -> list[str]:
-    with opened([source], file_format, CorpusConfig()) as corpora:
+    with opened([source], file_format, CorpusConfig(), ["neg", "pos"]) as corpora:
         corpus = with_text_column(corpora[0], None, "text")
         rows = list(read(corpus))
     assert [row.problem for row in rows] == [None if row.text.strip() else "no text" for row in rows]
@@ -55,6 +55,9 @@ def test_a_large_file_is_read_as_a_small_one(tmp_path: Path, monkeypatch: pytest
     [
         ("A fine film.\t1\nA dull film.\t0\n", "`--format tsv` reads"),
         ("".join(f"__label__{number % 2} A film.\n" for number in range(8)), "`--format label_lines` leaves it out"),
+        ("".join(f"{label}: A film.\n" for label in ("pos", "Neg", "neg")), "`--format label_lines` leaves it out"),
+        # Tweets begin with a few words, too.
+        ("".join(f"{('I', 'The', 'My')[number % 3]} film is so.\n" for number in range(20)), None),
         ("A fine film.\nA dull film.\n", None),
     ],
 )

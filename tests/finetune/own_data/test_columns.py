@@ -4,6 +4,7 @@ import decimal
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,21 +75,30 @@ def test_a_usual_name_with_many_values_is_not_passed_over_for_another_column(tmp
         find_columns(corpus, None, None, labelled=True)
 
 
-@pytest.mark.parametrize(("label", "other"), [("label", "score"), ("category", "rating")])
-def test_many_classes_below_a_usual_name_are_taken_before_few_below_a_lesser_one(
-    tmp_path: Path, label: str, other: str
-) -> None:
-    def columns(classes: int, form: str = "{}") -> Columns:
-        rows = rows_of("text", label, 800, **{other: lambda number: number % 3})
-        rows = [row | {label: form.format(number % classes)} for number, row in enumerate(rows)]
-        corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows)))
-        return find_columns(corpus, None, None, labelled=True)
+def many_classes(folder: Path, label: str, classes: int, form: str, **others: Any) -> Columns:
+    rows = [
+        row | {label: form.format(number % classes)} for number, row in enumerate(rows_of("text", label, 800, **others))
+    ]
+    return find_columns(CorpusConfig(source=str(write_jsonl(folder / "t.jsonl", rows))), None, None, labelled=True)
 
-    assert columns(77, "intent {}").label == columns(77).label == label
+
+def test_many_classes_below_a_sure_name_are_taken_before_few_below_another(tmp_path: Path) -> None:
+    score = {"score": lambda number: number % 3}
+    for form in ("intent {}", "{}"):
+        assert many_classes(tmp_path, "label", 77, form, **score).label == "label"
     # Measurements are no classes, and what comes twice or thrice may be ids.
-    assert columns(77, "0.{:02d}1").label == other
-    with pytest.raises(InputError, match=rf"'{label}', '{other}' may all be it.*'{label}' \(300 values\)"):
-        columns(300)
+    assert many_classes(tmp_path, "label", 77, "0.{:02d}1", **score).label == "score"
+    with pytest.raises(InputError, match=r"'label', 'score' may all be it.*'label' \(300 values\)"):
+        many_classes(tmp_path, "label", 300, "{}", **score)
+
+
+@pytest.mark.parametrize(("name", "form"), [("category", "kind {}"), ("target", "entity {}"), ("score", "{}")])
+def test_many_values_below_a_lesser_name_are_asked_about_beside_few(tmp_path: Path, name: str, form: str) -> None:
+    # Topics, entities and votes were trained on as classes, without a word.
+    with pytest.raises(InputError, match=rf"'{name}'.*'mood' may all be it"):
+        many_classes(tmp_path, name, 70, form, mood=lambda number: number % 3)
+    if form != "{}":
+        assert many_classes(tmp_path, name, 70, form).label == name
 
 
 def test_texts_without_labels_are_refused_as_labelled(tmp_path: Path) -> None:
@@ -172,13 +182,40 @@ def test_a_name_that_is_also_a_class_is_a_name(tmp_path: Path, names: tuple[str,
     assert find_columns(corpus, None, None, labelled=True) == (names[1], names[2], None)
 
 
-@pytest.mark.parametrize("first", [("Great!", "5"), ("loved it", "pos"), ("What were they thinking?", "1")])
+@pytest.mark.parametrize(
+    "first", [("Great!", "5"), ("loved it very much indeed", "pos"), ("What were they thinking?", "1")]
+)
 def test_a_short_first_text_beside_a_class_is_a_row(tmp_path: Path, first: tuple[str, str]) -> None:
     rng, file = random.Random(1), tmp_path / "t.csv"
     labels = ("neg", "pos") if first[1] == "pos" else ("1", "5")
     rows = [first, *((sentence(n % 2, rng) * 3, labels[n % 2]) for n in range(60))]
     file.write_text("".join(f"{text},{label}\n" for text, label in rows))
     assert find_columns(CorpusConfig(source=str(file)), None, None, labelled=True) == ("1", "2", False)
+
+
+@pytest.mark.parametrize("names", [("Message body", "Spam"), ("Customer feedback", "Ham")])
+def test_a_short_name_above_long_texts_is_a_header_whatever_stands_beside(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    rng, file = random.Random(1), tmp_path / "t.csv"
+    rows = [names, *((sentence(n % 2, rng) * 3, ("Spam", "Ham")[n % 2]) for n in range(60))]
+    file.write_text("".join(f"{text},{label}\n" for text, label in rows))
+    assert find_columns(CorpusConfig(source=str(file)), None, None, labelled=True) == (*names, None)
+
+
+def test_a_number_that_is_missing_in_the_first_row_is_no_name(tmp_path: Path) -> None:
+    rng, file = random.Random(1), tmp_path / "t.csv"
+    rows = [(("neg", "pos")[n % 2], sentence(n % 2, rng) * 3, "NA" if n == 0 else n) for n in range(60)]
+    file.write_text("".join(f"{label},{text},{number}\n" for label, text, number in rows))
+    assert find_columns(CorpusConfig(source=str(file)), None, None, labelled=True) == ("2", "1", False)
+
+
+@pytest.mark.parametrize(("usual", "longer"), [("comment", "article"), ("tweet", "thread"), ("question", "context")])
+def test_a_usual_name_is_the_text_beside_longer_ones(tmp_path: Path, usual: str, longer: str) -> None:
+    rng = random.Random(1)
+    rows = [{usual: sentence(n % 2, rng), longer: sentence(0, rng) * 5, "label": n % 2} for n in range(60)]
+    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+    assert find_columns(corpus, None, None, labelled=True).text == usual
 
 
 @pytest.mark.parametrize("number", ["", "Respondent"])

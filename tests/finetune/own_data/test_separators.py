@@ -40,6 +40,8 @@ def cells(values: list[str], count: int = 60) -> list[dict[str, Any]]:
         (["['a', 'b']", "['b']", "[]"], "list"),
         (["bug, billing", "bug", "billing, praise", "praise,"], ","),
         (["3", "3,5", "4", "4,5", "5"], None),
+        # Several labels that are numbers.
+        (["0,3", "1", "2,6", "3", "0", "6,1"], ","),
         (["good, really", "bad, awful"], None),
         (["yes, often", "no, often", "yes, never", "no, never"], None),
         (["Paris, TX", "Rome, GA", "Paris, TN"], None),

@@ -19,7 +19,11 @@ from tests.helpers.corpora import write_jsonl, write_labelled_folders
         (("Train.jsonl", "Test.jsonl", "Valid.jsonl"), ("Train", "Test")),
         (("TRAIN-00000-of-00001.jsonl", "test.jsonl"), ("TRAIN", "test")),
         (("reviews_train.jsonl", "reviews_test.jsonl", "reviews_dev.jsonl"), ("reviews_train", "reviews_test")),
-        (("my.train.jsonl", "Test-set.jsonl", "training.jsonl"), ("my.train", "Test-set")),
+        (("my.train.jsonl", "my.Test.jsonl", "notes_train.md"), ("my.train", "my.Test")),
+        # Once, the rest of such a folder was not read.
+        (("train_complaints.jsonl", "bus_complaints.jsonl"), ("all", None)),
+        (("reviews_train.jsonl", "reviews_2020.jsonl"), ("all", None)),
+        (("train.jsonl", "ab-test-notes.jsonl"), ("train", None)),
         (("train.jsonl", "more_train.jsonl"), ("train", None)),
         (("trains.jsonl", "contest.jsonl"), ("all", None)),
         (("a_train.jsonl", "b_train.jsonl", "a_test.jsonl"), ("all", None)),
@@ -36,7 +40,7 @@ def test_splits_are_known_by_their_names_whatever_the_case(
     sources = find_sources(OwnDataConfig(labelled=str(folder)))
     assert (sources.labelled.split, sources.test.split if sources.test else None) == splits
     # Parts that are read as one are told of, unless nothing in their names says so.
-    is_told = splits[0] == "all" and any("_t" in name or name.startswith("test") for name in names)
+    is_told = splits[0] == "all" and any("_t" in name or name.startswith(("test", "train_")) for name in names)
     assert ("are read as one part" in caplog.text) == is_told
 
 

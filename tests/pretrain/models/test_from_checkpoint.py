@@ -204,9 +204,12 @@ def test_replaced_token_detection_continues_its_own_checkpoint_with_the_generato
     digests = []
     for place in ("same", "other"):
         first.save(tmp_path / place)
-        digests.append(find(str(tmp_path / place), "runs")[1])
+        tokenizer.save_pretrained(tmp_path / place)
+        config = small_run(shared, objective="rtd", model={"init_from": str(tmp_path / place)})
+        digests.append((run_folder(config).digest, find(str(tmp_path / place), "runs")[1]))
         first.generator.electra.encoder.layer[0].output.dense.bias.data += 1
-    assert digests[0] != digests[1]
+    assert digests[0][0] != digests[1][0]
+    assert digests[0][1] == digests[1][1], "fine-tuning does not read it"
     assert "generator" not in caplog.text
     assert second.generator.config.hidden_dropout_prob == SMALL.dropout
     alone = saved(first.discriminator, tokenizer, tmp_path / "alone")

@@ -232,9 +232,12 @@ def test_splits_are_found_whatever_the_case_of_their_names(tmp_path):
 @pytest.mark.parametrize(
     ("names", "classes"),
     [
-        (["neg.txt", "pos.txt", "notes.md", "paper.pdf", "list"], ["neg", "pos"]),
+        (["neg.txt", "pos.txt", "notes.md", "paper.pdf"], ["neg", "pos"]),
         (["rt.neg", "rt.pos", "rt.README.1.0.txt", "notes.md"], ["neg", "pos"]),
-        (["neg", "pos", "notes.md"], ["neg", "pos"]),
+        (["neg", "pos", "notes.md", "Notes.txt"], ["neg", "pos"]),
+        # Once, a class was lost with what lies beside.
+        (["rt.neg", "rt.neu", "rt.pos"], ["neg", "neu", "pos"]),
+        (["bad.txt", "good.txt", "ugly"], ["bad", "good", "ugly"]),
         (["quote.subjective", "plot.objective"], ["objective", "subjective"]),
     ],
 )
