@@ -41,6 +41,9 @@ def pytest_xdist_auto_num_workers() -> int:
 # What the fixtures of these train for a quarter of a minute is trained in one of the processes of `-n auto` alone.
 TOGETHER = (
     "tests/finetune/comparison/test_compare.py",
+    "tests/finetune/comparison/test_compared_score.py",
+    "tests/finetune/ladders/test_ladder.py",
+    "tests/finetune/own_data/test_plan.py",
     "tests/finetune/page/test_functions.py",
     "tests/finetune/page/test_page.py",
     "tests/pretrain/models/test_modeling_modernbert.py",
