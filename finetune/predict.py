@@ -142,8 +142,8 @@ def run(config: PredictConfig) -> int:
             unlabelled = itertools.islice(itertools.chain(first, everything), output.rows, None)
             problems, count = label_rows(classifier, unlabelled, output, names, separator, words, config.explain)
             if output.ignored:
-                names = ", ".join(sorted(output.ignored))
-                log.warning("predict: columns that the first rows lack are left out: %s", names)
+                left_out = ", ".join(sorted(output.ignored))
+                log.warning("predict: columns that the first rows lack are left out: %s", left_out)
     for problem in problems:
         log.warning("predict: no label for %s", told_as_flags(problem, FLAGS, WHERE))
     if count > len(problems):

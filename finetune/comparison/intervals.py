@@ -30,7 +30,7 @@ ADDED_TO_SHARES, ADDED_TO_DIFFERENCES = (0.0, 0.0, 1.0, 1.0), (-1.0, 1.0)
 
 # The probability that an estimate deviates by more than this on one side, by its deviation.
 Tail = Callable[[float], float]
-# Parts of a mean's variance that are estimated from a few seeds, with their degrees of freedom.
+# Parts of a mean's variance that are estimated from a few seeds or texts, with their degrees of freedom.
 Parts = Sequence[tuple[float, int]]
 
 
@@ -117,7 +117,7 @@ def crossed_interval(
 
     With one pretraining seed, `mean_interval`. Else three crossed factors: the variance of the mean is
     (MS_pretraining + MS_seed + max(0, MS_text - MS_residual)) / (P S N), a little more than it is, as the interaction
-    of the seeds counts twice; its degrees of freedom are Satterthwaite's, with those of the texts taken as infinite.
+    of the seeds counts twice; its degrees of freedom are Satterthwaite's, with those of the texts, but for few, taken as infinite.
     Simulated, 95 % intervals of three seeds each cover 93 to 97 %, and 99 % where the seeds differ by chance alone.
 
     Two pretraining seeds that decide would be covered 88 to 92 % of 95 so, and nearly always by the generalized pivotal
@@ -181,7 +181,7 @@ def _pivotal(few: Parts, text_variance: float) -> Tail | None:
 
     Args:
         few: the parts that are uncertain.
-        text_variance: the part of the variance that is known well.
+        text_variance: the part of the variance that is known well, if the texts are many.
     """
     if sum(variance for variance, _ in few) + text_variance <= 0:
         return None

@@ -13,7 +13,7 @@ from finetune.own_data.config import OwnDataConfig, with_flags
 from finetune.own_data.contents import TEXTS_A_CLASS
 from finetune.own_data.separators import find_separator
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig, Format
-from tokenizer.corpus.files import CLASS_ENDINGS, ENDINGS, ending, find_files, has_split, is_read, walk
+from tokenizer.corpus.files import ENDINGS, ending, find_files, has_split, have_class_endings, is_read, walk
 from tokenizer.corpus.formats import FASTTEXT_LABEL
 from tokenizer.corpus.text_files import Part, lines, lines_of_head
 
@@ -120,7 +120,7 @@ def corpus_of(config: OwnDataConfig, source: str, part: str) -> CorpusConfig:
     if "sample" in (source, corpus.format):
         return dataclasses.replace(corpus, split=splits[0])
     if Path(source).is_dir():
-        if is_labelled and corpus.format == "auto" and {ending(file) for file in walk(Path(source))} >= CLASS_ENDINGS:
+        if is_labelled and corpus.format == "auto" and have_class_endings(walk(Path(source))):
             log.info("own data: %s is read as a file for each class, with a text a line", source)
             return dataclasses.replace(corpus, format="class_lines")
         found = [split for split in folder_splits(corpus, splits) if not (is_labelled and is_class(corpus, split))]

@@ -179,11 +179,12 @@ def _opened(folder: RunFolder) -> TokenStore:
     Raises:
         InputError: it is damaged.
     """
+    documents = folder.result()["documents"]
     try:
         store = TokenStore.open(folder.path / "store")
-        if store.document_count == folder.result()["documents"]:
+        if store.document_count == documents:
             return store
-        reason = f"{store.document_count:,} documents, not {folder.result()['documents']:,}"
+        reason = f"{store.document_count:,} documents, not {documents:,}"
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
     raise InputError(f"{folder.path}: the token store is damaged ({reason}); delete the folder, and it is made again")

@@ -245,10 +245,15 @@ def class_files(files: list[Path]) -> list[Path]:
     >>> [file.name for file in class_files([Path("rt.neg"), Path("rt.neu"), Path("rt.pos"), Path("rtdata.README.txt")])]
     ['rt.neg', 'rt.neu', 'rt.pos']
     """
-    stems = {file.stem for file in files if ending(file) in CLASS_ENDINGS}
-    if stems and {ending(file) for file in files} >= CLASS_ENDINGS:
+    if have_class_endings(files):
+        stems = {file.stem for file in files if ending(file) in CLASS_ENDINGS}
         return [file for file in files if file.stem in stems]
     return [file for file in files if not COMPANION.fullmatch(file.name)] or files
+
+
+def have_class_endings(files: list[Path]) -> bool:
+    """Whether files of both classes are called by them (`rt-polarity.pos`, `rt-polarity.neg`)."""
+    return {ending(file) for file in files} >= CLASS_ENDINGS
 
 
 def walk(folder: Path) -> list[Path]:
