@@ -117,9 +117,9 @@ def crossed_interval(
 
     With one pretraining seed, `mean_interval`. Else three crossed factors: the variance of the mean is
     (MS_pretraining + MS_seed + max(0, MS_text - MS_residual)) / (P S N), a little more than it is, as the interaction
-    of the seeds counts twice; its degrees of freedom are Satterthwaite's, with those of the texts, but for few, taken as
-    infinite. Simulated, 95 % intervals of three seeds each cover 93 to 97 %, and 99 % where the seeds differ by chance
-    alone.
+    of the seeds counts twice; its degrees of freedom are Satterthwaite's, with those of the texts, but for few, taken
+    as infinite. Simulated, 95 % intervals of three seeds each cover 93 to 97 %, and 99 % where the seeds differ by
+    chance alone.
 
     Two pretraining seeds that decide would be covered 88 to 92 % of 95 so, and nearly always by the generalized pivotal
     quantity; with two, the mean of both probabilities is taken, which covers 94 to 99 % (tests/finetune/comparison).
