@@ -6,7 +6,8 @@ in this order:
 - `config.py`: the config of a comparison
 - `grid.py`: models × seeds × label budgets, each cell as a config and as a command
 - `tuning.py`: random search over declared ranges, the same for every model
-- `intervals.py`: intervals over seeds and test texts; `worth.py`: what pretraining is worth in labels
+- `intervals.py`: intervals over seeds and test texts; `draws.py`: draws of means, for what depends on several
+- `worth.py`: what pretraining is worth in labels
 - `compared_score.py`: the score that is compared, and its value for each text
 - `scores.py`: the records of a comparison; `summary.py`: finished runs → scores, gains, verdicts
 - `verdict.py`: the verdict in words

@@ -44,7 +44,8 @@ class Interval:
     p_value: float | None = None
     """Of the two-sided test that the mean is zero; None if nothing varies."""
     detectable: float | None = None
-    """The least difference from zero that a design with this variance would have shown four times in five."""
+    """The least difference from zero that a design with this variance would have shown four times in five; None if
+    nothing varies, or if no difference can be so large."""
 
     @property
     def excludes_zero(self) -> bool:
@@ -67,7 +68,9 @@ def difference_interval(values_PSN: np.ndarray, rivals_PSN: np.ndarray, confiden
         looks: as of `mean_interval`.
     """
     difference_PSN = values_PSN - rivals_PSN
-    return _within(-1.0, 1.0, crossed_interval(difference_PSN, confidence, looks, ADDED_TO_DIFFERENCES))
+    found = _within(-1.0, 1.0, crossed_interval(difference_PSN, confidence, looks, ADDED_TO_DIFFERENCES))
+    is_possible = found.detectable is not None and found.detectable < 1
+    return dataclasses.replace(found, detectable=found.detectable if is_possible else None)
 
 
 def _within(least: float, most: float, found: Interval) -> Interval:
@@ -280,7 +283,7 @@ def planned_detectable(seeds: int, texts: int, confidence: float, looks: int = 1
 
     Of two models of which each is right where the other is wrong on a tenth of the texts in all, and whose difference
     varies by a point from seed to seed: what was usual in docs/results.md. A larger difference takes models that differ
-    on as many texts.
+    on as many texts. 1: it would show none.
 
     >>> round(planned_detectable(3, 25_000, 0.95), 3), round(planned_detectable(5, 500, 0.95), 3)
     (0.032, 0.043)

@@ -1,6 +1,7 @@
 """What pretraining is worth in labels: how many more a model without it needs to do as well.
 
-Shapes: P pretraining seeds, S fine-tuning seeds, N test texts, B label budgets, R runs, D draws.
+Shapes: P pretraining seeds, S fine-tuning seeds, N test texts, B label budgets, D draws, R rows: the
+model, and the best without pretraining at each budget.
 """
 
 import dataclasses
@@ -8,7 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-DRAWS = 2000
+from finetune.comparison.draws import DRAWS, mean_draws
+from finetune.comparison.intervals import difference_interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Worth:
     estimate: float | None
     """None: more than the largest budget has."""
     low: float
+    """As many as the largest budget has more only where the model is shown to be better there."""
     high: float | None
     """None: as `estimate`."""
     largest: int
@@ -34,10 +37,12 @@ def labels_worth(
     budgets: Sequence[int],
     confidence: float,
 ) -> Worth:
-    """The labels that pretraining is worth at a budget, with a percentile interval by the bootstrap.
+    """The labels that pretraining is worth at a budget, with a percentile interval.
 
-    Seeds and test texts are drawn with replacement, the same for all models and budgets. Between two budgets, accuracy
-    is taken as linear in the logarithm of the number of labels, and as never falling with more labels.
+    It is that of draws over seeds and test texts, the same for all models and budgets (`draws.mean_draws`). Between two
+    budgets, accuracy is taken as linear in the logarithm of the number of labels, and as never falling with more
+    labels. That no model without pretraining does as well with the largest budget takes a difference there whose own
+    interval is above zero.
 
     Args:
         model: the pretrained model.
@@ -48,30 +53,22 @@ def labels_worth(
         budgets: the B budgets, ascending; `budget` is one of them.
         confidence: the confidence level.
     """
-    rng = np.random.default_rng(0)
-    pretrainings, seeds, texts = correct_PSN.shape
-    estimate = _labels(correct_PSN.mean()[None], others_BSN.mean((1, 2))[None], budgets)[0] - budget
-    # A draw is a weighting, and all draws of means are one product of matrices.
-    runs_RN = np.concatenate([correct_PSN, others_BSN]).reshape(-1, texts)
-    weights_DP, weights_DS, weights_DN = (_draws(rng, count) for count in (pretrainings, seeds, texts))
-    means_DRS = (weights_DN @ runs_RN.T).reshape(DRAWS, -1, seeds)
-    means_DR = (means_DRS * weights_DS[:, None]).sum(2)
-    accuracies_D = (means_DR[:, :pretrainings] * weights_DP).sum(1)
-    draws_D = _labels(accuracies_D, means_DR[:, pretrainings:], budgets) - budget
+    rest = float(max(budgets) - budget)
+    means_B = others_BSN.mean((1, 2))
+    estimate = _labels(correct_PSN.mean()[None], means_B[None], budgets)[0] - budget
+    # Models without pretraining are the same from each of its seeds.
+    others_BPSN = np.broadcast_to(others_BSN[:, None], (len(others_BSN), *correct_PSN.shape))
+    draws_DR = mean_draws(np.concatenate([correct_PSN[None], others_BPSN]), np.random.default_rng(0), DRAWS)
+    draws_D = _labels(draws_DR[:, 0], draws_DR[:, 1:], budgets) - budget
     low, high = np.quantile(draws_D, [(1 - confidence) / 2, (1 + confidence) / 2], method="closest_observation")
+    at_largest = difference_interval(correct_PSN, others_BSN[-1:], confidence)
+    if low >= rest and at_largest.low <= 0:
+        # What the interval there leaves possible, which is less.
+        least = _labels(means_B[-1:] + at_largest.low, means_B[None], budgets)[0] - budget
+        low = min(least, np.nextafter(rest, 0))
     # Beyond the largest budget, all that is known is that it is not enough.
-    low = min(max(0.0, float(low)), float(max(budgets) - budget))
+    low = min(max(0.0, float(low)), rest)
     return Worth(model, budget, _finite(estimate), low, _finite(high), max(budgets))
-
-
-def _draws(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Weights of `count` members of a sample that is drawn with replacement, for each draw, [D, count].
-
-    Their deviations are scaled by sqrt(count / (count - 1)): a few members vary less about their own mean than about
-    that of all there could be.
-    """
-    weights_DC = rng.multinomial(count, np.full(count, 1 / count), size=DRAWS) / count
-    return 1 / count + (weights_DC - 1 / count) * np.sqrt(count / max(1, count - 1))
 
 
 def _labels(accuracies_D: np.ndarray, others_DB: np.ndarray, budgets: Sequence[int]) -> np.ndarray:

@@ -7,14 +7,13 @@ plus for a loss.
 Shapes: R rungs, P pretraining seeds, S fine-tuning seeds, N texts, D draws, H horizons, C exponents.
 """
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
 
+from finetune.comparison.draws import DRAWS
 from finetune.comparison.intervals import Interval
 
-DRAWS = 2000
 # Three numbers are fitted.
 FITTED = 3
 # Nearly a logarithm up to steeper than learning curves are; tokens are shares of a whole run.
@@ -65,52 +64,6 @@ def fit(tokens_R: np.ndarray, scores_DR: np.ndarray, highest: float = 1.0) -> Cu
     best_D = (residuals_DCR**2).sum(2).argmin(1)
     rows_D = np.arange(len(scores_DR))
     return Curves(limit_DC[rows_D, best_D], size_DC[rows_D, best_D], EXPONENTS_C[best_D])
-
-
-def mean_draws(values_RPSN: np.ndarray, rng: np.random.Generator, draws: int = DRAWS) -> np.ndarray:
-    """Draws of what the mean of each rung may be, [D, R], around those that were found.
-
-    A bootstrap with normal weights over fine-tuning seeds, over pretraining seeds where there are several, and over the
-    texts that seeds have in common; a draw weighs the same seeds and texts on all rungs. As few seeds tell little of
-    their own variance, each draw of a part is divided by the root of a chi-squared variable over its degrees of
-    freedom, so that the interval of any weighted sum of rungs is that of Student's t where one kind of seed decides.
-
-    Args:
-        values_RPSN: a value for each judged text, whose mean is the score; NaN for a text that a seed does not judge.
-        rng: where the randomness comes from.
-        draws: how many.
-    """
-    rungs, pretrainings, seeds, _ = values_RPSN.shape
-    runs_RPS = np.nanmean(values_RPSN, axis=3)
-    means_R = runs_RPS.mean((1, 2))
-    drawn_DR = np.tile(means_R, (draws, 1))
-    for parts_RK in (runs_RPS.mean(1), runs_RPS.mean(2))[: 1 + (pretrainings > 1)]:
-        count = parts_RK.shape[1]
-        weights_DK = rng.standard_normal((draws, count)) / np.sqrt(count * (count - 1))
-        # Of one draw for all rungs: the covariance of rungs is that of the seeds.
-        spread_D1 = np.sqrt((count - 1) / rng.chisquare(count - 1, (draws, 1)))
-        drawn_DR += spread_D1 * (weights_DK @ (parts_RK - means_R[:, None]).T)
-    shared_RR = _shared_texts(values_RPSN.mean(1), seeds)
-    if shared_RR.any():
-        eigenvalues_R, vectors_RR = np.linalg.eigh(shared_RR)
-        roots_RR = vectors_RR * np.sqrt(np.maximum(0.0, eigenvalues_R))
-        drawn_DR += rng.standard_normal((draws, rungs)) @ roots_RR.T
-    return drawn_DR
-
-
-def _shared_texts(values_RSN: np.ndarray, seeds: int) -> np.ndarray:
-    """The covariance of rungs, [R, R], that two seeds share by judging the same texts; 0 if they judge others.
-
-    What texts add beyond it is in the variance between seeds.
-    """
-    residuals_RSN = np.nan_to_num(values_RSN - np.nanmean(values_RSN, axis=2, keepdims=True))
-    counts_S = (~np.isnan(values_RSN[0])).sum(1)
-    pairs = list(itertools.combinations(range(seeds), 2))
-    total_RR = sum(
-        residuals_RSN[:, first] @ residuals_RSN[:, second].T / (counts_S[first] * counts_S[second])
-        for first, second in pairs
-    )
-    return (total_RR + total_RR.T) / (2 * len(pairs))
 
 
 class Prediction(NamedTuple):

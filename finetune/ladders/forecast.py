@@ -15,10 +15,11 @@ from configs.errors import InputError
 from configs.run_folder import RunFolder
 from finetune.classification.predictions import PREDICTIONS
 from finetune.comparison.compared_score import compared_score, is_multi_label, values_of
+from finetune.comparison.draws import mean_draws
 from finetune.comparison.grid import Cell
 from finetune.comparison.intervals import Interval
 from finetune.ladders.config import MINIMUM_RUNGS, LadderConfig
-from finetune.ladders.curve import Prediction, intervals, mean_draws, predict, predict_loss
+from finetune.ladders.curve import Prediction, intervals, predict, predict_loss
 from finetune.ladders.rungs import Rung
 
 # The first that a pretraining run has is its held-out loss.

@@ -368,3 +368,18 @@ def test_only_recurrent_models_with_pretraining_are_pretrained_recurrent_models(
     rows = [dataclasses.replace(score("x", None), family=f, pretrained=p) for f, p in
             (("recurrent", True), ("recurrent", False), ("encoder", True))]  # fmt: skip
     assert [is_pretrained_recurrent(row) for row in rows] == [True, False, False]
+
+
+def test_a_difference_that_cannot_be_is_not_foretold():
+    hardness_N = np.random.default_rng(1).random(500)
+    one, other = (
+        np.stack([(hardness_N < share).astype(float) for share in shares])[None]
+        for shares in ((0.80, 0.86), (0.78, 0.79))
+    )
+    # With four looks, two seeds so far apart would show differences of 152 points and more.
+    assert difference_interval(one, other, 0.95, looks=4).detectable is None
+    once = difference_interval(one, other, 0.95)
+    assert once.p_value is not None
+    assert once.detectable is None or once.detectable < 1
+    few = np.array([[[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]]), np.array([[[0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]])
+    assert difference_interval(*few, 0.95).detectable is None

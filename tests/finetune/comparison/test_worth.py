@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from finetune.comparison import worth
+from finetune.comparison.intervals import difference_interval
 from finetune.comparison.verdict import worth_sentence
 from finetune.comparison.worth import labels_worth
 
@@ -69,12 +71,53 @@ def test_where_more_labels_bring_nothing_the_least_number_counts() -> None:
 
 
 def test_pretraining_seeds_are_drawn_too() -> None:
-    rng = np.random.default_rng(2)
-    others = answers(rng, np.array(CURVE))
-    narrow, wide = (answers(rng, np.array(accuracies)) for accuracies in ([0.8] * 3, [0.78, 0.8, 0.82]))
-    spans = []
-    for correct in (narrow, wide):
-        one = labels_worth("bert", 1000, correct, others, BUDGETS, 0.95)
+    others = np.array(CURVE)[:, None, None] * np.ones((4, 3, 50))
+    for deviation in (0.001, 0.004):
+        scores = 0.8 + deviation * np.array([-1, 0, 1])
+        one = labels_worth("bert", 1000, scores[:, None, None] * np.ones((3, 3, 50)), others, BUDGETS, 0.95)
         assert one.high is not None
-        spans.append(np.log((one.high + 1000) / (one.low + 1000)))
-    assert spans[1] > 1.1 * spans[0]
+        # As of t with two degrees of freedom; four points are four times the labels.
+        half_width = scipy.stats.t.ppf(0.975, 2) * deviation / np.sqrt(3)
+        span = np.log((one.high + 1000) / (one.low + 1000))
+        assert span == pytest.approx(2 * half_width / 0.04 * np.log(4), rel=0.15)
+
+
+def of_seeds(rng: np.random.Generator, accuracies: np.ndarray, seeds: int, deviation: float) -> np.ndarray:
+    """Scores that hang on the seed alone, [models, seeds, texts]."""
+    return np.repeat(accuracies[:, None] + deviation * rng.normal(size=(len(accuracies), seeds)), 4).reshape(
+        -1, seeds, 4
+    )
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_where_few_seeds_decide_the_interval_holds_the_truth_as_often_as_it_says(monkeypatch, seeds: int) -> None:
+    monkeypatch.setattr(worth, "DRAWS", 400)
+    held = 0
+    for number in range(100):
+        correct = of_seeds(np.random.default_rng([seeds, number]), np.array([0.80, *CURVE]), seeds, 0.01)
+        one = labels_worth("bert", 1000, correct[:1], correct[1:], BUDGETS, 0.95)
+        held += one.low <= 3000 <= (one.high or np.inf)
+    assert held >= 89
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_an_equal_model_at_the_largest_budget_is_hardly_ever_said_to_do_worse(monkeypatch, seeds: int) -> None:
+    monkeypatch.setattr(worth, "DRAWS", 400)
+    said = 0
+    for number in range(200):
+        correct = of_seeds(np.random.default_rng([seeds, number]), np.array([0.80, 0.70, 0.80]), seeds, 0.02)
+        one = labels_worth("bert", 250, correct[:1], correct[1:], [250, 2500], 0.95)
+        said += one.low >= 2250
+    # Two and a half of a hundred would be.
+    assert said <= 12
+
+
+def test_no_model_does_as_well_only_where_the_difference_at_the_largest_budget_is_shown() -> None:
+    rows = np.array([[0.835, 0.842, 0.829], [0.77, 0.775, 0.765], [0.829, 0.825, 0.827]])
+    correct = np.repeat(rows, 300).reshape(3, 3, 300)
+    one = labels_worth("bert", 250, correct[:1], correct[1:], [250, 2500], 0.95)
+    assert difference_interval(correct[:1], correct[2:], 0.95).low < 0
+    assert one.low < 2250
+    assert worth_sentence(one).startswith("That is worth at least")
+    clear = labels_worth("bert", 250, correct[:1] + 0.05, correct[1:], [250, 2500], 0.95)
+    assert clear.low == 2250

@@ -5,7 +5,8 @@ import pytest
 import scipy.optimize
 import scipy.special
 
-from finetune.ladders.curve import fit, intervals, mean_draws, predict, predict_loss
+from finetune.comparison.draws import mean_draws
+from finetune.ladders.curve import fit, intervals, predict, predict_loss
 
 SHARES = np.array([1 / 16, 1 / 8, 1 / 4, 1 / 2])
 TRUTHS = {
