@@ -1,11 +1,14 @@
 """What a further point would take: more labels, or longer pretraining, as far as the measured curves tell.
 
-Along a curve the score is taken as linear in the logarithm of labels, or of pretraining's seconds, as in `worth.py`.
+Along a curve the score is taken as linear in the logarithm of labels, or of pretraining's tokens, and as never falling,
+as in `worth.py`.
 """
 
+import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import yaml
@@ -17,6 +20,7 @@ from finetune.comparison.intervals import Interval, difference_interval
 from finetune.comparison.scores import Run, Score
 from finetune.comparison.summary import Evidence
 from finetune.comparison.verdict import rounded
+from pretrain.models.config import stage_of
 from pretrain.training.metric_logger import read_metrics
 
 POINT = 0.01
@@ -38,59 +42,86 @@ class Step(NamedTuple):
     larger: float
     gain: Interval
     here: float
-    """The amount to start from."""
+    """The amount to start from: the smaller one, from where the gain is measured, or the larger one."""
     unit: str = "labels"
+    between: tuple[tuple[float, Interval], ...] = ()
+    """Amounts between the two, ascending, and the gain from the smaller one to each."""
+
+    @property
+    def gains(self) -> list[tuple[float, Interval]]:
+        """All amounts above the smaller one, with the gain to each."""
+        return [*self.between, (self.larger, self.gain)]
 
     @property
     def shown(self) -> bool:
         """Whether there was a gain beyond chance."""
-        return self.gain.low > 0
+        return any(gain.low > 0 for _, gain in self.gains)
 
-    def more_for_a_point(self, gain: float) -> float:
-        """How much more a point takes with a gain such as this."""
-        if gain <= 0:
+    @property
+    def farthest(self) -> float:
+        """How much more is still advice: as much as was measured, or ten times what there is."""
+        return max(FARTHEST * self.here, self.larger - self.here)
+
+    def more_for_a_point(self, of: Callable[[Interval], float]) -> float:
+        """How much more a point takes, by one end of the gains: read off the curve and, beyond it, continued."""
+        heights = itertools.accumulate((of(gain) for _, gain in self.gains), max, initial=0.0)
+        amounts = [self.smaller, *(amount for amount, _ in self.gains)]
+        curve = [(math.log(amount / self.smaller), height) for amount, height in zip(amounts, heights, strict=True)]
+        if self.here < self.larger:
+            for (place, height), (next_place, next_height) in itertools.pairwise(curve):
+                if next_height >= POINT:
+                    share = (POINT - height) / (next_height - height)
+                    return self.here * math.expm1(place + share * (next_place - place))
+        place, height = curve[-1]
+        if height <= 0:
             return math.inf
         # Beyond the exponents of floats it is out of reach anyway.
-        exponent = min(POINT * math.log(self.larger / self.smaller) / gain, 100.0)
-        return self.here * math.expm1(exponent)
+        return self.here * math.expm1(min(POINT * place / height, 100.0))
 
     @property
     def more(self) -> tuple[float, float, float]:
         """How much more a point takes: estimate, least, most."""
-        gains = self.gain.estimate, self.gain.high, self.gain.low
-        return self.more_for_a_point(gains[0]), self.more_for_a_point(gains[1]), self.more_for_a_point(gains[2])
+        ends = (lambda gain: gain.estimate), (lambda gain: gain.high), (lambda gain: gain.low)
+        return self.more_for_a_point(ends[0]), self.more_for_a_point(ends[1]), self.more_for_a_point(ends[2])
 
 
 def label_step(evidence: Evidence, model: str, budget: int) -> Step | None:
-    """What a model gains from the next larger budget or, at the largest, gained from the one before; None with one."""
+    """What a model gains from larger budgets or, at the largest, gained from the one before; None with one budget."""
     budgets = [number for number in evidence.budgets if (model, number) in evidence.correct]
     if len(budgets) < 2 or budget not in budgets:
         return None
-    index = min(budgets.index(budget), len(budgets) - 2)
-    smaller, larger = budgets[index], budgets[index + 1]
-    more_PSN, fewer_PSN = (evidence.correct[model, number] for number in (larger, smaller))
-    return Step(model, budget, smaller, larger, difference_interval(more_PSN, fewer_PSN, evidence.confidence), budget)
+    smaller = budgets[min(budgets.index(budget), len(budgets) - 2)]
+    fewer_PSN, confidence = evidence.correct[model, smaller], evidence.confidence
+    *between, (larger, gain) = [
+        (float(number), difference_interval(evidence.correct[model, number], fewer_PSN, confidence))
+        for number in budgets[budgets.index(smaller) + 1 :]
+    ]
+    return Step(model, budget, smaller, larger, gain, budget, between=tuple(between))
 
 
 def pretraining_step(evidence: Evidence, scores: Sequence[Score], budget: int) -> Step | None:
-    """What longer pretraining brought, where a model was pretrained for two lengths of time; else None.
+    """What longer pretraining brought, where a model was pretrained for two lengths; else None.
 
     Two models are one at two lengths if the configs of their pretraining runs differ in duration alone. The longest is
-    compared with the next shorter one.
+    compared with the next shorter one. Lengths are those of tokens, as seconds are other ones on another machine; they
+    are told as seconds at the rate of the longest run.
     """
-    lengths: dict[str, list[tuple[float, str]]] = {}
+    lengths: dict[str, list[tuple[float, float, str]]] = {}
     for score in scores:
         if score.label_budget == budget and score.pretrained and score.family == "encoder":
             folder = origin(evidence.runs[score.model, budget][0])
-            if folder is not None and (seconds := folder.result().get("seconds")):
-                lengths.setdefault(_but_for_duration(folder), []).append((seconds, score.model))
+            result = {} if folder is None else folder.result()
+            if folder is not None and result.get("seconds") and result.get("tokens"):
+                length = result["tokens"], result["seconds"], score.model
+                lengths.setdefault(_but_for_duration(folder), []).append(length)
     for ladder in lengths.values():
         ladder.sort()
-        for (shorter, lesser), (longer, model) in zip(ladder[-2::-1], ladder[:0:-1], strict=True):
+        for (shorter, _, lesser), (longer, seconds, model) in zip(ladder[-2::-1], ladder[:0:-1], strict=True):
             if longer / shorter >= LEAST_RATIO:
                 longer_PSN, shorter_PSN = (evidence.correct[one, budget] for one in (model, lesser))
                 gain = difference_interval(longer_PSN, shorter_PSN, evidence.confidence)
-                return Step(model, budget, shorter, longer, gain, longer, "seconds of pretraining")
+                rest = seconds * shorter / longer
+                return Step(model, budget, rest, seconds, gain, seconds, "seconds of pretraining")
     return None
 
 
@@ -120,7 +151,7 @@ def decision(
             break
         steps.append(step)
         is_first = not any(text.startswith(GAIN) for text in sentences)
-        sentences.append(label_sentence(step, evidence.budgets, is_first))
+        sentences.append(label_sentence(step, is_first))
     longer = pretraining_step(evidence, scores, budget)
     if longer is not None:
         steps.append(longer)
@@ -130,27 +161,37 @@ def decision(
     return [sentence for sentence in sentences if sentence], steps
 
 
-def label_sentence(step: Step, budgets: Sequence[int], first: bool) -> str:
+def label_sentence(step: Step, first: bool) -> str:
     """How many more labels a point takes with a model.
 
     >>> step = Step("bert", 500, 250, 500, Interval(0.078, 0.03, 0.126), 500)
-    >>> label_sentence(step, [250, 500], True)
+    >>> label_sentence(step, True)
     'To gain a point with BERT, label about 46 more texts (28 to 130), if it goes on as from 250 to 500 labels.'
-    >>> label_sentence(step._replace(model="lstm", gain=Interval(0.01, -0.01, 0.03)), [250, 500], False)
+    >>> label_sentence(step._replace(model="lstm", gain=Interval(0.01, -0.01, 0.03)), False)
     'For the LSTM, no gain from more labels was shown: +1.0 [-1.0, +3.0] points from 250 to 500.'
+    >>> label_sentence(step._replace(here=250, gain=Interval(0.015, 0.008, 0.022)), True)
+    'To gain a point with BERT, label about 150 more texts (93 to 340), as measured from 250 to 500 labels and \
+continued beyond.'
     """
     name, span = briefly(step.model), f"from {step.smaller:,.0f} to {step.larger:,.0f}"
     if not step.shown:
         return f"For {name}, no gain from more labels was shown: {amount(step.gain)} points {span}."
     more, least, most = step.more
-    if more > FARTHEST * step.here:
+    if more > step.farthest:
         gained = f"it gained {amount(step.gain)} points {span}"
         return f"For {name}, a point would take more than ten times the labels: {gained}."
-    upper = f"{rounded(most):,}" if most <= FARTHEST * step.here else "far more"
+    upper = f"{rounded(most):,}" if most <= step.farthest else "far more"
     start = f"{GAIN} with {name}, label" if first else f"With {name} a point would take"
     texts = "more texts" if first else "more"
-    condition = f", if it goes on as {span} labels" if step.here == max(budgets) else f", as measured {span} labels"
-    return f"{start} about {rounded(more):,} {texts} ({rounded(least):,} to {upper}){condition}."
+    return f"{start} about {rounded(more):,} {texts} ({rounded(least):,} to {upper}), {_condition(step, span)}."
+
+
+def _condition(step: Step, span: str) -> str:
+    """How far what a point takes was measured."""
+    more, _, most = step.more
+    if step.here + more > step.larger:
+        return f"if it goes on as {span} labels"
+    return f"as measured {span} labels" + (" and continued beyond" if step.here + most > step.larger else "")
 
 
 def longer_sentence(step: Step) -> str:
@@ -171,15 +212,20 @@ def longer_sentence(step: Step) -> str:
 
 def unknown_sentence(runs: Sequence[Run]) -> str:
     """That one length of pretraining was tried, what its loss tells, and how to find out."""
-    folder = origin(runs[0])
+    folder, stage = origin(runs[0]), stage_of(runs[0].config.model.name)
     if folder is None:
         return "Whether longer pretraining would help is unknown: the pretrained model comes from elsewhere."
     seconds = folder.result().get("seconds")
     length = "" if seconds is None else f", {duration(seconds)}"
+    start = (
+        f"Whether longer pretraining would help is unknown: only one length of it was tried{length}.{_trend(folder)}"
+    )
+    if stage is None:
+        return f"{start} To find out, compare with a model that was pretrained for longer{_configured(folder)}."
     return (
-        f"Whether longer pretraining would help is unknown: only one length of it was tried{length}.{_trend(folder)} "
-        f"To find out, compare again with a longer set.pretrain: training.duration{_configured(folder)}; before that, "
-        "python -m finetune.ladder foretells it from shorter runs."
+        f"{start} To find out, compare again with a longer set.{stage}: training.duration{_configured(folder)}; before "
+        f"that, python -m finetune.ladder --comparison config.yaml --model {shlex.quote(runs[0].model)} foretells it "
+        "from shorter runs (config.yaml: of this comparison's folder)."
     )
 
 

@@ -25,6 +25,8 @@ LEAST_TEXTS = 10
 # With many texts alike there is no quarter to tell.
 MOST_RARE = 0.35
 QUARTERS = ("shortest", "second", "third", "longest")
+# A part of a share further from a quarter is not called one.
+MOST_FROM_QUARTER = 0.08
 
 
 class Slice(NamedTuple):
@@ -75,15 +77,39 @@ def slices_of(texts: Sequence[str], language: str) -> list[Slice]:
 
 
 def _quarters(lengths_N: np.ndarray, unit: str) -> list[Slice]:
-    edges = np.quantile(lengths_N, [0.25, 0.5, 0.75])
+    """Quarters by length; those that many texts of one length make one are one part, which says its share.
+
+    >>> [part.name for part in _quarters(np.array([3] * 30 + [4] * 60 + [9] * 10), "words")]
+    ['shortest 30 %: 3 words', 'middle 60 %: 4 words', 'longest 10 %: 9 words']
+    >>> [part.name for part in _quarters(np.array([4] * 20), "words")]
+    ['all: 4 words']
+    """
+    edges = np.unique(np.quantile(lengths_N, [0.25, 0.5, 0.75]))
     numbers_N = np.searchsorted(edges, lengths_N, side="left")
+    numbers, counts = np.unique(numbers_N, return_counts=True)
+    are_quarters = len(numbers) == len(QUARTERS) and abs(counts / len(lengths_N) - 0.25).max() <= MOST_FROM_QUARTER
     parts = []
-    for number, name in enumerate(QUARTERS):
+    for place, (number, count) in enumerate(zip(numbers, counts, strict=True)):
         members_N = numbers_N == number
-        if members_N.any():
-            span = f"{lengths_N[members_N].min():,}–{lengths_N[members_N].max():,} {unit}"
-            parts.append(Slice("length", f"{name} quarter: {span}", members_N))
+        ends = [f"{length:,}" for length in np.unique([lengths_N[members_N].min(), lengths_N[members_N].max()])]
+        name = (
+            f"{QUARTERS[place]} quarter" if are_quarters else _share_name(place, len(numbers), count / len(lengths_N))
+        )
+        of = unit.removesuffix("s") if ends == ["1"] else unit
+        parts.append(Slice("length", f"{name}: {'–'.join(ends)} {of}", members_N))
     return parts
+
+
+def _share_name(place: int, parts: int, share: float) -> str:
+    """What a part that is no quarter is called.
+
+    >>> [_share_name(place, 3, 0.6) for place in range(3)], _share_name(0, 1, 1.0), _share_name(2, 4, 0.4)
+    (['shortest 60 %', 'middle 60 %', 'longest 60 %'], 'all', 'third 40 %')
+    """
+    if parts == 1:
+        return "all"
+    names = ("shortest", *(("middle",) if parts == 3 else QUARTERS[1 : parts - 1]), "longest")
+    return f"{names[place]} {100 * share:.0f} %"
 
 
 def _halves(group: str, members_N: np.ndarray, name: str, rest: str) -> list[Slice]:

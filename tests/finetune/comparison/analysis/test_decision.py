@@ -6,7 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finetune.comparison.analysis.decision import decision, label_sentence, label_step, pretraining_step
+from finetune.comparison.analysis.decision import (
+    Step,
+    decision,
+    label_sentence,
+    label_step,
+    pretraining_step,
+    unknown_sentence,
+)
 from finetune.comparison.intervals import Interval
 from finetune.comparison.summary import Evidence, compare
 from tests.helpers.comparisons import Made, make, write_pretraining
@@ -48,7 +55,21 @@ def test_what_more_pretraining_brings_is_unknown_with_one_length_of_it(made: Mad
     # 5 - 60/50 and 5 - 100/50: the last evaluation at or before three quarters of it, and the last.
     assert "still fell in the last quarter, from 3.80 to 3.00" in text
     assert "(it was 1M tokens)" in text
+    assert "set.pretrain: training.duration (it was 1M tokens)" in text
+    assert "python -m finetune.ladder --comparison config.yaml --model bert foretells it" in text
     assert "pretraining" not in found(made, 400, ["lstm"])
+
+
+def test_each_kind_of_pretraining_has_its_own_stage(tmp_path: Path) -> None:
+    made = make(tmp_path, {"lstm": 0.6, "lm": 0.8}, names={"lm": "lm-lstm"})
+    text = unknown_sentence(Evidence.of(made.cells, 0.95).runs["lm", 400])
+    assert "set.language_model: training.duration" in text
+    assert "--model lm foretells" in text
+    names = {"mine": str(made.stages["pretrain"].path)}
+    made = make(tmp_path / "other", {"lstm": 0.6, "mine": 0.8}, names=names)
+    text = unknown_sentence(Evidence.of(made.cells, 0.95).runs["mine", 400])
+    assert "compare with a model that was pretrained for longer (it was 1M tokens)" in text
+    assert "ladder" not in text
 
 
 def test_a_gain_that_may_be_chance_is_not_continued(tmp_path: Path) -> None:
@@ -63,8 +84,9 @@ def test_who_is_nearly_perfect_gets_no_advice(tmp_path: Path) -> None:
 
 def test_two_lengths_of_pretraining_tell_what_longer_brings(tmp_path: Path) -> None:
     short, long = (
-        write_pretraining(tmp_path, f"{name}-1111111111", seconds)
-        for name, seconds in (("short", 60.0), ("long", 240.0))
+        write_pretraining(tmp_path, f"{name}-1111111111", seconds, tokens=tokens)
+        # The shorter one on a machine that takes sixty times as long.
+        for name, seconds, tokens in (("short", 3600.0, 25_000), ("long", 240.0, 100_000))
     )
     names = {"short": str(short.path), "long": str(long.path)}
     texts = [f"text {number}" for number in range(800)]
@@ -79,8 +101,8 @@ def test_two_lengths_of_pretraining_tell_what_longer_brings(tmp_path: Path) -> N
 
 def test_two_recipes_are_no_two_lengths(tmp_path: Path) -> None:
     runs = [
-        write_pretraining(tmp_path, f"{name}-1111111111", seconds)
-        for name, seconds in (("short", 60.0), ("long", 240.0))
+        write_pretraining(tmp_path, f"{name}-1111111111", tokens=tokens)
+        for name, tokens in (("short", 25_000), ("long", 100_000))
     ]
     config = runs[1].path / "config.yaml"
     config.write_text(config.read_text() + "\nmasking: {rate: 0.5}\n")
@@ -100,5 +122,44 @@ def test_more_than_ten_times_the_labels_is_no_advice(tmp_path: Path) -> None:
     assert not step.shown
     assert "no gain from more labels was shown" in text
     assert "more than ten times the labels" in label_sentence(
-        step._replace(gain=Interval(0.003, 0.001, 0.005)), [100, 400], first=True
+        step._replace(gain=Interval(0.003, 0.001, 0.005)), first=True
     )
+
+
+def curve_of(accuracies: dict[int, float], texts: int = 5000) -> Evidence:
+    """The answers of a model whose scores are those, nearly without chance."""
+    rng = np.random.default_rng(0)
+    hardness_N = rng.permutation(texts) / texts
+    correct = {
+        ("bert", budget): (hardness_N + rng.normal(0, 0.001, (1, 3, texts)) < accuracy).astype(float)
+        for budget, accuracy in accuracies.items()
+    }
+    return Evidence({("bert", budget): [] for budget in accuracies}, correct, 0.95)
+
+
+def test_a_point_is_read_off_all_larger_numbers_of_labels() -> None:
+    evidence = curve_of({250: 0.700, 1000: 0.704, 2500: 0.80})
+    step = label_step(evidence, "bert", 250)
+    assert step is not None
+    assert (step.smaller, step.larger) == (250, 2500)
+    # Shortly after 1,000, where it rises.
+    assert 760 < step.more[1] < step.more[0] < step.more[2] < 900
+    text = label_sentence(step, first=True)
+    assert "as measured from 250 to 2,500 labels." in text
+    assert "ten times" not in text
+    far = label_step(curve_of({250: 0.700, 25_000: 0.712}), "bert", 250)
+    assert far is not None
+    # More than ten times as many, and yet measured.
+    assert 10 * 250 < far.more[0] < 25_000 - 250
+    assert "as measured from 250 to 25,000 labels" in label_sentence(far, first=True)
+
+
+def test_what_lies_beyond_the_largest_number_of_labels_is_not_called_measured() -> None:
+    step = Step("bert", 1000, 1000, 2500, Interval(0.03, 0.004, 0.056), 1000)
+    text = label_sentence(step, first=True)
+    assert step.here + step.more[0] < 2500 < step.here + step.more[2]
+    assert text.endswith("as measured from 1,000 to 2,500 labels and continued beyond.")
+    slow = step._replace(gain=Interval(0.008, 0.004, 0.012))
+    assert label_sentence(slow, first=True).endswith("if it goes on as from 1,000 to 2,500 labels.")
+    sure = step._replace(gain=Interval(0.03, 0.02, 0.04))
+    assert label_sentence(sure, first=True).endswith("as measured from 1,000 to 2,500 labels.")

@@ -33,7 +33,24 @@ def test_quarters_hold_every_text_once() -> None:
 
 def test_texts_of_one_length_are_one_slice() -> None:
     parts = [part for part in slices_of(["two words"] * 50, "de") if part.group == "length"]
-    assert [part.members_N.sum() for part in parts] == [50]
+    assert [(part.name, part.members_N.sum()) for part in parts] == [("all: 2 words", 50)]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        ([3] * 20 + [4] * 60 + [9] * 20, ["shortest 80 %: 3–4 words", "longest 20 %: 9 words"]),
+        ([3] * 90 + [8] * 10, ["shortest 90 %: 3 words", "longest 10 %: 8 words"]),
+        ([1] * 25 + [2] * 25 + [3] * 25 + [4] * 25,
+         ["shortest quarter: 1 word", "second quarter: 2 words", "third quarter: 3 words", "longest quarter: 4 words"]),
+    ],
+)  # fmt: skip
+def test_what_holds_more_than_a_quarter_is_not_called_one(lengths: list[int], expected: list[str]) -> None:
+    parts = [
+        part for part in slices_of([" ".join(["word"] * length) for length in lengths], "de") if part.group == "length"
+    ]
+    assert [part.name for part in parts] == expected
+    assert (np.sum([part.members_N for part in parts], axis=0) == 1).all()
 
 
 def test_negations_are_known_of_english_alone_and_words_where_there_are_spaces() -> None:
