@@ -15,10 +15,9 @@ from finetune.comparison.grid import Cell, stage_command, stage_configs, stage_n
 from finetune.comparison.running.cells import run_unfinished
 from finetune.comparison.running.subprocesses import run_stage
 from finetune.ladders.config import LadderConfig
-from finetune.ladders.rungs import Rung, cells_of, one_model, rungs_of, stage_of_model
+from finetune.ladders.rungs import Rung, cells_of, documents_of, one_model, rungs_of, stage_of_model
 from pretrain.config import PretrainConfig
 from pretrain.run_paths import run_folder as pretrain_folder
-from tokenizer.corpus.documents import read as read_documents
 
 # `__name__` is `__main__` when this module runs as a command.
 log = logging.getLogger("finetune.ladder")
@@ -53,7 +52,7 @@ def plan(config: LadderConfig) -> tuple[CompareConfig, Overrides, list[Planned]]
     one = one_model(config)
     begun = begin(one)
     stage = begun.stages[stage_of_model(one)]
-    documents = sum(1 for _ in read_documents(stage.corpus)) if config.corpus_shares else 0
+    documents = documents_of(stage, config.corpus_shares) if config.corpus_shares else {}
     planned = [
         Planned(rung, with_tokenizer(stage_configs(rung.comparison)[1], begun.tokenizer_run))
         for rung in rungs_of(config, one, stage, documents)
@@ -77,8 +76,11 @@ def run(config: LadderConfig) -> RunFolder:
     cells = [cells_of(rung.rung, tokenizer_override, rung.pretrained()) for rung in planned]
     failures = run_unfinished([cell for of_rung in cells for cell in of_rung], one, run_cell)
     if failures:
+        from finetune.comparison.analysis.words import count
+
         raise InputError(
-            f"{len(failures)} runs failed twice: {failures[0].reason}; run the same command again for them alone"
+            f"{count(len(failures), 'run')} failed twice: {failures[0].reason}; run the same command again for them "
+            "alone"
         )
     return write_forecast(config, planned, cells)
 

@@ -29,7 +29,7 @@ class LadderConfig:
     step_shares: list[float] = field(default_factory=lambda: [0.0625, 0.125, 0.25, 0.5])
     """Shares of the pretraining's duration; at least three."""
     corpus_shares: list[float] = field(default_factory=lambda: [0.25])
-    """Shares of the pretraining's documents, the first ones of the corpus, each pretrained for the largest of
+    """Shares of the pretraining's documents, from all over the corpus, each pretrained for the largest of
     `step_shares`: what is missing beside the whole corpus is missing by the text alone. `[]` leaves them out."""
     seeds: list[int] = field(default_factory=lambda: list(range(SEEDS)))
     """Fine-tuning seeds, each with its own labels. One run a seed and rung: more seeds make narrower intervals."""

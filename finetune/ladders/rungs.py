@@ -5,8 +5,10 @@ comparison's own pretraining.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from configs.command_line import load
 from configs.errors import InputError
@@ -21,6 +23,8 @@ from pretrain.config import PretrainConfig
 from pretrain.models.config import SCRATCH, stage_of
 from pretrain.run_paths import minimum_documents
 from pretrain.training.schedule import Duration
+from tokenizer.corpus.documents import place_of
+from tokenizer.corpus.documents import read as read_documents
 
 
 class Rung(NamedTuple):
@@ -30,7 +34,7 @@ class Rung(NamedTuple):
     corpus_share: float
     duration: str
     documents: int | None
-    """The first so many of the corpus; None: as many as the comparison reads."""
+    """So many, all over the corpus; None: as many as the comparison reads."""
     comparison: CompareConfig
     """Of the one model, with this rung's overrides of its pretraining stage."""
 
@@ -41,7 +45,7 @@ class Rung(NamedTuple):
 
     def __str__(self) -> str:
         """As lines name it."""
-        text = "" if self.documents is None else f", the first {self.documents:,} documents"
+        text = "" if self.documents is None else f", {self.documents:,} documents"
         return f"{self.step_share:g} of the duration ({self.duration}){text}"
 
 
@@ -90,14 +94,27 @@ def stage_of_model(one: CompareConfig) -> str:
     return stage
 
 
-def rungs_of(config: LadderConfig, one: CompareConfig, stage: PretrainConfig, documents: int) -> list[Rung]:
+def documents_of(stage: PretrainConfig, shares: Sequence[float]) -> dict[float, int]:
+    """How many documents of the pretraining's corpus are in each share of it, and in the whole, by the share.
+
+    Raises:
+        InputError: the corpus cannot be read.
+    """
+    whole = stage.corpus.share
+    places = np.array([place_of(document.text) for document in read_documents(stage.corpus)])
+    return {share: int((places < share * whole).sum()) for share in {1.0, *shares}}
+
+
+def rungs_of(
+    config: LadderConfig, one: CompareConfig, stage: PretrainConfig, documents: Mapping[float, int]
+) -> list[Rung]:
     """The rungs: shares of the duration first, then shares of the documents, each ascending.
 
     Args:
         config: of the ladder.
         one: from `one_model`.
         stage: its pretraining as the comparison has it.
-        documents: how many its corpus has.
+        documents: from `documents_of`; may be empty without `corpus_shares`.
 
     Raises:
         InputError: a share leaves too few documents.
@@ -114,12 +131,12 @@ def rungs_of(config: LadderConfig, one: CompareConfig, stage: PretrainConfig, do
         raise InputError(f"step_shares: rungs of one duration ({durations}); give shares that are further apart")
     longest = rungs[-1]
     for share in sorted(share for share in config.corpus_shares if share < 1):
-        count, least = round(share * documents), minimum_documents(stage)
+        count, least = documents[share], minimum_documents(stage)
         if count < least:
             raise InputError(
-                f"corpus_shares: {share:g} of {documents} documents are {count}, and pretraining needs {least}"
+                f"corpus_shares: {share:g} of {documents[1.0]} documents are {count}, and pretraining needs {least}"
             )
-        text, overrides = longest.duration, Overrides({"corpus.maximum_documents": count})
+        text, overrides = longest.duration, Overrides({"corpus.share": share * stage.corpus.share})
         if duration.unit == "epochs":
             # An epoch of fewer documents is shorter.
             text = dataclasses.replace(duration, amount=duration.amount / share).times(longest.step_share)

@@ -18,7 +18,7 @@ import numpy as np
 from configs.run_folder import flush
 from tokenizer.corpus import sentences
 from tokenizer.corpus.config import CorpusConfig
-from tokenizer.corpus.documents import Document, read_part
+from tokenizer.corpus.documents import Document, is_in_share, read_part
 from tokenizer.corpus.formats import file_and_row
 from tokenizer.corpus.quarantine import Quarantine
 from tokenizer.corpus.shards import Shard
@@ -63,7 +63,8 @@ def encode_shard(task: ShardTask) -> str:
         document for part in task.shard for document in read_part(part, task.corpus, task.labelled, quarantine)
     )
     # With `maximum_documents` there is only one shard.
-    documents = itertools.islice(documents, task.corpus.maximum_documents)
+    first = itertools.islice(documents, task.corpus.maximum_documents)
+    documents = (document for document in first if is_in_share(document, task.corpus))
     with pyarrow.OSFile(str(staged), "wb") as sink, pyarrow.ipc.new_stream(sink, schema) as writer:
         for batch in batches(documents):
             encoded = _encode_batch(batch, tokenizer, task)

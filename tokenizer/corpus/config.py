@@ -75,7 +75,10 @@ class CorpusConfig:
     """The maximum share of unusable rows; they are listed in `quarantine.jsonl` with file, line and reason, and a
     larger share stops the run."""
     maximum_documents: int | None = None
-    """Read only this many documents, for trials."""
+    """Read only this many documents, the first ones, for trials."""
+    share: float = added_later(1.0)
+    """Read only about this share of the documents (of the first `maximum_documents`, if it is set), chosen by a hash of
+    their text: they stand all over the corpus, copies stay together, and a smaller share is a part of a larger one."""
 
     def __post_init__(self) -> None:
         """Reject values outside their ranges."""
@@ -90,5 +93,6 @@ class CorpusConfig:
                 raise InputError("corpus.label_separator: a column for each label (`label_columns`) has no separator")
         if self.label_name_column is not None and (self.label_columns is not None or self.label_separator):
             raise InputError("corpus.label_name_column: a text with several labels has no column for one name")
+        require_between(0.0001, 1, **{"corpus.share": self.share})
         if self.maximum_documents is not None:
             require_at_least(1, **{"corpus.maximum_documents": self.maximum_documents})

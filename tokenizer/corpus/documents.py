@@ -3,6 +3,7 @@
 import decimal
 import difflib
 import functools
+import hashlib
 import html
 import itertools
 import re
@@ -36,7 +37,7 @@ class Document(NamedTuple):
 
 
 def read(corpus: CorpusConfig, labelled: bool = False, quarantine: Quarantine | None = None) -> Iterator[Document]:
-    """Read the documents of a corpus, in file order.
+    """Read the documents of a corpus, in file order; with `share`, those that are in it.
 
     Unlabelled documents without a visible character are skipped; unusable rows go to `quarantine`.
 
@@ -49,18 +50,41 @@ def read(corpus: CorpusConfig, labelled: bool = False, quarantine: Quarantine | 
         InputError: a file or column is missing or unreadable, too many rows are unusable, or no document is left.
     """
     count, quarantine = 0, Quarantine(corpus.maximum_set_aside) if quarantine is None else quarantine
-    for part in itertools.chain.from_iterable(shards(corpus)):
-        for document in read_part(part, corpus, labelled, quarantine):
+    for number, document in enumerate(_all_documents(corpus, labelled, quarantine), start=1):
+        if is_in_share(document, corpus):
             yield document
             count += 1
-            if count == corpus.maximum_documents:
-                return
-    quarantine.check()
+        if number == corpus.maximum_documents:
+            break
+    else:
+        quarantine.check()
     if count == 0:
-        wanted = "with any text"
+        wanted = (
+            "with any text" if corpus.share == 1 else f"with any text in its share (`corpus.share: {corpus.share:g}`)"
+        )
         if quarantine.other_labels:
             wanted += f" and one of the labels {', '.join(corpus.labels or ())}; {quarantine.other_labels} have others"
         raise InputError(f"corpus.source: {corpus.source!r} (split {corpus.split!r}) holds no document {wanted}")
+
+
+def _all_documents(corpus: CorpusConfig, labelled: bool, quarantine: Quarantine) -> Iterator[Document]:
+    for part in itertools.chain.from_iterable(shards(corpus)):
+        yield from read_part(part, corpus, labelled, quarantine)
+
+
+def is_in_share(document: Document, corpus: CorpusConfig) -> bool:
+    """Whether a document is in the `share` of its corpus that is read."""
+    return corpus.share == 1 or place_of(document.text) < corpus.share
+
+
+def place_of(text: str) -> float:
+    """Where a text stands in [0, 1), by its hash: a corpus's share holds the texts below it.
+
+    >>> 0 <= place_of("A good film.") < 1, place_of("A good film.") == place_of("A bad film.")
+    (True, False)
+    """
+    digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=6, person=b"corpus.share").digest()
+    return int.from_bytes(digest, "little") / 2**48
 
 
 def read_part(

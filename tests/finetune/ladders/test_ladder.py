@@ -57,7 +57,7 @@ def test_every_rung_has_run_and_the_report_tells_what_they_did(climbed):
     folder = ladder.run(config_in(climbed))
     result = folder.result()
     assert [rung["duration"] for rung in result["rungs"][:3]] == ["6 steps", "12 steps", "18 steps"]
-    assert result["rungs"][3]["documents"] == 30
+    assert 20 <= result["rungs"][3]["documents"] <= 40
     assert result["rungs"][3]["duration"] == "18 steps"
     tokens = [rung["tokens"] for rung in result["rungs"][:3]]
     assert tokens == sorted(tokens)
@@ -184,7 +184,7 @@ def test_ladders_that_cannot_be_climbed(keys, message):
     [
         ({"model": "bret"}, "has no 'bret'; did you mean `bert`"),
         ({"model": "lstm"}, "model: 'lstm' starts from no pretraining"),
-        ({"corpus_shares": [0.05]}, "corpus_shares: 0.05 of 60 documents are 3, and pretraining needs 4"),
+        ({"corpus_shares": [0.01]}, r"corpus_shares: 0\.01 of 60 documents are [0-3], and pretraining needs 4"),
     ],
 )
 def test_what_the_comparison_does_not_have(climbed, keys, message):
@@ -210,7 +210,7 @@ def test_durations_of_rungs(climbed, duration, shares, expected):
     config = config_in(climbed, step_shares=[0.125, 0.25, 0.5], corpus_shares=shares)
     one = one_model(config)
     stage = load(PretrainConfig, one.pretrain, {"training.duration": duration})
-    rungs = rungs_of(config, one, stage, 60)
+    rungs = rungs_of(config, one, stage, {1.0: 60, 0.25: 15, 0.5: 30})
     assert [rung.duration for rung in rungs] == expected
     assert [rung.comparison.set.pretrain["training.duration"] for rung in rungs] == expected
     assert [rung.documents for rung in rungs] == [None, None, None, round(60 * shares[0])]
@@ -220,9 +220,9 @@ def test_of_the_whole_duration_nothing_is_overridden(climbed):
     config = config_in(climbed, step_shares=[0.25, 0.5, 1.0], corpus_shares=[0.5, 1.0])
     one = one_model(config)
     stage = load(PretrainConfig, one.pretrain, {})
-    rungs = rungs_of(config, one, stage, 60)
+    rungs = rungs_of(config, one, stage, {1.0: 60, 0.25: 15, 0.5: 30})
     assert rungs[2].comparison.set.pretrain == {}
-    assert rungs[3].comparison.set.pretrain == {"corpus.maximum_documents": 30}
+    assert rungs[3].comparison.set.pretrain == {"corpus.share": 0.5}
     assert len(rungs) == 4
 
 
@@ -231,4 +231,4 @@ def test_rungs_that_round_to_one_duration_are_refused_before_they_run(climbed):
     one = one_model(config)
     stage = load(PretrainConfig, one.pretrain, {"training.duration": "10 steps"})
     with pytest.raises(InputError, match="rungs of one duration"):
-        rungs_of(config, one, stage, 60)
+        rungs_of(config, one, stage, {})

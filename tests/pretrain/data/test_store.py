@@ -1,5 +1,6 @@
 """The token store: what is read back is what was encoded."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -320,6 +321,13 @@ def test_a_trial_reads_only_so_many_documents(tokenizer_folder, tmp_path):
     source = write_rows(tmp_path / "many.jsonl", [{"text": "The rose."}] * 30)
     _, store = build(tmp_path, CorpusConfig(source=source.source, maximum_documents=7), tokenizer_folder)
     assert store.document_count == 7
+
+
+def test_a_share_is_that_of_the_corpus_however_it_is_cut(tokenizer_folder, tmp_path, monkeypatch):
+    source = many_shards(tmp_path, monkeypatch)
+    half = dataclasses.replace(source, share=0.5)
+    _, store = build(tmp_path, half, tokenizer_folder)
+    assert store.document_count == len(list(read_documents(half))) < len(list(read_documents(source)))
 
 
 def test_half_a_character_does_not_end_the_preparation(tokenizer_folder, tmp_path):

@@ -5,11 +5,13 @@ import shutil
 import signal
 
 import datasets
+import numpy as np
 import pytest
 from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 
 from configs import file_digest
 from configs.errors import InputError
+from configs.fields import digested
 from tests.helpers.corpora import (
     ROWS,
     WITH_LABELS,
@@ -201,6 +203,29 @@ def test_maximum_documents_stops_before_what_follows(tmp_path):
     file = tmp_path / "a.jsonl"
     file.write_text('{"text": "one"}\nbroken\n')
     assert texts(source=str(file), maximum_documents=1) == ["one"]
+
+
+def test_a_share_is_taken_from_all_over_the_corpus_and_smaller_ones_are_parts_of_larger_ones(tmp_path):
+    # In the order of their labels, as some data sets are.
+    rows = [{"text": f"Review {number} is here.", "label": number // 500} for number in range(1000)]
+    source = str(write_jsonl(tmp_path / "a.jsonl", rows))
+    whole, half, quarter = (pairs(source=source, share=share) for share in (1.0, 0.5, 0.25))
+    assert whole == [(row["text"], row["label"]) for row in rows]
+    assert len(half) == pytest.approx(500, abs=50)
+    assert len(quarter) == pytest.approx(250, abs=45)
+    assert {*quarter} < {*half} < {*whole}
+    for part in (half, quarter):
+        assert np.mean([label for _, label in part]) == pytest.approx(0.5, abs=0.1)
+        assert part == [row for row in whole if row in part]
+    # Of the first documents, where only these are read.
+    assert pairs(source=source, share=0.5, maximum_documents=200) == [row for row in whole[:200] if row in half]
+    with pytest.raises(InputError, match=r"no document with any text in its share \(`corpus\.share: 0\.0001`\)"):
+        texts(source=source, share=0.0001, maximum_documents=2)
+
+
+def test_a_share_of_all_is_the_run_that_it_was():
+    assert "share" not in digested(CorpusConfig())
+    assert digested(CorpusConfig(share=0.5))["share"] == 0.5
 
 
 def test_sample_is_read_as_a_corpus():
