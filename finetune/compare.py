@@ -125,10 +125,12 @@ def tune(config: CompareConfig, tokenizer_override: Overrides, pretrained: Mappi
     )
     cells = [cell for trials in groups for trial in trials for cell in trial.cells]
     # The parts of a trial apart from each other: at a rate that is too high they all fail.
-    run_unfinished(sorted(cells, key=lambda cell: cell.config.fold), config, run_cell)
-    tuned = [Tuned.of(trials, config) for trials in groups]
+    failures = run_unfinished(sorted(cells, key=lambda cell: cell.config.fold), config, run_cell)
+    tuned = [Tuned.of(trials, config, failures) for trials in groups]
     for one in tuned:
         log.info("%s", one)
+        for line in one.warnings():
+            log.warning("%s", line)
     return tuned
 
 
@@ -145,7 +147,6 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
     import rich
 
     from finetune.comparison.compared_score import compared_score, has_several_labels
-    from finetune.comparison.intervals import DISAGREEMENT, SEED_DEVIATION, planned_detectable
     from finetune.comparison.running import estimate
     from finetune.comparison.summary import ENCODER, family_of
     from finetune.run import run as fine_tune
@@ -164,13 +165,30 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
         test_texts, seeds = estimate.text_counts(runs[0][1])[2], len(config.seeds)
         encoders = sum(family_of(keys.get("model.name", model)) == ENCODER for model, keys in config.models.items())
         looks = max(1, encoders * len(config.label_budgets))
-        detectable = planned_detectable(seeds, test_texts, config.confidence, looks)
-        print(
-            f"{seeds} seeds and {test_texts:,} test texts show a difference of {100 * detectable:.1f} points in four "
-            f"of five comparisons, smaller ones less often ({looks} verdicts at once; of two models of which one alone "
-            f"is right on {max(DISAGREEMENT, detectable):.0%} of the texts, and whose difference varies by "
-            f"{100 * SEED_DEVIATION:g} point from seed to seed)"
-        )
+        print(foreseen(seeds, test_texts, config.confidence, looks))
+
+
+def foreseen(seeds: int, texts: int, confidence: float, looks: int) -> str:
+    """The difference that a design would show, in a sentence.
+
+    >>> foreseen(3, 25_000, 0.95, 1)[:98]
+    '3 seeds and 25,000 test texts show a difference of 3.2 points in four of five comparisons, smaller'
+    >>> foreseen(2, 3, 0.95, 4)
+    '2 seeds and 3 test texts could show no difference four times in five, however large'
+    """
+    from finetune.comparison.analysis.words import count
+    from finetune.comparison.intervals import DISAGREEMENT, SEED_DEVIATION, planned_detectable
+
+    detectable = planned_detectable(seeds, texts, confidence, looks)
+    design = f"{count(seeds, 'seed')} and {count(texts, 'test text')}"
+    if detectable >= 1:
+        return f"{design} could show no difference four times in five, however large"
+    return (
+        f"{design} show a difference of {100 * detectable:.1f} points in four of five comparisons, smaller ones less "
+        f"often ({count(looks, 'verdict')}{' at once' if looks > 1 else ''}; of two models of which one alone is right "
+        f"on {max(DISAGREEMENT, detectable):.0%} of the texts, and whose difference varies by "
+        f"{100 * SEED_DEVIATION:g} point from seed to seed)"
+    )
 
 
 def unfinished_runs(
@@ -220,6 +238,7 @@ def write_comparison(
 ) -> RunFolder:
     """Write `result.json` and the report to the comparison's run folder, unless they exist."""
     upstream = [folder.digest for folder in (*(cell.folder for cell in cells), *pretrained.values())]
+    upstream += [text for one in tuned for text in one.upstream]
     folder = RunFolder.of("compare", config, upstream)
     # An earlier version wrote no report.md; its report is made anew.
     if not (folder.finished and all((folder.path / name).is_file() for name in ("report.html", "report.md"))):
@@ -266,19 +285,21 @@ def check_tasks(config: CompareConfig) -> None:
     from finetune.classification.labels import check_labels
     from finetune.comparison.compared_score import compared_score, has_several_labels
 
-    tasks = {}
+    tasks, told = {}, set[str]()
     for name, budget in itertools.product(config.models, config.label_budgets):
         task, _ = cell_config(config, name, budget, config.seeds[0], {}, {})
         check_model_name(task.model.name)
         tasks[repr((corpora_of(task), budget, task.validation_share, task.class_weights))] = task
     for task in tasks.values():
         compared_score(config, has_several_labels(task))
-        check_labels(task)
+        texts = repr(corpora_of(task))
+        check_labels(task, tell_copies=texts not in told)
+        told.add(texts)
         if config.tuning.trials:
             budget = task.label_budget or FEW_LABELS
             # With few labels a class may need all of them for its parts; each fold reads the texts again.
             for fold in range(folds_judged(budget) if budget < FEW_LABELS else 1):
-                check_labels(dataclasses.replace(task, folds=FOLDS, fold=fold))
+                check_labels(dataclasses.replace(task, folds=FOLDS, fold=fold), tell_copies=False)
 
 
 def run_cell(item: Work) -> Outcome:
@@ -331,9 +352,11 @@ def main() -> None:
     if (command := result.get("page_command")) is not None:
         print(f"page: {command}")
     if result.get("failed"):
+        from finetune.comparison.analysis.words import count
+
         left_out = ", ".join(sorted({run["model"] for run in result["failed"]}))
         raise InputError(
-            f"{len(result['failed'])} runs failed twice, and the comparison leaves out {left_out}: "
+            f"{count(len(result['failed']), 'run')} failed twice, and the comparison leaves out {left_out}: "
             f"{result['failed'][0]['reason']}; run the same command again for them alone"
         )
 

@@ -6,6 +6,7 @@ Shapes: N texts, C classes or labels, F features.
 import dataclasses
 import functools
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from sklearn.linear_model import LogisticRegression
 
 from configs.errors import InputError
 from configs.machine_meter import MachineMeter
+from configs.processes import IN_POOL
 from configs.run_folder import RunFolder, write_atomically
 from finetune.classification.calibration import calibration_facts, fit_temperature
 from finetune.classification.config import TaskConfig
@@ -38,7 +40,13 @@ from finetune.classification.predictions import (
     write_result,
     write_timings,
 )
-from finetune.classification.splits import document_keys, draw_splits, draw_test_texts, draw_validation_texts
+from finetune.classification.splits import (
+    document_keys,
+    draw_splits,
+    draw_test_texts,
+    draw_validation_texts,
+    warn_of_copies,
+)
 from pretrain.data.encode import document_row
 from tokenizer.corpus.documents import Document
 from tokenizer.corpus.documents import read as read_documents
@@ -183,7 +191,16 @@ def draw(
     Raises:
         InputError: a class would be missing from a part.
     """
-    splits = draw_splits(config, labels["train"], lambda: document_keys(documents["train"]), classes.names)
+
+    def keys(numbers: np.ndarray) -> list[str]:
+        return document_keys(documents["train"][number] for number in numbers)
+
+    splits = draw_splits(config, labels["train"], keys, classes.names)
+    # A comparison has told it of all runs.
+    if IN_POOL not in os.environ:
+        for name in ("validation", "test"):
+            if name in documents:
+                warn_of_copies(keys(splits.train), document_keys(documents[name]), name)
     validation = ("train", splits.validation)
     if "validation" in documents:
         validation = ("validation", draw_validation_texts(config, labels["validation"]))

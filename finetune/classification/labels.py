@@ -5,6 +5,7 @@ Shapes: N texts, C classes or labels.
 
 import dataclasses
 import decimal
+import hashlib
 import itertools
 import re
 from collections import Counter
@@ -16,9 +17,9 @@ import numpy as np
 from configs.errors import InputError
 from finetune.classification.config import TaskConfig
 from finetune.classification.corpora import corpora_of
-from finetune.classification.splits import document_keys, draw_splits
+from finetune.classification.splits import document_keys, draw_splits, warn_of_copies
 from tokenizer.corpus.config import CorpusConfig
-from tokenizer.corpus.documents import is_number, label_key
+from tokenizer.corpus.documents import Document, is_number, label_key
 from tokenizer.corpus.documents import read as read_documents
 from tokenizer.corpus.row_labels import Label, OneLabel
 
@@ -310,26 +311,39 @@ def class_weights(config: TaskConfig, classes_N: np.ndarray, names: Sequence[str
     return weights_C * len(classes_N) / (counts_C * weights_C).sum()
 
 
-def check_labels(config: TaskConfig) -> LabelSet:
+def check_labels(config: TaskConfig, tell_copies: bool = True) -> LabelSet:
     """Read and check the labels of every corpus of a run; returns the classes.
+
+    Args:
+        config: of the task.
+        tell_copies: warn of validation and test texts that are copies of training texts.
 
     Raises:
         InputError: a text, column or label is missing, or a label does not occur in the training texts.
     """
     corpora = corpora_of(config)
-    train = [(document.label, document.label_name) for document in read_documents(corpora["train"], labelled=True)]
-    labels = [label for label, _ in train if label is not None]
-    names = {label: name or str(label) for label, name in train if label is not None}
+    train = [
+        (document.label, document.label_name, _brief_key(document))
+        for document in read_documents(corpora["train"], labelled=True)
+    ]
+    labels = [label for label, _, _ in train if label is not None]
+    names = {label: name or str(label) for label, name, _ in train if label is not None}
+    keys = [key for _, _, key in train]
     classes = label_set(labels, names, corpora["train"])
     for name, corpus in corpora.items():
         if name != "train":
-            texts = read_documents(corpus, labelled=True)
-            classes.encode((text.label for text in texts if text.label is not None), corpus)
+            texts = [(text.label, _brief_key(text)) for text in read_documents(corpus, labelled=True)]
+            classes.encode((label for label, _ in texts if label is not None), corpus)
+            if tell_copies:
+                warn_of_copies(keys, [key for _, key in texts], name)
     classes_N = classes.encode(labels, corpora["train"])
     class_weights(config, classes_N, classes.names)
     config.score_of(classes.multi_label)
-    # Read again only if a share is set aside: the texts themselves are not kept for the labels alone.
-    draw_splits(
-        config, classes_N, lambda: document_keys(read_documents(corpora["train"], labelled=True)), classes.names
-    )
+    draw_splits(config, classes_N, lambda numbers: [keys[number] for number in numbers], classes.names)
     return classes
+
+
+def _brief_key(document: Document) -> str:
+    """What copies of a text have in common, hashed: the texts themselves are not kept for the labels alone."""
+    (key,) = document_keys([document])
+    return hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=12).hexdigest()

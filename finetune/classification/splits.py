@@ -1,8 +1,11 @@
 """Which labelled texts a run trains and validates on: stratified, at least one text a class in each part.
 
+Copies of a text stay in one part, as a score on a text that was trained on says nothing of others; where there are
+none, draws are those of earlier versions.
+
 Classes are numbers, [N], or, where a text may have several labels, a 0 or 1 for each, [N, C].
 
-Shapes: N texts, C classes.
+Shapes: N texts, C classes, G groups of copies.
 """
 
 import dataclasses
@@ -21,6 +24,9 @@ from tokenizer.corpus.documents import Document
 
 log = logging.getLogger(__name__)
 
+# What copies of a text have in common (`text_key`), of the texts with these numbers.
+Keys = Callable[[np.ndarray], Sequence[str]]
+
 
 class Splits(NamedTuple):
     """Numbers of texts of the training corpus."""
@@ -32,34 +38,37 @@ class Splits(NamedTuple):
     """None if test texts are given, and no fold is tested on."""
 
 
-def draw_splits(
-    config: TaskConfig, classes_N: np.ndarray, keys: Callable[[], Sequence[str]], names: Sequence[str] = ()
-) -> Splits:
+def draw_splits(config: TaskConfig, classes_N: np.ndarray, keys: Keys, names: Sequence[str] = ()) -> Splits:
     """The training, validation and test texts that a run takes from its training corpus.
 
     Args:
         config: budget, shares and seed.
         classes_N: the class of each text, or [N, C] labels.
-        keys: the N texts, equal for copies of a text (`text_key`); called only if test texts are set aside.
+        keys: of the texts; asked for all of them only if test texts are set aside.
         names: of the classes, for messages.
 
     Raises:
         InputError: the budget exceeds the labels there are, or a class would be missing from a part.
     """
+    everything = np.arange(len(classes_N))
     if not sets_test_aside(config):
-        everything = np.arange(len(classes_N))
-        return draw_parts(config, classes_N, everything, None, names)
-    test = set_aside(keys(), classes_N, config.test_share, names)
-    rest = np.setdiff1d(np.arange(len(classes_N)), test)
+        return draw_parts(config, classes_N, everything, None, names, keys)
+    test = set_aside(keys(everything), classes_N, config.test_share, names)
+    rest = np.setdiff1d(everything, test)
     log.info(
         "test: no test texts are named; %d of the %d texts of %s are set aside for testing (`test_share: %g`)",
         len(test), len(classes_N), config.corpus.source, config.test_share,
     )  # fmt: skip
-    return draw_parts(config, classes_N, rest, test, names)
+    return draw_parts(config, classes_N, rest, test, names, keys)
 
 
 def draw_parts(
-    config: TaskConfig, classes_N: np.ndarray, usable: np.ndarray, test: np.ndarray | None, names: Sequence[str]
+    config: TaskConfig,
+    classes_N: np.ndarray,
+    usable: np.ndarray,
+    test: np.ndarray | None,
+    names: Sequence[str],
+    keys: Keys,
 ) -> Splits:
     """The parts of a run; with `folds`, one of them takes the place of the test texts.
 
@@ -69,43 +78,78 @@ def draw_parts(
         usable: the texts that are not for testing.
         test: those that are; None if they are given.
         names: of the classes, for messages.
+        keys: of the texts.
 
     Raises:
         InputError: as `draw_texts`.
     """
-    train, validation = draw_texts(config, classes_N[usable], names)
+    train, validation = draw_texts(config, classes_N[usable], names, lambda numbers: keys(usable[numbers]))
     if config.folds is None:
         return Splits(usable[train], usable[validation], test)
     drawn = usable[np.concatenate([train, validation])]
-    in_fold = _in_fold(config, classes_N[drawn])
+    in_fold = _in_fold(config, classes_N[drawn], _groups(keys(drawn)))
     others = drawn[~in_fold]
     without_fold = dataclasses.replace(config, label_budget=None, folds=None, fold=0)
-    train, validation = draw_texts(without_fold, classes_N[others], names)
+    train, validation = draw_texts(without_fold, classes_N[others], names, lambda numbers: keys(others[numbers]))
     return Splits(others[train], others[validation], np.sort(drawn[in_fold]))
 
 
-def _in_fold(config: TaskConfig, classes_N: np.ndarray) -> np.ndarray:
+def _in_fold(config: TaskConfig, classes_N: np.ndarray, groups_N: np.ndarray) -> np.ndarray:
     """Which of the drawn texts are in the fold, [N]; those that a class needs to be trained and validated on are not.
+
+    In the order of the draw, each group of copies goes to the fold that has the fewest texts: without copies, every
+    text to the next one.
 
     Raises:
         InputError: none is left.
     """
-    order = stratified_order(classes_N, config.seed)
-    in_fold = np.zeros(len(classes_N), dtype=bool)
-    in_fold[order[config.fold :: config.folds]] = True
+    assert config.folds is not None
+    order, sizes_G = stratified_order(classes_N, config.seed), np.bincount(groups_N)
+    texts_of_folds, folds_G = np.zeros(config.folds, dtype=np.int64), np.full(len(sizes_G), -1)
+    for group in groups_N[order]:
+        if folds_G[group] < 0:
+            folds_G[group] = texts_of_folds.argmin()
+            texts_of_folds[folds_G[group]] += sizes_G[group]
+    in_fold = folds_G[groups_N] == config.fold
     labels_NC = classes_N if classes_N.ndim == 2 else np.eye(int(classes_N.max()) + 1, dtype=np.int64)[classes_N]
     rest_C, needed = labels_NC[~in_fold].sum(0), 1 if config.validation is not None else 2
-    for text in order[config.fold :: config.folds]:
-        has_C = labels_NC[text] > 0
-        if (rest_C[has_C] < needed).any():
-            in_fold[text] = False
-            rest_C += has_C
+    for text in order[in_fold[order]]:
+        if in_fold[text] and (rest_C[labels_NC[text] > 0] < needed).any():
+            copies_N = groups_N == groups_N[text]
+            in_fold[copies_N] = False
+            rest_C += (labels_NC[copies_N] > 0).sum(0)
     if not in_fold.any():
         raise InputError(
             f"folds: of {len(classes_N)} labels, training and validation need all, as they are of {labels_NC.shape[1]} "
             "classes; raise label_budget, or leave tuning out (tuning.trials)"
         )
     return in_fold
+
+
+def _groups(keys: Sequence[str]) -> np.ndarray:
+    """The number of the group of copies that each text is in, by their first texts.
+
+    >>> _groups(["b", "a", "b", "c"]).tolist()
+    [0, 1, 0, 2]
+    """
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+
+
+def warn_of_copies(train: Sequence[str], others: Sequence[str], part: str) -> None:
+    """Tell how many texts that are given for a part are copies of training texts; nothing if there are none.
+
+    Args:
+        train: the keys of the training texts.
+        others: those of the part.
+        part: what it is called.
+    """
+    known = set(train)
+    if shared := sum(key in known for key in others):
+        log.warning(
+            "%s: %d of the %d %s texts are copies of training texts, so scores on them are too good; remove them there",
+            part, shared, len(others), part,
+        )  # fmt: skip
 
 
 def text_key(text: str, second_text: str | None = None) -> str:
@@ -158,15 +202,19 @@ def set_aside(keys: Sequence[str], classes_N: np.ndarray, share: float, names: S
     return np.flatnonzero(chosen_G[groups_N])
 
 
-def draw_texts(config: TaskConfig, classes_N: np.ndarray, names: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
+def draw_texts(
+    config: TaskConfig, classes_N: np.ndarray, names: Sequence[str] = (), keys: Keys | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The training texts of a run and, where no validation texts are given, its validation texts.
 
-    A smaller budget's texts are among those of a larger one with the same seed.
+    Copies of a text are in one of both, unless a class has no other. A smaller budget's texts are among those of a
+    larger one with the same seed.
 
     Args:
         config: budget, validation share and seed.
         classes_N: the class of each text.
         names: of the classes, for error messages.
+        keys: of the texts; None: there are no copies.
 
     Returns:
         Numbers of texts in [0, N).
@@ -179,7 +227,7 @@ def draw_texts(config: TaskConfig, classes_N: np.ndarray, names: Sequence[str] =
         raise InputError(f"label_budget: {budget} exceeds the {len(classes_N)} labels of {config.corpus.source!r}")
     parts = 1 if config.validation is not None else 2
     if classes_N.ndim == 2:
-        return _draw_labelled(config, classes_N, budget, parts, names)
+        return _draw_labelled(config, classes_N, budget, parts, names, keys)
     _require_every_class(classes_N, budget, parts, names)
     texts = stratified_order(classes_N, config.seed, minimum=parts)[:budget]
     if config.validation is not None:
@@ -188,12 +236,51 @@ def draw_texts(config: TaskConfig, classes_N: np.ndarray, names: Sequence[str] =
     count = min(config.maximum_validation_texts, max(1, round(config.validation_share * budget)))
     shares_C = proportional_counts(counts_C, min(max(count, len(counts_C)), budget - len(counts_C)), counts_C - 1)
     # Every class gives the validation set its last texts, in the order of the draw.
-    is_validation = ranks(classes_N[texts][::-1])[::-1] < shares_C[classes_N[texts]]
+    groups_T = np.arange(budget) if keys is None else _groups(keys(texts))
+    if groups_T.max() + 1 < budget:
+        is_validation = _without_copies(classes_N[texts], groups_T, shares_C, names)
+    else:
+        is_validation = ranks(classes_N[texts][::-1])[::-1] < shares_C[classes_N[texts]]
     return texts[~is_validation], texts[is_validation]
 
 
+def _without_copies(
+    classes_T: np.ndarray, groups_T: np.ndarray, shares_C: np.ndarray, names: Sequence[str]
+) -> np.ndarray:
+    """Which of the drawn texts validate, [T]: of every class the last groups of copies that fit in its share.
+
+    A class whose smallest group is larger gives that one; one whose texts are all copies of each other, its last text.
+    """
+    members = np.split(np.argsort(groups_T, kind="stable"), np.cumsum(np.bincount(groups_T))[:-1])
+    is_validation, left_C = np.zeros(len(classes_T), dtype=bool), np.bincount(classes_T)
+
+    def take(group: int, most: float) -> int:
+        """Take a group of copies if it has so few texts of the class, and every class keeps one; gives how many."""
+        counts_C = np.bincount(classes_T[members[group]], minlength=len(left_C))
+        if counts_C[label] > most or ((counts_C > 0) & (left_C <= counts_C)).any():
+            return 0
+        is_validation[members[group]] = True
+        left_C[:] -= counts_C
+        return int(counts_C[label])
+
+    for label, share in enumerate(shares_C):
+        own = np.flatnonzero(classes_T == label)[::-1]
+        # Copies with other labels than a text's come with it.
+        wanted = int(share) - int(is_validation[own].sum())
+        for text in own:
+            if wanted > 0 and not is_validation[text]:
+                wanted -= take(int(groups_T[text]), wanted)
+        by_size = sorted({*groups_T[own].tolist()}, key=lambda group: len(members[group]))
+        if not is_validation[own].any() and not any(take(group, np.inf) for group in by_size):
+            is_validation[own[0]] = True
+            left_C[label] -= 1
+            name = names[label] if names else label
+            log.warning("validation: the texts of class %s are copies of each other, in training and validation", name)
+    return is_validation
+
+
 def _draw_labelled(
-    config: TaskConfig, labels_NC: np.ndarray, budget: int, parts: int, names: Sequence[str]
+    config: TaskConfig, labels_NC: np.ndarray, budget: int, parts: int, names: Sequence[str], keys: Keys | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """As `draw_texts`, of texts with several labels: every label is trained on, and validated on if it has two texts.
 
@@ -213,7 +300,14 @@ def _draw_labelled(
     if rare := [str(names[label] if names else label) for label in np.flatnonzero(needed_C < parts)]:
         log.info("validation: has no text of %s, of which there is one text only", ", ".join(rare))
     count = min(config.maximum_validation_texts, max(1, round(config.validation_share * budget)))
-    is_validation = part(labels_NC[texts], np.ones(budget, dtype=np.int64), np.arange(budget)[::-1], count)
+    # The last ones in the order of the draw first; without copies, every text is a group.
+    groups_T = np.arange(budget)[::-1] if keys is None else _groups(keys(texts[::-1]))[::-1]
+    _, firsts = np.unique(groups_T[::-1], return_index=True)
+    labels_GC, sizes_G = labels_NC[texts[::-1][firsts]], np.bincount(groups_T)
+    is_validation = part(labels_GC, sizes_G, np.arange(len(sizes_G)), count)[groups_T]
+    if not is_validation.any():
+        # All are copies of one, or have more copies than are wanted.
+        is_validation = part(labels_NC[texts], np.ones(budget, dtype=np.int64), np.arange(budget)[::-1], count)
     return texts[~is_validation], texts[is_validation]
 
 

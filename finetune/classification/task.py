@@ -1,15 +1,23 @@
 """The labelled texts of a run, tokenized once and shared between runs, and what a model needs to read them."""
 
 import dataclasses
+import os
 from typing import Any
 
 import numpy as np
 
+from configs.processes import IN_POOL
 from configs.run_folder import RunFolder
 from finetune.classification.config import TaskConfig
 from finetune.classification.corpora import corpora_of
 from finetune.classification.labels import LabelSet, label_set
-from finetune.classification.splits import draw_splits, draw_test_texts, draw_validation_texts, text_key
+from finetune.classification.splits import (
+    draw_splits,
+    draw_test_texts,
+    draw_validation_texts,
+    text_key,
+    warn_of_copies,
+)
 from finetune.classification.text_dataset import TextEpoch, lengths_of
 from pretrain.data.masked_lm_dataset import TokenLayout
 from pretrain.data.store import TokenStore, prepare, store_folder
@@ -73,7 +81,14 @@ def load_task(config: TaskConfig, tokenizer: Any, tokenizer_folder: str, runs: s
         )
         for name, store in stores.items()
     }
-    splits = draw_splits(config, texts["train"].classes_N, lambda: text_keys(stores["train"]), classes.names)
+    splits = draw_splits(
+        config, texts["train"].classes_N, lambda numbers: text_keys(stores["train"], numbers), classes.names
+    )
+    # A comparison has told it of all runs.
+    if IN_POOL not in os.environ:
+        for name in ("validation", "test"):
+            if name in stores:
+                warn_of_copies(text_keys(stores["train"], splits.train), text_keys(stores[name]), name)
     validation_indices = splits.validation
     if "validation" in stores:
         validation_indices = draw_validation_texts(config, texts["validation"].classes_N)
@@ -91,10 +106,13 @@ def load_task(config: TaskConfig, tokenizer: Any, tokenizer_folder: str, runs: s
     )
 
 
-def text_keys(store: TokenStore) -> list[str]:
-    """What copies of a text have in common, for each labelled text of a store."""
-    columns = (store.texts.column(name).to_pylist() for name in ("text", "second_text"))
-    return [text_key(*texts) for texts in zip(*columns, strict=True)]
+def text_keys(store: TokenStore, numbers: np.ndarray | None = None) -> list[str]:
+    """What copies of a text have in common, for each labelled text of a store, or for those with these numbers."""
+    columns = [store.texts.column(name) for name in ("text", "second_text")]
+    if numbers is None:
+        return [text_key(*texts) for texts in zip(*(column.to_pylist() for column in columns), strict=True)]
+    # `take` would join the chunks, which may be too long for one.
+    return [text_key(*(column[int(number)].as_py() for column in columns)) for number in numbers]
 
 
 def longer_than_pretrained(task: Task, model: Any) -> str | None:

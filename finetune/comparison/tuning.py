@@ -17,7 +17,7 @@ from configs.command_line import load
 from configs.errors import InputError
 from configs.run_folder import RunFolder
 from finetune.comparison.config import CompareConfig, Overrides
-from finetune.comparison.grid import Cell, cell_config, cell_of, seeds_of_pretraining
+from finetune.comparison.grid import Cell, Failure, cell_config, cell_of, seeds_of_pretraining
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
 from pretrain.data.randomness import python_random
 from pretrain.models.config import is_frozen, is_recurrent
@@ -83,7 +83,10 @@ class Trial(NamedTuple):
     cells: list[Cell]
 
     def score(self, config: CompareConfig) -> float:
-        """The compared score, the mean over the parts by their texts; 0 if a run failed, as at too high a rate."""
+        """The compared score, the mean over the parts by their texts; 0 if a run failed, as at too high a rate.
+
+        Whether it did so by itself or was killed, its settings are not known to work; see `Tuned.failed`.
+        """
         from finetune.comparison.compared_score import compared_score, is_multi_label
 
         if not all(cell.folder.finished for cell in self.cells):
@@ -107,14 +110,33 @@ class Tuned:
     """The trial of the highest score; of equal ones, the first."""
     expected_best: list[float]
     """The highest score that is to be expected of 1, 2, … trials."""
+    failed: dict[int, str] = dataclasses.field(default_factory=dict)
+    """The trials of which a run failed, whose score is 0, and why."""
+    digests: list[str] = dataclasses.field(default_factory=list)
+    """Of the runs of all trials."""
 
     @classmethod
-    def of(cls, trials: Sequence[Trial], config: CompareConfig) -> "Tuned":
-        """From finished trials."""
+    def of(cls, trials: Sequence[Trial], config: CompareConfig, failures: Sequence[Failure] = ()) -> "Tuned":
+        """From the trials and those of their runs that failed."""
         scores = [trial.score(config) for trial in trials]
         settings = [trial.settings for trial in trials]
         best = scores.index(max(scores))
-        return cls(trials[0].model, trials[0].label_budget, settings, scores, best, expected_best(scores))
+        reasons = {failure.cell.folder.path: failure.reason for failure in failures}
+        failed = {
+            number: reasons.get(cell.folder.path, "not finished")
+            for number, trial in enumerate(trials)
+            # Of several, the first one's reason.
+            for cell in reversed(trial.cells)
+            if not cell.folder.finished
+        }
+        digests = [cell.folder.digest for trial in trials for cell in trial.cells]
+        own = trials[0]
+        return cls(own.model, own.label_budget, settings, scores, best, expected_best(scores), failed, digests)
+
+    @property
+    def upstream(self) -> list[str]:
+        """What a comparison's result hangs on: other trials or scores make another one, though the best be the same."""
+        return [*self.digests, *(f"{score:.6f}" for score in self.scores)]
 
     @property
     def best_settings(self) -> Overrides:
@@ -132,6 +154,14 @@ class Tuned:
             f"tuning: {self.model}, {self.label_budget:,} labels: {self.settings_of(self.best)} ({best} %, as given "
             f"{given} %; {len(self.scores)} trials)"
         )
+
+    def warnings(self) -> list[str]:
+        """A line for each trial that failed."""
+        return [
+            f"tuning: {self.model}, {self.label_budget:,} labels: trial {number + 1} ({self.settings_of(number)}) "
+            f"failed and counts as the worst, so the model had a trial less: {reason}"
+            for number, reason in self.failed.items()
+        ]
 
 
 def trials_of(

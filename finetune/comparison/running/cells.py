@@ -35,7 +35,7 @@ def run_unfinished(cells: Sequence[Cell], config: CompareConfig, run_cell: RunCe
     failures = run_cells(unfinished, config, run_cell)
     if not failures:
         return []
-    log.warning("%d of %d runs failed and are run again", len(failures), len(unfinished))
+    log.warning("%d of %d runs failed; what failed is run again", len(failures), len(unfinished))
     # Others ended well in between: here, all of them failing says nothing about the rest.
     return run_cells([failure.cell for failure in failures], config, run_cell, maximum_in_a_row=None)
 
@@ -63,7 +63,7 @@ def run_cells(
     devices, failures, in_a_row = gpus(), list[Failure](), 0
     models = {cell.model for cell in unfinished}
     count = min(len(unfinished), runs_at_a_time(config, unfinished[0].config))
-    print(f"{len(unfinished)} runs, {count} at a time", flush=True)
+    print(f"{len(unfinished)} run{'s' * (len(unfinished) > 1)}, {count} at a time", flush=True)
     work = [(cell, devices, config) for cell in unfinished]
     started = time.monotonic()
     with contextlib.closing(_outcomes(run_cell, work, count)) as results:

@@ -8,6 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from configs.errors import InputError
+from finetune.classification import bag_of_words
 from finetune.classification.labels import check_labels, label_set
 from finetune.config import FinetuneConfig
 from tokenizer.corpus.config import CorpusConfig
@@ -133,3 +134,22 @@ def test_texts_in_one_folder_are_refused_with_what_their_labels_are(tmp_path, sp
 )
 def test_classes_with_commas_or_fractions_and_many_classes_are_classes(labels):
     assert len(classes_of(labels).keys) == len(set(labels))
+
+
+def test_given_texts_that_are_copies_of_training_texts_are_told_once(tmp_path, caplog):
+    rows = [{"text": f"text {number}", "label": number % 2} for number in range(20)]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    others = [{"text": text, "label": 0} for text in ("TEXT  4", "text 5", "another")] + [{"text": "last", "label": 1}]
+    for name, part in (("test", others), ("validation", others[2:])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
+    config = FinetuneConfig(corpus=CorpusConfig(source=str(tmp_path), split="train"), validation="validation")
+    check_labels(config, tell_copies=False)
+    assert "copies" not in caplog.text
+    check_labels(config)
+    (told,) = (record.message for record in caplog.records if "copies" in record.message)
+    assert told.startswith("test: 2 of the 4 test texts are copies of training texts")
+    # A run alone tells it, too, of the texts it trains on; in a comparison's pool it has been told.
+    caplog.clear()
+    documents, labels, classes = bag_of_words.read(config)
+    bag_of_words.draw(config, documents, labels, classes)
+    assert "2 of the 4 test texts are copies" in caplog.text

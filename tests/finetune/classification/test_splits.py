@@ -17,12 +17,17 @@ from finetune.classification.splits import (
     set_aside,
     stratified_order,
     text_key,
+    warn_of_copies,
 )
 from finetune.config import FinetuneConfig
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import Document
 
 MIXES = st.lists(st.integers(2, 60), min_size=2, max_size=5)
+
+
+def keys_of(keys):
+    return lambda numbers: [keys[number] for number in numbers]
 
 
 def mixed(counts, seed=0):
@@ -87,7 +92,7 @@ def test_set_aside_texts_are_neither_trained_on_nor_validated_on():
     classes_N = mixed([60, 40])
     config = FinetuneConfig(corpus=CorpusConfig(source=__file__), label_budget=50)
     splits = [
-        draw_splits(dataclasses.replace(config, seed=seed), classes_N, lambda: [str(n) for n in range(100)])
+        draw_splits(dataclasses.replace(config, seed=seed), classes_N, lambda numbers: [str(n) for n in numbers])
         for seed in (0, 1)
     ]
     first = splits[0].test
@@ -192,8 +197,9 @@ def test_with_test_texts_given_the_whole_corpus_is_trained_and_validated_on():
     classes_N = np.array([0, 1] * 10)
     config = FinetuneConfig(test="held-out", validation_share=0.25, label_budget=16, seed=2)
 
-    def keys():
-        raise AssertionError("nothing is set aside")
+    def keys(numbers):
+        assert len(numbers) == 16, "nothing is set aside, so only the drawn texts are asked for"
+        return [str(number) for number in numbers]
 
     splits = draw_splits(config, classes_N, keys)
     assert splits.test is None
@@ -217,9 +223,9 @@ def test_messages_name_the_class(tmp_path, names):
         draw_splits(dataclasses.replace(config, validation="v"), np.array([0, 0, 2]), list, ("good", "bad", "odd"))
     alone = dataclasses.replace(config, test=None, corpus=CorpusConfig(source=str(file)))
     with pytest.raises(InputError, match=f"class {rare!r} has 1 different text"):
-        draw_splits(alone, np.array([0, 0, 1]), lambda: ["a", "b", "c"], names)
+        draw_splits(alone, np.array([0, 0, 1]), keys_of("abc"), names)
     with pytest.raises(InputError, match=f"class {rare!r} has 1 text"):
-        draw_splits(dataclasses.replace(alone, test_share=0.3), np.array([0, 0, 0, 1, 1]), lambda: list("abcde"), names)
+        draw_splits(dataclasses.replace(alone, test_share=0.3), np.array([0, 0, 0, 1, 1]), keys_of("abcde"), names)
 
 
 def test_a_share_of_one_text_is_one_text():
@@ -268,3 +274,80 @@ def test_seats_are_shared_out_by_the_largest_quotients(counts, fraction):
     given = [(count / (seats - 0.5), seats) for count, seats in zip(counts_C, seats_C, strict=True) if seats > 1]
     wanted = [c / (s + 0.5) for c, s, most in zip(counts_C, seats_C, most_C, strict=True) if s < most]
     assert not given or not wanted or min(value for value, _ in given) >= max(wanted) - 1e-9
+
+
+def is_copied(keys, some, others):
+    return np.isin(np.array(keys)[some], np.array(keys)[others])
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("copies", [2, 3])
+def test_copies_of_a_text_are_in_one_part(copies, several):
+    keys = [str(number // copies) for number in range(240)]
+    classes_N = np.array([number // copies % 2 for number in range(240)])
+    classes_N = np.eye(2, dtype=np.int8)[classes_N] if several else classes_N
+    config = FinetuneConfig(label_budget=200, test="given")
+    train, validation = draw_texts(config, classes_N, keys=keys_of(keys))
+    assert not is_copied(keys, validation, train).any()
+    assert 40 - copies <= len(validation) <= 40
+    assert {*train, *validation} == {*np.concatenate(draw_texts(config, classes_N))}
+    tested = []
+    for fold in range(5):
+        part = draw_splits(dataclasses.replace(config, folds=5, fold=fold), classes_N, keys_of(keys))
+        assert part.test is not None
+        assert not is_copied(keys, part.test, np.concatenate([part.train, part.validation])).any()
+        assert not is_copied(keys, part.validation, part.train).any()
+        assert 40 - copies <= len(part.test) <= 40 + copies
+        tested += part.test.tolist()
+    assert sorted(tested) == sorted([*train, *validation])
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.integers(3, 30), min_size=2, max_size=4), st.integers(1, 12), st.integers(0, 99))
+def test_no_copy_crosses_where_a_class_has_others_and_every_class_is_in_both_parts(counts, different, seed):
+    classes_N, rng = mixed(counts, seed), np.random.default_rng(seed)
+    # Some of them have copies with another label.
+    keys = [str(key) for key in rng.integers(0, 5 * different, len(classes_N))]
+    for label in range(len(counts)):
+        first, second = np.flatnonzero(classes_N == label)[:2]
+        keys[first], keys[second] = f"{label} a", f"{label} b"
+    train, validation = draw_texts(FinetuneConfig(seed=seed), classes_N, keys=keys_of(keys))
+    assert sorted([*train, *validation]) == list(range(len(classes_N)))
+    assert not is_copied(keys, validation, train).any()
+    for part in (train, validation):
+        assert (np.bincount(classes_N[part], minlength=len(counts)) > 0).all()
+
+
+def test_a_class_of_copies_alone_is_in_both_parts_and_told(caplog):
+    classes_N = np.array([0] * 8 + [1] * 4)
+    keys = [str(number) for number in range(8)] + ["same"] * 4
+    train, validation = draw_texts(FinetuneConfig(), classes_N, ["good", "bad"], keys_of(keys))
+    assert np.bincount(classes_N[train]).tolist() == [6 + (len(validation) == 2), 3]
+    assert (classes_N[validation] == 1).sum() == 1
+    assert "the texts of class bad are copies of each other" in caplog.text
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("folds", [None, 4])
+def test_without_copies_draws_are_those_without_keys(several, folds):
+    classes_N = mixed([40, 25, 7], seed=1)
+    classes_N = np.eye(3, dtype=np.int8)[classes_N] if several else classes_N
+    config = FinetuneConfig(label_budget=60, test="given", folds=folds, fold=2 if folds else 0, seed=5)
+    splits = draw_splits(config, classes_N, lambda numbers: [f"text {number}" for number in numbers])
+    train, validation = draw_texts(dataclasses.replace(config, folds=None, fold=0), classes_N)
+    if folds is None:
+        assert (splits.train.tolist(), splits.validation.tolist()) == (train.tolist(), validation.tolist())
+        return
+    # As every fourth text of the order of those drawn.
+    drawn = np.concatenate([train, validation])
+    order = stratified_order(classes_N[drawn], config.seed)
+    assert splits.test is not None
+    assert splits.test.tolist() == sorted(drawn[order[2::4]])
+
+
+def test_copies_in_texts_that_are_given_are_told(caplog):
+    warn_of_copies(["a", "b", "b"], ["c", "b", "b", "d"], "test")
+    assert "2 of the 4 test texts are copies of training texts" in caplog.text
+    caplog.clear()
+    warn_of_copies(["a"], ["c"], "validation")
+    assert not caplog.text

@@ -46,7 +46,7 @@ def test_a_run_that_fails_twice_is_named_and_its_model_left_out(
     )
     monkeypatch.setattr(sys, "argv", ["compare"])
     monkeypatch.setattr(compare, "parse", lambda kind, program: config)
-    with pytest.raises(InputError, match=r"1 runs failed twice.* leaves out lstm: "):
+    with pytest.raises(InputError, match=r"1 run failed twice.* leaves out lstm: "):
         compare.main()
     assert tried == [2, 1]
     assert cells[1].folder.finished

@@ -16,11 +16,14 @@ from finetune import compare
 from finetune.classification.config import TaskConfig
 from finetune.classification.splits import draw_splits, draw_texts
 from finetune.comparison.config import CompareConfig
+from finetune.comparison.grid import Failure
 from finetune.comparison.running import cells as running
 from finetune.comparison.running import subprocesses
 from finetune.comparison.tuning import (
     FOLDS,
     RangesConfig,
+    Trial,
+    Tuned,
     different_settings,
     drawn,
     expected_best,
@@ -29,6 +32,7 @@ from finetune.comparison.tuning import (
 )
 from finetune.run import run
 from tests.finetune.comparison.test_compare import run_forked
+from tests.helpers.comparisons import make, texts_of
 from tests.helpers.finetuning import finetune_config, write_chain
 from tokenizer.corpus.config import CorpusConfig
 
@@ -41,11 +45,12 @@ def test_the_folds_are_the_labels_of_the_run_and_no_more(tmp_path, own_test):
     corpus = CorpusConfig(source=str(source))
     config = TaskConfig(corpus=corpus, label_budget=60, seed=3, test=str(source) if own_test else None)
     keys = [str(number) for number in range(len(classes))]
-    whole = draw_splits(config, classes, lambda: keys)
+    whole = draw_splits(config, classes, lambda numbers: [keys[number] for number in numbers])
     labels = {*whole.train, *whole.validation}
     tested = []
     for fold in range(FOLDS):
-        part = draw_splits(dataclasses.replace(config, folds=FOLDS, fold=fold), classes, lambda: keys)
+        of_fold = dataclasses.replace(config, folds=FOLDS, fold=fold)
+        part = draw_splits(of_fold, classes, lambda numbers: [keys[number] for number in numbers])
         assert part.test is not None
         assert {*part.train, *part.validation, *part.test} == labels
         assert len(part.train) + len(part.validation) + len(part.test) == 60
@@ -224,7 +229,7 @@ def test_the_best_settings_are_those_of_all_seeds(tmp_path, monkeypatch):
     assert rates == [pytest.approx(0.01)] * 2
 
 
-def test_a_trial_that_fails_everywhere_is_the_worst_and_ends_nothing(tmp_path, monkeypatch):
+def test_a_trial_that_fails_everywhere_is_the_worst_and_ends_nothing(tmp_path, monkeypatch, caplog):
     write_chain(tmp_path)
     monkeypatch.setattr(subprocesses, "run_process", run_forked)
     (tmp_path / "ranges.yaml").write_text(
@@ -241,6 +246,42 @@ def test_a_trial_that_fails_everywhere_is_the_worst_and_ends_nothing(tmp_path, m
     (tuned,) = compare.tune(config, {"tokenizer": ""}, {})
     assert tuned.best == 0
     assert tuned.scores[0] > tuned.scores[1] == 0
+    assert list(tuned.failed) == [1]
+    assert "trial 2 (model.longest_word_sequence 2) failed and counts as the worst" in caplog.text
+    assert tuned.failed[1] in caplog.text
+
+
+def test_other_trials_make_another_comparison_though_the_best_be_the_same(tmp_path):
+    made = make(tmp_path, {"bag-of-words": 0.7, "bert": 0.8}, (100,), seeds=(0, 1), texts=texts_of(60))
+    tuned = Tuned("bert", 100, [{}, {"optimizer.learning_rate": 0.1}], [0.8, 0.5], 0, [0.65, 0.75], {}, ["aa", "bb"])
+    others = [
+        dataclasses.replace(tuned, digests=["aa", "cc"]),
+        dataclasses.replace(tuned, scores=[0.8, 0.6]),
+    ]
+    folders = [compare.write_comparison(made.config, made.cells, made.stages, [one]) for one in (tuned, *others)]
+    assert len({folder.path for folder in folders}) == 3
+    assert [folder.result()["tuning"][0]["scores"] for folder in folders] == [[0.8, 0.5], [0.8, 0.5], [0.8, 0.6]]
+    # Without tuning, what a comparison is known by is what it was.
+    upstream = [folder.digest for folder in (*(cell.folder for cell in made.cells), *made.stages.values())]
+    plain = compare.write_comparison(made.config, made.cells, made.stages)
+    assert plain.path == RunFolder.of("compare", made.config, upstream).path
+
+
+def test_a_trial_of_which_a_run_was_killed_is_named(tmp_path):
+    made = make(tmp_path, {"lstm": 0.7}, (100,), seeds=(0, 1), texts=texts_of(60))
+    trials = [
+        Trial("lstm", 100, settings, [cell])
+        for settings, cell in zip(({}, {"model.dropout": 0.3}), made.cells, strict=True)
+    ]
+    shutil.rmtree(made.cells[1].folder.path)
+    killed = Failure(made.cells[1], "its process was killed (out of memory?)")
+    tuned = Tuned.of(trials, made.config, [killed])
+    assert tuned.scores[1] == 0
+    assert tuned.failed == {1: killed.reason}
+    (line,) = tuned.warnings()
+    assert "trial 2 (model.dropout 0.3) failed" in line
+    assert "killed" in line
+    assert Tuned.of(trials[:1], made.config).warnings() == []
 
 
 def test_runs_of_tuning_are_foreseen(chain):
