@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from finetune.publishing.markdown import one_line
 from finetune.publishing.measured import Measure
 from pretrain.models.config import RECURRENT, SCRATCH, stage_of
 from tokenizer.corpus.config import CorpusConfig
-from tokenizer.corpus.files import ENDINGS, ending
+from tokenizer.corpus.files import ENDINGS, ending, has_split
 
 LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*|multilingual|code")
@@ -88,7 +88,7 @@ class ScoredTexts:
     source: str
     """As `corpus.source`."""
     split: str | None
-    """None: the source is a file, which has no splits."""
+    """None: the source is a file, which has no splits, or a share of the training corpus was set aside."""
     is_of_corpus: bool
     """Whether they are a part of the training corpus."""
     is_named: bool
@@ -102,16 +102,34 @@ class ScoredTexts:
         ScoredTexts(source='owner/name', split='validation', is_of_corpus=True, is_named=True)
         >>> ScoredTexts.of({"corpus": {"source": "owner/name"}, "test": "later/reviews.csv"})
         ScoredTexts(source='later/reviews.csv', split=None, is_of_corpus=False, is_named=True)
+        >>> ScoredTexts.of({"corpus": {"source": "reviews.csv"}})
+        ScoredTexts(source='reviews.csv', split=None, is_of_corpus=True, is_named=False)
         """
         corpus, reference = config["corpus"], config.get("test")
         if config.get("folds") is not None:
-            return cls(corpus["source"], corpus["split"], is_of_corpus=True, is_named=False)
+            split = None if is_single_file(corpus["source"]) else corpus["split"]
+            return cls(corpus["source"], split, is_of_corpus=True, is_named=False)
         if reference is None:
-            return cls(corpus["source"], DEFAULT_TEST, is_of_corpus=True, is_named=False)
+            split = None if _are_set_aside(corpus) else DEFAULT_TEST
+            return cls(corpus["source"], split, is_of_corpus=True, is_named=False)
         if not is_path(CorpusConfig(source=corpus["source"], format=corpus.get("format", "auto")), reference):
             return cls(corpus["source"], reference, is_of_corpus=True, is_named=True)
-        is_file = Path(reference).is_file() or ending(Path(reference)) in ENDINGS
-        return cls(reference, None if is_file else corpus["split"], is_of_corpus=False, is_named=True)
+        return cls(reference, None if is_single_file(reference) else corpus["split"], is_of_corpus=False, is_named=True)
+
+
+def _are_set_aside(corpus: Mapping[str, Any]) -> bool:
+    """Whether the test texts were a share of the training corpus (`corpora.sets_test_aside`), also if it is gone."""
+    source = Path(corpus["source"])
+    if corpus["source"] == "sample":
+        return False
+    if source.is_dir():
+        return not has_split(CorpusConfig(source=str(source), format=corpus.get("format", "auto")), DEFAULT_TEST)
+    return is_single_file(corpus["source"]) or any(wildcard in corpus["source"] for wildcard in "*?[")
+
+
+def is_single_file(source: str) -> bool:
+    """Whether texts come from a single file, which may be gone."""
+    return not Path(source).is_dir() and (Path(source).is_file() or ending(Path(source)) in ENDINGS)
 
 
 def checkpoint_of(config: dict[str, Any]) -> str | None:
