@@ -15,11 +15,16 @@ MOST_WATTS = 500
 
 
 class MachineMeter:
-    """Memory and energy from the moment that it is made."""
+    """Memory and energy from the moment that it is made.
+
+    Memory is that of the whole process, with what earlier work in it has imported and keeps: of a worker process that
+    has done other work before, the peak is higher than that of a fresh one. `start_memory_bytes` tells what there was.
+    """
 
     def __init__(self, powercap: Path = POWERCAP) -> None:
         self._domains = sorted(file.parent for file in powercap.glob("intel-rapl:*/name") if _is_processor(file))
         self._before, self._since = self._energies(), time.monotonic()
+        self._start_memory = _memory("VmRSS:")
         try:
             CLEAR_REFERENCES.write_text(FORGET_PEAK, encoding="ascii")
             self._tells_peak = True
@@ -27,10 +32,14 @@ class MachineMeter:
             self._tells_peak = False
 
     def facts(self) -> dict[str, float]:
-        """`peak_memory_bytes` of this process, and `joules` of the processor with all that ran on it; what is known."""
+        """What is known of the memory of this process, `peak_memory_bytes` and, when the meter was made,
+        `start_memory_bytes`; and `joules` of the processor with all that ran on it.
+        """
         facts = {}
         if self._tells_peak and (peak := peak_memory()) is not None:
             facts["peak_memory_bytes"] = float(peak)
+            if self._start_memory is not None:
+                facts["start_memory_bytes"] = float(self._start_memory)
         now = self._energies()
         most = MOST_WATTS * 1e6 * (time.monotonic() - self._since)
         if now and len(now) == len(self._before) and most < min(largest for _, largest in now):
@@ -61,8 +70,13 @@ def _is_processor(name_file: Path) -> bool:
 
 def peak_memory() -> int | None:
     """The most memory that this process has had, in bytes, since it was last forgotten; None off Linux."""
+    return _memory("VmHWM:")
+
+
+def _memory(name: str) -> int | None:
+    """An amount of memory that the kernel tells of this process, in bytes; None off Linux."""
     try:
         lines = STATUS.read_text(encoding="ascii").splitlines()
     except OSError:
         return None
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(name)), None)

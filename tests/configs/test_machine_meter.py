@@ -22,6 +22,16 @@ def test_memory_is_the_most_since_the_meter_was_made(tmp_path):
     assert 300e6 < high - low < 400e6
 
 
+@on_linux
+def test_what_earlier_work_keeps_is_told_as_there_from_the_start(tmp_path):
+    kept = np.ones(40_000_000)
+    facts = MachineMeter(tmp_path).facts()
+    del kept
+    later = MachineMeter(tmp_path).facts()
+    assert facts["start_memory_bytes"] <= facts["peak_memory_bytes"]
+    assert 300e6 < facts["start_memory_bytes"] - later["start_memory_bytes"] < 400e6
+
+
 def test_energy_is_of_all_processors_and_counters_overflow(tmp_path):
     def write(package: int, energy: int) -> None:
         folder = tmp_path / f"intel-rapl:{package}"
