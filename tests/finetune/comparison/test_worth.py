@@ -83,10 +83,9 @@ def test_pretraining_seeds_are_drawn_too() -> None:
 
 
 def of_seeds(rng: np.random.Generator, accuracies: np.ndarray, seeds: int, deviation: float) -> np.ndarray:
-    """Scores that hang on the seed alone, [models, seeds, texts]."""
-    return np.repeat(accuracies[:, None] + deviation * rng.normal(size=(len(accuracies), seeds)), 4).reshape(
-        -1, seeds, 4
-    )
+    """Scores that hang on the seed alone, [models, seeds, texts], on as many texts as are not few."""
+    scores = accuracies[:, None] + deviation * rng.normal(size=(len(accuracies), seeds))
+    return np.repeat(scores, 200).reshape(-1, seeds, 200)
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])

@@ -57,7 +57,9 @@ def test_every_rung_has_run_and_the_report_tells_what_they_did(climbed):
     folder = ladder.run(config_in(climbed))
     result = folder.result()
     assert [rung["duration"] for rung in result["rungs"][:3]] == ["6 steps", "12 steps", "18 steps"]
-    assert 20 <= result["rungs"][3]["documents"] <= 40
+    # About half of 60.
+    documents = result["rungs"][3]["documents"]
+    assert 20 <= documents <= 40
     assert result["rungs"][3]["duration"] == "18 steps"
     tokens = [rung["tokens"] for rung in result["rungs"][:3]]
     assert tokens == sorted(tokens)
@@ -67,7 +69,7 @@ def test_every_rung_has_run_and_the_report_tells_what_they_did(climbed):
         assert horizon["gain"]["estimate"] >= 0
     report = (folder.path / "report.md").read_text()
     assert result["sentences"][0].startswith("By these rungs, the whole pretraining (")
-    assert "| 0.6 | 30 |" in report
+    assert f"| 0.6 | {documents} |" in report
     picture = xml.etree.ElementTree.fromstring((folder.path / "figures" / "score.svg").read_text())
     # Rungs, and the three horizons.
     assert len(picture.findall(".//{*}g[@role='img']")) == 4 + 3
