@@ -45,7 +45,7 @@ class Interval:
     """Of the two-sided test that the mean is zero; None if nothing varies."""
     detectable: float | None = None
     """The least difference from zero that a design with this variance would have shown four times in five; None if
-    nothing varies, or if no difference can be so large."""
+    nothing varies. Of the difference of two scores, 1: it would have shown none."""
 
     @property
     def excludes_zero(self) -> bool:
@@ -69,8 +69,7 @@ def difference_interval(values_PSN: np.ndarray, rivals_PSN: np.ndarray, confiden
     """
     difference_PSN = values_PSN - rivals_PSN
     found = _within(-1.0, 1.0, crossed_interval(difference_PSN, confidence, looks, ADDED_TO_DIFFERENCES))
-    is_possible = found.detectable is not None and found.detectable < 1
-    return dataclasses.replace(found, detectable=found.detectable if is_possible else None)
+    return dataclasses.replace(found, detectable=None if found.detectable is None else min(1.0, found.detectable))
 
 
 def _within(least: float, most: float, found: Interval) -> Interval:

@@ -106,14 +106,14 @@ def pretraining_step(evidence: Evidence, scores: Sequence[Score], budget: int) -
     compared with the next shorter one. Lengths are those of tokens, as seconds are other ones on another machine; they
     are told as seconds at the rate of the longest run.
     """
-    lengths: dict[str, list[tuple[float, float, str]]] = {}
+    lengths: dict[tuple[str, str], list[tuple[float, float, str]]] = {}
     for score in scores:
-        if score.label_budget == budget and score.pretrained and score.family == "encoder":
+        if score.label_budget == budget and score.pretrained and score.family != "linear":
             folder = origin(evidence.runs[score.model, budget][0])
             result = {} if folder is None else folder.result()
             if folder is not None and result.get("seconds") and result.get("tokens"):
                 length = result["tokens"], result["seconds"], score.model
-                lengths.setdefault(_but_for_duration(folder), []).append(length)
+                lengths.setdefault((score.family, _but_for_duration(folder)), []).append(length)
     for ladder in lengths.values():
         ladder.sort()
         for (shorter, _, lesser), (longer, seconds, model) in zip(ladder[-2::-1], ladder[:0:-1], strict=True):

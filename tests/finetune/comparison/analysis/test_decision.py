@@ -1,5 +1,6 @@
 """What a further point takes: planted curves, and honesty where they do not tell."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from finetune.comparison.analysis.decision import (
 )
 from finetune.comparison.intervals import Interval
 from finetune.comparison.summary import Evidence, compare
+from finetune.config import FinetuneConfig
 from tests.helpers.comparisons import Made, make, write_pretraining
 
 
@@ -97,6 +99,27 @@ def test_two_lengths_of_pretraining_tell_what_longer_brings(tmp_path: Path) -> N
     assert step.more[0] == pytest.approx(240 * math.expm1(0.01 * math.log(4) / step.gain.estimate))
     assert "Or pretrain about" in found(made, 100, ["long", "lstm"])
     assert "unknown" not in found(made, 100, ["long", "lstm"])
+
+
+def test_lengths_are_those_of_one_kind_of_model(tmp_path: Path) -> None:
+    runs = {
+        name: str(write_pretraining(tmp_path, f"{name}-1111111111", tokens=tokens).path)
+        for name, tokens in (("short", 25_000), ("long", 100_000))
+    }
+    texts = [f"text {number}" for number in range(400)]
+    made = make(tmp_path, {"lstm": 0.5, "lm": 0.7, "lm-long": 0.8, "frozen": 0.6}, (100,), texts=texts,
+                names={"lm": "lm-lstm", "lm-long": "lm-lstm"})  # fmt: skip
+    origins = {"lm": runs["short"], "lm-long": runs["long"], "frozen": runs["short"]}
+    cells = [dataclasses.replace(cell, config=with_origin(cell.config, origins.get(cell.model))) for cell in made.cells]
+    step = pretraining_step(Evidence.of(cells, 0.95), compare(cells, 0.95, 0.01).scores, 100)
+    assert step is not None
+    assert (step.model, step.larger / step.smaller) == ("lm-long", pytest.approx(4))
+    cells = [cell for cell in cells if cell.model != "lm"]
+    assert pretraining_step(Evidence.of(cells, 0.95), compare(cells, 0.95, 0.01).scores, 100) is None
+
+
+def with_origin(config: FinetuneConfig, pretrained: str | None) -> FinetuneConfig:
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, pretrained=pretrained))
 
 
 def test_two_recipes_are_no_two_lengths(tmp_path: Path) -> None:
