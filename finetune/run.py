@@ -39,7 +39,7 @@ from finetune.config import BAG_OF_WORDS, FinetuneConfig
 from finetune.run_paths import run_folder, upstream
 from pretrain.data.loader import length_buckets
 from pretrain.models.builders import classifier
-from pretrain.models.config import SCRATCH, is_frozen
+from pretrain.models.config import is_from_scratch, is_frozen
 from pretrain.models.fit import check_fit
 from pretrain.models.pretraining_models import takes_token_types
 from pretrain.models.safe_loading import quiet_transformers
@@ -131,7 +131,7 @@ def _start(config: FinetuneConfig, folder: RunFolder) -> Start:
         log.info("finetune: %s", folder.path)
         log.info("finetune: %s", task.classes.counts_line(task.train.classes_N[task.train_indices]))
         longer = longer_than_pretrained(task, model)
-        if longer is not None and not config.model.name.endswith(SCRATCH):
+        if longer is not None and not is_from_scratch(config.model.name):
             log.warning("finetune: %s", longer)
     return Start(accelerator, tokenizer, tokenizer_folder, task, model, meter)
 

@@ -4,7 +4,7 @@ from configs.launch import digested_precision
 from configs.run_folder import RunFolder
 from finetune.classification.corpora import corpora_of
 from finetune.config import BAG_OF_WORDS, FinetuneConfig, check_model_name
-from pretrain.models.config import RECURRENT, stage_of
+from pretrain.models.config import RECURRENT, is_from_scratch, stage_of
 from pretrain.run_paths import find as find_pretrained
 from tokenizer.corpus import shards
 from tokenizer.run_paths import find as find_tokenizer
@@ -13,7 +13,8 @@ from tokenizer.run_paths import find as find_tokenizer
 def upstream(config: FinetuneConfig) -> tuple[str, str, str]:
     """The checkpoint (folder or Hub id), the tokenizer (folder or Hub id), and a digest of both.
 
-    The checkpoint is `""` for a model without one; that of `bert-scratch` only provides the architecture.
+    The checkpoint is `""` for a model without one; that of `bert-scratch` only provides the architecture, so that other
+    weights of it, of a longer pretraining for example, are no reason to train `bert-scratch` again.
 
     Raises:
         InputError: the checkpoint or tokenizer does not exist.
@@ -26,7 +27,9 @@ def upstream(config: FinetuneConfig) -> tuple[str, str, str]:
         return "", folder, digest
     check_model_name(name)
     reference = config.model.pretrained if stage_of(name) else name
-    folder, digest = find_pretrained(reference, config.runs, config.model.trust_remote_code)
+    folder, digest = find_pretrained(
+        reference, config.runs, config.model.trust_remote_code, weights=not is_from_scratch(name)
+    )
     return folder, folder, digest
 
 

@@ -85,13 +85,14 @@ def tokenizer_of(config: PretrainConfig) -> tuple[str, str]:
     return find_tokenizer(checkpoint, config.runs, config.model.trust_remote_code)
 
 
-def find(reference: str, runs: str, commit: str | None = None) -> tuple[str, str]:
+def find(reference: str, runs: str, commit: str | None = None, *, weights: bool = True) -> tuple[str, str]:
     """The folder of a pretrained model that `transformers` can load, and a digest of its content.
 
     Args:
         reference: a pretraining run's YAML file or folder, any folder with a `config.json`, or a Hub id.
         runs: the folder of runs to search for a YAML file's run.
         commit: the pinned commit of a Hub id, or None.
+        weights: whether the weights of a folder count in the digest, or its architecture and tokenizer alone.
 
     Raises:
         InputError: the reference does not exist, or the run is not finished.
@@ -105,7 +106,7 @@ def find(reference: str, runs: str, commit: str | None = None) -> tuple[str, str
         return reference, hub_digest(reference, commit)
     if not (folder / "config.json").is_file():
         raise InputError(f"model: {folder} holds no config.json (an unfinished run?)")
-    return str(folder), _content_digest(folder)
+    return str(folder), _content_digest(folder, weights=weights)
 
 
 def fingerprints(run: RunFolder, tokenizer_folder: str, stores: Iterable[Path]) -> dict[str, str]:
@@ -128,5 +129,6 @@ def fingerprints(run: RunFolder, tokenizer_folder: str, stores: Iterable[Path]) 
 
 
 @functools.cache
-def _content_digest(folder: Path) -> str:
-    return content_digest(folder, ("*.json", "*.safetensors", "*.py", *DECIDING_FILES))
+def _content_digest(folder: Path, *, weights: bool = True) -> str:
+    tensors = ["*.safetensors"] if weights else []
+    return content_digest(folder, ("*.json", *tensors, "*.py", *DECIDING_FILES))

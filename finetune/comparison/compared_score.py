@@ -91,7 +91,7 @@ def constant_score(run: RunFolder, score: str) -> float | None:
 
 
 def has_failed(run: RunFolder, score: str) -> bool:
-    """Whether a run is shown to be no better than the best constant answer."""
+    """Whether a run is not shown to be better than the best constant answer, though the texts could tell."""
     result = run.result()
     if score == "accuracy":
         # Runs made before this was recorded count as successes.

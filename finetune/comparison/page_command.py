@@ -5,22 +5,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from finetune.comparison.scores import Run
-from finetune.comparison.summary import family_of
+from finetune.comparison.scores import Comparison, Run
+from finetune.comparison.summary import contenders, family_of
+from finetune.comparison.verdict import ranked
 
 PROGRAM = "python -m finetune.demo"
 # Where the command serves the page.
 PORT = 8001
 
 
-def page_command(runs: Sequence[Run]) -> str | None:
+def page_command(runs: Sequence[Run], comparison: Comparison | None = None) -> str | None:
     """The command for the runs with the most labels and the first seeds: an encoder, a recurrent and a linear model.
 
-    Of each family it takes the model with the best mean validation accuracy, of encoders a pretrained one if there is
-    one, of recurrent models one without pretraining.
+    It has the model that the verdict is about, and of each family that with the best mean validation score: of encoders
+    a pretrained one if there is one, of others one without pretraining.
 
     Args:
         runs: all finished runs of a comparison.
+        comparison: what was found; None ranks by accuracy, and takes the best pretrained model for that of the verdict.
 
     Returns:
         The command; None if the texts are pairs, for which a page has no field, or may have several labels.
@@ -34,13 +36,22 @@ def page_command(runs: Sequence[Run]) -> str | None:
         if run.label_budget == most:
             by_model.setdefault(run.model, []).append(run)
     families = {model: family_of(group[0].config.model.name) for model, group in by_model.items()}
-    accuracies = {
-        model: float(np.mean([run.folder.result()["eval_accuracy"] for run in group]))
+    name = "accuracy" if comparison is None else comparison.score
+    means = {
+        model: float(np.mean([run.folder.result()[f"eval_{name}"] for run in group]))
         for model, group in by_model.items()
     }
-    chosen = []
+    judged = sorted(contenders(families), key=lambda model: -means[model])
+    if comparison is not None:
+        scores = {score.model: score for score in comparison.scores if score.label_budget == most}
+        answers = [answer for answer in comparison.answers if answer.label_budget == most]
+        judged = [answer.model for answer in ranked(answers, scores)] or judged
+    chosen: list[str] = []
     for family, prefers_pretrained in (("encoder", True), ("recurrent", False), ("linear", False)):
         candidates = [model for model in by_model if families[model][0] == family]
         preferred = [model for model in candidates if families[model][1] == prefers_pretrained] or candidates
-        chosen += sorted(preferred, key=lambda model: -accuracies[model])[:1]
+        best = sorted(preferred, key=lambda model: -means[model])[:1]
+        leader = [model for model in judged[:1] if model in candidates]
+        # Of encoders, the best pretrained one would be a second of its kind.
+        chosen += leader if family == "encoder" and leader else dict.fromkeys([*leader, *best])
     return f"{PROGRAM} {shlex.join(str(by_model[model][0].folder.path) for model in chosen)} --serve true"

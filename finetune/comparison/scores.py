@@ -61,7 +61,7 @@ class Score:
     """Of all runs: of one pretraining seed after the other."""
     accuracy: Interval
     spread: float
-    """Standard deviation of the accuracy over the seeds."""
+    """Standard deviation of the accuracy over the runs."""
     macro_f1: float
     matthews: float
     validation_accuracy: float
@@ -76,7 +76,7 @@ class Score:
     validation_texts: int = 0
     """Validation texts of each run."""
     failed_runs: int = 0
-    """Runs that ended no better than the majority label, or another constant answer."""
+    """Runs that are not shown to be better than the majority label, or another constant answer."""
     calibration_error: float | None = None
     """Mean distance of the calibrated confidence from the accuracy; None of runs made before it was measured."""
     others: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -91,29 +91,37 @@ class Gain:
     label_budget: int
     difference: Interval
     """Paired difference of accuracy."""
+    adjusted_p_value: float = 1.0
+    """By Holm, for all gains and leads of the comparison."""
+    is_shown: bool = False
+    """Whether that is below the level; the interval is of this gain alone."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Lead:
-    """The lead of a pretrained encoder over another model than the best without pretraining."""
+    """The lead of a model that the verdict is about over another than the best without pretraining."""
 
     model: str
     rival: str
     label_budget: int
     difference: Interval
     """Paired difference of accuracy."""
+    adjusted_p_value: float = 1.0
+    """By Holm, for all gains and leads of the comparison."""
+    is_shown: bool = False
+    """Whether that is below the level; the interval is of this lead alone."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """Whether a pretrained encoder is worth taking at a label budget, against the best model without pretraining."""
+    """Whether a pretrained model is worth taking at a label budget, against the best model without pretraining."""
 
     model: str
     label_budget: int
     rival: str
     difference: Interval
     adjusted_p_value: float
-    """By Holm, for all encoders and budgets of the comparison."""
+    """By Holm, for all answers of the comparison."""
     outcome: Literal["ahead", "behind", "equal", "not shown"]
     """`equal`: the whole interval is within the margin that matters."""
 
@@ -131,9 +139,9 @@ class Comparison:
     best_unpretrained: dict[int, str]
     """For each label budget, the same of all models without pretraining: recurrent, linear, or an encoder."""
     answers: list[Answer]
-    """For every pretrained encoder and label budget."""
+    """For every pretrained encoder and label budget; without encoders, for every other pretrained model."""
     worths: list[Worth]
-    """What pretraining is worth in labels, for every pretrained encoder and label budget but the largest."""
+    """What pretraining is worth in labels, for every answer but those at the largest label budget."""
     margin: float
     """Differences within it do not matter, as a share of 1."""
     gains: list[Gain]
@@ -145,3 +153,5 @@ class Comparison:
     where a text may have several labels; None of runs made before it was recorded."""
     score: str = "accuracy"
     """The name of the score that is compared: of `Score.accuracy`, all differences and the verdicts."""
+    leads: list[Lead] = dataclasses.field(default_factory=list)
+    """Over other models than the best without pretraining, for every answer."""

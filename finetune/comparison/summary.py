@@ -6,7 +6,7 @@ Shapes: P pretraining seeds, S fine-tuning seeds, N test texts, R runs.
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -15,13 +15,14 @@ from finetune.classification.predictions import digest_of_test_texts
 from finetune.comparison.compared_score import NAMES, constant_score, has_failed, score_name, values_of
 from finetune.comparison.intervals import Interval, difference_interval, holm, score_interval
 from finetune.comparison.scores import Answer, Comparison, Gain, Lead, Run, Score
-from finetune.comparison.verdict import is_pretrained_encoder, is_pretrained_recurrent, verdict
+from finetune.comparison.verdict import is_pretrained_recurrent, verdict
 from finetune.comparison.worth import labels_worth
 from finetune.config import BAG_OF_WORDS
 from pretrain.models.config import RECURRENT, SCRATCH, is_frozen, is_recurrent, stage_of
 
-# Of the models that verdicts are about: a family, pretrained.
-ENCODER = ("encoder", True)
+# A family, and whether models of it start from pretrained weights.
+Family: TypeAlias = tuple[Literal["encoder", "recurrent", "linear"], bool]
+ENCODER: Family = ("encoder", True)
 CALIBRATION = "test_calibrated_calibration_error"
 
 
@@ -111,8 +112,9 @@ def compare(runs: Sequence[Run], confidence: float, margin: float, name: str = "
         for budget in budgets
         for model, cell in evidence.at(budget).items()
     ]
-    gains = gains_over_scratch(evidence)
-    leads = leads_over_others(evidence, scores, best, recurrent)
+    gains, leads = judged(
+        gains_over_scratch(evidence), leads_over_others(evidence, scores, best, recurrent), 1 - confidence
+    )
     found = answers(scores, best, margin, 1 - confidence)
     worths = [
         labels_worth(
@@ -133,8 +135,23 @@ def compare(runs: Sequence[Run], confidence: float, margin: float, name: str = "
     majority, told = constant_score(runs[0].folder, name), " ".join(verdicts)
     seeds = list(dict.fromkeys(run.seed for run in runs))
     return Comparison(
-        confidence, seeds, scores, recurrent, best, found, worths, margin, gains, verdicts, told, majority, name
+        confidence, seeds, scores, recurrent, best, found, worths, margin, gains, verdicts, told, majority, name, leads
     )
+
+
+def contenders(families: Mapping[str, Family]) -> list[str]:
+    """The models that verdicts are about: pretrained encoders or, where none takes part, all other pretrained models.
+
+    Args:
+        families: of the models of a comparison, by name.
+
+    >>> contenders({"bert": ("encoder", True), "lm-lstm": ("recurrent", True), "bag-of-words": ("linear", False)})
+    ['bert']
+    >>> contenders({"frozen": ("linear", True), "lm-lstm": ("recurrent", True), "bag-of-words": ("linear", False)})
+    ['frozen', 'lm-lstm']
+    """
+    encoders = [model for model, family in families.items() if family == ENCODER]
+    return encoders or [model for model, (_, is_pretrained) in families.items() if is_pretrained]
 
 
 def gains_over_scratch(evidence: Evidence) -> list[Gain]:
@@ -150,31 +167,56 @@ def gains_over_scratch(evidence: Evidence) -> list[Gain]:
 
 def verdicts_of(evidence: Evidence, best: Mapping[int, str]) -> int:
     """How many differences from the best models without pretraining are judged together, at least one."""
-    at_budgets = (evidence.at(budget).values() for budget in best)
-    return max(1, sum(family_of(cell[0].config.model.name) == ENCODER for cells in at_budgets for cell in cells))
+    names = contenders({model: family_of(runs[0].config.model.name) for (model, _), runs in evidence.runs.items()})
+    return max(1, sum(model in names for budget in best for model in evidence.at(budget)))
 
 
 def leads_over_others(
     evidence: Evidence, scores: Sequence[Score], best: Mapping[int, str], recurrent: Mapping[int, str]
 ) -> list[Lead]:
-    """The leads of pretrained encoders over linear models, pretrained recurrent ones and the best recurrent one.
+    """The leads of contenders over linear models, pretrained recurrent ones and the best recurrent one.
 
-    That over the best model without pretraining is left out: it is the answer.
+    That over the best model without pretraining is left out: it is the answer. So are those over other contenders,
+    which have answers of their own.
     """
-    leads = []
-    for encoder, rival in itertools.product(filter(is_pretrained_encoder, scores), scores):
-        budget = encoder.label_budget
-        if rival.label_budget != budget or rival.model == best.get(budget):
+    leads, names = [], contenders(families_of(scores))
+    for one, rival in itertools.product(scores, scores):
+        budget = one.label_budget
+        if rival.label_budget != budget or one.model not in names or rival.model in (*names, best.get(budget)):
             continue
         if rival.model == recurrent.get(budget) or rival.family == "linear" or is_pretrained_recurrent(rival):
-            lead = evidence.difference(encoder.model, rival.model, budget)
+            lead = evidence.difference(one.model, rival.model, budget)
             assert lead is not None
-            leads.append(Lead(encoder.model, rival.model, budget, lead))
+            leads.append(Lead(one.model, rival.model, budget, lead))
     return leads
 
 
+def judged(gains: Sequence[Gain], leads: Sequence[Lead], level: float) -> tuple[list[Gain], list[Lead]]:
+    """Gains and leads with what is shown of them, by Holm for all of them together.
+
+    They are a family apart from the answers, which are what a comparison was made for: what is looked at beside them
+    does not make the verdict harder to reach.
+
+    Args:
+        gains: of models over themselves from scratch.
+        leads: over other models.
+        level: of the whole family, such as 0.05.
+    """
+    adjusted = holm([part.difference.p_value for part in (*gains, *leads)])
+    shown = [{"adjusted_p_value": p_value, "is_shown": p_value < level} for p_value in adjusted]
+    return (
+        [dataclasses.replace(gain, **values) for gain, values in zip(gains, shown[: len(gains)], strict=True)],
+        [dataclasses.replace(lead, **values) for lead, values in zip(leads, shown[len(gains) :], strict=True)],
+    )
+
+
+def families_of(scores: Sequence[Score]) -> dict[str, Family]:
+    """The family of each model, by name."""
+    return {score.model: (score.family, score.pretrained) for score in scores}
+
+
 def answers(scores: Sequence[Score], best: Mapping[int, str], margin: float, level: float) -> list[Answer]:
-    """Whether each pretrained encoder is ahead of the best model without pretraining, at each budget.
+    """Whether each contender is ahead of the best model without pretraining, at each budget.
 
     Args:
         scores: of all models and budgets.
@@ -182,10 +224,11 @@ def answers(scores: Sequence[Score], best: Mapping[int, str], margin: float, lev
         margin: differences that do not matter.
         level: of the whole family of answers, such as 0.05.
     """
+    names = contenders(families_of(scores))
     compared = [
         (score, score.difference)
         for score in scores
-        if is_pretrained_encoder(score) and score.label_budget in best and score.difference is not None
+        if score.model in names and score.label_budget in best and score.difference is not None
     ]
     adjusted = holm([difference.p_value for _, difference in compared])
     found = []
@@ -224,7 +267,7 @@ def _best(runs_by_model: Mapping[str, Sequence[Run]], families: Sequence[str], n
     return max(accuracies, key=lambda model: accuracies[model]) if accuracies else None
 
 
-def family_of(name: str) -> tuple[Literal["encoder", "recurrent", "linear"], bool]:
+def family_of(name: str) -> Family:
     """The family of a model by its `model.name`, and whether it starts from pretrained weights.
 
     >>> family_of("lm-lstm"), family_of("lm-lstm-scratch"), family_of("gru")

@@ -6,10 +6,9 @@ from finetune.comparison.intervals import Interval
 from finetune.comparison.scores import Answer, Gain, Lead, Score
 from finetune.comparison.worth import Worth
 
-
-def is_pretrained_encoder(score: Score) -> bool:
-    """Whether a row is a pretrained encoder, whatever it is called."""
-    return score.family == "encoder" and score.pretrained
+# Of several pretrained models at a label budget, the verdict is about that which did best: pretraining pays if one is
+# ahead, and is not said to bring nothing as long as one may be ahead.
+PRECEDENCE = ("ahead", "not shown", "equal", "behind")
 
 
 def is_pretrained_recurrent(score: Score) -> bool:
@@ -32,22 +31,21 @@ def verdict(
     Args:
         scores: of all models and budgets.
         budget: the label budget.
-        answers: of all pretrained encoders and budgets.
+        answers: of all budgets.
         worths: in labels.
-        leads: of encoders over other models.
+        leads: of the models that answers are about over others.
         gains: of models over themselves from scratch.
         recurrent: the best recurrent model without pretraining.
         called: what the compared score is called.
     """
     at_budget = {score.model: score for score in scores if score.label_budget == budget}
-    here = [answer for answer in answers if answer.label_budget == budget]
+    here = ranked([answer for answer in answers if answer.label_budget == budget], at_budget)
     sentences = []
     if not here:
-        sentences.append(
-            f"At {budget:,} labels: no verdict, which needs a pretrained encoder and a model without pretraining."
-        )
+        sentences.append(f"At {budget:,} labels: no verdict, as {missing_side(list(at_budget.values()))}.")
     for answer in here:
-        sentences.append(answer_sentence(answer, at_budget, called))
+        told = answer_sentence if answer is here[0] else other_sentence
+        sentences.append(told(answer, at_budget, called))
         sentences += [worth_sentence(worth) for worth in worths if is_of(worth, answer) and answer.outcome == "ahead"]
         for lead in leads:
             if is_of(lead, answer):
@@ -64,6 +62,25 @@ def is_of(part: Worth | Lead, answer: Answer) -> bool:
     return (part.model, part.label_budget) == (answer.model, answer.label_budget)
 
 
+def ranked(answers: Sequence[Answer], at_budget: Mapping[str, Score]) -> list[Answer]:
+    """The answers at a label budget, that which the verdict is about first.
+
+    Of several models with the same outcome it is the one that is best on validation texts: choosing by test texts would
+    flatter it.
+
+    Args:
+        answers: at the budget.
+        at_budget: the scores at the budget, by model.
+    """
+    return sorted(answers, key=lambda one: (PRECEDENCE.index(one.outcome), -at_budget[one.model].validation_accuracy))
+
+
+def missing_side(scores: Sequence[Score]) -> str:
+    """Which kind of models a comparison without a verdict lacks."""
+    is_pretrained = any(score.pretrained for score in scores)
+    return f"no {'model without pretraining' if is_pretrained else 'pretrained model'} takes part"
+
+
 def answer_sentence(answer: Answer, at_budget: Mapping[str, Score], called: str = "accuracy") -> str:
     """What to take at a label budget, and how sure that is; a score other than accuracy is told."""
     model, rival, labels = answer.model, answer.rival, f"At {answer.label_budget:,} labels"
@@ -72,12 +89,28 @@ def answer_sentence(answer: Answer, at_budget: Mapping[str, Score], called: str 
     if answer.outcome == "ahead":
         return f"{labels} take {model}: {percent(at_budget[model])} %, {amount} over {rival}, {chosen}."
     if answer.outcome == "behind":
-        return f"{labels} take {rival}, {chosen}: {percent(at_budget[rival])} %; {model} differs by {amount}."
+        value = f"{percent(at_budget[rival])} % on test texts"
+        return f"{labels} take {rival}, {chosen}: {value}; {model} differs by {amount}."
     if answer.outcome == "equal":
         return f"{labels} no difference that matters: {model} differs by {amount} from {rival}, {chosen}."
     detectable = answer.difference.detectable
     power = "" if detectable is None else f" Differences under {100 * detectable:.1f} points could hardly be shown."
+    if detectable is not None and detectable >= 1:
+        power = " With so few test texts and seeds, hardly any difference could be shown."
     return f"{labels} no difference shown: {model} differs by {amount} from {rival}, {chosen}.{power}"
+
+
+def other_sentence(answer: Answer, at_budget: Mapping[str, Score], called: str = "accuracy") -> str:
+    """How a further pretrained model does, where the verdict is about another one."""
+    model, rival, value = answer.model, answer.rival, f"{percent(at_budget[answer.model])} %"
+    amount = amount_of(answer.difference) + ("" if called == "accuracy" else f" of {called}")
+    if answer.outcome == "ahead":
+        return f"Also ahead is {model}: {value}, {amount} over {rival}."
+    if answer.outcome == "behind":
+        return f"{model} is behind {rival}: {value}, {amount}."
+    if answer.outcome == "equal":
+        return f"Between {model} and {rival} there is no difference that matters: {value}, {amount}."
+    return f"For {model} no difference from {rival} is shown: {value}, {amount}."
 
 
 def worth_sentence(worth: Worth) -> str:
@@ -113,26 +146,30 @@ def rounded(labels: float) -> int:
 
 
 def failures(scores: Sequence[Score], budget: int, called: str = "accuracy") -> str:
-    """A sentence for the verdict if runs ended no better than a constant answer, else an empty string."""
+    """A sentence for the verdict if runs are not shown to be better than a constant answer, else an empty string."""
     failed = [score for score in scores if score.label_budget == budget and score.failed_runs]
     if not failed:
         return ""
     runs = ", ".join(f"{score.failed_runs} of {len(score.accuracies)} of {score.model}" for score in failed)
     than = "the majority label" if called == "accuracy" else f"one answer for all texts, by {called}"
-    return f" Runs no better than {than}: {runs}."
+    return f" Runs not shown to be better than {than}: {runs}."
 
 
 def gain_sentence(gain: Gain) -> str:
-    """One sentence: did a model gain from its pretraining, judged by the interval alone?
+    """One sentence: is it shown that a model gained from its pretraining?
 
-    >>> gain_sentence(Gain("lm-lstm", 250, Interval(0.1, 0.05, 0.15)))
+    >>> gain_sentence(Gain("lm-lstm", 250, Interval(0.1, 0.05, 0.15), 0.01, True))
     'lm-lstm gains +10.0 [+5.0, +15.0] points over the same model from scratch.'
     >>> gain_sentence(Gain("lm-lstm", 250, Interval(0.1, -0.05, 0.25)))
     'lm-lstm: no difference shown to the same model from scratch, +10.0 [-5.0, +25.0] points.'
+    >>> gain_sentence(Gain("lm-lstm", 250, Interval(0.1, 0.01, 0.19), 0.06, False)).partition(" points")[2]
+    '; among all that was looked at, that may be chance.'
     """
     difference, amount = gain.difference, amount_of(gain.difference)
-    if not difference.excludes_zero:
-        return f"{gain.model}: no difference shown to the same model from scratch, {amount}."
+    if not gain.is_shown:
+        # Its interval knows nothing of the others.
+        chance = "; among all that was looked at, that may be chance" if difference.excludes_zero else ""
+        return f"{gain.model}: no difference shown to the same model from scratch, {amount}{chance}."
     return f"{gain.model} {'gains' if difference.estimate > 0 else 'loses'} {amount} over the same model from scratch."
 
 
@@ -140,16 +177,16 @@ def lead_sentence(lead: Lead, rank: str) -> str:
     """A sentence about another model than the best without pretraining.
 
     Args:
-        lead: of an encoder over it.
-        rank: what that model is, to tell a lead of the encoder, too; that of another model is always told.
+        lead: of the model that the verdict is about over it.
+        rank: what that model is, to tell the difference in any case; that it is ahead is always told if it is shown.
 
-    >>> lead_sentence(Lead("bert", "bag-of-words", 250, Interval(-0.02, -0.03, -0.01)), "")
+    >>> lead_sentence(Lead("bert", "bag-of-words", 250, Interval(-0.02, -0.03, -0.01), 0.01, True), "")
     'But bag-of-words is ahead of bert by +2.0 [+1.0, +3.0] points.'
     >>> lead_sentence(Lead("bert", "lm-lstm", 250, Interval(0.02, -0.01, 0.05)), "pretrained, too")
     'Over lm-lstm, pretrained, too: +2.0 [-1.0, +5.0] points.'
     """
     difference = lead.difference
-    if difference.estimate < 0 and difference.excludes_zero:
+    if difference.estimate < 0 and lead.is_shown:
         reverse = Interval(-difference.estimate, -difference.high, -difference.low)
         return f"But {lead.rival} is ahead of {lead.model} by {amount_of(reverse)}."
     return f"Over {lead.rival}, {rank}: {amount_of(difference)}." if rank else ""
@@ -168,7 +205,8 @@ def percent(score: Score) -> str:
 def points(share: float) -> str:
     """A difference of shares in percentage points, with a sign.
 
-    >>> points(0.0312), points(-0.004), points(0)
-    ('+3.1', '-0.4', '+0.0')
+    >>> points(0.0312), points(-0.004), points(0), points(-0.0003)
+    ('+3.1', '-0.4', '+0.0', '+0.0')
     """
-    return f"{100 * share:+.1f}"
+    # Zero is added to what is rounded, as a zero may have a sign.
+    return f"{round(100 * share, 1) + 0.0:+.1f}"

@@ -17,12 +17,11 @@ from configs.errors import InputError
 from pretrain.models.architectures import encoder_config, fresh_config, generator_config, set_dropout
 from pretrain.models.config import (
     RECURRENT,
-    SCRATCH,
     ClassifierConfig,
     EncoderConfig,
     RecurrentLMConfig,
+    is_from_scratch,
     is_frozen,
-    stage_of,
 )
 from pretrain.models.from_checkpoint import continued_model
 from pretrain.models.layers import layer_numbers
@@ -120,7 +119,7 @@ def classifier(
             return RecurrentForSequenceClassification(recurrent_config(config, tokenizer, labels))
         try:
             model_config = classifier_config(config, checkpoint, labels)
-            if config.name.endswith(SCRATCH) and stage_of(config.name):
+            if is_from_scratch(config.name):
                 return AutoModelForSequenceClassification.from_config(model_config)
             model = load_classifier(config, checkpoint, model_config)
             if is_classifier(model_config) and not config.keep_classifier:

@@ -50,6 +50,15 @@ def stage_of(name: str) -> str | None:
     return STAGES.get(name.removesuffix(SCRATCH))
 
 
+def is_from_scratch(name: str) -> bool:
+    """Whether a model takes its architecture from a pretraining stage, but no weights.
+
+    >>> is_from_scratch("bert-scratch"), is_from_scratch("bert"), is_from_scratch("owner/from-scratch")
+    (True, False, False)
+    """
+    return name.endswith(SCRATCH) and stage_of(name) is not None
+
+
 def is_frozen(name: str) -> bool:
     """Whether a model of this name is a linear classifier on an encoder that is not trained.
 

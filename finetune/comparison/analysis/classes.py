@@ -39,9 +39,10 @@ class Reliability(NamedTuple):
 
     bins: list[ReliabilityBin]
     calibration_error: float
-    """The mean distance of confidence and accuracy (ECE) in these bins, of all runs together."""
+    """The mean distance of confidence and accuracy (ECE) of each run, mean over the runs; not in these bins but in the
+    narrower ones of `finetune.classification.calibration`, as in the results of runs."""
     brier: float
-    """The mean squared distance of the probabilities from 1 for the true class and 0 for others."""
+    """The mean squared distance of the probabilities from 1 for the true class and 0 for others, mean over the runs."""
 
 
 def confusion(answers: Answers) -> np.ndarray:
@@ -76,7 +77,7 @@ def class_scores(answers: Answers) -> list[ClassScore]:
 
 
 def reliability(answers: Answers) -> Reliability:
-    """Confidence against accuracy, in ten bins of the same width; empty bins are left out."""
+    """Confidence against accuracy of all runs together, in ten bins of the same width; empty bins are left out."""
     confidences = answers.probabilities_RNC.max(2).ravel()
     right = (answers.probabilities_RNC.argmax(2) == answers.labels_N).ravel()
     numbers = np.minimum((confidences * BINS).astype(int), BINS - 1)

@@ -162,7 +162,9 @@ def break_even(model: Cost, rival: Cost, worth: Worth | None) -> str:
         each = duration(model.pretraining_seconds / SHARED_BY)
         shared = f" Pretraining is paid for once: shared by {SHARED_BY} tasks on such text it is {each} each."
     names = briefly(model.model), briefly(rival.model)
-    start = f"Pretraining and fine-tuning {names[0]} took {duration(extra)} more than training {names[1]}"
+    # In the unit of pretraining, so that it is told alike at all label budgets.
+    took = duration(extra, like=model.pretraining_seconds)
+    start = f"Pretraining and fine-tuning {names[0]} took {took} more than training {names[1]}"
     if extra <= 0:
         return f"{capital(names[0])} took no more time than {names[1]}, pretraining included.{shared}"
     if worth is None:

@@ -12,13 +12,14 @@ from finetune.comparison.analysis.words import (
     count,
     duration,
     listed,
+    margin_of,
     p_value,
     percent,
     plain,
 )
 from finetune.comparison.compared_score import score_name
-from finetune.comparison.scores import Answer, Comparison, Lead, Score
-from finetune.comparison.verdict import failures, is_of, lead_sentence, rounded
+from finetune.comparison.scores import Answer, Comparison, Score
+from finetune.comparison.verdict import failures, is_of, lead_sentence, missing_side, other_sentence, ranked, rounded
 from finetune.comparison.worth import Worth
 
 OUTCOMES = ("ahead", "equal", "not shown", "behind")
@@ -36,7 +37,7 @@ class Pair:
 
     label_budget: int
     model: str
-    """The pretrained encoder; without one, the better of the two on validation texts."""
+    """The pretrained one; without a verdict, the better of the two on validation texts."""
     rival: str
     answer: Answer | None
     """None if there is no verdict on them."""
@@ -59,17 +60,25 @@ class Headline:
 
 def pair_at(comparison: Comparison, budget: int) -> Pair | None:
     """The pair of a label budget; None if there is only one model."""
-    scores = {score.model: score for score in comparison.scores if score.label_budget == budget}
-    ranked = sorted(scores, key=lambda model: -scores[model].validation_accuracy)
-    here = [answer for answer in comparison.answers if answer.label_budget == budget]
-    # Of several encoders the one that is best on validation texts: choosing on test texts would flatter it.
-    for answer in sorted(here, key=lambda answer: ranked.index(answer.model)):
+    for answer in answers_at(comparison, budget):
         return Pair(budget, answer.model, answer.rival, answer)
-    return Pair(budget, ranked[0], ranked[1], None) if len(ranked) > 1 else None
+    scores = [score for score in comparison.scores if score.label_budget == budget]
+    best = [score.model for score in sorted(scores, key=lambda score: -score.validation_accuracy)]
+    return Pair(budget, best[0], best[1], None) if len(best) > 1 else None
 
 
-def short_answer(pairs: Sequence[Pair]) -> str:
+def answers_at(comparison: Comparison, budget: int) -> list[Answer]:
+    """The answers at a label budget, that which the verdict is about first."""
+    scores = {score.model: score for score in comparison.scores if score.label_budget == budget}
+    return ranked([answer for answer in comparison.answers if answer.label_budget == budget], scores)
+
+
+def short_answer(pairs: Sequence[Pair], scores: Sequence[Score] = ()) -> str:
     """The answer to “Did pretraining pay?” over all label budgets.
+
+    Args:
+        pairs: that of each label budget.
+        scores: of the comparison, to say why there is no answer.
 
     >>> from finetune.comparison.intervals import Interval
     >>> def pair(budget, outcome):
@@ -79,7 +88,7 @@ def short_answer(pairs: Sequence[Pair]) -> str:
     >>> short_answer([pair(250, "ahead"), pair(500, "not shown"), pair(900, "behind")])
     'Yes, with 250 labels; not shown with 500 labels; no, with 900 labels'
     >>> short_answer([])
-    'This comparison cannot tell'
+    'This comparison cannot tell: no pretrained model takes part'
     """
     parts = []
     for outcome in OUTCOMES:
@@ -87,7 +96,7 @@ def short_answer(pairs: Sequence[Pair]) -> str:
         if budgets:
             parts.append(ANSWERS[outcome].format(f"{listed(budgets)} labels"))
     text = "; ".join(parts)
-    return capital(text) if text else "This comparison cannot tell"
+    return capital(text) if text else f"This comparison cannot tell: {missing_side(scores)}"
 
 
 def headline(
@@ -97,7 +106,6 @@ def headline(
     tests: Sequence[PairedTest],
     costs: Mapping[str, Cost],
     device: str,
-    leads: Sequence[Lead] = (),
 ) -> Headline:
     """The verdict at a label budget.
 
@@ -108,20 +116,11 @@ def headline(
         tests: exact tests of the pair's single runs.
         costs: of the models at this budget.
         device: what it ran on.
-        leads: of encoders over other models; a model that is ahead of the one to take is told.
     """
     scores = {score.model: score for score in comparison.scores if score.label_budget == budget}
     name = score_name(comparison.score)
     if pair is None or pair.answer is None:
-        best = max(scores.values(), key=lambda score: score.validation_accuracy)
-        return Headline(
-            budget,
-            f"At {budget:,} labels there is no verdict: it needs a pretrained encoder and a model without pretraining. "
-            f"Best on validation texts is {plain(best.model)}: {percent(best.accuracy.estimate)} % {name}.",
-            f"The {percent_of(comparison.confidence)} interval of its {name} is {percent(best.accuracy.low)} to "
-            f"{percent(best.accuracy.high)} %.{failures(comparison.scores, budget, name)}",
-            cost_sentence(costs, [best.model], device),
-        )
+        return without_verdict(comparison, list(scores.values()), costs, device)
     worth = next(
         (worth for worth in comparison.worths if (worth.model, worth.label_budget) == (pair.model, budget)), None
     )
@@ -132,12 +131,42 @@ def headline(
             part
             for part in (
                 certainty_sentence(comparison, pair.answer, tests),
-                *(lead_sentence(lead, "") for lead in leads if is_of(lead, pair.answer)),
+                *(
+                    other_sentence(one, scores, name)
+                    for one in answers_at(comparison, budget)[1:]
+                    if one.outcome == "ahead"
+                ),
+                # A model that is ahead of the one to take is told.
+                *(lead_sentence(lead, "") for lead in comparison.leads if is_of(lead, pair.answer)),
                 failures(comparison.scores, budget, name).strip(),
             )
             if part
         ),
         cost_sentence(costs, [pair.model, pair.rival], device),
+    )
+
+
+def without_verdict(
+    comparison: Comparison, scores: Sequence[Score], costs: Mapping[str, Cost], device: str
+) -> Headline:
+    """What can be said at a label budget where pretrained models, or others, take no part.
+
+    Args:
+        comparison: all scores.
+        scores: at the budget.
+        costs: of the models at the budget.
+        device: what it ran on.
+    """
+    best, name = max(scores, key=lambda score: score.validation_accuracy), score_name(comparison.score)
+    budget = best.label_budget
+    return Headline(
+        budget,
+        f"At {budget:,} labels there is no verdict, as {missing_side(scores)}. On validation texts {plain(best.model)} "
+        f"is best, with {percent(best.validation_accuracy)} % {name}; on test texts it has "
+        f"{percent(best.accuracy.estimate)} %.",
+        f"The {percent_of(comparison.confidence)} interval of its {name} on test texts is {percent(best.accuracy.low)} "
+        f"to {percent(best.accuracy.high)} %.{failures(comparison.scores, budget, name)}",
+        cost_sentence(costs, [best.model], device),
     )
 
 
@@ -192,13 +221,15 @@ def certainty_sentence(comparison: Comparison, answer: Answer, tests: Sequence[P
     together = f", with {looks} verdicts at once allowed for" if looks > 1 else ""
     if answer.outcome == "equal":
         return (
-            f"The whole {level} interval of the difference, {over}, is within the {100 * comparison.margin:g} point(s) "
-            f"that were said not to matter. {singles(answer, tests, of)}".strip()
+            f"The whole {level} interval of the difference, {over}, is within the "
+            f"{margin_of(comparison.margin)} said not to matter. {singles(answer, tests, of)}".strip()
         )
     if answer.outcome == "not shown":
         seen = "what could have been seen is not known, as nothing varied"
         if difference.detectable is not None:
             seen = f"a difference of {100 * difference.detectable:.1f} points would have been seen four times in five"
+        if difference.detectable is not None and difference.detectable >= 1:
+            seen = "with so few test texts and seeds, hardly any difference would have been seen"
         reason = "the interval holds zero" if not difference.excludes_zero else "the evidence is too weak" + together
         return f"None is shown {over}: {reason}; {seen}. {singles(answer, tests, of)}".strip()
     return (

@@ -9,12 +9,13 @@ from finetune.comparison.scores import Run
 
 
 def problems(runs: Sequence[Run], score: str) -> list[str]:
-    """Runs that are stuck by the compared score, unsure, missing or had steps skipped, a sentence each."""
+    """Runs not shown to have learned by the compared score, unsure, missing or with steps skipped, a sentence each."""
     found = []
     for run in runs:
         result, name = run.folder.result(), named(run)
         if has_failed(run.folder, score):
-            found.append(f"Stuck: {name} is no better than always giving one answer ({run.folder.path.name}).")
+            folder = run.folder.path.name
+            found.append(f"Perhaps stuck: {name} is not shown to be better than always giving one answer ({folder}).")
         if result.get("skipped_steps"):
             found.append(f"{name} left out {count(result['skipped_steps'], 'step')} with a loss that is no number.")
     found += missing(runs)

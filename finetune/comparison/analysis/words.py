@@ -116,25 +116,32 @@ def amount(difference: Interval) -> str:
     return f"{points(difference.estimate)} [{points(difference.low)}, {points(difference.high)}]"
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float, like: float | None = None) -> str:
     """Seconds in the unit that people would use.
+
+    Args:
+        seconds: the time.
+        like: a time of about the same length whose unit is used, so that times that are compared have the same.
 
     >>> [duration(seconds) for seconds in (0.034, 4.26, 89, 203, 5774, 200_000)]
     ['0.03 seconds', '4.3 seconds', '89 seconds', '3.4 minutes', '1.6 hours', '56 hours']
+    >>> duration(5410), duration(5410, like=5390)
+    ('1.5 hours', '90 minutes')
     """
+    judged = like if like and like / 2 < seconds < 2 * like else seconds
     for unit, name in ((HOUR, "hours"), (MINUTE, "minutes")):
-        if seconds >= 1.5 * unit:
+        if judged >= 1.5 * unit:
             return f"{_two_digits(seconds / unit)} {name}"
     return f"{_two_digits(seconds)} seconds"
 
 
-def short_duration(seconds: float) -> str:
+def short_duration(seconds: float, like: float | None = None) -> str:
     """The same for tables.
 
     >>> [short_duration(seconds) for seconds in (4.26, 203, 5774)]
     ['4.3 s', '3.4 min', '1.6 h']
     """
-    value, unit = duration(seconds).split()
+    value, unit = duration(seconds, like).split()
     return f"{value} {UNITS[unit]}"
 
 
@@ -167,6 +174,16 @@ def count(number: int, noun: str) -> str:
     ('1 seed', '2,000 test texts')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def margin_of(share: float) -> str:
+    """A difference that does not matter, in points.
+
+    >>> margin_of(0.01), margin_of(0.005), margin_of(0.02)
+    ('1 point', '0.5 points', '2 points')
+    """
+    value = f"{100 * share:g}"
+    return f"{value} point{'' if value == '1' else 's'}"
 
 
 def more_labels(labels: float | None, worth: Worth) -> str:

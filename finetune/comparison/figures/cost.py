@@ -17,10 +17,15 @@ def cost_figure(costs: Sequence[Cost], pair: Pair | None, score: str, budget: in
     known = [cost for cost in costs if cost.total_seconds is not None]
     if len(known) < 2:
         return None
+    parts = ""
+    if any(cost.pretraining_seconds for cost in known):
+        parts = (
+            ", pretraining included; the hollow mark to the left of a pretrained model is what fine-tuning alone took, "
+            "for those who have the pretrained model already"
+        )
     caption = (
-        f"With {budget:,} labels: time of one training run, pretraining included; the hollow mark to the left of a "
-        "pretrained model is what fine-tuning alone took, for those who have the pretrained model already. The dashed "
-        "line joins what no other model beats for less (the Pareto front)."
+        f"With {budget:,} labels: time of one training run{parts}. The dashed line joins what no other model beats for "
+        "less (the Pareto front)."
     )
     leaders = [] if pair is None else [pair.model, pair.rival]
     return both(

@@ -5,13 +5,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from finetune.classification.calibration import BINS
 from finetune.comparison.analysis.answers import Answers
 from finetune.comparison.analysis.classes import Reliability, class_scores, confusion
 from finetune.comparison.analysis.costs import Cost
 from finetune.comparison.analysis.decision import Step
 from finetune.comparison.analysis.disagreement import PairedTest
+from finetune.comparison.analysis.headline import Pair
 from finetune.comparison.analysis.slices import SliceScore
 from finetune.comparison.analysis.words import amount, p_value, percent, short_duration
+from finetune.comparison.intervals import Interval
 from finetune.comparison.reporting.score_tables import interval_record
 from finetune.comparison.reporting.tables import Cell, Record, Table
 
@@ -58,14 +61,16 @@ def cost_table(costs: Sequence[Cost], budget: int, score: str, folded: bool = Fa
     rows, records = [], []
     for cost in ordered:
         front = "yes" if cost.on_front else "if pretraining is shared" if cost.on_shared_front else "no"
-        time = [cost.pretraining_seconds, cost.training_seconds, cost.total_seconds]
+        pretraining = cost.pretraining_seconds
+        # A time with pretraining has the unit of pretraining.
+        times = [(pretraining, None), (cost.training_seconds, None), (cost.total_seconds, pretraining)]
         rows.append(
             [
                 Cell(cost.model),
                 Cell(percent(cost.score), cost.score),
                 *(
-                    Cell("unknown" if value is None else short_duration(value) if value else "–", value)
-                    for value in time
+                    Cell("unknown" if value is None else short_duration(value, like) if value else "–", value)
+                    for value, like in times
                 ),
                 Cell(front),
                 *(_number(row.value(cost), row.form) for row in shown),
@@ -125,12 +130,15 @@ def decision_table(steps: Sequence[Step], confidence: float) -> Table | None:
     )
 
 
-def slice_table(scores: Sequence[SliceScore], differences: Mapping[str, str], budget: int) -> Table | None:
+def slice_table(
+    scores: Sequence[SliceScore], pair: Pair | None, differences: Mapping[tuple[str, str], Interval], budget: int
+) -> Table | None:
     """The accuracy of every model on every slice; None without texts.
 
     Args:
         scores: of models and slices.
-        differences: of the pair, in words, by slice (group and name).
+        pair: two models whose difference is told; None if there is one model.
+        differences: of the pair, by group and name of the slice.
         budget: of labels.
     """
     if not scores:
@@ -144,21 +152,29 @@ def slice_table(scores: Sequence[SliceScore], differences: Mapping[str, str], bu
         texts = int(cells[0].part.members_N.sum())
         row = [Cell(name), Cell(f"{texts:,}", texts)]
         row += [Cell(percent(cell.accuracy.estimate), cell.accuracy.estimate) for cell in cells]
-        rows.append([*row, Cell(differences.get(f"{group}: {name}", "–"))])
-    records: list[Record] = [
-        {
-            "group": score.part.group,
-            "slice": score.part.name,
-            "texts": int(score.part.members_N.sum()),
-            "model": score.model,
-            **interval_record("", score.accuracy),
-        }
-        for score in scores
-    ]
+        if pair is not None:
+            difference = differences[group, name]
+            row.append(Cell(amount(difference), difference.estimate))
+        rows.append(row)
+    records: list[Record] = []
+    for score in scores:
+        # The difference stands in the row of the first of the two.
+        is_first = pair is not None and score.model == pair.model
+        records.append(
+            {
+                "group": score.part.group,
+                "slice": score.part.name,
+                "texts": int(score.part.members_N.sum()),
+                "model": score.model,
+                **interval_record("", score.accuracy),
+                "rival": pair.rival if pair is not None and is_first else None,
+                **interval_record("difference_", differences[score.part.group, score.part.name] if is_first else None),
+            }
+        )
     return Table(
         "slices",
         f"Right texts by slice, %, with {budget:,} labels",
-        ["slice", "texts", *models, "difference of the pair, points"],
+        ["slice", "texts", *models, *([] if pair is None else [f"{pair.model} – {pair.rival}, points"])],
         rows,
         records,
     )
@@ -175,7 +191,8 @@ def paired_test_table(tests: Sequence[PairedTest]) -> Table | None:
         )
         rows.append(
             [
-                Cell(f"{test.model} – {test.rival}"),
+                Cell(test.model),
+                Cell(test.rival),
                 Cell(f"{test.label_budget:,}", test.label_budget),
                 Cell(seed, test.seed),
                 Cell(f"{test.only_model_right:,}", test.only_model_right),
@@ -186,10 +203,11 @@ def paired_test_table(tests: Sequence[PairedTest]) -> Table | None:
     return Table(
         "paired-tests",
         "Single runs against each other",
-        ["runs", "labels", "seed", "only the first is right", "only the second", "McNemar, exact"],
+        ["model", "rival", "labels", "seed", "only the model is right", "only the rival", "McNemar, exact"],
         rows,
         [test._asdict() for test in tests],
-        note="Each compares one run with one run, so it says nothing of other seeds; the verdict does.",
+        note="Each compares one run with one run, so it says nothing of other seeds; the verdict does. The two models "
+        "are those that the top of the report is about, which may be others at another number of labels.",
         folded=True,
     )
 
@@ -275,6 +293,7 @@ def reliability_table(found: Mapping[str, Reliability], budget: int) -> Table:
         ["model", "confidence, %", "answers", "mean confidence, %", "right, %"],
         rows,
         records,
+        note="Answers of all runs together, by confidence; bins without answers are left out.",
         folded=True,
     )
 
@@ -297,6 +316,7 @@ def calibration_table(found: Mapping[str, Reliability], budget: int) -> Table:
             {"model": model, "calibration_error": one.calibration_error, "brier": one.brier}
             for model, one in found.items()
         ],
-        note="Calibration error: the mean distance of confidence and accuracy (ECE, ten bins, all runs together). "
-        "Brier score: the mean squared distance of the probabilities from the truth. Less is better for both.",
+        note=f"Calibration error: the mean distance of confidence and accuracy in {BINS} bins of confidence (ECE). "
+        "Brier score: the mean squared distance of the probabilities from the truth. Both are means over the runs; "
+        "less is better for both.",
     )

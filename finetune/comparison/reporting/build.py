@@ -10,7 +10,7 @@ from finetune.comparison.analysis.decision import Step
 from finetune.comparison.analysis.disagreement import Disagreement, most_disagreed
 from finetune.comparison.analysis.headline import Pair
 from finetune.comparison.analysis.slices import slice_scores, slices_of
-from finetune.comparison.analysis.words import amount, duration, excerpt, listed, percent
+from finetune.comparison.analysis.words import duration, excerpt, listed, percent
 from finetune.comparison.compared_score import score_name
 from finetune.comparison.figures.cost import cost_figure
 from finetune.comparison.figures.pretraining import curve, pretraining_figures
@@ -77,8 +77,8 @@ def _scores(findings: Findings, shown: Sequence[Column]) -> Section:
         "Scores",
         [
             "All models learn from the same labels. The first row of a table is the best on test texts; “vs best "
-            "unpretrained” is the paired difference from the model without pretraining that is best on validation "
-            "texts."
+            "unpretrained” is the paired difference on test texts from the model without pretraining that is best on "
+            "validation texts."
         ],
         tables=score_tables(comparison, shown),
     )
@@ -109,7 +109,8 @@ def _costs(findings: Findings) -> Section:
             if worth is not None or len(findings.pairs) == 1:
                 sentence = break_even(by_model[one.model], by_model[one.rival], worth)
                 paragraphs.append(f"At {each:,} labels: {sentence}")
-    if not any(one.answer is not None and one.answer.outcome == "ahead" for one in findings.pairs.values()):
+    outcomes = [one.answer.outcome for one in findings.pairs.values() if one.answer is not None]
+    if outcomes and "ahead" not in outcomes:
         paragraphs.append("There is no break-even: pretraining is not shown to pay with any number of labels.")
     tables = [
         cost_table(findings.costs[each], each, score_name(findings.comparison.score), folded=each != budget)
@@ -121,11 +122,12 @@ def _costs(findings: Findings) -> Section:
 def _disagreement(findings: Findings) -> Section:
     pair, texts = findings.pair, findings.texts
     tables = _present(paired_test_table(findings.tests))
-    title = "Where the two disagree"
+    title = "Where two models disagree"
     if pair is None:
         return Section("disagreement", title)
+    named = pair_sentence(pair)
     if texts is None or not findings.quoted:
-        return Section("disagreement", title, [NO_TEXTS] if texts is None else [], tables=tables)
+        return Section("disagreement", title, [named, NO_TEXTS] if texts is None else [named], tables=tables)
     right_of = {name: _right(findings.right, name, findings.budget) for name in (pair.model, pair.rival)}
     probabilities = findings.answers.get(pair.model), findings.answers.get(pair.rival)
     if None in probabilities:
@@ -145,7 +147,15 @@ def _disagreement(findings: Findings) -> Section:
         f"The test texts on which {pair.model} and {pair.rival} with {findings.budget:,} labels are furthest apart, by "
         f"{measure}."
     )
-    return Section("disagreement", title, [paragraph] if quotes else [], tables=tables, quotes=quotes)
+    return Section("disagreement", title, [named, paragraph] if quotes else [named], tables=tables, quotes=quotes)
+
+
+def pair_sentence(pair: Pair) -> str:
+    """Which two models are looked at more closely, and why these."""
+    start = f"The two are {pair.model} and {pair.rival}: with {pair.label_budget:,} labels"
+    if pair.answer is None:
+        return f"{start}, of which there is no verdict, the best two on validation texts."
+    return f"{start}, those that the verdict at the top is about."
 
 
 def _right(right: Evidence, model: str, budget: int) -> Any:
@@ -203,10 +213,10 @@ def _slices(findings: Findings) -> Section:
         for part in parts:
             first_PSN, second_PSN = (correct[model][:, :, part.members_N] for model in (pair.model, pair.rival))
             found = difference_interval(first_PSN, second_PSN, findings.comparison.confidence)
-            differences[f"{part.group}: {part.name}"] = amount(found)
+            differences[part.group, part.name] = found
         by_model = {score.model: score for score in findings.comparison.scores if score.label_budget == budget}
         figures = [slice_figure(scores, pair, by_model)]
-    return Section("slices", title, [], figures, _present(slice_table(scores, differences, budget)))
+    return Section("slices", title, [], figures, _present(slice_table(scores, pair, differences, budget)))
 
 
 def _classes(findings: Findings) -> Section:

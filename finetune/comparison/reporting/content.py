@@ -16,7 +16,7 @@ from finetune.comparison.analysis.decision import Step, decision
 from finetune.comparison.analysis.disagreement import PairedTest, mcnemar
 from finetune.comparison.analysis.headline import Headline, Pair, headline, pair_at, short_answer
 from finetune.comparison.analysis.problems import problems
-from finetune.comparison.analysis.words import count
+from finetune.comparison.analysis.words import count, listed, margin_of
 from finetune.comparison.compared_score import score_name
 from finetune.comparison.figures.plot import Figure
 from finetune.comparison.figures.score import score_figure
@@ -24,8 +24,8 @@ from finetune.comparison.page_command import page_command
 from finetune.comparison.reporting import provenance
 from finetune.comparison.reporting.sections import Section
 from finetune.comparison.reporting.tables import Record
-from finetune.comparison.scores import Comparison, Run
-from finetune.comparison.summary import Evidence, leads_over_others
+from finetune.comparison.scores import Comparison, Run, Score
+from finetune.comparison.summary import Evidence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,9 +160,6 @@ class Report:
 def headlines_of(findings: Findings) -> list[Headline]:
     """The verdict at each label budget, the largest first."""
     device, comparison = provenance.device(findings.runs), findings.comparison
-    leads = leads_over_others(
-        findings.evidence, comparison.scores, comparison.best_unpretrained, comparison.best_recurrent
-    )
     return [
         headline(
             comparison,
@@ -171,7 +168,6 @@ def headlines_of(findings: Findings) -> list[Headline]:
             findings.tests,
             {cost.model: cost for cost in findings.costs[budget]},
             device,
-            leads,
         )
         for budget in reversed(findings.evidence.budgets)
     ]
@@ -205,6 +201,22 @@ def subtitle(findings: Findings) -> str:
     )
 
 
+def validation_texts(scores: Sequence[Score]) -> str:
+    """How many validation texts a run had, at each label budget if that differs."""
+    found = {
+        budget: sorted({score.validation_texts for score in scores if score.label_budget == budget})
+        for budget in sorted({score.label_budget for score in scores})
+    }
+    told = {
+        budget: f"{texts[0]:,}" if len(texts) == 1 else f"{texts[0]:,} to {texts[-1]:,}"
+        for budget, texts in found.items()
+    }
+    if len(set(told.values())) == 1:
+        return f"{told[min(told)]} validation texts a run"
+    parts = [f"{texts} at {budget:,} labels" for budget, texts in told.items()]
+    return f"validation texts a run: {listed(parts)}"
+
+
 def report_of(
     name: str, findings: Findings, sections: Sequence[Section], decisions: Mapping[int, Sequence[str]]
 ) -> Report:
@@ -213,7 +225,7 @@ def report_of(
     return Report(
         name=name,
         subtitle=subtitle(findings),
-        answer=short_answer(list(findings.pairs.values())),
+        answer=short_answer(list(findings.pairs.values()), comparison.scores),
         headlines=headlines_of(findings),
         figure=score_figure(comparison, list(findings.pairs.values())),
         decisions=decisions,
@@ -224,15 +236,15 @@ def report_of(
         method={
             "level": f"{100 * comparison.confidence:g}",
             "significance": f"{100 - 100 * comparison.confidence:g}",
-            "margin": f"{100 * comparison.margin:g}",
+            "margin": margin_of(comparison.margin),
             "score": score_name(comparison.score),
             "is_accuracy": comparison.score == "accuracy",
             "seeds": len(comparison.seeds),
-            "validation_texts": runs[0].folder.result()["validation_texts"],
+            "validation_texts": validation_texts(comparison.scores),
             "pretraining_seeds": max(1, len({run.pretraining_seed for run in runs} - {None})),
             "pretrained": any(score.pretrained for score in comparison.scores),
         },
         commands=[run.command for run in runs],
-        page_command=page_command(runs),
+        page_command=page_command(runs, comparison),
         origins=provenance.origins(runs, findings.stages),
     )

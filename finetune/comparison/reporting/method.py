@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from finetune.classification.calibration import BINS
 from finetune.comparison.intervals import FEW_TEXTS
 
 
@@ -41,8 +42,8 @@ def _comparison(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         (
             "Who is the rival",
-            "The best model without pretraining, whatever it is: the one with the best mean validation accuracy "
-            f"({facts['validation_texts']:,} validation texts a run). Choosing it by test texts would make it look "
+            "The best model without pretraining, whatever it is: at each number of labels the one with the best mean "
+            f"validation {facts['score']} ({facts['validation_texts']}). Choosing it by test texts would make it look "
             "better than it is.",
         ),
         (
@@ -74,11 +75,20 @@ def _judgement(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (
             "When a model is called better",
-            f"“Take” is said where the difference is significant at {facts['significance']} % for all pretrained "
-            "encoders and numbers of labels together: who looks often finds something by chance, and Holm's "
-            "method asks for more evidence the more is looked at. “No difference that matters” is said where the "
-            f"whole interval is within {facts['margin']} point(s). In between, “no difference is shown” comes with "
-            "the size of a difference that this comparison would have seen four times in five.",
+            "Judged are the pretrained encoders or, where none takes part, all other pretrained models. “Take” is said "
+            f"where the difference is significant at {facts['significance']} % for all of them and all numbers of "
+            "labels together: who looks often finds something by chance, and Holm's method asks for more evidence the "
+            "more is looked at. “No difference that matters” is said where the whole interval is within "
+            f"{facts['margin']}. In between, “no difference is shown” comes with the size of a difference that this "
+            "comparison would have seen four times in five. Of several models that are judged, the sentence at the top "
+            "is about one that is ahead, if any is, and among these about the best on validation texts.",
+        ),
+        (
+            "When another model is said to be ahead, or one to gain",
+            "What is told beside the verdict, that another model is ahead of the one judged, or that a model gains or "
+            "loses by its pretraining, is judged by Holm's method, too: all such differences of the comparison "
+            "together, apart from the verdicts. An interval is of one difference alone, so it may lie on one side of "
+            "zero where nothing is said.",
         ),
         (
             "What pretraining is worth in labels",
@@ -100,13 +110,14 @@ def _judgement(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
             "of so uneven a toss (McNemar's test). It knows nothing of other seeds.",
         ),
         (
-            "When a run has failed",
-            f"Its {facts['score']} is not above {constant} by more than chance ({test}, 5 %). Spread is the standard "
-            "deviation over the seeds. Failed runs are counted in all means.",
+            "When a run counts as failed",
+            f"Its {facts['score']} is not shown to be above {constant} ({test}, 5 %). With few test texts that may be "
+            "for want of evidence. Failed runs are counted in all means.",
         ),
         (
             "Confidence",
             "A probability is divided by a temperature that was fitted on validation texts, so that it means what "
-            "it says; the calibration error is what is left.",
+            f"it says; the calibration error is what is left: the distance of confidence and accuracy in {BINS} bins "
+            "of confidence, mean over the texts, and over the runs.",
         ),
     ]

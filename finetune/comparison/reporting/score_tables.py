@@ -11,6 +11,11 @@ from finetune.comparison.reporting.tables import Cell, Record, Table
 from finetune.comparison.scores import Comparison, Score
 from finetune.comparison.verdict import points
 
+NOTE = (
+    "Spread: the standard deviation over the runs. Failed: runs that are not shown to be better than one answer for "
+    "all texts."
+)
+
 
 class Column(NamedTuple):
     """A column of the table of scores."""
@@ -55,7 +60,7 @@ def columns(comparison: Comparison) -> list[Column]:
             lambda score: f"{score.failed_runs} of {len(score.accuracies)}" if score.failed_runs else "–",
             lambda score: score.failed_runs,
         ),
-        Column("spread", lambda score: percent(score.spread), lambda score: score.spread),
+        Column("spread, points", lambda score: percent(score.spread), lambda score: score.spread),
         *(
             []
             if comparison.score == "macro_f1"
@@ -69,7 +74,8 @@ def columns(comparison: Comparison) -> list[Column]:
             )
             for name in comparison.scores[0].others
         ),
-        Column("Matthews", lambda score: f"{score.matthews:.3f}", lambda score: score.matthews),
+        # Zero is added to what is rounded, as a zero may have a sign.
+        Column("Matthews", lambda score: f"{round(score.matthews, 3) + 0.0:.3f}", lambda score: score.matthews),
         Column(
             "calibration error, points",
             lambda score: "–" if score.calibration_error is None else percent(score.calibration_error),
@@ -96,28 +102,32 @@ def score_tables(comparison: Comparison, shown: Sequence[Column]) -> list[Table]
                 f"{budget:,} labels",
                 [column.title for column in shown],
                 rows,
-                [score_record(score) for score in scores],
+                [score_record(score, comparison.score) for score in scores],
                 frozenset({0}),
+                note=NOTE,
             )
         )
     return tables
 
 
-def score_record(score: Score) -> Record:
-    """A row of the table of scores in numbers."""
+def score_record(score: Score, compared: str) -> Record:
+    """A row of the table of scores in numbers; the estimate, its interval and the differences are of `compared`."""
     record: Record = {
         "model": score.model,
         "label_budget": score.label_budget,
         "family": score.family,
         "pretrained": score.pretrained,
+        "score": compared,
         **interval_record("", score.accuracy),
         **interval_record("difference_", score.difference),
         "spread": score.spread,
         "runs": len(score.accuracies),
         "failed_runs": score.failed_runs,
         "macro_f1": score.macro_f1,
+        **score.others,
         "matthews": score.matthews,
-        "validation_accuracy": score.validation_accuracy,
+        f"validation_{compared}": score.validation_accuracy,
+        "validation_texts": score.validation_texts,
         "calibration_error": score.calibration_error,
         "parameters": score.parameters,
         "seconds": score.seconds,
@@ -136,7 +146,7 @@ def interval_record(prefix: str, interval: Interval | None) -> Record:
 
 
 def worth_table(comparison: Comparison) -> Table | None:
-    """What pretraining is worth in labels; None with one label budget or no pretrained encoder."""
+    """What pretraining is worth in labels; None with one label budget or no verdict."""
     if not comparison.worths:
         return None
     rows = [

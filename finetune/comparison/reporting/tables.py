@@ -17,7 +17,11 @@ Record = dict[str, Value]
 
 # Spreadsheets take a text that begins with these as a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-MARKDOWN_SPECIAL = re.compile(r"([\\`*_|~$]|\](?=[(\[:]))")
+MARKDOWN_SPECIAL = re.compile(r"([\\`*_|~$]|\](?=[(\[:])|:(?=//)|(?<=www)\.)", re.IGNORECASE)
+# People, issues and merge requests, and addresses of mail, to which a forge links even behind a backslash: a space of
+# no width parts them.
+REFERENCE = re.compile(r"(@(?=\w)|(?:[#!]|\bGH-)(?=\d))", re.IGNORECASE)
+APART = "&#8203;"
 # What makes a heading or a list of a line that begins with it.
 MARKDOWN_START = re.compile(r"^(\d*)([#+.)=-]+)(?=\s|$)")
 
@@ -75,15 +79,18 @@ def _csv_cell(value: Value) -> str | int | float | None:
 
 
 def markdown_text(text: str) -> str:
-    r"""Any text, as Markdown that shows it: no tag, link, heading or list.
+    r"""Any text, as Markdown that shows it: no tag, heading or list; no link, person or issue that a forge would find.
 
     >>> markdown_text("<b>|x|</b>\n# no *heading*"), markdown_text("[a](b) [+1, +2]")
     ('&lt;b&gt;\\|x\\|&lt;/b&gt; # no \\*heading\\*', '[a\\](b) [+1, +2]')
     >>> markdown_text("1. no list"), markdown_text("# x"), markdown_text("90.7")
     ('1\\. no list', '\\# x', '90.7')
+    >>> markdown_text("http://x.y www.x.y"), markdown_text("@name #1")
+    ('http\\://x.y www\\.x.y', '@&#8203;name #&#8203;1')
     """
     line = html.escape(" ".join(printable(text).split()), quote=False)
-    return MARKDOWN_START.sub(r"\1\\\2", MARKDOWN_SPECIAL.sub(r"\\\1", line))
+    line = MARKDOWN_SPECIAL.sub(r"\\\1", REFERENCE.sub(rf"\1{APART}", line))
+    return MARKDOWN_START.sub(r"\1\\\2", line)
 
 
 def markdown_table(table: Table) -> str:

@@ -197,5 +197,5 @@ def test_sentences_name_the_score_unless_it_is_accuracy() -> None:
     assert "take bert: 80.0 %, +3.0 [+1.0, +5.0] points over lstm" in answer_sentence(answer, rows)
     failed = [dataclasses.replace(rows["bert"], failed_runs=1)]
     assert failures(failed, 1000, "micro-F1").startswith(
-        " Runs no better than one answer for all texts, by micro-F1: 1"
+        " Runs not shown to be better than one answer for all texts, by micro-F1: 1"
     )

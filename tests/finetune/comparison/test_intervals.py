@@ -93,8 +93,8 @@ def tell(*rows: Score, best: str = "lstm", recurrent: str | None = "lstm", margi
         ),
         (
             Interval(-0.031, -0.05, -0.012, 0.01, 0.02),
-            "At 1,000 labels take lstm, the best model without pretraining (chosen on 50 validation texts): 80.0 %; "
-            "bert differs by -3.1 [-5.0, -1.2] points.",
+            "At 1,000 labels take lstm, the best model without pretraining (chosen on 50 validation texts): 80.0 % on "
+            "test texts; bert differs by -3.1 [-5.0, -1.2] points.",
         ),
         (
             Interval(0.031, -0.012, 0.07, 0.1, 0.055),
@@ -124,12 +124,15 @@ def test_without_bert_there_is_no_verdict() -> None:
 def test_a_verdict_does_not_hide_that_another_model_does_better() -> None:
     gain = Interval(0.031, 0.012, 0.05, 0.01, 0.02)
     rows = score("lstm", None), score("bert", gain), score("lm-lstm", gain), score("bag-of-words", gain)
-    lead = Lead("bert", "lm-lstm", 1000, Interval(-0.05, -0.08, -0.02))
+    lead = Lead("bert", "lm-lstm", 1000, Interval(-0.05, -0.08, -0.02), 0.01, True)
     assert tell(*rows, leads=[lead]).endswith(" But lm-lstm is ahead of bert by +5.0 [+2.0, +8.0] points.")
-    for interval in (Interval(-0.05, -0.12, 0.02), Interval(0.05, 0.02, 0.08)):
-        assert "ahead of" not in tell(*rows, leads=[Lead("bert", "lm-lstm", 1000, interval)])
-        assert "Over lm-lstm, pretrained, too:" in tell(*rows, leads=[Lead("bert", "lm-lstm", 1000, interval)])
-        assert "bag-of-words" not in tell(*rows, leads=[Lead("bert", "bag-of-words", 1000, interval)])
+    # The second excludes zero, but not by enough for all that was looked at.
+    cases = ((-0.05, -0.12, 0.02), False), ((-0.05, -0.09, -0.01), False), ((0.05, 0.02, 0.08), True)
+    for ends, shown in cases:
+        one, other = (Lead("bert", rival, 1000, Interval(*ends), 0.5, shown) for rival in ("lm-lstm", "bag-of-words"))
+        assert "ahead of" not in tell(*rows, leads=[one])
+        assert "Over lm-lstm, pretrained, too:" in tell(*rows, leads=[one])
+        assert "bag-of-words" not in tell(*rows, leads=[other])
 
 
 def test_every_pretrained_encoder_gets_a_verdict_whatever_it_is_called() -> None:
@@ -341,7 +344,7 @@ def test_runs_that_learned_nothing_are_counted_in_the_verdict() -> None:
     rows = [score("lstm", None), score("bert", Interval(0.1, -0.2, 0.4))]
     assert failures(rows, 1000) == ""
     rows[1] = dataclasses.replace(rows[1], failed_runs=1)
-    assert failures(rows, 1000) == " Runs no better than the majority label: 1 of 2 of bert."
+    assert failures(rows, 1000) == " Runs not shown to be better than the majority label: 1 of 2 of bert."
     assert failures(rows, 250) == ""
 
 
@@ -356,12 +359,13 @@ def test_runs_that_learned_nothing_are_counted_in_the_verdict() -> None:
         ),
     ],
 )
-def test_a_gain_is_judged_by_its_interval(difference: Interval, expected: str) -> None:
-    assert gain_sentence(Gain("lm-lstm", 250, difference)) == expected
+def test_a_gain_is_told_as_such_where_it_is_shown(difference: Interval, expected: str) -> None:
+    assert gain_sentence(Gain("lm-lstm", 250, difference, 0.01, difference.excludes_zero)) == expected
+    assert "no difference shown" in gain_sentence(Gain("lm-lstm", 250, difference, 0.06, False))
 
 
 def test_points_have_a_sign() -> None:
-    assert (points(0.0312), points(-0.004), points(0)) == ("+3.1", "-0.4", "+0.0")
+    assert [points(share) for share in (0.0312, -0.004, 0, -0.0003)] == ["+3.1", "-0.4", "+0.0", "+0.0"]
 
 
 def test_only_recurrent_models_with_pretraining_are_pretrained_recurrent_models() -> None:

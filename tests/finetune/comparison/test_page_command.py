@@ -6,9 +6,12 @@ import json
 import pytest
 
 from configs.run_folder import RunFolder
+from finetune.comparison.intervals import Interval
 from finetune.comparison.page_command import PORT, page_command
+from finetune.comparison.scores import Answer, Comparison
 from finetune.config import FinetuneConfig
 from finetune.demo import DemoConfig
+from tests.finetune.comparison.test_intervals import score as row_of
 from tokenizer.corpus.config import CorpusConfig
 
 
@@ -54,6 +57,40 @@ def test_a_family_may_be_missing_and_pretraining_too(runs, tmp_path):
     few = [run for run in runs if run.model in ("bert-scratch", "lm-lstm")]
     folders = " ".join(str(tmp_path / name) for name in ("bert-scratch-50-7", "lm-lstm-50-7"))
     assert page_command(few) == f"python -m finetune.demo {folders} --serve true"
+
+
+def test_the_model_that_the_verdict_is_about_is_on_the_page(runs, tmp_path):
+    # Without an encoder, that is another pretrained model.
+    for names in (("lm-lstm", "gru"), ("frozen", "bag-of-words")):
+        few = [run for run in runs if run.model in names]
+        folders = " ".join(str(tmp_path / f"{name}-50-7") for name in names)
+        assert page_command(few) == f"python -m finetune.demo {folders} --serve true"
+
+
+def test_of_several_pretrained_models_the_one_that_is_ahead_is_on_the_page(runs, tmp_path):
+    few = [run for run in runs if run.model in ("frozen", "lm-lstm", "bag-of-words")]
+    scores = [row_of(model, None) for model in ("frozen", "lm-lstm", "bag-of-words")]
+    difference = Interval(0.03, 0.01, 0.05, 0.01, 0.02)
+    answers = [
+        Answer("frozen", 50, "bag-of-words", difference, 0.2, "not shown"),
+        Answer("lm-lstm", 50, "bag-of-words", difference, 0.01, "ahead"),
+    ]
+    one = Comparison(
+        0.95, [7, 3], [dataclasses.replace(score, label_budget=50) for score in scores], {}, {50: "bag-of-words"},
+        answers, [], 0.01, [], [], "",
+    )  # fmt: skip
+    folders = " ".join(str(tmp_path / f"{name}-50-7") for name in ("lm-lstm", "bag-of-words"))
+    assert page_command(few, one) == f"python -m finetune.demo {folders} --serve true"
+
+
+def test_models_are_ranked_by_the_score_that_is_compared(runs, tmp_path):
+    few = [run for run in runs if run.model in ("gru", "lstm")]
+    for run in few:
+        values = {"eval_accuracy": 0.5 + 0.4 * (run.model == "gru"), "eval_macro_f1": 0.5 + 0.4 * (run.model == "lstm")}
+        (run.folder.path / "result.json").write_text(json.dumps(values), encoding="utf-8")
+    by_f1 = Comparison(0.95, [7, 3], [], {}, {}, [], [], 0.01, [], [], "", score="macro_f1")
+    assert page_command(few) == f"python -m finetune.demo {tmp_path / 'gru-50-7'} --serve true"
+    assert page_command(few, by_f1) == f"python -m finetune.demo {tmp_path / 'lstm-50-7'} --serve true"
 
 
 def test_pairs_of_texts_have_no_page(runs):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from finetune.comparison.analysis.costs import break_even, cost, origin
+from finetune.comparison.reporting.analysis_tables import cost_table
 from finetune.comparison.summary import Evidence, compare
 from finetune.comparison.worth import Worth
 from tests.helpers.comparisons import Made, make
@@ -70,5 +71,11 @@ def test_break_even_is_the_extra_time_by_label_saved(made: Made) -> None:
     assert "cannot be read off" in break_even(costs["bert"], costs["bag-of-words"], None)
     nothing = Worth("bert", 100, 0.0, 0.0, 0.0, 400)
     assert "saves no labels" in break_even(costs["bert"], costs["bag-of-words"], nothing)
+    # At another label budget fine-tuning takes longer; pretraining is told in the same unit.
+    long = costs["bert"]._replace(pretraining_seconds=5390.0, training_seconds=30.0)
+    told = break_even(long, costs["bag-of-words"], Worth("bert", 100, 280.0, 100.0, 500.0, 400))
+    assert "took 90 minutes more" in told
+    (row,) = cost_table([long], 100, "accuracy").rows
+    assert [cell.text for cell in row[2:5]] == ["90 min", "30 s", "90 min"]
     foreign = costs["bert"]._replace(pretraining_seconds=None)
     assert "is not known" in break_even(foreign, costs["bag-of-words"], nothing)

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import dataclasses
 import html
 import json
 import re
@@ -14,7 +15,9 @@ import pytest
 
 from finetune.comparison.analysis.answers import read_answers
 from finetune.comparison.analysis.problems import missing
+from finetune.comparison.reporting.content import validation_texts
 from finetune.comparison.reporting.markdown import _code
+from tests.finetune.comparison.test_intervals import score as row_of
 from tests.helpers.comparisons import Made, make, texts_of, write_report
 
 NAMES = {"<b>ours</b>": "bert", "half \ud83d": "lstm"}
@@ -127,6 +130,14 @@ def test_a_formula_in_a_text_is_none_in_a_spreadsheet(tmp_path: Path) -> None:
     assert any(row["text"].startswith("'=SUM") for row in rows)
 
 
+def test_what_is_quoted_links_to_nobody_and_nothing(tmp_path: Path) -> None:
+    texts = [f"See http://x.example, www.y.example, @somebody, #{number} or a@b.example" for number in range(60)]
+    made = make(tmp_path, {"lstm": 0.1, "bert": 0.99}, texts=texts, budgets=(100,))
+    markdown = (write_report(made) / "report.md").read_text(encoding="utf-8")
+    assert r"See http\://x.example, www\.y.example, @&#8203;somebody, #&#8203;" in markdown
+    assert not re.search(r"http://|\bwww\.|@\w|(?<!&)#\d", markdown)
+
+
 def test_no_text_is_quoted_if_none_may_be(tmp_path: Path) -> None:
     folder = write_report(make(tmp_path, budgets=(100,), quoted_texts=0))
     content = "".join(file.read_text(encoding="utf-8") for file in folder.rglob("*") if file.is_file())
@@ -195,7 +206,89 @@ def test_any_choice_of_models_gives_a_report(tmp_path: Path, models: dict[str, f
     assert ("cannot tell" in result["answer"]) == (not verdicts)
     assert len(result["headlines"]) == 1
     assert ("there is no verdict" in result["headlines"][0]["sentence"]) == (not verdicts)
+    lacks = "no model without pretraining" if "bert" in models else "no pretrained model"
+    assert (f"cannot tell: {lacks} takes part" in result["answer"]) == (not verdicts)
+    # Of what nobody asked, nothing is said.
+    assert verdicts or "break-even" not in (next(tmp_path.rglob("report.md"))).read_text(encoding="utf-8")
     assert "only one number of labels" in " ".join(result["decisions"]["100"])
+
+
+@pytest.mark.parametrize(
+    "models", [{"lm-lstm": 0.9, "lm-lstm-scratch": 0.6, "bag-of-words": 0.7}, {"frozen": 0.9, "bag-of-words": 0.7}]
+)
+def test_without_an_encoder_the_verdict_is_about_another_pretrained_model(
+    tmp_path: Path, models: dict[str, float]
+) -> None:
+    made = make(tmp_path, models, budgets=(100, 400), gain=0.0)
+    folder = write_report(made)
+    result, markdown = result_of(folder), (folder / "report.md").read_text(encoding="utf-8")
+    winner = next(iter(models))
+    assert result["answer"] == "Yes, with 100 and 400 labels"
+    assert [(answer["model"], answer["outcome"]) for answer in result["answers"]] == [(winner, "ahead")] * 2
+    assert all(f"({winner})" in one["sentence"] for one in result["headlines"])
+    assert all(f"labels take {winner}: " in sentence for sentence in result["verdicts"])
+    assert "There is no break-even" not in markdown
+    assert "it pays where labelling a text costs more than" in markdown
+    shown = next(line for line in markdown.splitlines() if line.startswith("python -m finetune.demo"))
+    folders = [cell.folder.path for cell in made.cells if (cell.label_budget, cell.seed) == (400, 0)]
+    assert [str(path) in shown for path in folders] == [True] * len(models)
+
+
+def test_break_even_is_denied_where_pretraining_was_judged(tmp_path: Path) -> None:
+    folder = write_report(make(tmp_path, {"bag-of-words": 0.7, "bert": 0.7}, budgets=(100,)))
+    assert "There is no break-even" in page_of(folder)
+
+
+def test_another_score_is_named_and_in_the_records_beside_accuracy(tmp_path: Path) -> None:
+    classes = ("bad", "fair", "good")
+    scores = {"bag-of-words": 0.7, "lstm": 0.6, "bert": 0.9}
+    folder = write_report(make(tmp_path, scores, budgets=(100,), classes=classes, score="macro_f1"))
+    result, page = result_of(folder), page_of(folder)
+    assert "the one with the best mean validation macro-F1 (20 validation texts a run)" in page
+    for record, score in zip(
+        sorted(result["tables"]["scores"], key=lambda record: record["model"]),
+        sorted(result["scores"], key=lambda score: score["model"]),
+        strict=True,
+    ):
+        assert record["score"] == "macro_f1"
+        assert record["estimate"] == score["accuracy"]["estimate"]
+        assert record["accuracy"] == score["others"]["accuracy"]
+        assert record["validation_macro_f1"] == score["validation_accuracy"]
+        assert "validation_accuracy" not in record
+        assert f'data-order="{record["accuracy"]}"' in page
+
+
+def test_the_difference_of_two_models_names_them_and_is_in_the_records(hostile: Path) -> None:
+    rows, page = result_of(hostile)["tables"]["slices"], page_of(hostile)
+    models = {"bag-of-words", "half \ud83d", "<b>ours</b>"}
+    assert {row["model"] for row in rows} == models
+    for row in rows:
+        assert (row["rival"] is None) == (row["difference_estimate"] is None) == (row["model"] != "<b>ours</b>")
+    shown = [row for row in rows if row["rival"] is not None]
+    assert {row["rival"] for row in shown} == {"bag-of-words"}
+    assert "&lt;b&gt;ours&lt;/b&gt; – bag-of-words, points" in page
+    for row in shown:
+        assert f'<td data-order="{row["difference_estimate"]}">' in page
+    assert "The two are &lt;b&gt;ours&lt;/b&gt; and bag-of-words: with 400 labels, those that the verdict" in page
+
+
+def test_who_is_looked_at_without_a_verdict_is_told(tmp_path: Path) -> None:
+    page = page_of(write_report(make(tmp_path, {"lstm": 0.7, "bag-of-words": 0.8}, budgets=(100,))))
+    assert "The two are bag-of-words and lstm: with 100 labels, of which there is no verdict, the best two on" in page
+
+
+def test_validation_texts_are_those_of_each_number_of_labels() -> None:
+    rows = [dataclasses.replace(row_of("bert", None), label_budget=budget, validation_texts=texts)
+            for budget, texts in ((250, 50), (1000, 200), (1000, 190))]  # fmt: skip
+    assert validation_texts(rows) == "validation texts a run: 50 at 250 labels and 190 to 200 at 1,000 labels"
+    assert validation_texts(rows[:2][:1]) == "50 validation texts a run"
+
+
+def test_the_notes_on_confidence_name_the_bins(hostile: Path) -> None:
+    page = page_of(hostile)
+    assert "in 15 bins of confidence (ECE)" in page
+    assert "Both are means over the runs" in page
+    assert "Answers of all runs together, by confidence" in page
 
 
 def test_many_classes_give_their_worst_confusions(tmp_path: Path) -> None:
@@ -213,10 +306,11 @@ def test_stuck_and_odd_runs_are_named(tmp_path: Path) -> None:
     file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | {"skipped_steps": 3}), encoding="utf-8")
     folder = write_report(made)
     found = result_of(folder)["problems"]
-    assert [text for text in found if text.startswith("Stuck: lstm at 100 labels, seed 1 is no better than")]
+    start = "Perhaps stuck: lstm at 100 labels, seed 1 is not shown to be better than"
+    assert [text for text in found if text.startswith(start)]
     assert missing(made.cells[:-1]) == ["Missing: bert at 100 labels with seed 2."]
     assert [text for text in found if text.startswith("bert at 100 labels, seed 0 left out 3 steps")]
-    assert "Stuck: lstm at 100 labels, seed 1" in page_of(folder)
+    assert start in page_of(folder)
 
 
 def test_leakage_and_fingerprints_are_told(hostile: Path) -> None:
