@@ -148,7 +148,7 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
 
     from finetune.comparison.compared_score import compared_score, has_several_labels
     from finetune.comparison.running import estimate
-    from finetune.comparison.summary import ENCODER, family_of
+    from finetune.comparison.summary import contenders, family_of
     from finetune.run import run as fine_tune
 
     tokenizer_run, stages, cells = begin(config)
@@ -163,8 +163,8 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
     print(f"fine-tuning runs go {at_a_time} at a time; nothing was run but the tokenizer's stage and the measurement")
     if runs and compared_score(config, has_several_labels(runs[0][1])) == "accuracy":
         test_texts, seeds = estimate.text_counts(runs[0][1])[2], len(config.seeds)
-        encoders = sum(family_of(keys.get("model.name", model)) == ENCODER for model, keys in config.models.items())
-        looks = max(1, encoders * len(config.label_budgets))
+        families = {model: family_of(keys.get("model.name", model)) for model, keys in config.models.items()}
+        looks = max(1, len(contenders(families)) * len(config.label_budgets))
         print(foreseen(seeds, test_texts, config.confidence, looks))
 
 
@@ -173,8 +173,8 @@ def foreseen(seeds: int, texts: int, confidence: float, looks: int) -> str:
 
     >>> foreseen(3, 25_000, 0.95, 1)[:98]
     '3 seeds and 25,000 test texts show a difference of 3.2 points in four of five comparisons, smaller'
-    >>> foreseen(2, 3, 0.95, 4)
-    '2 seeds and 3 test texts could show no difference four times in five, however large'
+    >>> foreseen(2, 500, 0.95, 40)
+    '2 seeds and 500 test texts could show no difference four times in five, however large'
     """
     from finetune.comparison.analysis.words import count
     from finetune.comparison.intervals import DISAGREEMENT, SEED_DEVIATION, planned_detectable
