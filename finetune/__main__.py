@@ -40,7 +40,7 @@ def main() -> None:
             if several
             else f"{result['test_majority']:.4f} of the test texts"
         )
-        print(f"finetune: FAILED: no better than always {always} ({score})")
+        print(f"finetune: FAILED: not shown to be better than always {always} ({score})")
     name, key = ("micro-F1", "test_micro_f1") if several else ("accuracy", "test_accuracy")
     print(f"finetune: test {name} {result[key]:.4f}, macro-F1 {result['test_macro_f1']:.4f}")
 

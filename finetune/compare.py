@@ -252,7 +252,7 @@ def write_comparison(
         beside = {
             "tuning": [dataclasses.asdict(one) for one in tuned],
             "failed": [failure.facts() for failure in failures],
-            "page_command": page_command(cells),
+            "page_command": page_command(cells, comparison),
         }
         folder.finish(report.write(folder, config, comparison, cells, pretrained, tuned, failures) | beside)
     return folder

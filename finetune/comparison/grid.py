@@ -13,7 +13,7 @@ from finetune.comparison.config import CompareConfig, Overrides
 from finetune.config import FinetuneConfig
 from finetune.run_paths import run_folder as finetune_folder
 from pretrain.config import PretrainConfig
-from pretrain.models.config import SCRATCH, STAGES, stage_of
+from pretrain.models.config import STAGES, is_from_scratch, stage_of
 from pretrain.run_paths import run_folder as pretrain_folder
 from tokenizer.config import TokenizerConfig
 from tokenizer.corpus.config import CorpusConfig
@@ -212,7 +212,7 @@ def cell_of(
 def seeds_of_pretraining(config: CompareConfig, model: str) -> list[int | None]:
     """The pretraining seeds that a model is fine-tuned from."""
     name = config.models[model].get("model.name", model)
-    starts_from_weights = stage_of(name) is not None and not name.endswith(SCRATCH)
+    starts_from_weights = stage_of(name) is not None and not is_from_scratch(name)
     return list(config.pretraining_seeds or [None]) if starts_from_weights else [None]
 
 

@@ -18,7 +18,7 @@ from finetune.comparison.scores import Answer, Comparison, Gain, Lead, Run, Scor
 from finetune.comparison.verdict import is_pretrained_recurrent, verdict
 from finetune.comparison.worth import labels_worth
 from finetune.config import BAG_OF_WORDS
-from pretrain.models.config import RECURRENT, SCRATCH, is_frozen, is_recurrent, stage_of
+from pretrain.models.config import RECURRENT, SCRATCH, is_from_scratch, is_frozen, is_recurrent
 
 # A family, and whether models of it start from pretrained weights.
 Family: TypeAlias = tuple[Literal["encoder", "recurrent", "linear"], bool]
@@ -280,8 +280,8 @@ def family_of(name: str) -> Family:
     if name == BAG_OF_WORDS:
         return "linear", False
     if is_frozen(name):
-        return "linear", not name.endswith(SCRATCH)
-    pretrained = name not in RECURRENT and not (name.endswith(SCRATCH) and stage_of(name) is not None)
+        return "linear", not is_from_scratch(name)
+    pretrained = name not in RECURRENT and not is_from_scratch(name)
     return "recurrent" if is_recurrent(name) else "encoder", pretrained
 
 

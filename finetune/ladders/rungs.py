@@ -20,7 +20,7 @@ from finetune.comparison.grid import Cell, cell_config, cell_of, pretraining_sta
 from finetune.comparison.tuning import FOLDS
 from finetune.ladders.config import LadderConfig
 from pretrain.config import PretrainConfig
-from pretrain.models.config import SCRATCH, stage_of
+from pretrain.models.config import is_from_scratch, stage_of
 from pretrain.run_paths import minimum_documents
 from pretrain.training.schedule import Duration
 from tokenizer.corpus.documents import place_of
@@ -66,7 +66,7 @@ def one_model(config: LadderConfig) -> CompareConfig:
         )
     keys = comparison.models[config.model]
     name = keys.get("model.name", config.model)
-    if stage_of(name) is None or name.endswith(SCRATCH):
+    if stage_of(name) is None or is_from_scratch(name):
         raise InputError(f"model: {config.model!r} starts from no pretraining of {config.comparison}")
     one = dataclasses.replace(
         comparison,

@@ -14,7 +14,7 @@ from finetune.config import BAG_OF_WORDS
 from finetune.publishing.kinds import CLASSIFIER, Kind
 from finetune.publishing.markdown import one_line
 from finetune.publishing.measured import Measure
-from pretrain.models.config import RECURRENT, SCRATCH, stage_of
+from pretrain.models.config import RECURRENT, is_from_scratch, stage_of
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.files import ENDINGS, ending, has_split
 
@@ -146,7 +146,7 @@ def checkpoint_of(config: dict[str, Any]) -> str | None:
     if "objective" in config:
         return model.get("init_from")
     name = model["name"]
-    if name == BAG_OF_WORDS or name in RECURRENT or (name.endswith(SCRATCH) and stage_of(name)):
+    if name == BAG_OF_WORDS or name in RECURRENT or is_from_scratch(name):
         return None
     return model["pretrained"] if stage_of(name) else name
 

@@ -14,7 +14,7 @@ from finetune.comparison.analysis.words import briefly, capital, count, duration
 from finetune.comparison.scores import Run, Score
 from finetune.comparison.verdict import rounded
 from finetune.comparison.worth import Worth
-from pretrain.models.config import SCRATCH, stage_of
+from pretrain.models.config import is_from_scratch, stage_of
 
 # Tasks on the same kind of text that may share one pretraining.
 SHARED_BY = 10
@@ -60,7 +60,7 @@ class Cost(NamedTuple):
 def origin(run: Run) -> RunFolder | None:
     """The pretraining run that a run's weights come from, if it is one of ours and still there."""
     name, pretrained = run.config.model.name, run.config.model.pretrained
-    if name.endswith(SCRATCH):
+    if is_from_scratch(name):
         return None
     path = Path(pretrained if stage_of(name) is not None else name)
     for folder in (path, path.parent):

@@ -48,7 +48,7 @@ COSTS = (
 TIMES = (
     "Times are of the machine that the runs were made on, several of them at a time; of training, without reading "
     "texts and testing. Trials of tuning are not in them. A text alone is timed from its tokens on; counting words has "
-    "to find these, too."
+    "to find these, too. Memory is the peak of the process that made the run, with what it kept of runs before."
 )
 JOULES = " Joules are of the whole processor while a run was made, with all else that ran on it."
 

@@ -95,12 +95,12 @@ def _judgement(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
             "The line through the scores of the best models without pretraining tells how many labels they need "
             "for a score. Between two measured numbers of labels it is taken as straight in the logarithm: what "
             "doubling brings is the same all the way. The interval comes from drawing seeds and texts again and "
-            "again (bootstrap).",
+            "again (bootstrap), further apart the fewer the seeds are.",
         ),
         (
             "What a point more takes",
-            "The same line, of one model, between two measured numbers of labels. Beyond the largest it is "
-            "continued, which is a guess: curves flatten. If the gain between the two could be chance, nothing is "
+            "The same line, of one model, through all measured numbers of labels. Beyond the largest it is "
+            "continued, which is a guess: curves flatten. If the gain from one number to the next could be chance, nothing is "
             "said.",
         ),
         (

@@ -20,7 +20,7 @@ def tuning_sections(tuned: Sequence[Tuned]) -> list[Section]:
             [
                 Cell(one.model),
                 Cell(f"{one.label_budget:,}", one.label_budget),
-                Cell(str(len(one.scores)), len(one.scores)),
+                Cell(str(len(one.scores) - len(one.failed)), len(one.scores) - len(one.failed)),
                 *(Cell(percent(value), value) for value in values),
                 Cell(one.settings_of(one.best)),
             ]
@@ -33,6 +33,7 @@ def tuning_sections(tuned: Sequence[Tuned]) -> list[Section]:
                     "expected_best_of_so_many": expected,
                     "settings": one.settings_of(trial),
                     "is_best": trial == one.best,
+                    "failed": one.failed.get(trial),
                 }
             )
     table = Table(
@@ -50,7 +51,8 @@ def tuning_sections(tuned: Sequence[Tuned]) -> list[Section]:
         "frozen encoder has no trials: its only setting is chosen within each run.) The best of them were taken for "
         "all seeds; no test text was read for it."
     )
-    return [Section("tuning", "Tuning", [text], tables=[table])]
+    failed = [line.removeprefix("tuning: ") for one in tuned for line in one.warnings()]
+    return [Section("tuning", "Tuning", [text, *failed], tables=[table])]
 
 
 def failed_lines(failures: Sequence[Failure]) -> list[str]:
