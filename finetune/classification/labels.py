@@ -30,7 +30,7 @@ FEW_FRACTIONS = 5
 # More classes are told of if most texts have one of their own: ids, or texts in the wrong column.
 MANY_CLASSES = 100
 JOINTS = (",", ";", "|")
-JOINED_SHARE = 0.1
+JOINED_SHARE, MOST_SHARE = 0.1, 0.5
 # Halves and quarters, as ratings have them.
 DECIMAL_COMMA = re.compile(r"-?\d+(,(0|00|25|5|50|75))?")
 
@@ -255,6 +255,9 @@ def joint_of(
 ) -> tuple[str, str, int] | None:
     """What joins labels into others, such as `;` in `billing;bug`, with an example and the number of parts.
 
+    It does so where there are fewer parts than labels, where all parts are labels by themselves, or where most labels
+    are joined, but for commas, which may be in a name.
+
     Args:
         by_key: the labels by what they have in common.
         counts: of each label.
@@ -265,7 +268,12 @@ def joint_of(
         joined = [key for key, parts in parts_of.items() if len(parts) > 1]
         parts = set().union(*parts_of.values())
         share = sum(counts[label] for key in joined for label in by_key[key]) / texts
-        if share >= JOINED_SHARE and len(joined) > 1 and len(parts) < len(by_key):
+        are_fewer = share >= JOINED_SHARE and len(parts) < len(by_key)
+        are_most = share >= MOST_SHARE and joint != ","
+        if len(joined) > 1 and (are_fewer or are_most):
+            return joint, joined[0], len(parts)
+        are_labels = all(parts_of[key] <= by_key.keys() for key in joined)
+        if joined and are_labels and not have_decimal_commas(by_key):
             return joint, joined[0], len(parts)
     return None
 

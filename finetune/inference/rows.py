@@ -13,15 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from configs.errors import InputError
-from finetune.own_data.columns import (
-    are_names,
-    find_columns,
-    is_data,
-    is_long_enough,
-    read_contents,
-    readable_rows,
-)
-from finetune.own_data.sources import has_columns, labels_before
+from finetune.own_data.columns import find_columns, read_contents, readable_rows, with_lone_name
+from finetune.own_data.contents import is_address, is_date
+from finetune.own_data.headers import are_names, is_a_header, is_data, is_long_enough, looks_like_a_text
+from finetune.own_data.text_formats import has_columns, labels_before, table_format
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import clean_html, label_key
@@ -37,6 +32,7 @@ STDIN = "-"
 # A pipe is text, a line each, unless its format is given.
 PIPE_FORMAT = "lines"
 TEXT_ENDING = ".txt"
+TABLES = ("csv", "tsv")
 PIPED = "bertlet-pipe-"
 PIPED_FILE = re.compile(rf"{re.escape(tempfile.gettempdir())}/{PIPED}\w+/stdin\.\w+")
 
@@ -98,7 +94,7 @@ def _corpus_of(source: str, file_format: str, corpus: CorpusConfig, folder: Path
         file = folder / f"stdin.{pipe_format}"
         with file.open("wb") as stream:
             shutil.copyfileobj(sys.stdin.buffer, stream)
-        return dataclasses.replace(corpus, source=str(file), format=pipe_format)
+        return dataclasses.replace(corpus, source=str(file), format=pipe_format, split="all")
     corpus = dataclasses.replace(corpus, source=source, format=file_format, split="all")
     if file_format != "auto":
         return corpus
@@ -120,12 +116,17 @@ def _begin_with(labels: Sequence[str], head: Sequence[str]) -> bool:
 
 
 def _warn_of_columns(source: str, corpus: CorpusConfig, labels: Sequence[str]) -> None:
-    """Say so if the lines that are read as a text each look like a table, or begin with their label."""
+    """Say so if the lines that are read as a text each look like a table or JSON, or begin with their label."""
     files = (find_files(corpus) or []) if corpus.format == PIPE_FORMAT else []
     if files and all(has_columns(file, corpus) for file in files):
         log.warning(
             "predict: the first lines of %s look like a table with tabs between its columns, and each is read as a "
             "text; `--format tsv` reads the columns", source,
+        )  # fmt: skip
+    elif files and (told := table_format(files, corpus)) is not None:
+        log.warning(
+            "predict: the first lines of %s look like %s, and each is read as a text; `--format %s` reads the columns",
+            source, "JSON objects" if told == "jsonl" else "a table under a header", told,
         )  # fmt: skip
     elif files and all(_begin_with(labels, lines_of_head(file, corpus)) for file in files):
         log.warning(
@@ -142,16 +143,24 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
     """
     if text_column is not None:
         return dataclasses.replace(corpus, text_column=text_column)
-    has_number = trained_on is not None and trained_on.isdecimal() and corpus.header is None
+    is_table = any(part.format in TABLES for part in itertools.chain.from_iterable(shards(corpus)))
+    has_number = is_table and trained_on is not None and trained_on.isdecimal() and corpus.header is None
     if has_number and (numbered := _numbered(corpus, trained_on)) is not None:
         return numbered
+    corpus = with_lone_name(corpus) if is_table else corpus
     names = first_columns(corpus)
-    if trained_on is not None and trained_on in names:
+    # In the first row of a table without a header, the number of a column is a value.
+    if trained_on is not None and trained_on in names and not has_number:
         return dataclasses.replace(corpus, text_column=trained_on)
     if len(names) == 1:
         # Whatever it holds: the texts may be short, or the same again and again.
-        is_known = corpus.format == PIPE_FORMAT or corpus.header is not None
+        is_known = not is_table or corpus.header is not None
         has_header = is_known or not is_data(read_contents(corpus, labelled=False))
+        if has_header and not is_known and looks_like_a_text(names[0]):
+            log.warning(
+                "predict: the first line of %s, %r, is taken for the name of its column; if it is a text, give "
+                "`--header false`", corpus.source, names[0],
+            )  # fmt: skip
         name, header = (names[0], corpus.header) if has_header else ("1", False)
         return dataclasses.replace(corpus, text_column=name, header=header)
     columns = find_columns(corpus, None, None, labelled=False)
@@ -162,7 +171,8 @@ def _numbered(corpus: CorpusConfig, column: str) -> CorpusConfig | None:
     """The corpus with the column of this number, or of this name above texts, if it is such a table.
 
     A label in its first row may be the same number. Who was trained on a table without a header gets one, if nothing in
-    the first row is a usual name, and what stands in the column there is about as long as what stands below it.
+    the first row is a usual name or stands above numbers, what stands in the column there is about as long as what
+    stands below it, and there are texts: of one word, if no other column has several. Else the texts are looked for.
     """
     if are_names(first_columns(corpus)):
         return None
@@ -171,10 +181,20 @@ def _numbered(corpus: CorpusConfig, column: str) -> CorpusConfig | None:
     if column not in first:
         return None
     contents = read_contents(corpus, labelled=False)
-    without = dataclasses.replace(corpus, header=False)
-    if contents[column].holds_texts and next(readable_rows(without), {}) != first:
+    held, without = contents[column], dataclasses.replace(corpus, header=False)
+    if held.holds_texts and next(readable_rows(without), {}) != first:
         return corpus
-    return without if is_long_enough(str(first[column]), contents[column]) else None
+    cell, cells = str(first[column]), {name: str(value) for name, value in first.items()}
+    if is_a_header(cells, contents):
+        return None
+    others = [other for name, other in contents.items() if name != column]
+    is_no_text = held.holds_numbers or held.holds_dates or held.holds_addresses
+    if held.holds_texts or not (is_no_text or any(other.holds_texts for other in others)):
+        return without if is_long_enough(cell, held) else None
+    if is_no_text and (is_date(cell) or is_address(cell)):
+        # As all below it: there is no header here, either.
+        return dataclasses.replace(without, text_column=find_columns(without, None, None, labelled=False).text)
+    return None
 
 
 def first_columns(corpus: CorpusConfig) -> list[str]:

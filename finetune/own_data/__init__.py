@@ -4,10 +4,10 @@ In: labelled texts, and perhaps more without labels. Out: `runs/plans/<name>-<di
 stage. Read in this order:
 
 - `config.py`: the few keys
-- `contents.py`: what columns hold; `columns.py`: which is the text, which the label; `separators.py`: whether a cell
-  holds several labels
-- `sources.py`: which files, in which format, hold the texts
-- `texts.py`: texts → training, test and unlabelled parts
+- `contents.py`: what columns hold; `headers.py`: what they are called; `columns.py`: which is the text, which the
+  label; `separators.py`: whether a cell holds several labels
+- `text_formats.py`: what text files hold; `sources.py`: which files, in which format, hold the texts
+- `missing_labels.py`: labels that say that there is none; `texts.py`: texts → training, test and unlabelled parts
 - `rules.py`: texts and time → settings
 - `plan.py`: all of it, with a measurement of the machine between
 """

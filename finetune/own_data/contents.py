@@ -24,7 +24,19 @@ WITHOUT_SPACES = re.compile(f"[{HAN_AND_KANA}{SOUTH_EAST_ASIAN}{HANGUL}]")
 DENSE = re.compile(f"[{HAN_AND_KANA}{HANGUL}]")
 # Where there are no spaces, a character; Korean has some.
 WORD = re.compile(rf"[{HAN_AND_KANA}{SOUTH_EAST_ASIAN}]|[^\s{HAN_AND_KANA}{SOUTH_EAST_ASIAN}]+")
+# What splits are called.
+UNLABELLED_NAMES = ("unlabelled", "unsupervised", "unlabeled", "unsup")
+SPLIT_NAMES = {
+    "train", "training", "test", "testing", "validation", "valid", "val", "dev", "development", "eval", "evaluation",
+    *UNLABELLED_NAMES,
+}  # fmt: skip
 QUESTION_ENDS = ("?", "\uff1f")
+# Dates with the name of a month, which has more letters than they have digits: `December 3, 2017`, `3 de mayo de 2023`.
+DATE = re.compile(r"(?:\d{1,2}\W+(?:de )?[^\W\d]+|[^\W\d]+\W+\d{1,2})\W+(?:de )?\d{4}\W*")
+# A time, or a day in numbers, which other numbers among words are not.
+TIME_OR_DAY = re.compile(r"\d{1,2}:\d{2}|\d{1,4}[-/.\u5e74]\s?\d{1,2}[-/.\u6708]\s?\d{1,4}")
+LONGEST_DATE = 60
+ADDRESS = re.compile(r"(?:https?://|www\.)\S+|[^\s@]+@[^\s@]+\.\w+", re.IGNORECASE)
 
 
 @dataclasses.dataclass
@@ -37,9 +49,15 @@ class Content:
     """Values that are strings."""
     characters: int = 0
     words: int = 0
-    """Values of several words; of scripts without spaces, all."""
+    """Values of several words; of scripts without spaces, all. Dates are none."""
     numbers: int = 0
     """Values that are numbers, also as text."""
+    dates: int = 0
+    """Values that are dates, times with their zones, or numbers."""
+    addresses: int = 0
+    """Values that are an address of a page or of mail."""
+    binary: int = 0
+    """Values that are bytes."""
     questions: int = 0
     values: set[str] = dataclasses.field(default_factory=set)
     """The different values, up to a number of them."""
@@ -53,15 +71,20 @@ class Content:
         if isinstance(value, str):
             self.texts += 1
             self.characters += weight(value)
-            self.words += " " in value.strip() or WITHOUT_SPACES.search(value) is not None
+            is_dated = is_date(value)
+            self.dates += is_dated
+            self.words += not is_dated and (" " in value.strip() or WITHOUT_SPACES.search(value) is not None)
+            self.addresses += is_address(value)
             self.questions += value.rstrip().endswith(QUESTION_ENDS)
+        self.binary += isinstance(value, bytes)
         self.numbers += not isinstance(value, list) and is_number(str(value))
         several = value if isinstance(value, list) else [value]
         if separator and isinstance(value, str):
             several = [part.strip() for part in value.split(separator) if part.strip()]
         for one in several:
             if len(self.values) <= MAXIMUM_VALUES and isinstance(one, str | int | float | decimal.Decimal):
-                self.values.add(str(one))
+                # Around a separator there may be spaces.
+                self.values.add(str(one).strip())
 
     @property
     def length(self) -> float:
@@ -79,15 +102,54 @@ class Content:
         return 2 * self.numbers > self.filled
 
     @property
+    def holds_dates(self) -> bool:
+        """Whether most values are numbers, dates or times, which are no texts."""
+        return 2 * self.dates > self.filled
+
+    @property
+    def holds_addresses(self) -> bool:
+        """Whether most values are addresses."""
+        return 2 * self.addresses > self.filled
+
+    @property
     def may_be_classes(self) -> bool:
         """Whether it holds a few values, each often."""
         return len(self.values) <= MAXIMUM_CLASSES and self.repeats(TEXTS_A_CLASS)
+
+    @property
+    def are_splits(self) -> bool:
+        """Whether it holds the names of splits, as a column beside the label may do."""
+        return {value.casefold() for value in self.values} <= SPLIT_NAMES
 
     def repeats(self, times: int) -> bool:
         """Whether it holds values that come so often on average; many numbers with fractions are measurements."""
         if not 2 <= len(self.values) <= min(MAXIMUM_VALUES, self.filled / times):
             return False
         return len(self.values) <= MAXIMUM_CLASSES or not any(is_number(one) and float(one) % 1 for one in self.values)
+
+
+def is_address(text: str) -> bool:
+    """Whether a value is the address of a page or of mail.
+
+    >>> [is_address(text) for text in ("https://example.org/a", "a.b@example.org", "see https://example.org")]
+    [True, True, False]
+    """
+    return ADDRESS.fullmatch(text.strip()) is not None
+
+
+def is_date(text: str) -> bool:
+    """Whether a value has no words but those of a date, or is a number.
+
+    >>> [is_date(text) for text in ("2023/05/01 10:00:00 AM GMT+2", "Mon Apr 06 22:19:45 PDT 2009", "May 20, 2012")]
+    [True, True, True]
+    >>> [is_date(text) for text in ("the best of 2019", "so so", "5 stars", "345 film 23", "POS 4929 1207 GB")]
+    [False, False, False, False, False]
+    """
+    if len(text) > LONGEST_DATE:
+        return False
+    digits, letters = sum(map(str.isdigit, text)), sum(map(str.isalpha, text))
+    is_mostly_digits = letters == 0 or (digits >= letters and TIME_OR_DAY.search(text) is not None)
+    return digits > 0 and (is_mostly_digits or DATE.fullmatch(text.strip()) is not None)
 
 
 def weight(text: str) -> int:

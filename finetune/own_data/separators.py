@@ -39,7 +39,10 @@ def find_separator(corpus: CorpusConfig) -> str | None:
     if have_decimal_commas(by_key):
         return None
     found = joint_of(by_key, dict(cells), cells.total())
-    return found[0] if found is not None and recombines(by_key, found[0]) else None
+    if found is None or not recombines(by_key, found[0]):
+        return None
+    # A single label with a comma, such as `yes, no`, may be one.
+    return None if found[0] == "," and sum("," in key for key in by_key) == 1 else found[0]
 
 
 def _is_list(cell: str, corpus: CorpusConfig) -> bool:

@@ -2,37 +2,29 @@
 
 import dataclasses
 import logging
-import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from configs.errors import InputError
-from finetune.own_data.columns import Columns, find_columns, readable_rows
+from finetune.own_data.columns import Columns, called, find_columns, readable_rows
 from finetune.own_data.config import OwnDataConfig, with_flags
-from finetune.own_data.contents import TEXTS_A_CLASS
+from finetune.own_data.contents import SPLIT_NAMES, UNLABELLED_NAMES
+from finetune.own_data.headers import MISSING
 from finetune.own_data.separators import find_separator
-from tokenizer.corpus.config import LIST_CELLS, CorpusConfig, Format
+from finetune.own_data.text_formats import BETWEEN_WORDS, with_text_format
+from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
 from tokenizer.corpus.files import ENDINGS, ending, find_files, has_split, have_class_endings, is_read, walk
-from tokenizer.corpus.formats import FASTTEXT_LABEL
-from tokenizer.corpus.text_files import Part, lines, lines_of_head
 
 log = logging.getLogger(__name__)
 
 TRAIN, TEST, UNLABELLED = "train", "test", "unlabelled"
-# What the unlabelled part of published data sets is called.
-UNLABELLED_NAMES = (UNLABELLED, "unsupervised", "unlabeled", "unsup")
-# Folders of these names are no classes, if they hold more than texts or if there are no others.
-SPLIT_NAMES = {
-    TRAIN, "training", TEST, "testing", "validation", "valid", "val", "dev", "development", "eval", "evaluation",
-    *UNLABELLED_NAMES,
-}  # fmt: skip
 NAMES = {TRAIN: (TRAIN,), TEST: (TEST,), UNLABELLED: UNLABELLED_NAMES}
+# Splits that are tested on where those of the test split are hidden.
+VALIDATION_NAMES = ("validation", "valid", "val", "dev", "development")
 SHOWN_FILES = 6
-# Between the words of a file's name.
-BETWEEN_WORDS = re.compile(r"[\W_]+")
-# The share of the first lines of a table with as many tabs as each other: a text may hold one.
-ALIKE = 0.9
+# What stands for the label of a text whose label is hidden, as in GLUE.
+HIDDEN = "-1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,24 +71,78 @@ def find_sources(config: OwnDataConfig) -> Sources:
             # Pretraining reads no pairs, and no labels.
             corpus = dataclasses.replace(corpus, second_text_column=None, labels=None)
         if corpus is not None and given is not None:
-            found = find_columns(corpus, None, None, part == TEST and by_column, likely=columns)
+            found = columns_of_others(corpus, part == TEST and by_column, columns)
             log.info("own data: %s texts in column %r of %s", part, found.text, given)
             corpus = dataclasses.replace(with_columns(corpus, found), label_separator=labelled.label_separator)
-        elif corpus is not None and part == TEST and by_column and not has_column(corpus, labelled.label_column):
-            log.warning(
-                "own data: the split %r of %s has no labels, and is left out; other texts are set aside for testing",
-                corpus.split, corpus.source,
-            )  # fmt: skip
-            corpus = None
+        elif corpus is not None and part == TEST and by_column:
+            corpus = labelled_sibling(labelled, corpus)
         elif corpus is not None:
+            corpus = as_called(corpus)
             log.info("own data: %s texts are the split %r of %s", part, corpus.split, corpus.source)
         parts[part] = corpus
     return Sources(labelled, parts[TEST], parts[UNLABELLED])
 
 
-def has_column(corpus: CorpusConfig, name: str) -> bool:
-    """Whether the first row of a corpus has a column, or no row can be read; as in the `test` of a competition."""
-    return name in next(readable_rows(corpus), {name: None})
+def columns_of_others(corpus: CorpusConfig, is_labelled: bool, likely: Columns) -> Columns:
+    """The columns of test or unlabelled texts; flags are about those of the labelled texts.
+
+    Raises:
+        InputError: they are not found.
+    """
+    try:
+        return find_columns(corpus, None, None, is_labelled, likely)
+    except InputError as error:
+        told, twice, _ = str(error).partition("; rename them")
+        raise InputError(f"{told}{twice}") from None
+
+
+def labelled_sibling(labelled: CorpusConfig, test: CorpusConfig) -> CorpusConfig | None:
+    """The split to test on: the test split or, where its labels are hidden, one for validation; None if none has any.
+
+    Args:
+        labelled: the training texts.
+        test: the test split, which has no labels in a competition.
+    """
+    test, instead = as_called(test), None
+    if has_labels(test, labelled):
+        log.info("own data: test texts are the split %r of %s", test.split, test.source)
+        return test
+    if (validation := sibling(labelled, VALIDATION_NAMES)) is not None:
+        validation = as_called(validation)
+        instead = validation if has_labels(validation, labelled) else None
+    log.warning(
+        "own data: the split %r of %s has no labels, and is left out; %s for testing", test.split, test.source,
+        "other texts are set aside" if instead is None else f"the split {instead.split!r} is taken",
+    )  # fmt: skip
+    return instead
+
+
+def as_called(corpus: CorpusConfig) -> CorpusConfig:
+    """A split with the columns of the labelled one as it calls them, whatever the case."""
+    names = [*next(readable_rows(corpus), {})]
+    text = called(corpus.text_column, names) or corpus.text_column
+    label = called(corpus.label_column, names) or corpus.label_column
+    return dataclasses.replace(corpus, text_column=text, label_column=label)
+
+
+def has_labels(corpus: CorpusConfig, labelled: CorpusConfig) -> bool:
+    """Whether a split has labels, or no row can be read; in the test split of a competition, they may all be hidden."""
+    if corpus.label_column not in next(readable_rows(corpus), {corpus.label_column: None}):
+        return False
+    hidden: set[str] = set()
+    for label in labels_of(corpus):
+        if label.lower() not in (*MISSING, HIDDEN):
+            return True
+        hidden.add(label)
+    # Where all are alike, it may be that the training texts have such labels, too.
+    return not hidden or any(label in hidden - {""} for label in labels_of(labelled))
+
+
+def labels_of(corpus: CorpusConfig) -> Iterator[str]:
+    """The cells of the label column, as text; none of a missing one."""
+    for row in readable_rows(corpus):
+        label: Any = row.get(corpus.label_column)
+        yield "" if label is None else str(label).strip()
 
 
 def corpus_of(config: OwnDataConfig, source: str, part: str) -> CorpusConfig:
@@ -133,66 +179,9 @@ def corpus_of(config: OwnDataConfig, source: str, part: str) -> CorpusConfig:
         return with_text_format(dataclasses.replace(corpus, split=found[0] if found else "all"), is_labelled)
     if find_files(corpus) is None:
         there = hub_splits(source)
-        found = called((*splits, TRAIN), there)
+        found = splits_called((*splits, TRAIN), there)
         return dataclasses.replace(corpus, split=found[0] if found else there[0])
     return with_text_format(corpus, is_labelled)
-
-
-def with_text_format(corpus: CorpusConfig, is_labelled: bool) -> CorpusConfig:
-    """The corpus, if all of its files are `.txt`, as tables with tabs between their columns or as a text a line, if
-    they look like it.
-
-    Raises:
-        InputError: a single file of labelled texts is no table, so there is no label in it.
-    """
-    files = find_files(corpus) if corpus.format == "auto" else None
-    if not files or any(ending(file) != ".txt" for file in files):
-        return corpus
-    is_one = Path(corpus.source).is_file()
-    is_divided = is_one and has_blank_lines(files[0], corpus)
-    # Texts in several folders have these as their labels.
-    may_be_table = len({file.parent for file in files}) == 1 if is_labelled else is_one and not is_divided
-    if may_be_table and all(has_columns(file, corpus) for file in files):
-        log.info("own data: %s is read as a table with tabs between its columns (see `--format`)", corpus.source)
-        return dataclasses.replace(corpus, format="tsv", delimiter=corpus.delimiter or "\t")
-    if is_labelled and may_be_table and (labelled_by := labels_of_lines(files, corpus)) is not None:
-        log.info("own data: %s is read as %s, with a text a line (see `--format`)", corpus.source, labelled_by[1])
-        return dataclasses.replace(corpus, format=labelled_by[0])
-    if is_one and is_labelled:
-        raise InputError(
-            f"{corpus.source}: the first lines are no table with tabs between its columns and begin with no label; "
-            "give a CSV, TSV or JSON file, a folder with a folder or a file for each class, or the file's `--format`"
-        )
-    return dataclasses.replace(corpus, format="lines") if is_one and not is_divided else corpus
-
-
-def labels_of_lines(files: Sequence[Path], corpus: CorpusConfig) -> tuple[Format, str] | None:
-    """Where the labels of text files in one folder are, if there is a text on each line: format and description."""
-    heads = [[line for line in lines_of_head(file, corpus) if line.strip()] for file in files]
-    first = [label for head in heads for label in labels_before(head)]
-    is_marked = all(label.isdecimal() or label.startswith(FASTTEXT_LABEL) for label in first)
-    if first and all(first) and (is_marked or 2 <= len({*first}) <= len(first) / TEXTS_A_CLASS):
-        return "label_lines", "lines that begin with their label"
-    if len(files) > 1 and all(len(head) > 1 for head in heads):
-        return "class_lines", "a file for each class"
-    return None
-
-
-def labels_before(head: Sequence[str]) -> list[str]:
-    """The first word of each line, as a label that may stand before a text; empty where no text follows.
-
-    >>> labels_before(["pos: a good film", "__label__1 bad", "Well!"])
-    ['pos', '__label__1', '']
-    """
-    words = [line.split(maxsplit=1) for line in head]
-    return [line[0].removesuffix(":") if len(line) > 1 else "" for line in words]
-
-
-def has_columns(file: Path, corpus: CorpusConfig) -> bool:
-    """Whether the first lines of a text file, but for a few, have the same number of tabs."""
-    tabs = Counter(line.count("\t") for line in lines_of_head(file, corpus) if line.strip())
-    usual, count = max(tabs.items(), key=lambda item: item[1], default=(0, 0))
-    return tabs.total() > 1 and usual > 0 and count >= ALIKE * tabs.total()
 
 
 def is_class(corpus: CorpusConfig, name: str) -> bool:
@@ -216,20 +205,6 @@ def has_known_ending(source: str) -> bool:
     return any(ending(file) in ENDINGS for file in (walk(path) if path.is_dir() else [path]))
 
 
-def has_blank_lines(file: Path, corpus: CorpusConfig) -> bool:
-    """Whether there are blank lines, between documents, in the first million characters of a text file."""
-    characters, has_text, is_after_blank = 0, False, False
-    for line in lines(Part(str(file), "text"), corpus):
-        if line.strip() and is_after_blank:
-            return True
-        has_text = has_text or bool(line.strip())
-        is_after_blank = has_text and not line.strip()
-        characters += len(line)
-        if characters > 1 << 20:
-            break
-    return False
-
-
 def sibling(labelled: CorpusConfig, splits: Sequence[str]) -> CorpusConfig | None:
     """Another split of the labelled corpus, if that has splits, in a folder or on the Hub; None if there is none."""
     if labelled.split == "all":
@@ -237,16 +212,16 @@ def sibling(labelled: CorpusConfig, splits: Sequence[str]) -> CorpusConfig | Non
     if "sample" in (labelled.source, labelled.format):
         return dataclasses.replace(labelled, split=splits[0])
     if find_files(labelled) is None:
-        found = called(splits, hub_splits(labelled.source))
+        found = splits_called(splits, hub_splits(labelled.source))
     else:
         found = folder_splits(labelled, splits)
     return dataclasses.replace(labelled, split=found[0]) if found else None
 
 
-def called(names: Sequence[str], splits: Iterable[str]) -> list[str]:
+def splits_called(names: Sequence[str], splits: Iterable[str]) -> list[str]:
     """The splits that have one of the names, whatever the case, in the order of the names.
 
-    >>> called(["test", "dev"], ["Dev", "TRAIN", "Test"])
+    >>> splits_called(["test", "dev"], ["Dev", "TRAIN", "Test"])
     ['Test', 'Dev']
     """
     splits = list(splits)
@@ -261,7 +236,7 @@ def folder_splits(corpus: CorpusConfig, names: Sequence[str]) -> list[str]:
     folder = Path(corpus.source)
     # Small letters first.
     there = sorted({entry.name[: len(name)] for entry in folder.iterdir() for name in names}, reverse=True)
-    found = [split for split in called(names, there) if has_split(corpus, split)]
+    found = [split for split in splits_called(names, there) if has_split(corpus, split)]
     if found:
         return found
     files = files_named(corpus)

@@ -24,11 +24,13 @@ from finetune.classification.labels import LabelSet, class_counts, contradiction
 from finetune.classification.splits import document_keys, set_aside, text_key
 from finetune.own_data.config import with_flags
 from finetune.own_data.contents import words_in
-from finetune.own_data.sources import TEST, TRAIN, UNLABELLED, UNLABELLED_NAMES, Sources
+from finetune.own_data.missing_labels import divided, without_missing
+from finetune.own_data.sources import TEST, TRAIN, UNLABELLED, Sources
 from pretrain.audits import duplicates
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import Document, label_key
 from tokenizer.corpus.documents import read as read_documents
+from tokenizer.corpus.files import ending
 from tokenizer.corpus.quarantine import FILE as QUARANTINE
 from tokenizer.corpus.quarantine import Quarantine
 from tokenizer.corpus.shards import describe
@@ -51,7 +53,8 @@ TOO_SIMILAR = (
 # What may be done about rows that cannot be used, by what is wrong with them.
 WITHOUT_LABEL = "texts without a label may be given with `--unlabelled`, in a file of their own"
 ADVICE = {f"holds {value}, which is not a label": WITHOUT_LABEL for value in ("None", "''", "nan")} | {
-    "neither 0 nor 1": "write 1 where the label applies and 0 where it does not, also for words and empty cells"
+    "the label is '": WITHOUT_LABEL,
+    "neither 0 nor 1": "write 1 where the label applies and 0 where it does not, also for words and empty cells",
 }
 
 
@@ -93,14 +96,13 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
     """
     folder.mkdir(parents=True, exist_ok=True)
     tell_of_files(sources)
-    labelled = read_labelled(sources.labelled, folder / QUARANTINE)
-    loose = [text for text in labelled if str(text.label).casefold() in UNLABELLED_NAMES]
-    labelled = [text for text in labelled if str(text.label).casefold() not in UNLABELLED_NAMES]
+    labelled, loose = divided(read_labelled(sources.labelled, folder / QUARANTINE))
     labelled = without_strays(labelled, sources.labelled)
     if not labelled:
         raise InputError(f"labelled: every text of {sources.labelled.source!r} has a label that says it has none")
     names = {text.label: text.label_name or str(text.label) for text in labelled if text.label is not None}
-    classes = label_set([text.label for text in labelled if text.label is not None], names, without_loose(sources))
+    wanted = without_loose(sources, loose)
+    classes = label_set([text.label for text in labelled if text.label is not None], names, wanted)
     classes_N = classes.encode([text.label for text in labelled if text.label is not None], sources.labelled)
     if torn := contradictions(document_keys(labelled), classes_N):
         log.warning("own data: %d labelled texts stand there more than once, with different labels", torn)
@@ -157,6 +159,8 @@ def read_labelled(corpus: CorpusConfig, quarantine_file: Path) -> list[Document]
     quarantine = Quarantine(corpus.maximum_set_aside)
     try:
         texts = list(read_documents(corpus, labelled=True, quarantine=quarantine))
+        if corpus.labels is None:
+            texts = without_missing(texts, quarantine)
     except InputError as error:
         advice = next((f"; {advice}" for problem, advice in ADVICE.items() if problem in str(error)), "")
         raise InputError(f"{error}{advice}") from None
@@ -200,10 +204,10 @@ def groups_of_each(classes_N: np.ndarray, count: int, keys: Sequence[str]) -> np
     return class_counts(classes_N[firsts], count)
 
 
-def without_loose(sources: Sources) -> CorpusConfig:
+def without_loose(sources: Sources, loose: Sequence[Document]) -> CorpusConfig:
     """The labelled corpus without the labels that say that a text has none, if some were asked for."""
-    wanted = sources.labelled.labels
-    kept = None if wanted is None else [label for label in wanted if label.casefold() not in UNLABELLED_NAMES]
+    wanted, names = sources.labelled.labels, {str(text.label).casefold() for text in loose}
+    kept = None if wanted is None else [label for label in wanted if label.casefold() not in names]
     return dataclasses.replace(sources.labelled, labels=kept)
 
 
@@ -252,7 +256,7 @@ class Limited:
 def without_strays(texts: list[Document], corpus: CorpusConfig) -> list[Document]:
     """The texts without those that lie beside the folders of the classes, such as aclImdb's lists of addresses."""
     beside = {Path(corpus.source), *(Path(corpus.source) / split for split in corpus.split.split("+"))}
-    is_file = [Path(str(text.location)).suffix == ".txt" for text in texts]
+    is_file = [ending(Path(str(text.location))) == ".txt" for text in texts]
     strays = [at and Path(str(text.location)).parent in beside for at, text in zip(is_file, texts, strict=True)]
     if not any(strays) or all(strays):
         return texts

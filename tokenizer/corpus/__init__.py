@@ -8,7 +8,8 @@ Read in this order:
 - `shards.py`: a corpus → shards that can be read in parallel, and a fingerprint of its content
 - `text_files.py`: files → lines, in their encoding, decompressed
 - `formats.py`: files → rows, one reader per format
-- `tables.py`: the reader of CSV and TSV, which finds delimiter, quoting and header
+- `dialects.py`: delimiter, quoting and header of a CSV or TSV file, which are found in its first lines
+- `tables.py`: the reader of CSV and TSV
 - `quarantine.py`: unusable rows
 - `row_labels.py`: the label of a row, or its labels
 - `documents.py`: rows → cleaned documents

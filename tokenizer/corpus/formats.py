@@ -130,7 +130,14 @@ def _parse_json(line: str) -> dict[str, Any]:
         raise RowError(f"not JSON ({reason}); fix or remove the line") from None
     if not isinstance(row, dict):
         raise RowError(f"expected a JSON object, found {type(row).__name__}")
-    return row
+    return _with_whole_names(row)
+
+
+def _with_whole_names(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without lone surrogates, such as half an emoji, in the names of its columns: nothing could write them."""
+    if all(map(str.isascii, row)):
+        return row
+    return {name.encode("utf-8", "replace").decode("utf-8"): value for name, value in row.items()}
 
 
 def read_json(part: Part, corpus: CorpusConfig) -> Iterator[Row]:
@@ -155,8 +162,10 @@ def read_json(part: Part, corpus: CorpusConfig) -> Iterator[Row]:
             value = _rows_of_table(value, part.source, is_alone)
         for row in value if isinstance(value, list) else [value]:
             number += 1
-            found = row if isinstance(row, dict) else RowError(f"expected a JSON object, found {type(row).__name__}")
-            yield found, f"{part.source}:row {number}"
+            if isinstance(row, dict):
+                yield _with_whole_names(row), f"{part.source}:row {number}"
+            else:
+                yield RowError(f"expected a JSON object, found {type(row).__name__}"), f"{part.source}:row {number}"
 
 
 def _rows_of_table(table: dict[str, Any], file: str, is_alone: bool) -> list[Any]:
@@ -204,11 +213,47 @@ def read_parquet(part: Part, corpus: CorpusConfig) -> Iterator[Row]:
         end = table.metadata.num_row_groups if part.end is None else part.end
         number = sum(table.metadata.row_group(group).num_rows for group in range(part.begin))
         for batch in table.iter_batches(batch_size=1024, row_groups=list(range(part.begin, end))):
-            for row in batch.to_pylist():
+            for row in _rows_of_batch(batch):
                 yield row, f"{part.source}:row {number}"
                 number += 1
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{part.source}: not readable as Parquet ({' '.join(str(error).split())})") from None
+
+
+def _rows_of_batch(batch: Any) -> list[dict[str, Any] | RowError]:
+    """The rows of an Arrow table; the error of those with bytes in a column of text that are not UTF-8.
+
+    What Python has no value for, such as a date after the year 9999, is the number that Arrow keeps, or nothing.
+    """
+    try:
+        return batch.to_pylist()
+    except (ValueError, OverflowError, LookupError):
+        columns = {name: _values(column) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+    rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    return [next((value for value in row.values() if isinstance(value, RowError)), row) for row in rows]
+
+
+def _values(column: Any) -> list[Any]:
+    """The values of an Arrow column, or the errors of those that are no text."""
+    import pyarrow
+
+    try:
+        return column.to_pylist()
+    except UnicodeDecodeError:
+        is_text = pyarrow.types.is_string(column.type) or pyarrow.types.is_large_string(column.type)
+        return [*map(_decoded, column.cast(pyarrow.binary()).to_pylist())] if is_text else [None] * len(column)
+    except (ValueError, OverflowError, LookupError):
+        try:
+            return column.cast(pyarrow.int64()).to_pylist()
+        except pyarrow.ArrowException:
+            return [None] * len(column)
+
+
+def _decoded(value: bytes | None) -> str | RowError | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError as error:
+        return RowError(f"byte 0x{value[error.start]:02x} of a column of text is not UTF-8; write the text again in it")
 
 
 def read_hub(part: Part, corpus: CorpusConfig) -> Iterator[Row]:

@@ -16,8 +16,8 @@ from configs.errors import InputError
 from configs.hub_commit import hub_commit
 from tokenizer.corpus import formats, synthetic_reviews
 from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.dialects import dialect_of
 from tokenizer.corpus.files import find_files, format_of, passed_over
-from tokenizer.corpus.tables import dialect_of
 from tokenizer.corpus.text_files import Part, encoding_of, is_divisible
 
 SHARD_BYTES = 8 << 20

@@ -211,7 +211,8 @@ def line_end_is_one_byte(encoding: str) -> bool:
     """Whether a file in this encoding can be split after a newline byte."""
     try:
         return codecs.encode("\n", encoding) == b"\n" and not encoding.lower().replace("_", "-").startswith("utf-7")
-    except LookupError:
+    except (LookupError, TypeError, UnicodeError):
+        # Unknown to Python, or one of its encodings of bytes, such as `hex`; who reads the file is told.
         return False
 
 

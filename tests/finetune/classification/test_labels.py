@@ -101,6 +101,10 @@ def test_truth_values_of_json_fit_those_of_a_table(tmp_path):
         (["drama,comedy", "drama", "comedy,war", "war", "drama,war"] * 9, "labels made of 3 others by ','"),
         (["a|b", "b|a", "a"] * 5, "made of 2 others"),
         (["a,b", "b,c", "c,", "a"] * 5, "4 labels made of 3 others by ','"),
+        # Few joined ones, of labels that stand alone, and most of them.
+        ([*["drama", "comedy"] * 20, "drama;comedy"], "3 labels made of 2 others by ';'"),
+        (["yes", "no", "yes, no", "maybe"] * 5, "4 labels made of 3 others by ','"),
+        (["a;b", "b;c", "c;d", "a"] * 5, "4 labels made of 4 others by ';'"),
         (["3,5", "4,5", "4,0", "3,0", "5,0"] * 5, "5 labels such as '3,5' seem to be numbers with a decimal comma"),
         ([f"id-{number}" for number in range(300)], "300 different labels for 300 texts .* are ids or texts"),
         (["only"] * 5, "one label only"),
@@ -130,7 +134,15 @@ def test_texts_in_one_folder_are_refused_with_what_their_labels_are(tmp_path, sp
 
 
 @pytest.mark.parametrize(
-    "labels", [["good, really", "bad, awful"] * 5, [f"class {number}" for number in range(200)] * 4, ["1.5", "2"] * 9]
+    "labels",
+    [
+        ["good, really", "bad, awful"] * 5,
+        ["home, garden", "home", "toys"] * 5,
+        ["R&B; soul", "rock", "jazz"] * 5,
+        ["3", "5", "3,5"] * 5,
+        [f"class {number}" for number in range(200)] * 4,
+        ["1.5", "2"] * 9,
+    ],
 )
 def test_classes_with_commas_or_fractions_and_many_classes_are_classes(labels):
     assert len(classes_of(labels).keys) == len(set(labels))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from configs.errors import InputError
 from finetune.inference.rows import opened, read, with_text_column
 from tokenizer.corpus import shards
 from tokenizer.corpus.config import CorpusConfig
@@ -56,6 +57,12 @@ def test_a_large_file_is_read_as_a_small_one(tmp_path: Path, monkeypatch: pytest
         ("A fine film.\t1\nA dull film.\t0\n", "`--format tsv` reads"),
         ("".join(f"__label__{number % 2} A film.\n" for number in range(8)), "`--format label_lines` leaves it out"),
         ("".join(f"{label}: A film.\n" for label in ("pos", "Neg", "neg")), "`--format label_lines` leaves it out"),
+        ('{"text": "A film.", "id": 1}\n' * 3, "`--format jsonl` reads"),
+        ("text,label\nA fine film,1\nA dull film,0\n", "`--format csv` reads"),
+        ('id;Review\n1;"A film; fine"\n2;Dull\n', "`--format csv` reads"),
+        # As many commas on each line, but no name above them.
+        ("A film, fine.\nA film, dull.\n", None),
+        ("{A} film.\n{B} film.\n", None),
         # Tweets begin with a few words, too.
         ("".join(f"{('I', 'The', 'My')[number % 3]} film is so.\n" for number in range(20)), None),
         ("A fine film.\nA dull film.\n", None),
@@ -81,3 +88,47 @@ def test_lines_that_look_like_a_table_are_told(
     caplog.clear()
     texts_of(str(tmp_path / "a.txt"), "lines")
     assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "lines", "column"),
+    [
+        # Numbers, addresses and names stand where the texts stood in training.
+        ("1", [f"{n},a film of number {n}" for n in range(12)], "2"),
+        ("1", [f"https://example.org/{n},a film of number {n}" for n in range(12)], "2"),
+        ("1", [f"{('Ann', 'Bo')[n % 2]},a film of number {n}" for n in range(12)], "2"),
+        ("2", ["Kommentar;Note", *(f"ein Film, und zwar Nummer {n};{n % 5}" for n in range(12))], "Kommentar"),
+        ("1", ["Nr;Kommentar", *(f"{n};der Film {n} ist gut" for n in range(12))], "Kommentar"),
+        # Texts, also of one word, where nothing else has several.
+        ("2", [f"{n % 2},a film of number {n}" for n in range(12)], "2"),
+        ("2", [f"{n % 2},{('good', 'dull', 'fine')[n % 3]}" for n in range(12)], "2"),
+        ("1", [f"a film of number {n},{n % 2}" for n in range(12)], "1"),
+    ],
+)
+def test_the_number_of_a_column_is_that_of_texts(tmp_path: Path, trained_on: str, lines: list[str], column) -> None:
+    (tmp_path / "a.csv").write_text("".join(f"{line}\n" for line in lines))
+    corpus = with_text_column(CorpusConfig(source=str(tmp_path / "a.csv"), split="all"), None, trained_on)
+    assert corpus.text_column == column
+    assert len([row for row in read(corpus) if row.problem is None]) == len(lines) - (column == "Kommentar")
+
+
+@pytest.mark.parametrize(
+    ("first", "is_told"), [("Why watch this?", True), ("Loved it", True), ("feedback", False), ("Review text", False)]
+)
+def test_a_first_line_that_may_be_a_text_is_told(tmp_path: Path, caplog, first: str, is_told: bool) -> None:
+    (tmp_path / "a.csv").write_text("".join(f"{line}\n" for line in (first, "the film was great", "the film was so")))
+    assert texts_of(str(tmp_path / "a.csv")) == ["the film was great", "the film was so"]
+    assert ("is taken for the name of its column" in caplog.text) == is_told
+
+
+@pytest.mark.parametrize("name", ["text", "Review", '"review text"'])
+def test_commas_in_the_only_column_are_part_of_its_texts(tmp_path: Path, name: str) -> None:
+    expected = ["great, and long", "dull, and short", "so, so", "fine; it was"]
+    (tmp_path / "a.csv").write_text("".join(f"{line}\n" for line in (name, *expected)))
+    assert texts_of(str(tmp_path / "a.csv")) == expected
+
+
+def test_an_empty_pipe_is_told_without_a_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    with pytest.raises(InputError, match=r"^'-' holds no row that can be read$"):
+        texts_of("-")

@@ -341,3 +341,51 @@ def test_decimal_numbers_are_labels(tmp_path: Path) -> None:
     corpus = CorpusConfig(source=str(write_parquet(tmp_path / "t.parquet", rows)))
     assert find_columns(corpus, None, None, labelled=True)[:2] == ("text", "label")
     assert {document.label for document in read(corpus, labelled=True)} == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("names", "values", "found"),
+    [
+        (("category", "rating"), ("AB", "12"), None),
+        (("Category", "Polarity"), ("AB", ("pos", "neg")), None),
+        (("target", "stance"), (("Atheism", "Climate"), ("FAVOR", "NONE")), None),
+        # A number below this name is a label, others are found before these, and alone they are labels.
+        (("target", "keyword"), ("01", "AB"), "target"),
+        (("topic", "sentiment"), ("AB", ("pos", "neg")), "sentiment"),
+        (("category", "class"), ("AB", "12"), "class"),
+        (("category", "id"), ("AB", None), "category"),
+        (("category", "split"), ("AB", ("train", "test")), "category"),
+        (("intent", "lang"), ("AB", ("en", "de")), "intent"),
+        (("stars", "category"), ("12", "AB"), None),
+    ],
+)
+def test_a_topic_beside_other_classes_is_asked_about(tmp_path: Path, names, values, found: str | None) -> None:
+    rows = [
+        {"review": sentence(n % 2, random.Random(n))}
+        | {
+            name: n if of is None else of[n // (1 + place) % 2]
+            for place, (name, of) in enumerate(zip(names, values, strict=True))
+        }
+        for n in range(60)
+    ]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
+    if found is not None:
+        assert find_columns(corpus, None, None, labelled=True).label == found
+        return
+    with pytest.raises(InputError, match=r"may all be it.*--label_column NAME"):
+        find_columns(corpus, None, None, labelled=True)
+    assert find_columns(corpus, None, names[0], labelled=True).label == names[0]
+
+
+def test_advice_about_further_texts_is_to_rename_their_columns(tmp_path: Path) -> None:
+    likely = Columns("text", "label", None)
+    rows = [{"text": f"a text of some length, {n}", "verdict": n % 2} for n in range(6)]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
+    with pytest.raises(InputError, match=r"call the column 'label', as in the labelled texts$"):
+        find_columns(corpus, None, None, True, likely)
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "u.csv", [{"answer": word} for word in "abc" * 9])))
+    with pytest.raises(InputError, match=r"call the column 'text', as in the labelled texts$"):
+        find_columns(corpus, None, None, False, likely)
+    rows = [{"TEXT": row["text"], "Label": row["verdict"], "sentiment": n % 3} for n, row in enumerate(rows * 5)]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "v.csv", rows)))
+    assert find_columns(corpus, None, None, True, likely)[:2] == ("TEXT", "Label")

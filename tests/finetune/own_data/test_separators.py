@@ -1,7 +1,9 @@
 """Several labels in a column are found where they are beyond doubt, and one label with a comma stays one."""
 
 import dataclasses
+import json
 import random
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from configs.errors import InputError
 from finetune.own_data import rules, texts
+from finetune.own_data.columns import find_columns
 from finetune.own_data.config import OwnDataConfig
 from finetune.own_data.plan import choices_of
 from finetune.own_data.separators import find_separator
@@ -42,6 +45,12 @@ def cells(values: list[str], count: int = 60) -> list[dict[str, Any]]:
         (["3", "3,5", "4", "4,5", "5"], None),
         # Several labels that are numbers.
         (["0,3", "1", "2,6", "3", "0", "6,1"], ","),
+        (["drama", "comedy", "drama;comedy"], ";"),
+        (["a;b", "b;c", "c;d", "a"], ";"),
+        (["home, garden", "home", "toys"], None),
+        (["yes", "no", "yes, no", "maybe"], None),
+        (["R&B; soul", "rock", "jazz"], None),
+        (["3", "5", "3,5"], None),
         (["good, really", "bad, awful"], None),
         (["yes, often", "no, often", "yes, never", "no, never"], None),
         (["Paris, TX", "Rome, GA", "Paris, TN"], None),
@@ -110,8 +119,18 @@ def test_a_file_that_begins_with_texts_without_labels_is_written_as_lists(tmp_pa
 def test_labels_of_zero_and_one_that_may_each_be_one_are_told(tmp_path: Path) -> None:
     rows = [{"text": row["text"]} | {name: int(name in row["label"]) for name in WORDS} for row in rows_with_labels(80)]
     file = write_table(tmp_path / "t.csv", rows)
-    with pytest.raises(InputError, match=r"--label_columns '\[billing, bug, praise\]'"):
+    with pytest.raises(InputError, match=r"""--label_columns '\["billing", "bug", "praise"\]'"""):
         split(tmp_path, labelled=str(file))
+
+
+def test_columns_of_labels_are_named_so_that_the_flag_can_be_pasted(tmp_path: Path) -> None:
+    names = ["Home, Garden", "yes", "on: off", "it's"]
+    rows = [{"text": f"a text, {n}"} | {name: n // 2**k % 2 for k, name in enumerate(names)} for n in range(64)]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
+    with pytest.raises(InputError) as caught:
+        find_columns(corpus, None, None, labelled=True)
+    command = str(caught.value).split("`")[-2]
+    assert json.loads(shlex.split(command)[1]) == names
 
 
 def test_test_texts_are_read_like_the_labelled_ones(tmp_path: Path) -> None:

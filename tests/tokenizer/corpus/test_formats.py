@@ -2,6 +2,8 @@
 
 import re
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from tests.helpers.corpora import ROWS, WRITERS, pairs, refusal, texts, write_jsonl, write_parquet, write_table
@@ -250,3 +252,37 @@ def test_columns_with_long_names_over_several_lines_are_told_in_one(tmp_path):
     message = refusal(source=str(file))
     assert "the columns are one two, " in message
     assert len(message) < 800
+
+
+@pytest.mark.parametrize("encoding", ["hex", "base64", "rot13", "undefined"])
+def test_an_encoding_of_bytes_is_refused(tmp_path, encoding):
+    file = tmp_path / "a.csv"
+    file.write_text("text\nGood\n")
+    assert encoding in refusal(source=str(file), encoding=encoding)
+
+
+def test_text_in_parquet_that_is_not_utf_8_is_refused_with_its_row(tmp_path):
+    raw = pyarrow.array([b"Good", b"Sch\xf6n", None])
+    column = pyarrow.Array.from_buffers(pyarrow.string(), 3, raw.buffers())
+    pyarrow.parquet.write_table(pyarrow.table({"text": column}), tmp_path / "a.parquet")
+    assert "a.parquet:row 1: byte 0xf6 of a column of text is not UTF-8" in refusal(source=str(tmp_path / "a.parquet"))
+    assert texts(source=str(tmp_path / "a.parquet"), maximum_set_aside=0.5) == ["Good"]
+
+
+def test_times_that_python_does_not_know_are_no_hindrance(tmp_path):
+    table = {
+        "text": ["Good", "Bad"],
+        "late": pyarrow.array([2**62, None], pyarrow.timestamp("us")),
+        "far": pyarrow.array([2**30, 1], pyarrow.date32()),
+        "zone": pyarrow.array([1, 2], pyarrow.timestamp("s", tz="Mars/Phobos")),
+    }
+    pyarrow.parquet.write_table(pyarrow.table(table), tmp_path / "a.parquet")
+    assert texts(source=str(tmp_path / "a.parquet")) == ["Good", "Bad"]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_half_an_emoji_in_the_name_of_a_column_is_a_question_mark(tmp_path, name):
+    row = '{"te\\ud83dxt": "Good", "na\u00efve": "so"}'
+    (tmp_path / name).write_text(f"[{row}]" if name == "a.json" else f"{row}\n", encoding="utf-8")
+    assert texts(source=str(tmp_path / name), text_column="te?xt") == ["Good"]
+    assert texts(source=str(tmp_path / name), text_column="na\u00efve") == ["so"]

@@ -9,9 +9,9 @@ import pytest
 from tests.helpers.corpora import pairs, refusal, texts
 from tests.helpers.tables import DELIMITERS, LINE_ENDS, ORDERS, QUOTINGS, Dialect
 from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.dialects import dialect_of
 from tokenizer.corpus.documents import read
 from tokenizer.corpus.quarantine import Quarantine
-from tokenizer.corpus.tables import dialect_of
 
 DIALECTS = [Dialect(*chosen) for chosen in itertools.product(DELIMITERS, QUOTINGS, LINE_ENDS, (True, False), ORDERS)]
 

@@ -1,0 +1,162 @@
+"""What columns are called, and whether the first row of a table has their names or is one of its rows."""
+
+import re
+from collections.abc import Container, Iterable, Mapping
+
+from finetune.own_data.contents import QUESTION_ENDS, Content, weight
+from tokenizer.corpus.documents import is_number
+
+# What such columns are called in published data sets, the most frequent first.
+TEXT_NAMES = (
+    "text", "review", "sentence", "texts", "reviews", "sentences", "full_text", "review_text", "reviewtext",
+    "review_body", "comment_text", "tweet_text", "content", "comment", "message", "tweet", "post", "comments", "tweets",
+    "utterance", "question",
+)  # fmt: skip
+# Other columns may be called so, too: taken only if none has much longer texts.
+LESSER_TEXT_NAMES = ("body", "document", "description", "abstract", "title")
+MUCH_LONGER = 3
+# What the columns of pairs of texts are called.
+PAIRS = (
+    ("premise", "hypothesis"), ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("sentence_a", "sentence_b"),
+    ("text1", "text2"), ("text_1", "text_2"), ("text_a", "text_b"), ("question1", "question2"), ("question", "answer"),
+)  # fmt: skip
+LABEL_NAMES = (
+    "label", "labels", "sentiment", "class", "category", "target", "polarity", "stars", "rating", "score", "topic",
+    "intent", "emotion", "y", "tags", "genres", "topics", "categories", "emotions", "intents",
+)  # fmt: skip
+# A name of a column does not have as many words.
+LONGEST_NAME = 6
+# A column has fewer questions among its texts, if the one above them is its name.
+FEW_QUESTIONS = 0.05
+# What stands for a number that is missing.
+MISSING = ("", "na", "n/a", "nan", "none", "null", "-", "?")
+# Between the words of a name.
+BETWEEN_WORDS = re.compile(r"[\s_-]+")
+SENTENCE_ENDS = (".", "?")
+# Of what is no name even if it is one word, and of Chinese and Japanese, which has no spaces.
+SURE_ENDS = ("!", "\u3002", "\uff01", "\uff1f")
+
+
+def is_data(contents: Mapping[str, Content]) -> bool:
+    """Whether what was taken for the names of columns is a row: one of them is a text, and none is known.
+
+    A question of a survey is a text, too; but of a row, what stands above a few values is one of them. If so, a text is
+    also what is as long as the texts below it, or what stands beside a number above numbers that are classes.
+
+    >>> few = Content(rows=9, filled=9, values={"1", "0"})
+    >>> is_data({"I liked this film a good deal.": Content(), "1": few}), is_data({"text": Content(), "label": few})
+    (True, False)
+    >>> is_data({"What did you like about this film?": Content(), "How much?": few})
+    False
+    >>> texts = Content(rows=9, filled=9, texts=9, words=9, characters=110)
+    >>> is_data({"superb plot": texts, "1": few}), is_data({"Ok": texts, "1": few}), is_data({"1": texts, "0": few})
+    (True, True, False)
+    >>> words = Content(rows=9, filled=9, values={"good", "bad"})
+    >>> is_data({"is so": texts, "good": words}), is_data({"sms": texts, "good": words})
+    (True, False)
+    """
+    # A cell that stands there twice has got a number as a name.
+    names = {name: cell_of(name, contents) for name in contents}
+    classes = [name for name, held in contents.items() if held.may_be_classes]
+    if not all(names[name] in contents[name].values for name in classes):
+        return False
+    if are_names(names.values()) or any(is_above_numbers(names[name], held) for name, held in contents.items()):
+        return False
+    texts = {name: held for name, held in contents.items() if held.holds_texts and name not in classes}
+    longest = max(texts, key=lambda name: texts[name].length, default=None)
+    if classes and longest is not None:
+        # Texts of several words are seldom the name of a column, and a class in words is seldom that of another.
+        has_words = " " in names[longest] and not all(is_number(names[name]) for name in classes)
+        if is_long_enough(names[longest], texts[longest], 3 if has_words else 2):
+            return True
+        if not is_number(names[longest]) and any(all(map(is_number, contents[name].values)) for name in classes):
+            return True
+    # Beside the number of a row, a question is a text.
+    has_number = any(is_number(names[name]) and held.numbers == held.filled > 0 for name, held in contents.items())
+    if not (classes or has_number) and any(is_question_above_answers(names[name], contents[name]) for name in names):
+        return False
+    return any(map(is_no_name, names.values()))
+
+
+def is_no_name(cell: str) -> bool:
+    """Whether a cell of the first row is a text by itself, and no name of a column.
+
+    >>> is_no_name("It was fine."), is_no_name("Great!"), is_no_name("Loved it"), is_no_name("etc.")
+    (True, True, False, False)
+    """
+    words = cell.split()
+    return len(words) > LONGEST_NAME or (len(words) > 1 and cell.endswith(SENTENCE_ENDS)) or cell.endswith(SURE_ENDS)
+
+
+def looks_like_a_text(cell: str) -> bool:
+    """Whether a cell that is taken for a name may be a text as well.
+
+    >>> looks_like_a_text("Loved it"), looks_like_a_text("Why?"), looks_like_a_text("review text")
+    (True, True, False)
+    """
+    return not are_names([cell]) and (len(cell.split()) > 1 or cell.endswith((*SENTENCE_ENDS, *SURE_ENDS)))
+
+
+def is_above_numbers(cell: str, held: Content) -> bool:
+    """Whether a cell is no number, as all below it are: it is the name of their column.
+
+    >>> is_above_numbers("id", Content(filled=9, numbers=9)), is_above_numbers("1", Content(filled=9, numbers=9))
+    (True, False)
+    """
+    return cell.lower() not in MISSING and held.numbers == held.filled > 0 and not is_number(cell)
+
+
+def is_question_above_answers(cell: str, held: Content) -> bool:
+    """Whether a cell is a question, as hardly any text below it is.
+
+    >>> texts = Content(filled=9, texts=9, words=9, characters=110)
+    >>> is_question_above_answers("Why?", texts), is_question_above_answers("So.", texts)
+    (True, False)
+    """
+    is_question = cell.endswith(QUESTION_ENDS) and held.holds_texts
+    return is_question and held.questions < FEW_QUESTIONS * held.filled
+
+
+def is_a_header(cells: Mapping[str, str], contents: Mapping[str, Content]) -> bool:
+    """Whether the first of the rows that were looked at is a header: a cell of it is no number, as all others below.
+
+    >>> numbers = {"1": Content(filled=9, numbers=8)}
+    >>> is_a_header({"1": "Nr"}, numbers), is_a_header({"1": "NA"}, numbers), is_a_header({"1": "7"}, numbers)
+    (True, False, False)
+    """
+    return any(
+        not is_number(cells[name])
+        and cells[name].strip().lower() not in MISSING
+        and held.numbers == held.filled - 1 > 1
+        for name, held in contents.items()
+        if name in cells
+    )
+
+
+def are_names(cells: Iterable[str]) -> bool:
+    """Whether a cell of a row is a usual name of a column."""
+    return any(plain(cell) in (*TEXT_NAMES, *LESSER_TEXT_NAMES, *LABEL_NAMES) for cell in cells)
+
+
+def is_long_enough(cell: str, held: Content, shorter: float = 2) -> bool:
+    """Whether a cell may be one of the texts below it, by its length; those may be so many times as long."""
+    return shorter * weight(cell) >= held.length > 0
+
+
+def cell_of(name: str, names: Container[str]) -> str:
+    """The cell of the first row that a column is called by, without what tells it from another with the same.
+
+    >>> cell_of("0_2", ["0", "text", "0_2"]), cell_of("a_2", ["a_2"])
+    ('0', 'a_2')
+    """
+    cell, _, number = name.rpartition("_")
+    return (cell if number.isdecimal() and cell in names else name).strip()
+
+
+def plain(name: str) -> str:
+    """The name of a column as it stands in the lists of usual names.
+
+    >>> plain(" Review Text"), plain("review-text")
+    ('review_text', 'review_text')
+    """
+    return BETWEEN_WORDS.sub("_", name.strip().casefold())

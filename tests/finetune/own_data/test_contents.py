@@ -1,0 +1,83 @@
+"""Dates, addresses and digests are not taken for the texts beside them, however short these are."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.errors import InputError
+from finetune.own_data.columns import find_columns
+from tests.helpers.corpora import write_parquet, write_table
+from tokenizer.corpus.config import CorpusConfig
+
+WORDS = ("good", "bad", "fine", "dull", "slow", "not", "so", "too", "very", "plot")
+
+
+def phrases(count: int = 200) -> list[str]:
+    rng = random.Random(0)
+    return [f"{rng.choice(WORDS)} {rng.choice(WORDS)}" for _ in range(count)]
+
+
+def found_in(file: Path, labelled: bool = True, **others: Any) -> Any:
+    rows = [
+        {name: value(n) for name, value in others.items()} | {"Comentario": text, "nota": n % 5 + 1}
+        for n, text in enumerate(phrases())
+    ]
+    return find_columns(CorpusConfig(source=str(write_table(file, rows))), None, None, labelled)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize(
+    "value",
+    [
+        lambda n: f"2023/05/{n % 28 + 1:02d} 10:{n % 60:02d}:00 AM GMT+2",
+        lambda n: f"2023-05-{n % 28 + 1:02d} 10:{n % 60:02d}:{n % 59:02d}",
+        lambda n: f"Mon Apr 06 22:{n % 60:02d}:45 PDT 2009",
+        lambda n: f"September {n % 28 + 1}, 20{n % 20 + 10}",
+        lambda n: f"{n % 28 + 1}. September 20{n % 20 + 10}",
+        lambda n: f"2023年5月{n % 28 + 1}日 {n % 24}:00",
+        lambda n: f"https://example.org/articles/{n}",
+        lambda n: f"someone.{n}@example.org",
+        lambda n: f"{n:032x}",
+    ],
+)
+def test_what_is_no_text_is_not_taken_for_one(tmp_path: Path, value: Any, labelled: bool) -> None:
+    assert found_in(tmp_path / "t.csv", labelled, Marca=value).text == "Comentario"
+
+
+def test_a_table_of_dates_and_classes_has_no_text(tmp_path: Path) -> None:
+    rows = [{"when": f"2023-05-{n % 28 + 1:02d} 10:00:{n % 60:02d}", "class": n % 2} for n in range(60)]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
+    with pytest.raises(InputError, match=r"no column .* holds texts; it has 'when' \(numbers or dates\)"):
+        find_columns(corpus, None, None, labelled=True)
+
+
+def test_addresses_are_told_of_and_taken_where_there_is_nothing_else(tmp_path: Path, caplog) -> None:
+    rows = [{"link": f"https://example.org/{n}", "kind": ("good", "bad")[n % 2]} for n in range(60)]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
+    assert find_columns(corpus, None, None, labelled=True)[:2] == ("link", "kind")
+    assert "the text is 'link', which holds addresses (`--text_column`)" in caplog.text
+
+
+def test_shorter_texts_in_another_column_are_told_of(tmp_path: Path, caplog) -> None:
+    with caplog.at_level("INFO"):
+        assert found_in(tmp_path / "t.csv", who=lambda n: f"Anna Maria Lopez the {n}th").text == "who"
+    assert "columns: the text is 'who', and not 'Comentario' (`--text_column`)" in caplog.text
+
+
+def test_what_a_column_holds_that_is_no_text_is_told(tmp_path: Path) -> None:
+    rows = [{"text": f"a text {n}".encode(), "label": n % 2} for n in range(40)]
+    with pytest.raises(InputError, match="'text' \\(bytes, which are no text\\)"):
+        find_columns(CorpusConfig(source=str(write_parquet(tmp_path / "t.parquet", rows))), None, None, labelled=True)
+    (tmp_path / "set").mkdir()
+    for name in ("good", "bad"):
+        write_table(tmp_path / "set" / f"{name}.csv", [{"text": f"a text of class {name}, {n}"} for n in range(40)])
+    with pytest.raises(InputError, match="as only text files may be a class each"):
+        find_columns(CorpusConfig(source=str(tmp_path / "set"), split="all"), None, None, labelled=True)
+
+
+def test_numbers_among_words_are_texts(tmp_path: Path) -> None:
+    rows = [{"item": f"{n * 7919 % 997} POS {n} GB 4929{n:04d}", "kind": ("in", "out")[n % 2]} for n in range(60)]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
+    assert find_columns(corpus, None, None, labelled=True)[:2] == ("item", "kind")

@@ -1,0 +1,115 @@
+"""Text files are a class each, or have labels before their lines, only where that is beyond doubt."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from configs.errors import InputError
+from finetune.own_data.config import OwnDataConfig
+from finetune.own_data.sources import find_sources
+from tests.finetune.own_data.test_texts import split
+from tests.helpers.finetuning import sentence
+
+
+def write_lines(file: Path, starts: list[str], count: int = 60) -> None:
+    """Lines that begin with one of these words in turn; `{}` is the number of the line."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(file.name)
+    lines = [f"{starts[n % len(starts)].format(n)} {sentence(n % 2, rng)} {n}\n" for n in range(1, count + 1)]
+    file.write_text("".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("starts", "told"),
+    [(["This", "The", "I", "It", "A"], True), (["{}"], False), (["{}."], False), (["No", "Yes"], True)],
+)
+def test_files_called_as_classes_are_classes_however_their_lines_begin(tmp_path: Path, caplog, starts, told) -> None:
+    for name in ("good", "bad"):
+        write_lines(tmp_path / "set" / f"{name}.txt", starts)
+    facts, parts = split(tmp_path, labelled=str(tmp_path / "set"))
+    assert facts.classes == ["bad", "good"]
+    assert all(row["text"].split()[0].rstrip(".").isalnum() for row in parts["train"])
+    assert {row["text"].split()[0] for row in parts["train"]} & {start.format(7) for start in starts}
+    assert ("give `--format label_lines`" in caplog.text) == told
+    if told:
+        facts, _ = split(tmp_path, labelled=str(tmp_path / "set"), format="label_lines")
+        assert facts.classes == sorted(starts)
+
+
+@pytest.mark.parametrize(
+    ("names", "starts"),
+    [
+        (["part1.txt", "part2.txt"], ["__label__no", "__label__yes"]),
+        (["part1.txt", "part2.txt"], ["0", "1"]),
+        (["train.txt"], ["no", "yes"]),
+        (["train-1.txt", "train-2.txt"], ["no", "yes"]),
+    ],
+)
+def test_labels_before_the_lines_of_several_files_are_found(tmp_path: Path, names: list[str], starts) -> None:
+    for name in names:
+        write_lines(tmp_path / "set" / name, starts)
+    facts, _ = split(tmp_path, labelled=str(tmp_path / "set"))
+    assert facts.classes == [start.removeprefix("__label__") for start in starts]
+
+
+def test_files_of_classes_in_a_folder_of_a_split_are_classes(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        for name in ("good", "bad"):
+            write_lines(tmp_path / "set" / part / f"{name}.txt", [part, "The", "It"], 40)
+    facts, _ = split(tmp_path, labelled=str(tmp_path / "set"))
+    assert (facts.classes, facts.test_texts) == (["bad", "good"], 80)
+
+
+@pytest.mark.parametrize("name", ["t.txt", "set/train.txt"])
+def test_labels_may_be_sorted(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    rng = random.Random(0)
+    file.write_text("".join(f"{('neg', 'pos')[n // 50]} {sentence(n // 50, rng)} {n}\n" for n in range(100)))
+    facts, _ = split(tmp_path, labelled=str(file if "/" not in name else file.parent))
+    assert facts.classes == ["neg", "pos"]
+
+
+@pytest.mark.parametrize("starts", [["i", "im", "i", "ive"], ["{}x"]])
+def test_a_table_without_tabs_in_a_text_file_is_told_with_its_format(tmp_path: Path, starts: list[str]) -> None:
+    file = tmp_path / "set" / "train.txt"
+    write_lines(file, starts, 100)
+    moods = ("joy", "anger", "fear", "love", "sadness", "surprise")
+    file.write_text("".join(f"{line};{moods[n % 6]}\n" for n, line in enumerate(file.read_text().splitlines())))
+    for source in (file, file.parent):
+        with pytest.raises(InputError, match=r"train\.txt: .*`--format` \(`csv` if ';' stands between"):
+            split(tmp_path, labelled=str(source))
+        assert split(tmp_path, labelled=str(source), format="csv")[0].classes == sorted(moods)
+
+
+def test_prose_and_numbered_lines_have_no_labels(tmp_path: Path) -> None:
+    for starts in (["{}"], [f"word{n}" for n in range(50)]):
+        write_lines(tmp_path / "t.txt", starts)
+        with pytest.raises(InputError, match="begin with no label"):
+            split(tmp_path, labelled=str(tmp_path / "t.txt"))
+
+
+def test_one_class_in_several_splits_is_refused(tmp_path: Path) -> None:
+    for name in ("train_pos", "train_neg", "test_pos", "test_neg"):
+        write_lines(tmp_path / "set" / f"{name}.txt", [f"{name}{{}}"])
+    with pytest.raises(InputError, match=r"test_neg\.txt and train_neg\.txt are one class in several splits"):
+        split(tmp_path, labelled=str(tmp_path / "set"))
+    # Alone, or of classes with such names, they are as they were.
+    for name in ("test_pos", "test_neg"):
+        (tmp_path / "set" / f"{name}.txt").unlink()
+    assert split(tmp_path, labelled=str(tmp_path / "set"))[0].classes == ["train_neg", "train_pos"]
+    for name in ("test", "quiz"):
+        write_lines(tmp_path / "other" / f"{name}.txt", [f"{name}{{}}"])
+    assert split(tmp_path, labelled=str(tmp_path / "other"))[0].classes == ["quiz", "test"]
+
+
+@pytest.mark.parametrize("lines", [1, 60])
+def test_a_note_that_may_be_a_class_is_told_of(tmp_path: Path, caplog, lines: int) -> None:
+    for name in ("letter", "memo"):
+        write_lines(tmp_path / "set" / f"{name}.txt", [f"{name}{{}}"])
+    write_lines(tmp_path / "set" / "license.txt", ["All{}"], lines)
+    if lines == 1:
+        (tmp_path / "set" / "license.txt").rename(tmp_path / "set" / "license.md")
+    assert find_sources(OwnDataConfig(labelled=str(tmp_path / "set"))).labelled.format == "class_lines"
+    assert ("is taken for a note beside the classes" in caplog.text) == (lines > 1)
