@@ -16,6 +16,7 @@ from finetune.comparison.reporting.content import Findings, decisions_of, report
 from finetune.comparison.reporting.markdown import markdown
 from finetune.comparison.reporting.page import figure_file, page
 from finetune.comparison.reporting.score_tables import Column, columns
+from finetune.comparison.reporting.settings_table import settings_section
 from finetune.comparison.reporting.tables import csv_text
 from finetune.comparison.reporting.tuning_table import failed_lines, tuning_sections
 from finetune.comparison.scores import Comparison, Run
@@ -49,7 +50,11 @@ def write(
     """
     findings = Findings.of(comparison, runs, stages, config.quoted_texts)
     decisions, steps = decisions_of(findings)
-    sections = [*sections_of(findings, decisions, steps, columns(comparison)), *tuning_sections(tuned)]
+    sections = [
+        *sections_of(findings, decisions, steps, columns(comparison)),
+        settings_section(config, runs),
+        *tuning_sections(tuned),
+    ]
     report = report_of(config.name, findings, sections, decisions)
     report = dataclasses.replace(report, problems=[*failed_lines(failures), *report.problems])
     for part in (TABLES, FIGURES):
