@@ -149,6 +149,7 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
     from finetune.comparison.compared_score import compared_score, has_several_labels
     from finetune.comparison.running import estimate
     from finetune.comparison.summary import contenders, family_of
+    from finetune.comparison.verdict import missing_side
     from finetune.run import run as fine_tune
 
     tokenizer_run, stages, cells = begin(config)
@@ -164,8 +165,9 @@ def preview(config: CompareConfig, rates: "Rates | None" = None) -> None:
     if runs and compared_score(config, has_several_labels(runs[0][1])) == "accuracy":
         test_texts, seeds = estimate.text_counts(runs[0][1])[2], len(config.seeds)
         families = {model: family_of(keys.get("model.name", model)) for model, keys in config.models.items()}
-        looks = max(1, len(contenders(families)) * len(config.label_budgets))
-        print(foreseen(seeds, test_texts, config.confidence, looks))
+        missing = missing_side(is_pretrained for _, is_pretrained in families.values())
+        looks = len(contenders(families)) * len(config.label_budgets)
+        print(foreseen(seeds, test_texts, config.confidence, looks) if missing is None else f"no verdict, as {missing}")
 
 
 def foreseen(seeds: int, texts: int, confidence: float, looks: int) -> str:

@@ -14,15 +14,15 @@ PROGRAM = "python -m finetune.demo"
 PORT = 8001
 
 
-def page_command(runs: Sequence[Run], comparison: Comparison | None = None) -> str | None:
-    """The command for the runs with the most labels and the first seeds: an encoder, a recurrent and a linear model.
+def page_command(runs: Sequence[Run], comparison: Comparison) -> str | None:
+    """The command for the runs with the most labels and the first seeds, of the families that take part.
 
     It has the model that the verdict is about, and of each family that with the best mean validation score: of encoders
     a pretrained one if there is one, of others one without pretraining.
 
     Args:
         runs: all finished runs of a comparison.
-        comparison: what was found; None ranks by accuracy, and takes the best pretrained model for that of the verdict.
+        comparison: what was found.
 
     Returns:
         The command; None if the texts are pairs, for which a page has no field, or may have several labels.
@@ -36,16 +36,14 @@ def page_command(runs: Sequence[Run], comparison: Comparison | None = None) -> s
         if run.label_budget == most:
             by_model.setdefault(run.model, []).append(run)
     families = {model: family_of(group[0].config.model.name) for model, group in by_model.items()}
-    name = "accuracy" if comparison is None else comparison.score
     means = {
-        model: float(np.mean([run.folder.result()[f"eval_{name}"] for run in group]))
+        model: float(np.mean([run.folder.result()[f"eval_{comparison.score}"] for run in group]))
         for model, group in by_model.items()
     }
-    judged = sorted(contenders(families), key=lambda model: -means[model])
-    if comparison is not None:
-        scores = {score.model: score for score in comparison.scores if score.label_budget == most}
-        answers = [answer for answer in comparison.answers if answer.label_budget == most]
-        judged = [answer.model for answer in ranked(answers, scores)] or judged
+    scores = {score.model: score for score in comparison.scores if score.label_budget == most}
+    answers = [answer for answer in comparison.answers if answer.label_budget == most]
+    judged = [answer.model for answer in ranked(answers, scores)]
+    judged = judged or sorted(contenders(families), key=lambda model: -means[model])
     chosen: list[str] = []
     for family, prefers_pretrained in (("encoder", True), ("recurrent", False), ("linear", False)):
         candidates = [model for model in by_model if families[model][0] == family]

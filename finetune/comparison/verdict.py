@@ -1,6 +1,7 @@
 """The verdict as sentences, derived from the answers and intervals alone."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from finetune.comparison.intervals import Interval
 from finetune.comparison.scores import Answer, Gain, Lead, Score
@@ -42,7 +43,8 @@ def verdict(
     here = ranked([answer for answer in answers if answer.label_budget == budget], at_budget)
     sentences = []
     if not here:
-        sentences.append(f"At {budget:,} labels: no verdict, as {missing_side(list(at_budget.values()))}.")
+        missing = missing_side(score.pretrained for score in at_budget.values())
+        sentences.append(f"At {budget:,} labels: no verdict, as {missing}.")
     for answer in here:
         told = answer_sentence if answer is here[0] else other_sentence
         sentences.append(told(answer, at_budget, called))
@@ -75,10 +77,19 @@ def ranked(answers: Sequence[Answer], at_budget: Mapping[str, Score]) -> list[An
     return sorted(answers, key=lambda one: (PRECEDENCE.index(one.outcome), -at_budget[one.model].validation_accuracy))
 
 
-def missing_side(scores: Sequence[Score]) -> str:
-    """Which kind of models a comparison without a verdict lacks."""
-    is_pretrained = any(score.pretrained for score in scores)
-    return f"no {'model without pretraining' if is_pretrained else 'pretrained model'} takes part"
+def missing_side(pretrained: Iterable[bool]) -> str | None:
+    """Which kind of models a comparison without a verdict lacks; None if it lacks none.
+
+    Args:
+        pretrained: of each model, whether it starts from pretraining.
+
+    >>> missing_side([True, True]), missing_side([False]), missing_side([True, False])
+    ('no model without pretraining takes part', 'no pretrained model takes part', None)
+    """
+    kinds = set(pretrained)
+    if kinds == {True, False}:
+        return None
+    return f"no {'model without pretraining' if True in kinds else 'pretrained model'} takes part"
 
 
 def answer_sentence(answer: Answer, at_budget: Mapping[str, Score], called: str = "accuracy") -> str:
@@ -123,6 +134,8 @@ def worth_sentence(worth: Worth) -> str:
     'That is worth more than 9,000 more labels: no model without pretraining does as well with 10,000.'
     >>> worth_sentence(Worth("bert", 1000, 8000.0, 6040.0, None, 10000))
     'That is worth at least 6,000 more labels.'
+    >>> worth_sentence(Worth("bert", 250, 26000.0, 24749.0, None, 25000))
+    'That is worth at least 24,000 more labels.'
     """
     rest = worth.largest - worth.label_budget
     if worth.low >= rest:
@@ -131,18 +144,18 @@ def worth_sentence(worth: Worth) -> str:
             f"{worth.largest:,}."
         )
     if worth.high is None:
-        return f"That is worth at least {rounded(worth.low):,} more labels."
+        return f"That is worth at least {rounded(worth.low, math.floor):,} more labels."
     return f"That is worth between {rounded(worth.low):,} and {rounded(worth.high):,} more labels."
 
 
-def rounded(labels: float) -> int:
+def rounded(labels: float, towards: Callable[[float], int] = round) -> int:
     """A number of labels with two digits that are not zero.
 
-    >>> rounded(1387.2), rounded(0), rounded(95)
-    (1400, 0, 95)
+    >>> rounded(1387.2), rounded(0), rounded(95), rounded(1387.2, math.floor)
+    (1400, 0, 95, 1300)
     """
     unit = 10 ** max(0, len(str(int(labels))) - 2)
-    return round(labels / unit) * unit
+    return towards(labels / unit) * unit
 
 
 def failures(scores: Sequence[Score], budget: int, called: str = "accuracy") -> str:

@@ -138,8 +138,9 @@ def rungs_of(
             )
         text, overrides = longest.duration, Overrides({"corpus.share": share * stage.corpus.share})
         if duration.unit == "epochs":
-            # An epoch of fewer documents is shorter.
-            text = dataclasses.replace(duration, amount=duration.amount / share).times(longest.step_share)
+            # An epoch of fewer documents is shorter; how many they are hangs on the texts.
+            amount = duration.amount * documents[1.0] / count
+            text = dataclasses.replace(duration, amount=amount).times(longest.step_share)
         if text != stage.training.duration:
             overrides["training.duration"] = text
         rungs.append(Rung(longest.step_share, share, text, count, _with_stage(one, overrides)))

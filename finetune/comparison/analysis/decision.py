@@ -4,6 +4,7 @@ Along a curve the score is taken as linear in the logarithm of labels, or of pre
 as in `worth.py`.
 """
 
+import dataclasses
 import itertools
 import json
 import math
@@ -13,6 +14,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from configs.command_line import load
+from configs.errors import InputError
 from configs.run_folder import RunFolder
 from finetune.comparison.analysis.costs import origin
 from finetune.comparison.analysis.words import amount, briefly, capital, duration
@@ -20,6 +23,7 @@ from finetune.comparison.intervals import Interval, difference_interval
 from finetune.comparison.scores import Run, Score
 from finetune.comparison.summary import Evidence
 from finetune.comparison.verdict import rounded
+from pretrain.config import PretrainConfig
 from pretrain.models.config import stage_of
 from pretrain.training.metric_logger import read_metrics
 
@@ -54,8 +58,8 @@ class Step(NamedTuple):
 
     @property
     def shown(self) -> bool:
-        """Whether there was a gain beyond chance."""
-        return any(gain.low > 0 for _, gain in self.gains)
+        """Whether there was a gain beyond chance: one look, at the whole span; of several, one is found by chance."""
+        return self.gain.low > 0
 
     @property
     def farthest(self) -> float:
@@ -204,9 +208,9 @@ def longer_sentence(step: Step) -> str:
     if not step.shown:
         return f"Longer pretraining showed no gain: {amount(step.gain)} points {span}."
     more, least, most = step.more
-    if more > FARTHEST * step.here:
+    if more > step.farthest:
         return f"Longer pretraining would have to be more than ten times as long: {amount(step.gain)} points {span}."
-    upper = duration(most) if most <= FARTHEST * step.here else "far more"
+    upper = duration(most) if most <= step.farthest else "far more"
     return f"Or pretrain about {duration(more)} longer ({duration(least)} to {upper}), if it goes on as {span}."
 
 
@@ -257,10 +261,11 @@ def _configured(folder: RunFolder) -> str:
 def _but_for_duration(folder: RunFolder) -> str:
     """What two pretraining runs have in common that differ in length alone."""
     try:
-        config = _config(folder)
-        training = {**config["training"], "duration": None, "evaluations": None}
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        # Read as a config, a key that an older run lacks is at its default.
+        config = dataclasses.asdict(load(PretrainConfig, folder.path / "config.yaml"))
+    except InputError:
         return str(folder.path)
+    training = {**config["training"], "duration": None, "evaluations": None}
     return json.dumps({**config, "training": training, "name": None, "seed": None}, sort_keys=True)
 
 

@@ -1,6 +1,7 @@
 """The verdict for readers who are not engineers of the field: an answer, how sure it is, what it cost."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 from finetune.comparison.analysis.costs import Cost
@@ -96,7 +97,8 @@ def short_answer(pairs: Sequence[Pair], scores: Sequence[Score] = ()) -> str:
         if budgets:
             parts.append(ANSWERS[outcome].format(f"{listed(budgets)} labels"))
     text = "; ".join(parts)
-    return capital(text) if text else f"This comparison cannot tell: {missing_side(scores)}"
+    missing = missing_side(score.pretrained for score in scores)
+    return capital(text) if text else f"This comparison cannot tell: {missing}"
 
 
 def headline(
@@ -158,12 +160,11 @@ def without_verdict(
         device: what it ran on.
     """
     best, name = max(scores, key=lambda score: score.validation_accuracy), score_name(comparison.score)
-    budget = best.label_budget
+    budget, missing = best.label_budget, missing_side(score.pretrained for score in scores)
     return Headline(
         budget,
-        f"At {budget:,} labels there is no verdict, as {missing_side(scores)}. On validation texts {plain(best.model)} "
-        f"is best, with {percent(best.validation_accuracy)} % {name}; on test texts it has "
-        f"{percent(best.accuracy.estimate)} %.",
+        f"At {budget:,} labels there is no verdict, as {missing}. On validation texts {plain(best.model)} is best, "
+        f"with {percent(best.validation_accuracy)} % {name}; on test texts it has {percent(best.accuracy.estimate)} %.",
         f"The {percent_of(comparison.confidence)} interval of its {name} on test texts is {percent(best.accuracy.low)} "
         f"to {percent(best.accuracy.high)} %.{failures(comparison.scores, budget, name)}",
         cost_sentence(costs, [best.model], device),
@@ -203,9 +204,9 @@ def worth_clause(worth: Worth) -> str:
             f"{worth.largest:,}"
         )
     if worth.estimate is None:
-        return f"; that is worth at least {rounded(worth.low):,} labels"
+        return f"; that is worth at least {rounded(worth.low, math.floor):,} labels"
     if worth.high is None:
-        return f"; that is worth about {rounded(worth.estimate):,} labels (at least {rounded(worth.low):,})"
+        return f"; that is worth about {rounded(worth.estimate):,} labels (at least {rounded(worth.low, math.floor):,})"
     return (
         f"; that is worth about {rounded(worth.estimate):,} labels ({rounded(worth.low):,} to {rounded(worth.high):,})"
     )

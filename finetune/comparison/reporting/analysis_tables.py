@@ -96,16 +96,18 @@ def decision_table(steps: Sequence[Step], confidence: float) -> Table | None:
     if not steps:
         return None
     rows, records = [], []
-    for step in steps:
+    for step, (larger, gain) in ((one, reached) for one in steps for reached in one.gains):
+        # What a point takes is read off all gains of a step, and told beside the last.
         more, least, most = step.more
-        shown = step.shown
+        shown = step.shown and larger == step.larger
+        point = f"{more:,.0f} {step.unit}" if shown and more < 1e9 else "not shown" if larger == step.larger else ""
         rows.append(
             [
                 Cell(step.model),
                 Cell(f"{step.label_budget:,}", step.label_budget),
-                Cell(f"{step.smaller:,.0f} to {step.larger:,.0f} {step.unit}", step.larger),
-                Cell(amount(step.gain), step.gain.estimate),
-                Cell(f"{more:,.0f} {step.unit}" if shown and more < 1e9 else "not shown", more if shown else None),
+                Cell(f"{step.smaller:,.0f} to {larger:,.0f} {step.unit}", larger),
+                Cell(amount(gain), gain.estimate),
+                Cell(point, more if shown else None),
             ]
         )
         records.append(
@@ -114,8 +116,8 @@ def decision_table(steps: Sequence[Step], confidence: float) -> Table | None:
                 "label_budget": step.label_budget,
                 "unit": step.unit,
                 "smaller": step.smaller,
-                "larger": step.larger,
-                **interval_record("gain_", step.gain),
+                "larger": larger,
+                **interval_record("gain_", gain),
                 "more_for_a_point": more if shown else None,
                 "least": least if shown else None,
                 "most": most if shown and np.isfinite(most) else None,

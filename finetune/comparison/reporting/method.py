@@ -100,8 +100,8 @@ def _judgement(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         (
             "What a point more takes",
             "The same line, of one model, through all measured numbers of labels. Beyond the largest it is "
-            "continued, which is a guess: curves flatten. If the gain from one number to the next could be chance, "
-            "nothing is said.",
+            "continued, which is a guess: curves flatten. If the gain up to the largest could be chance, "
+            "no number is given.",
         ),
         (
             "The exact paired test",

@@ -14,6 +14,8 @@ from finetune.demo import DemoConfig
 from tests.finetune.comparison.test_intervals import score as row_of
 from tokenizer.corpus.config import CorpusConfig
 
+UNJUDGED = Comparison(0.95, [7, 3], [], {}, {}, [], [], 0.01, [], [], "")
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -46,7 +48,7 @@ def runs(tmp_path):
 
 def test_the_best_of_each_family_on_validation_texts(runs, tmp_path):
     folders = " ".join(str(tmp_path / name) for name in ("bert-50-7", "lstm-50-7", "bag-of-words-50-7"))
-    assert page_command(runs) == f"python -m finetune.demo {folders} --serve true"
+    assert page_command(runs, UNJUDGED) == f"python -m finetune.demo {folders} --serve true"
 
 
 def test_a_report_names_the_port_of_the_page():
@@ -56,7 +58,7 @@ def test_a_report_names_the_port_of_the_page():
 def test_a_family_may_be_missing_and_pretraining_too(runs, tmp_path):
     few = [run for run in runs if run.model in ("bert-scratch", "lm-lstm")]
     folders = " ".join(str(tmp_path / name) for name in ("bert-scratch-50-7", "lm-lstm-50-7"))
-    assert page_command(few) == f"python -m finetune.demo {folders} --serve true"
+    assert page_command(few, UNJUDGED) == f"python -m finetune.demo {folders} --serve true"
 
 
 def test_the_model_that_the_verdict_is_about_is_on_the_page(runs, tmp_path):
@@ -64,7 +66,7 @@ def test_the_model_that_the_verdict_is_about_is_on_the_page(runs, tmp_path):
     for names in (("lm-lstm", "gru"), ("frozen", "bag-of-words")):
         few = [run for run in runs if run.model in names]
         folders = " ".join(str(tmp_path / f"{name}-50-7") for name in names)
-        assert page_command(few) == f"python -m finetune.demo {folders} --serve true"
+        assert page_command(few, UNJUDGED) == f"python -m finetune.demo {folders} --serve true"
 
 
 def test_of_several_pretrained_models_the_one_that_is_ahead_is_on_the_page(runs, tmp_path):
@@ -88,11 +90,11 @@ def test_models_are_ranked_by_the_score_that_is_compared(runs, tmp_path):
     for run in few:
         values = {"eval_accuracy": 0.5 + 0.4 * (run.model == "gru"), "eval_macro_f1": 0.5 + 0.4 * (run.model == "lstm")}
         (run.folder.path / "result.json").write_text(json.dumps(values), encoding="utf-8")
-    by_f1 = Comparison(0.95, [7, 3], [], {}, {}, [], [], 0.01, [], [], "", score="macro_f1")
-    assert page_command(few) == f"python -m finetune.demo {tmp_path / 'gru-50-7'} --serve true"
+    by_f1 = dataclasses.replace(UNJUDGED, score="macro_f1")
+    assert page_command(few, UNJUDGED) == f"python -m finetune.demo {tmp_path / 'gru-50-7'} --serve true"
     assert page_command(few, by_f1) == f"python -m finetune.demo {tmp_path / 'lstm-50-7'} --serve true"
 
 
 def test_pairs_of_texts_have_no_page(runs):
     pairs = dataclasses.replace(runs[0].config, corpus=CorpusConfig(second_text_column="b"))
-    assert page_command([dataclasses.replace(runs[0], config=pairs)]) is None
+    assert page_command([dataclasses.replace(runs[0], config=pairs)], UNJUDGED) is None

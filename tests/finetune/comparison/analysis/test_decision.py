@@ -16,9 +16,11 @@ from finetune.comparison.analysis.decision import (
     unknown_sentence,
 )
 from finetune.comparison.intervals import Interval
+from finetune.comparison.reporting.analysis_tables import decision_table
 from finetune.comparison.summary import Evidence, compare
 from finetune.config import FinetuneConfig
 from tests.helpers.comparisons import Made, make, write_pretraining
+from tokenizer.corpus.config import CorpusConfig
 
 
 def found(made: Made, budget: int, models: list[str]) -> str:
@@ -133,6 +135,31 @@ def test_two_recipes_are_no_two_lengths(tmp_path: Path) -> None:
     texts = [f"text {number}" for number in range(200)]
     made = make(tmp_path, {"lstm": 0.5, "short": 0.7, "long": 0.8}, (100,), names=names, texts=texts)
     assert pretraining_step(Evidence.of(made.cells, 0.95), compare(made.cells, 0.95, 0.01).scores, 100) is None
+
+
+def test_a_key_that_an_older_run_lacks_makes_no_other_recipe(tmp_path: Path) -> None:
+    runs = [
+        write_pretraining(tmp_path, f"{name}-1111111111", tokens=tokens)
+        for name, tokens in (("short", 25_000), ("long", 100_000))
+    ]
+    config = runs[1].path / "config.yaml"
+    config.write_text(config.read_text() + f"\ncorpus: {{share: {CorpusConfig().share}}}\n")
+    names = {"short": str(runs[0].path), "long": str(runs[1].path)}
+    texts = [f"text {number}" for number in range(200)]
+    made = make(tmp_path, {"lstm": 0.5, "short": 0.7, "long": 0.8}, (100,), names=names, texts=texts)
+    assert pretraining_step(Evidence.of(made.cells, 0.95), compare(made.cells, 0.95, 0.01).scores, 100) is not None
+
+
+def test_of_several_gains_one_is_looked_at() -> None:
+    # One of five would be found by chance in as many comparisons as there are looks.
+    chance, nothing = Interval(0.02, 0.001, 0.039), Interval(0.0, -0.02, 0.02)
+    step = Step("bert", 100, 100, 10_000, nothing, 100, between=((250.0, chance), (1000.0, nothing)))
+    assert not step.shown
+    assert "no gain from more labels was shown: +0.0" in label_sentence(step, first=True)
+    table = decision_table([step], 0.95)
+    assert table is not None
+    assert [row[2].text for row in table.rows] == ["100 to 250 labels", "100 to 1,000 labels", "100 to 10,000 labels"]
+    assert [row[4].text for row in table.rows] == ["", "", "not shown"]
 
 
 def test_more_than_ten_times_the_labels_is_no_advice(tmp_path: Path) -> None:
