@@ -75,10 +75,8 @@ def train_and_test(config: TaskConfig, folder: RunFolder, chosen: Chosen | None 
         [documents[name][index] for index in indices] for name, indices in parts
     )
     train_labels, held_out_labels, test_labels = (labels[name][indices] for name, indices in parts)
-    train_texts, held_out_texts = joined_texts(train_documents), joined_texts(held_out_documents)
-    test_texts = joined_texts(test_documents)
-    given = {name: functools.partial(document_keys, rows) for name, rows in documents.items() if name != "train"}
-    tell_copies(functools.partial(document_keys, train_documents), given)
+    train_texts, held_out_texts, test_texts = map(joined_texts, (train_documents, held_out_documents, test_documents))
+    _tell_copies_in(documents, train_documents)
     # Both refuse what cannot be used, before there is a folder.
     class_weights(config, train_labels, classes.names)
     config.score_of(classes.multi_label)
@@ -119,6 +117,11 @@ def train_and_test(config: TaskConfig, folder: RunFolder, chosen: Chosen | None 
     probabilities_NC = fitted.probabilities(test_texts)
     decisions = label_decisions(thresholds_C, test_logits_NC, temperature)
     write_result(folder, facts, validation_scores, classes, probabilities_NC, test_labels, table, decisions)
+
+
+def _tell_copies_in(documents: dict[str, list[Document]], train: list[Document]) -> None:
+    given = {name: functools.partial(document_keys, rows) for name, rows in documents.items() if name != "train"}
+    tell_copies(functools.partial(document_keys, train), given)
 
 
 def counts_of(
