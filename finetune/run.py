@@ -32,7 +32,7 @@ from finetune.classification.predictions import (
     write_result,
     write_timings,
 )
-from finetune.classification.task import Task, load_task, longer_than_pretrained, text_counts
+from finetune.classification.task import Task, load_task, longer_than_pretrained, tell_copies_in, text_counts
 from finetune.classification.text_dataset import TextSource, evaluation_epoch, lengths_of
 from finetune.classification.tokenization_head_tail import with_truncation
 from finetune.config import BAG_OF_WORDS, FinetuneConfig
@@ -130,6 +130,7 @@ def _start(config: FinetuneConfig, folder: RunFolder) -> Start:
         folder.begin(config, **describe(accelerator))
         log.info("finetune: %s", folder.path)
         log.info("finetune: %s", task.classes.counts_line(task.train.classes_N[task.train_indices]))
+        tell_copies_in(task)
         longer = longer_than_pretrained(task, model)
         if longer is not None and not is_from_scratch(config.model.name):
             log.warning("finetune: %s", longer)

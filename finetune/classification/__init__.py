@@ -3,7 +3,8 @@
 In: labelled corpora. Out: batches, a loss, predictions and metrics. Read in this order:
 
 - `config.py`: the config of a task; `corpora.py`: the corpora of its training, validation and test texts
-- `labels.py`: classes; `splits.py`: which texts a run trains and validates on
+- `labels.py`: classes; `splits.py`: which texts a run trains and validates on;
+  `copies/`: so that copies of a text stay together
 - `task.py`: the texts of a run; `text_dataset.py`: texts → batches;
   `tokenization_head_tail.py`: long texts cut to head and tail
 - `multi_label/`: what texts with several labels need beside that

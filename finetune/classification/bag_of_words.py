@@ -6,7 +6,6 @@ Shapes: N texts, C classes or labels, F features.
 import dataclasses
 import functools
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +21,6 @@ from sklearn.linear_model import LogisticRegression
 
 from configs.errors import InputError
 from configs.machine_meter import MachineMeter
-from configs.processes import IN_POOL
 from configs.run_folder import RunFolder, write_atomically
 from finetune.classification.calibration import calibration_facts, fit_temperature
 from finetune.classification.config import TaskConfig
@@ -45,7 +43,7 @@ from finetune.classification.splits import (
     draw_splits,
     draw_test_texts,
     draw_validation_texts,
-    warn_of_copies,
+    tell_copies,
 )
 from pretrain.data.encode import document_row
 from tokenizer.corpus.documents import Document
@@ -77,8 +75,8 @@ def train_and_test(config: TaskConfig, folder: RunFolder, chosen: Chosen | None 
         [documents[name][index] for index in indices] for name, indices in parts
     )
     train_labels, held_out_labels, test_labels = (labels[name][indices] for name, indices in parts)
-    train_texts, held_out_texts = joined_texts(train_documents), joined_texts(held_out_documents)
-    test_texts = joined_texts(test_documents)
+    train_texts, held_out_texts, test_texts = map(joined_texts, (train_documents, held_out_documents, test_documents))
+    _tell_copies_in(documents, train_documents)
     # Both refuse what cannot be used, before there is a folder.
     class_weights(config, train_labels, classes.names)
     config.score_of(classes.multi_label)
@@ -119,6 +117,11 @@ def train_and_test(config: TaskConfig, folder: RunFolder, chosen: Chosen | None 
     probabilities_NC = fitted.probabilities(test_texts)
     decisions = label_decisions(thresholds_C, test_logits_NC, temperature)
     write_result(folder, facts, validation_scores, classes, probabilities_NC, test_labels, table, decisions)
+
+
+def _tell_copies_in(documents: dict[str, list[Document]], train: list[Document]) -> None:
+    given = {name: functools.partial(document_keys, rows) for name, rows in documents.items() if name != "train"}
+    tell_copies(functools.partial(document_keys, train), given)
 
 
 def counts_of(
@@ -196,11 +199,6 @@ def draw(
         return document_keys(documents["train"][number] for number in numbers)
 
     splits = draw_splits(config, labels["train"], keys, classes.names)
-    # A comparison has told it of all runs.
-    if IN_POOL not in os.environ:
-        for name in ("validation", "test"):
-            if name in documents:
-                warn_of_copies(keys(splits.train), document_keys(documents[name]), name)
     validation = ("train", splits.validation)
     if "validation" in documents:
         validation = ("validation", draw_validation_texts(config, labels["validation"]))

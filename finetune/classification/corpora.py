@@ -43,19 +43,27 @@ def is_path(corpus: CorpusConfig, reference: str) -> bool:
     """Whether `validation` or `test` refers to a file or folder, and not to another split; see `corpus_of`."""
     if "/" in reference or "\\" in reference or ending(Path(reference)) in ENDINGS:
         return True
+    return holds_split(corpus, reference) is False and Path(reference).exists()
+
+
+def holds_split(corpus: CorpusConfig, split: str) -> bool | None:
+    """Whether a corpus has a split of this name: a folder by its files, a file or pattern never.
+
+    None: nobody can tell without reading it, as its source is the id of a data set on the Hub, or a folder that is
+    gone, which may look like one.
+    """
     source = Path(corpus.source)
-    lacks_split = source.is_file() or (source.is_dir() and not has_split(corpus, reference))
-    return lacks_split and Path(reference).exists()
+    if corpus.source == "sample":
+        return True
+    if source.is_dir():
+        return has_split(corpus, split)
+    is_file = source.is_file() or ending(source) in ENDINGS
+    return False if is_file or any(wildcard in corpus.source for wildcard in "*?[") else None
 
 
 def sets_test_aside(config: TaskConfig) -> bool:
     """Whether the test texts are a share of the training corpus: no others are named, and it has no split `test`."""
-    source = Path(config.corpus.source)
-    if config.test is not None or config.corpus.source == "sample":
-        return False
-    if source.is_dir():
-        return not has_split(config.corpus, DEFAULT_TEST)
-    return find_files(config.corpus) is not None
+    return config.test is None and holds_split(config.corpus, DEFAULT_TEST) is False
 
 
 def corpora_of(config: TaskConfig) -> dict[str, CorpusConfig]:

@@ -10,13 +10,17 @@ Shapes: N texts, C classes, G groups of copies.
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from configs.errors import InputError
+from configs.processes import IN_POOL
 from finetune.classification.config import TaskConfig
+from finetune.classification.copies.folds import in_fold
+from finetune.classification.copies.validation import labels_of_groups, validation_of_classes, validation_of_labels
 from finetune.classification.corpora import sets_test_aside
 from finetune.classification.multi_label.stratification import part, ranks, stratified_label_order
 from pretrain.data.randomness import permutation
@@ -95,35 +99,21 @@ def draw_parts(
 
 
 def _in_fold(config: TaskConfig, classes_N: np.ndarray, groups_N: np.ndarray) -> np.ndarray:
-    """Which of the drawn texts are in the fold, [N]; those that a class needs to be trained and validated on are not.
-
-    In the order of the draw, each group of copies goes to the fold that has the fewest texts: without copies, every
-    text to the next one.
+    """Which of the drawn texts are in the fold, [N].
 
     Raises:
         InputError: none is left.
     """
     assert config.folds is not None
-    order, sizes_G = stratified_order(classes_N, config.seed), np.bincount(groups_N)
-    texts_of_folds, folds_G = np.zeros(config.folds, dtype=np.int64), np.full(len(sizes_G), -1)
-    for group in groups_N[order]:
-        if folds_G[group] < 0:
-            folds_G[group] = texts_of_folds.argmin()
-            texts_of_folds[folds_G[group]] += sizes_G[group]
-    in_fold = folds_G[groups_N] == config.fold
     labels_NC = classes_N if classes_N.ndim == 2 else np.eye(int(classes_N.max()) + 1, dtype=np.int64)[classes_N]
-    rest_C, needed = labels_NC[~in_fold].sum(0), 1 if config.validation is not None else 2
-    for text in order[in_fold[order]]:
-        if in_fold[text] and (rest_C[labels_NC[text] > 0] < needed).any():
-            copies_N = groups_N == groups_N[text]
-            in_fold[copies_N] = False
-            rest_C += (labels_NC[copies_N] > 0).sum(0)
-    if not in_fold.any():
+    order, needed = stratified_order(classes_N, config.seed), 1 if config.validation is not None else 2
+    chosen = in_fold(labels_NC, groups_N, order, config.folds, config.fold, needed)
+    if not chosen.any():
         raise InputError(
             f"folds: of {len(classes_N)} labels, training and validation need all, as they are of {labels_NC.shape[1]} "
             "classes; raise label_budget, or leave tuning out (tuning.trials)"
         )
-    return in_fold
+    return chosen
 
 
 def _groups(keys: Sequence[str]) -> np.ndarray:
@@ -152,6 +142,19 @@ def warn_of_copies(train: Sequence[str], others: Sequence[str], part: str) -> No
         )  # fmt: skip
 
 
+def tell_copies(train: Callable[[], Sequence[str]], others: Mapping[str, Callable[[], Sequence[str]]]) -> None:
+    """`warn_of_copies` for each part whose texts are given, unless a comparison started this run and has told it.
+
+    Args:
+        train: gives the keys of the training texts.
+        others: by the name of a part, give the keys of its texts.
+    """
+    if others and IN_POOL not in os.environ:
+        known = train()
+        for name, keys in others.items():
+            warn_of_copies(known, keys(), name)
+
+
 def text_key(text: str, second_text: str | None = None) -> str:
     r"""What copies of a text have in common: its words, whatever their case and the spaces between them.
 
@@ -177,10 +180,11 @@ def set_aside(keys: Sequence[str], classes_N: np.ndarray, share: float, names: S
     if classes_N.ndim == 2:
         if len(sizes_G) < 2:
             raise InputError("corpus: all texts are copies of one; training and test need one each")
-        order = stratified_label_order(classes_G, "test texts", 0)
-        chosen_G = part(classes_G, sizes_G, order, max(1, round(share * len(keys))))
+        labels_GC = labels_of_groups(classes_N, groups_N)
+        order = stratified_label_order(labels_GC, "test texts", 0)
+        chosen_G = part(labels_GC, sizes_G, order, max(1, round(share * len(keys))))
         if not chosen_G.any():
-            # All have more copies than texts are wanted.
+            # None can be spared, as a label is of one of them alone.
             chosen_G[sizes_G.argmin()] = True
         return np.flatnonzero(chosen_G[groups_N])
     order = permutation(len(sizes_G), "test texts", 0)
@@ -238,45 +242,10 @@ def draw_texts(
     # Every class gives the validation set its last texts, in the order of the draw.
     groups_T = np.arange(budget) if keys is None else _groups(keys(texts))
     if groups_T.max() + 1 < budget:
-        is_validation = _without_copies(classes_N[texts], groups_T, shares_C, names)
+        is_validation = validation_of_classes(classes_N[texts], groups_T, shares_C, names)
     else:
         is_validation = ranks(classes_N[texts][::-1])[::-1] < shares_C[classes_N[texts]]
     return texts[~is_validation], texts[is_validation]
-
-
-def _without_copies(
-    classes_T: np.ndarray, groups_T: np.ndarray, shares_C: np.ndarray, names: Sequence[str]
-) -> np.ndarray:
-    """Which of the drawn texts validate, [T]: of every class the last groups of copies that fit in its share.
-
-    A class whose smallest group is larger gives that one; one whose texts are all copies of each other, its last text.
-    """
-    members = np.split(np.argsort(groups_T, kind="stable"), np.cumsum(np.bincount(groups_T))[:-1])
-    is_validation, left_C = np.zeros(len(classes_T), dtype=bool), np.bincount(classes_T)
-
-    def take(group: int, most: float) -> int:
-        """Take a group of copies if it has so few texts of the class, and every class keeps one; gives how many."""
-        counts_C = np.bincount(classes_T[members[group]], minlength=len(left_C))
-        if counts_C[label] > most or ((counts_C > 0) & (left_C <= counts_C)).any():
-            return 0
-        is_validation[members[group]] = True
-        left_C[:] -= counts_C
-        return int(counts_C[label])
-
-    for label, share in enumerate(shares_C):
-        own = np.flatnonzero(classes_T == label)[::-1]
-        # Copies with other labels than a text's come with it.
-        wanted = int(share) - int(is_validation[own].sum())
-        for text in own:
-            if wanted > 0 and not is_validation[text]:
-                wanted -= take(int(groups_T[text]), wanted)
-        by_size = sorted({*groups_T[own].tolist()}, key=lambda group: len(members[group]))
-        if not is_validation[own].any() and not any(take(group, np.inf) for group in by_size):
-            is_validation[own[0]] = True
-            left_C[label] -= 1
-            name = names[label] if names else label
-            log.warning("validation: the texts of class %s are copies of each other, in training and validation", name)
-    return is_validation
 
 
 def _draw_labelled(
@@ -302,12 +271,7 @@ def _draw_labelled(
     count = min(config.maximum_validation_texts, max(1, round(config.validation_share * budget)))
     # The last ones in the order of the draw first; without copies, every text is a group.
     groups_T = np.arange(budget)[::-1] if keys is None else _groups(keys(texts[::-1]))[::-1]
-    _, firsts = np.unique(groups_T[::-1], return_index=True)
-    labels_GC, sizes_G = labels_NC[texts[::-1][firsts]], np.bincount(groups_T)
-    is_validation = part(labels_GC, sizes_G, np.arange(len(sizes_G)), count)[groups_T]
-    if not is_validation.any():
-        # All are copies of one, or have more copies than are wanted.
-        is_validation = part(labels_NC[texts], np.ones(budget, dtype=np.int64), np.arange(budget)[::-1], count)
+    is_validation = validation_of_labels(labels_NC[texts], groups_T, count, names)
     return texts[~is_validation], texts[is_validation]
 
 

@@ -1,12 +1,11 @@
 """The labelled texts of a run, tokenized once and shared between runs, and what a model needs to read them."""
 
 import dataclasses
-import os
+import functools
 from typing import Any
 
 import numpy as np
 
-from configs.processes import IN_POOL
 from configs.run_folder import RunFolder
 from finetune.classification.config import TaskConfig
 from finetune.classification.corpora import corpora_of
@@ -15,8 +14,8 @@ from finetune.classification.splits import (
     draw_splits,
     draw_test_texts,
     draw_validation_texts,
+    tell_copies,
     text_key,
-    warn_of_copies,
 )
 from finetune.classification.text_dataset import TextEpoch, lengths_of
 from pretrain.data.masked_lm_dataset import TokenLayout
@@ -84,11 +83,6 @@ def load_task(config: TaskConfig, tokenizer: Any, tokenizer_folder: str, runs: s
     splits = draw_splits(
         config, texts["train"].classes_N, lambda numbers: text_keys(stores["train"], numbers), classes.names
     )
-    # A comparison has told it of all runs.
-    if IN_POOL not in os.environ:
-        for name in ("validation", "test"):
-            if name in stores:
-                warn_of_copies(text_keys(stores["train"], splits.train), text_keys(stores[name]), name)
     validation_indices = splits.validation
     if "validation" in stores:
         validation_indices = draw_validation_texts(config, texts["validation"].classes_N)
@@ -113,6 +107,18 @@ def text_keys(store: TokenStore, numbers: np.ndarray | None = None) -> list[str]
         return [text_key(*texts) for texts in zip(*(column.to_pylist() for column in columns), strict=True)]
     # `take` would join the chunks, which may be too long for one.
     return [text_key(*(column[int(number)].as_py() for column in columns)) for number in numbers]
+
+
+def tell_copies_in(task: Task) -> None:
+    """Warn of given validation and test texts that are copies of the texts to be trained on.
+
+    For a run that begins: whoever loads a finished one's texts has been told.
+    """
+    given = {"validation": task.validation.store, "test": task.test.store}
+    tell_copies(
+        lambda: text_keys(task.train.store, task.train_indices),
+        {name: functools.partial(text_keys, store) for name, store in given.items() if store is not task.train.store},
+    )
 
 
 def longer_than_pretrained(task: Task, model: Any) -> str | None:

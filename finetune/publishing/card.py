@@ -28,10 +28,10 @@ from finetune.publishing.metadata import (
     ScoredTexts,
     Statements,
     checkpoint_of,
-    is_single_file,
     metadata,
     public_name,
     public_split,
+    split_read,
 )
 from pretrain.objectives.registry import second_task_results
 
@@ -116,7 +116,7 @@ def model_card(folder: RunFolder, result: dict[str, Any], options: CardOptions |
         losses=[(label, result[key]) for key, label in LOSSES.items() if key in result],
         second_task_results=second_task_results(result),
         corpus=public_name(config["corpus"]["source"], origins.public),
-        split=None if is_single_file(config["corpus"]["source"]) else config["corpus"]["split"],
+        split=split_read(config["corpus"]),
         tested=tested,
         test_source=public_name(tested.source, origins.public),
         is_synthetic=config["corpus"]["source"] == SYNTHETIC,

@@ -9,14 +9,13 @@ from typing import Any
 from configs.errors import InputError
 from configs.hub_commit import cached_commit
 from configs.model_reference import HUB_ID
-from finetune.classification.corpora import DEFAULT_TEST, is_path
+from finetune.classification.corpora import DEFAULT_TEST, holds_split, is_path
 from finetune.config import BAG_OF_WORDS
 from finetune.publishing.kinds import CLASSIFIER, Kind
 from finetune.publishing.markdown import one_line
 from finetune.publishing.measured import Measure
 from pretrain.models.config import RECURRENT, is_from_scratch, stage_of
 from tokenizer.corpus.config import CorpusConfig
-from tokenizer.corpus.files import ENDINGS, ending, has_split
 
 LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*|multilingual|code")
@@ -88,7 +87,7 @@ class ScoredTexts:
     source: str
     """As `corpus.source`."""
     split: str | None
-    """None: the source is a file, which has no splits, or a share of the training corpus was set aside."""
+    """None: the source has no splits, a share of the training corpus was set aside, or nobody can tell any more."""
     is_of_corpus: bool
     """Whether they are a part of the training corpus."""
     is_named: bool
@@ -107,29 +106,33 @@ class ScoredTexts:
         """
         corpus, reference = config["corpus"], config.get("test")
         if config.get("folds") is not None:
-            split = None if is_single_file(corpus["source"]) else corpus["split"]
-            return cls(corpus["source"], split, is_of_corpus=True, is_named=False)
+            return cls(corpus["source"], split_read(corpus), is_of_corpus=True, is_named=False)
         if reference is None:
-            split = None if _are_set_aside(corpus) else DEFAULT_TEST
-            return cls(corpus["source"], split, is_of_corpus=True, is_named=False)
-        if not is_path(CorpusConfig(source=corpus["source"], format=corpus.get("format", "auto")), reference):
+            is_told = holds_split(_corpus(corpus), DEFAULT_TEST)
+            if is_told is None:
+                # A folder that is gone may have had none.
+                is_told = is_on_hub(corpus["source"], "dataset")
+            return cls(corpus["source"], DEFAULT_TEST if is_told else None, is_of_corpus=True, is_named=False)
+        if not is_path(_corpus(corpus), reference):
             return cls(corpus["source"], reference, is_of_corpus=True, is_named=True)
-        return cls(reference, None if is_single_file(reference) else corpus["split"], is_of_corpus=False, is_named=True)
+        split = split_read({**corpus, "source": reference})
+        return cls(reference, split, is_of_corpus=False, is_named=True)
 
 
-def _are_set_aside(corpus: Mapping[str, Any]) -> bool:
-    """Whether the test texts were a share of the training corpus (`corpora.sets_test_aside`), also if it is gone."""
-    source = Path(corpus["source"])
-    if corpus["source"] == "sample":
-        return False
-    if source.is_dir():
-        return not has_split(CorpusConfig(source=str(source), format=corpus.get("format", "auto")), DEFAULT_TEST)
-    return is_single_file(corpus["source"]) or any(wildcard in corpus["source"] for wildcard in "*?[")
+def split_read(corpus: Mapping[str, Any]) -> str | None:
+    """The split that a run read of a corpus, which may be gone; None if that has none, or was read as a whole.
+
+    >>> split_read({"source": "owner/name", "split": "train"}), split_read({"source": "gone.csv", "split": "train"})
+    ('train', None)
+    >>> split_read({"source": "owner/name", "split": "all"})
+    """
+    split = corpus.get("split")
+    return None if split in (None, "all") or holds_split(_corpus(corpus), split) is False else split
 
 
-def is_single_file(source: str) -> bool:
-    """Whether texts come from a single file, which may be gone."""
-    return not Path(source).is_dir() and (Path(source).is_file() or ending(Path(source)) in ENDINGS)
+def _corpus(config: Mapping[str, Any]) -> CorpusConfig:
+    """What tells the splits of a run's corpus."""
+    return CorpusConfig(source=config["source"], format=config.get("format", "auto"))
 
 
 def checkpoint_of(config: dict[str, Any]) -> str | None:

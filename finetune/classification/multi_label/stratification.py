@@ -7,6 +7,8 @@ label sets are in proportion.
 Shapes: N texts, C labels.
 """
 
+import itertools
+
 import numpy as np
 
 from pretrain.data.randomness import permutation
@@ -79,7 +81,7 @@ def _head(labels_NC: np.ndarray, order: np.ndarray, minimum: int) -> np.ndarray:
 def part(labels_NC: np.ndarray, sizes_N: np.ndarray, order: np.ndarray, size: int) -> np.ndarray:
     """Which texts to take away for a part of about `size`, [N], so that every label keeps a text.
 
-    A label with two texts or more gets one in the part.
+    A label with two texts or more gets one in the part. Groups that fit come first; if none does, the smallest.
 
     Args:
         labels_NC: of the texts, or of the groups of their copies.
@@ -90,16 +92,20 @@ def part(labels_NC: np.ndarray, sizes_N: np.ndarray, order: np.ndarray, size: in
     left_C = labels_NC.sum(0)
     is_taken_N = np.zeros(len(labels_NC), dtype=bool)
     missing_C = left_C > 1
-    # First those that bring a label, then those that come first.
-    for brings_a_label in (True, False):
-        for text in order:
+    by_size = order[np.argsort(sizes_N[order], kind="stable")]
+    # First those that bring a label, larger ones where no other does, then those that come first.
+    for brings_a_label, of_any_size in ((True, False), (True, True), (False, False)):
+        for text in by_size if of_any_size else order:
             has_C = labels_NC[text] > 0
             if is_taken_N[text] or (left_C[has_C] <= 1).any():
                 continue
-            wanted = (has_C & missing_C).any() if brings_a_label else sizes_N[text] <= size
-            if wanted:
+            fits = of_any_size or sizes_N[text] <= size
+            if fits and (not brings_a_label or (has_C & missing_C).any()):
                 is_taken_N[text] = True
                 size, left_C, missing_C = size - int(sizes_N[text]), left_C - has_C, missing_C & ~has_C
             if not missing_C.any() and (brings_a_label or size <= 0):
                 break
+    if not is_taken_N.any():
+        spared = (text for text in by_size if (left_C[labels_NC[text] > 0] > 1).all())
+        is_taken_N[list(itertools.islice(spared, 1))] = True
     return is_taken_N

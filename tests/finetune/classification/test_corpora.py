@@ -99,6 +99,13 @@ def test_a_folder_without_a_test_split_is_like_one_file(folder):
     assert sets_test_aside(task("data"))
 
 
+def test_beside_a_pattern_a_plain_name_is_a_folder_as_beside_a_file(folder):
+    (folder / "later").mkdir()
+    (folder / "later" / "train.jsonl").write_text(json.dumps({"text": "e", "label": "a"}))
+    for source in ("reviews.csv", "review*.csv"):
+        assert read_by(task(source, test="later"))["test"] == ("later", "train")
+
+
 def test_links_to_the_same_file_are_the_same_file(folder):
     (folder / "other.csv").symlink_to(folder / "reviews.csv")
     with pytest.raises(InputError, match="as train does"):

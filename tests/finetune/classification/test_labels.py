@@ -8,6 +8,8 @@ import pyarrow.parquet
 import pytest
 
 from configs.errors import InputError
+from configs.processes import IN_POOL
+from configs.run_folder import RunFolder
 from finetune.classification import bag_of_words
 from finetune.classification.labels import check_labels, label_set
 from finetune.config import FinetuneConfig
@@ -148,7 +150,7 @@ def test_classes_with_commas_or_fractions_and_many_classes_are_classes(labels):
     assert len(classes_of(labels).keys) == len(set(labels))
 
 
-def test_given_texts_that_are_copies_of_training_texts_are_told_once(tmp_path, caplog):
+def test_given_texts_that_are_copies_of_training_texts_are_told_once(tmp_path, caplog, monkeypatch):
     rows = [{"text": f"text {number}", "label": number % 2} for number in range(20)]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     others = [{"text": text, "label": 0} for text in ("TEXT  4", "text 5", "another")] + [{"text": "last", "label": 1}]
@@ -162,6 +164,9 @@ def test_given_texts_that_are_copies_of_training_texts_are_told_once(tmp_path, c
     assert told.startswith("test: 2 of the 4 test texts are copies of training texts")
     # A run alone tells it, too, of the texts it trains on; in a comparison's pool it has been told.
     caplog.clear()
-    documents, labels, classes = bag_of_words.read(config)
-    bag_of_words.draw(config, documents, labels, classes)
+    bag_of_words.train_and_test(config, RunFolder(tmp_path / "alone"))
     assert "2 of the 4 test texts are copies" in caplog.text
+    caplog.clear()
+    monkeypatch.setenv(IN_POOL, "1")
+    bag_of_words.train_and_test(config, RunFolder(tmp_path / "in-pool"))
+    assert "copies" not in caplog.text

@@ -22,6 +22,7 @@ from finetune.publishing.kinds import Kind
 from finetune.publishing.measured import bootstrap, class_scores, confusion, macro_f1, measures
 from finetune.publishing.metadata import Origins, Statements
 from finetune.run import run
+from tests.helpers.corpora import write_labelled_folders
 from tests.helpers.finetuning import finetune_config
 
 NASTY = [
@@ -149,7 +150,9 @@ def test_the_card_of_a_model_of_pairs_tells_of_empty_second_texts(finished: RunF
 def test_the_card_tells_which_texts_were_tested_on(
     finished: RunFolder, tmp_path: Path, changes: dict[str, Any], data_set: str, split: str | None, said: str
 ) -> None:
-    card = model_card(copied(finished, tmp_path, **changes), finished.result())
+    for nested in ("train", "test", "private/acme/train"):
+        write_labelled_folders(tmp_path / "labelled" / nested, [{"text": "A film.", "label": "good"}])
+    card = model_card(copied(finished, tmp_path, corpus__source=f"{tmp_path}/labelled", **changes), finished.result())
     described = ModelCard(card).data.to_dict()["model-index"][0]["results"][0]["dataset"]
     assert (described["name"], described.get("split")) == (data_set, split)
     assert f"for testing: {said}" in card

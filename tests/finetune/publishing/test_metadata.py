@@ -41,7 +41,33 @@ def test_texts_that_were_set_aside_are_no_split(tmp_path: Path) -> None:
     assert ScoredTexts.of({"corpus": {"source": "sample"}}).split == "test"
     assert ScoredTexts.of({"corpus": {"source": str(file)}}).split is None
     assert ScoredTexts.of({"corpus": {"source": str(file), "split": "train"}, "folds": 5}).split is None
-    assert ScoredTexts.of({"corpus": {"source": str(folder), "split": "train"}, "folds": 5}).split == "train"
+    in_folds = {"corpus": {"source": str(folder), "split": "train"}, "folds": 5}
+    assert ScoredTexts.of(in_folds).split is None
+    (folder / "train.txt").write_text("A film.", encoding="utf-8")
+    assert ScoredTexts.of(in_folds).split == "train"
+
+
+def test_a_folder_that_is_gone_is_not_said_to_have_had_a_test_split(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It looks like the id of a data set.
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "datasets"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    for source in ("gone/reviews", str(tmp_path / "gone"), "gone/*.csv"):
+        assert ScoredTexts.of({"corpus": {"source": source}}).split is None
+    (tmp_path / "datasets" / "gone___reviews" / "default" / "0.0.0" / ("a" * 40)).mkdir(parents=True)
+    assert ScoredTexts.of({"corpus": {"source": "gone/reviews"}}).split == "test"
+
+
+@pytest.mark.parametrize("split", ["all", "train"])
+def test_the_card_names_no_split_of_a_folder_without_splits(counted: RunFolder, tmp_path: Path, split: str) -> None:
+    for label in ("good", "bad"):
+        (tmp_path / "reviews" / label).mkdir(parents=True)
+        (tmp_path / "reviews" / label / "a.txt").write_text(f"A {label} film.", encoding="utf-8")
+    changes = {"corpus__source": str(tmp_path / "reviews"), "corpus__split": split}
+    card = model_card(copied(counted, tmp_path, **changes), counted.result())
+    assert "`reviews`.\n" in card
+    assert "split" not in card
 
 
 @pytest.mark.parametrize(("confidence", "said"), [(0.95, "95 %"), (0.975, "97.5 %"), (0.999, "99.9 %")])

@@ -1,0 +1,103 @@
+"""Which of a run's texts validate, where copies of a text stay together.
+
+Shapes: T texts in the order of their draw, C classes or labels, G groups of copies.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from finetune.classification.multi_label.stratification import part
+
+log = logging.getLogger(__name__)
+
+
+def labels_of_groups(labels_TC: np.ndarray, groups_T: np.ndarray) -> np.ndarray:
+    """The labels that any text of each group has, [G, C].
+
+    >>> labels_of_groups(np.array([[1, 0], [0, 0], [0, 1]]), np.array([0, 1, 0])).tolist()
+    [[1, 1], [0, 0]]
+    """
+    labels_GC = np.zeros((int(groups_T.max()) + 1, labels_TC.shape[1]), dtype=labels_TC.dtype)
+    np.maximum.at(labels_GC, groups_T, labels_TC)
+    return labels_GC
+
+
+def validation_of_classes(
+    classes_T: np.ndarray, groups_T: np.ndarray, shares_C: np.ndarray, names: Sequence[str]
+) -> np.ndarray:
+    """Which of the drawn texts validate, [T]: of every class the last groups of copies that fit in its share.
+
+    A class of which none fits gives its smallest; one whose texts are all copies of each other, its last text.
+
+    Args:
+        classes_T: the class of each text.
+        groups_T: the number of its group of copies.
+        shares_C: texts wanted of each class.
+        names: of the classes, for messages.
+    """
+    members = np.split(np.argsort(groups_T, kind="stable"), np.cumsum(np.bincount(groups_T))[:-1])
+    is_validation, left_C = np.zeros(len(classes_T), dtype=bool), np.bincount(classes_T)
+    # Copies with other labels than a text's come with it.
+    wanted_C = shares_C.copy()
+
+    def take(group: int, of_any_size: bool) -> bool:
+        """Take a group of copies if every class wants its texts of it, and keeps one; gives whether it did."""
+        counts_C = np.bincount(classes_T[members[group]], minlength=len(left_C))
+        held = counts_C > 0
+        if (left_C <= counts_C)[held].any() or not (of_any_size or (counts_C <= wanted_C)[held].all()):
+            return False
+        is_validation[members[group]] = True
+        left_C[:] -= counts_C
+        wanted_C[:] -= counts_C
+        return True
+
+    for label in range(len(shares_C)):
+        own = np.flatnonzero(classes_T == label)[::-1]
+        for text in own:
+            if wanted_C[label] > 0 and not is_validation[text]:
+                take(int(groups_T[text]), of_any_size=False)
+        by_size = sorted({*groups_T[own].tolist()}, key=lambda group: len(members[group]))
+        if not is_validation[own].any() and not any(take(group, of_any_size=True) for group in by_size):
+            is_validation[own[0]] = True
+            left_C[label] -= 1
+            name = names[label] if names else label
+            log.warning("validation: the texts of class %s are copies of each other, in training and validation", name)
+    return is_validation
+
+
+def validation_of_labels(
+    labels_TC: np.ndarray, groups_T: np.ndarray, count: int, names: Sequence[str] | None = None
+) -> np.ndarray:
+    """Which of the drawn texts validate, [T], as `part` of their groups, the lowest numbers first.
+
+    Every label keeps a text in training. One with two texts of which no group can be spared gives a single text.
+
+    Args:
+        labels_TC: of the texts.
+        groups_T: the number of the group of copies that each text is in.
+        count: texts wanted.
+        names: of the labels, for messages.
+    """
+    sizes_G = np.bincount(groups_T)
+    labels_GC = labels_of_groups(labels_TC, groups_T)
+    is_validation = part(labels_GC, sizes_G, np.arange(len(sizes_G)), count)[groups_T]
+    if len(sizes_G) == len(groups_T):
+        return is_validation
+    left_C = labels_TC[~is_validation].sum(0)
+    for label in np.flatnonzero(labels_TC.sum(0) > 1):
+        own = np.flatnonzero(labels_TC[:, label])[::-1]
+        spared = (text for text in own if (left_C[labels_TC[text] > 0] > 1).all())
+        if is_validation[own].any() or (text := next(spared, None)) is None:
+            continue
+        is_validation[text] = True
+        left_C -= labels_TC[text]
+        log.warning(
+            "validation: label %s has no text to spare but copies of one, which are in training and validation",
+            names[label] if names else label,
+        )
+    if not is_validation.any():
+        is_validation = part(labels_TC, np.ones_like(groups_T), np.arange(len(groups_T))[::-1], count)
+        log.warning("validation: the texts are copies of each other, in training and validation")
+    return is_validation
