@@ -7,6 +7,7 @@ import dataclasses
 import decimal
 import hashlib
 import itertools
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,8 @@ from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import Document, is_number, label_key
 from tokenizer.corpus.documents import read as read_documents
 from tokenizer.corpus.row_labels import Label, OneLabel
+
+log = logging.getLogger(__name__)
 
 # More different numbers with fractions are measurements, not classes.
 MAXIMUM_FRACTIONS = 20
@@ -230,7 +233,8 @@ def check_classes(
             f"{where}: {len(by_key)} different numbers with fractions ({examples} …) are measurements, not classes; "
             "round them to a few classes, or choose another corpus.label_column"
         )
-    if corpus.label_separator != "" and (found := joint_of(by_key, counts, texts)) is not None:
+    found = None if corpus.label_separator == "" else joint_of(by_key, counts, texts)
+    if found is not None:
         joint, joined, parts = found
         if have_decimal_commas(by_key):
             raise InputError(
@@ -248,6 +252,8 @@ def check_classes(
             f"{where}: {len(by_key)} different labels for {texts} texts ({examples} …) are ids or texts, not classes; "
             "choose another corpus.label_column"
         )
+    if corpus.label_separator is None:
+        tell_of_joined(by_key, counts)
 
 
 def joint_of(
@@ -255,27 +261,52 @@ def joint_of(
 ) -> tuple[str, str, int] | None:
     """What joins labels into others, such as `;` in `billing;bug`, with an example and the number of parts.
 
-    It does so where there are fewer parts than labels, where all parts are labels by themselves, or where most labels
-    are joined, but for commas, which may be in a name.
+    It does so where there are fewer parts than labels, or where most labels are joined and some have a part in common,
+    but for commas, which may be in a name. One joined label may be a class.
 
     Args:
         by_key: the labels by what they have in common.
         counts: of each label.
         texts: their number.
     """
+    found: list[tuple[bool, tuple[str, str, int]]] = []
     for joint in JOINTS:
-        parts_of = {key: {part.strip() for part in key.split(joint)} - {""} for key in by_key}
+        parts_of = {key: parts_in(key, joint) for key in by_key}
         joined = [key for key, parts in parts_of.items() if len(parts) > 1]
         parts = set().union(*parts_of.values())
         share = sum(counts[label] for key in joined for label in by_key[key]) / texts
         are_fewer = share >= JOINED_SHARE and len(parts) < len(by_key)
-        are_most = share >= MOST_SHARE and joint != ","
-        if len(joined) > 1 and (are_fewer or are_most):
-            return joint, joined[0], len(parts)
-        are_labels = all(parts_of[key] <= by_key.keys() for key in joined)
-        if joined and are_labels and not have_decimal_commas(by_key):
-            return joint, joined[0], len(parts)
-    return None
+        have_same = len(set().union(*(parts_of[key] for key in joined))) < sum(len(parts_of[key]) for key in joined)
+        if len(joined) > 1 and (are_fewer or (share >= MOST_SHARE and joint != "," and have_same)):
+            found.append((are_fewer, (joint, joined[0], len(parts))))
+    # A few labels with another joint may be mistyped.
+    return max(found, key=lambda one: one[0], default=(False, None))[1]
+
+
+def parts_in(label: str, joint: str) -> set[str]:
+    """The labels in a label, if they are joined.
+
+    >>> sorted(parts_in("bug; billing", ";")), parts_in("bug", ";")
+    (['billing', 'bug'], {'bug'})
+    """
+    return {part.strip() for part in label.split(joint)} - {""}
+
+
+def tell_of_joined(by_key: Mapping[str, list[OneLabel]], counts: Mapping[OneLabel, int]) -> None:
+    """Tell of labels that are made of others, and are taken for classes."""
+    joined = {
+        key: joint
+        for key in by_key
+        for joint in JOINTS
+        if len(parts_in(key, joint)) > 1 and parts_in(key, joint) <= by_key.keys()
+    }
+    if joined and not have_decimal_commas(by_key):
+        key, joint = next(iter(joined.items()))
+        texts = sum(counts[label] for label in by_key[key])
+        log.warning(
+            "labels: %r (%d texts) is taken for a class of its own; if it is several labels, set "
+            "corpus.label_separator: %r, and if it is one, '' (an empty string)", str(by_key[key][0]), texts, joint,
+        )  # fmt: skip
 
 
 def have_decimal_commas(labels: Iterable[str]) -> bool:

@@ -150,7 +150,7 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
     corpus = with_lone_name(corpus) if is_table else corpus
     names = first_columns(corpus)
     # In the first row of a table without a header, the number of a column is a value.
-    if trained_on is not None and trained_on in names and not has_number:
+    if trained_on is not None and trained_on in names and (not has_number or are_names(names)):
         return dataclasses.replace(corpus, text_column=trained_on)
     if len(names) == 1:
         # Whatever it holds: the texts may be short, or the same again and again.
@@ -172,7 +172,8 @@ def _numbered(corpus: CorpusConfig, column: str) -> CorpusConfig | None:
 
     A label in its first row may be the same number. Who was trained on a table without a header gets one, if nothing in
     the first row is a usual name or stands above numbers, what stands in the column there is about as long as what
-    stands below it, and there are texts: of one word, if no other column has several. Else the texts are looked for.
+    stands below it, and there are texts: of one word, or numbers or dates, if no other column has texts of several
+    words. Else the texts are looked for.
     """
     if are_names(first_columns(corpus)):
         return None
@@ -189,7 +190,7 @@ def _numbered(corpus: CorpusConfig, column: str) -> CorpusConfig | None:
         return None
     others = [other for name, other in contents.items() if name != column]
     is_no_text = held.holds_numbers or held.holds_dates or held.holds_addresses
-    if held.holds_texts or not (is_no_text or any(other.holds_texts for other in others)):
+    if held.holds_texts or not any(other.holds_texts for other in others):
         return without if is_long_enough(cell, held) else None
     if is_no_text and (is_date(cell) or is_address(cell)):
         # As all below it: there is no header here, either.

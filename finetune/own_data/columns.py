@@ -11,9 +11,20 @@ from typing import Any, NamedTuple
 
 from configs.errors import InputError
 from finetune.own_data.contents import MAXIMUM_VALUES, TEXTS_A_CLASS, Content
-from finetune.own_data.headers import LABEL_NAMES, LESSER_TEXT_NAMES, MUCH_LONGER, PAIRS, TEXT_NAMES, is_data, plain
+from finetune.own_data.headers import (
+    LABEL_NAMES,
+    LESSER_TEXT_NAMES,
+    MUCH_LONGER,
+    PAIRS,
+    TEXT_NAMES,
+    are_names,
+    is_data,
+    is_no_name,
+    plain,
+)
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.dialects import DELIMITERS
 from tokenizer.corpus.files import ENDINGS, ending, find_files
 from tokenizer.corpus.quarantine import RowError
 from tokenizer.corpus.row_labels import APPLIES
@@ -24,6 +35,8 @@ from tokenizer.corpus.text_files import lines_of_head
 SURE_LABEL_NAMES = ("label", "labels", "class")
 # What a text is about, or whom, has these names as often as its label has; a number below the last is its label.
 TOPIC_NAMES, TARGET = ("category", "categories", "topic", "topics"), "target"
+# The names of labels beside which a topic is asked about, also as the last word of longer ones (`star_rating`).
+JUDGEMENTS = ({*LABEL_NAMES} | {"stance", "verdict", "judgement", "judgment"}) - {*TOPIC_NAMES, TARGET}
 # Characters of the texts in a column, on average, at least, where most have one word.
 SHORTEST_TEXTS = 12
 # Rows of a corpus without labels that are looked at.
@@ -65,6 +78,8 @@ def find_columns(
     contents = read_contents(corpus, labelled)
     header = corpus.header
     if text is None and header is None and is_data(contents):
+        if not any(map(is_no_name, contents)):
+            log.info("columns: the first row of %s is taken for one of its texts (`--header`)", corpus.source)
         corpus, header = dataclasses.replace(corpus, header=False, text_column="1"), False
         contents = read_contents(corpus, labelled)
     if likely is not None:
@@ -82,10 +97,21 @@ def with_lone_name(corpus: CorpusConfig) -> CorpusConfig:
     """The corpus with the usual name that stands alone on the first line of a table: its texts may hold commas."""
     for part in itertools.islice(itertools.chain.from_iterable(shards(corpus)), 1):
         head = lines_of_head(Path(part.source), corpus) if part.format in ("csv", "tsv") else []
-        name = next((line.strip().strip('"') for line in head if line.strip()), "")
-        if corpus.header is None and corpus.delimiter is None and plain(name) in (*TEXT_NAMES, *LESSER_TEXT_NAMES):
+        name, below = [*(line.strip().strip('"') for line in head if line.strip()), "", ""][:2]
+        is_free = corpus.header is None and corpus.delimiter is None and not is_a_row_of_names(below)
+        if is_free and plain(name) in (*TEXT_NAMES, *LESSER_TEXT_NAMES):
             return dataclasses.replace(corpus, text_column=name)
     return corpus
+
+
+def is_a_row_of_names(line: str) -> bool:
+    """Whether a line is the header of a table with several columns, one of which has a usual name.
+
+    >>> is_a_row_of_names('"id";"text"'), is_a_row_of_names("Good, long"), is_a_row_of_names("comment")
+    (True, False, False)
+    """
+    tables = (line.split(delimiter) for delimiter in DELIMITERS if delimiter in line)
+    return any(are_names(cell.strip().strip('"') for cell in cells) for cells in tables)
 
 
 def called(name: str, columns: Iterable[str]) -> str | None:
@@ -159,26 +185,36 @@ def find_text(
             found = by_name[name]
             if name in TEXT_NAMES or MUCH_LONGER * candidates[found].length >= longest:
                 return found
-    # Rather what has several words than an address, and rather an address than a name of a class; never dates.
+    # Rather what has several words than several numbers or an address, and these than a name of a class; dates last.
     texts = {name: held.length for name, held in free.items() if held.holds_texts}
+    in_words = {name: length for name, length in texts.items() if not free[name].is_wordless}
     long_enough = (
         {name: held.length for name, held in kind.items() if held.length >= SHORTEST_TEXTS and not held.holds_dates}
         for kind in (free, others, candidates)
     )
-    lengths = texts or next(filter(None, long_enough), None)
+    lengths = in_words or texts or next(filter(None, long_enough), None) or dates_alone(others)
     if lengths is None:
         raise InputError(
             f"text_column: no column of {corpus.source!r} holds texts; it has {_described(contents)}; "
-            + ("give the column with `--text_column NAME`" if likely is None else as_labelled(likely.text))
+            + ("give the column with `--text_column NAME`" if likely is None else as_labelled(likely.text, likely))
         )
     found = max(lengths, key=lambda name: lengths[name])
-    if contents[found].holds_addresses:
-        log.warning("columns: the text is %r, which holds addresses (`--text_column`)", found)
+    if contents[found].holds_addresses or contents[found].holds_dates:
+        kind = "addresses" if contents[found].holds_addresses else "numbers or dates"
+        log.warning("columns: the text is %r, which holds %s (`--text_column`)", found, kind)
     return found
 
 
-def as_labelled(name: str) -> str:
+def dates_alone(others: dict[str, Content]) -> dict[str, float] | None:
+    """The length of the only column that is long enough for texts, though it holds dates, and no classes."""
+    lengths = {name: held.length for name, held in others.items() if held.length >= SHORTEST_TEXTS}
+    return lengths if len(lengths) == 1 else None
+
+
+def as_labelled(name: str, likely: Columns) -> str:
     """What to do about a column of further texts that is not found: flags are about the labelled texts."""
+    if likely.header is False and name.isdecimal():
+        return f"it has to be column {name} of a table without a header, as in the labelled texts"
     return f"call the column {name!r}, as in the labelled texts"
 
 
@@ -228,9 +264,12 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str, li
     named = [by_name[name] for name in LABEL_NAMES if name in by_name]
     possible = [name for name, held in others.items() if held.may_be_classes]
     for name in named:
-        may_be_label = any(other != name and not contents[other].are_splits for other in possible)
-        if name in possible and may_be_label and is_topic(name, contents[name]):
-            break
+        if name in possible and is_topic(name, contents[name]):
+            beside = [other for other in possible if other != name and not contents[other].are_splits]
+            if any(may_be_judgement(other) for other in beside):
+                break
+            if beside:
+                log.info("columns: the label is %r, and not %s (`--label_column`)", name, ", ".join(map(repr, beside)))
         is_sure = plain(name) in SURE_LABEL_NAMES or not (possible or others[name].holds_numbers)
         if others[name].may_be_classes or (is_sure and others[name].repeats(TEXTS_A_CLASS)):
             return name
@@ -248,7 +287,11 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str, li
         which = f"{', '.join(map(repr, dict.fromkeys([*named, *possible])))} may all be it"
     raise InputError(
         f"label_column: which column of {corpus.source!r} is the label? {which}; it has {_described(contents)}; "
-        + (how_to_give_labels(possible, contents, corpus) if likely is None else as_labelled(likely.label or "label"))
+        + (
+            how_to_give_labels(possible, contents, corpus)
+            if likely is None
+            else as_labelled(likely.label or "label", likely)
+        )
     )
 
 
@@ -259,6 +302,16 @@ def is_topic(name: str, held: Content) -> bool:
     (True, False, False)
     """
     return plain(name) in TOPIC_NAMES or (plain(name) == TARGET and not held.holds_numbers)
+
+
+def may_be_judgement(name: str) -> bool:
+    """Whether a column is called as one that says what is found out about a text.
+
+    >>> may_be_judgement("Star Rating"), may_be_judgement("topic"), may_be_judgement("sub_category")
+    (True, True, False)
+    """
+    words = plain(name)
+    return words in LABEL_NAMES or words.rpartition("_")[2] in JUDGEMENTS
 
 
 def how_to_give_labels(possible: list[str], contents: dict[str, Content], corpus: CorpusConfig) -> str:

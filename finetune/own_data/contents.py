@@ -35,6 +35,8 @@ QUESTION_ENDS = ("?", "\uff1f")
 DATE = re.compile(r"(?:\d{1,2}\W+(?:de )?[^\W\d]+|[^\W\d]+\W+\d{1,2})\W+(?:de )?\d{4}\W*")
 # A time, or a day in numbers, which other numbers among words are not.
 TIME_OR_DAY = re.compile(r"\d{1,2}:\d{2}|\d{1,4}[-/.\u5e74]\s?\d{1,2}[-/.\u6708]\s?\d{1,4}")
+# One number, with its marks: `1,234.50`, `$5`, `12 %`.
+ONE_NUMBER = re.compile(r"\W*\d[\d.,']*\W*")
 LONGEST_DATE = 60
 ADDRESS = re.compile(r"(?:https?://|www\.)\S+|[^\s@]+@[^\s@]+\.\w+", re.IGNORECASE)
 
@@ -54,6 +56,8 @@ class Content:
     """Values that are numbers, also as text."""
     dates: int = 0
     """Values that are dates, times with their zones, or numbers."""
+    wordless: int = 0
+    """Strings without a letter."""
     addresses: int = 0
     """Values that are an address of a page or of mail."""
     binary: int = 0
@@ -74,6 +78,7 @@ class Content:
             is_dated = is_date(value)
             self.dates += is_dated
             self.words += not is_dated and (" " in value.strip() or WITHOUT_SPACES.search(value) is not None)
+            self.wordless += not any(map(str.isalpha, value))
             self.addresses += is_address(value)
             self.questions += value.rstrip().endswith(QUESTION_ENDS)
         self.binary += isinstance(value, bytes)
@@ -95,6 +100,11 @@ class Content:
     def holds_texts(self) -> bool:
         """Whether most values are of several words, as no names, addresses, digests or counts are."""
         return self.length > 0 and 2 * self.words > self.filled
+
+    @property
+    def is_wordless(self) -> bool:
+        """Whether most values are without letters, as tokens by number, sums and phone numbers are."""
+        return 2 * self.wordless > self.filled
 
     @property
     def holds_numbers(self) -> bool:
@@ -138,18 +148,21 @@ def is_address(text: str) -> bool:
 
 
 def is_date(text: str) -> bool:
-    """Whether a value has no words but those of a date, or is a number.
+    """Whether a value has no words but those of a date, or is one number; several may be a text, as of a sum.
 
     >>> [is_date(text) for text in ("2023/05/01 10:00:00 AM GMT+2", "Mon Apr 06 22:19:45 PDT 2009", "May 20, 2012")]
     [True, True, True]
     >>> [is_date(text) for text in ("the best of 2019", "so so", "5 stars", "345 film 23", "POS 4929 1207 GB")]
     [False, False, False, False, False]
+    >>> [is_date(text) for text in ("1,234.50", "12 %", "897 741 364", "+49 278 398562")]
+    [True, True, False, False]
     """
     if len(text) > LONGEST_DATE:
         return False
     digits, letters = sum(map(str.isdigit, text)), sum(map(str.isalpha, text))
-    is_mostly_digits = letters == 0 or (digits >= letters and TIME_OR_DAY.search(text) is not None)
-    return digits > 0 and (is_mostly_digits or DATE.fullmatch(text.strip()) is not None)
+    is_mostly_digits = digits >= letters and TIME_OR_DAY.search(text) is not None
+    is_one_number = ONE_NUMBER.fullmatch(text) is not None
+    return digits > 0 and (is_mostly_digits or is_one_number or DATE.fullmatch(text.strip()) is not None)
 
 
 def weight(text: str) -> int:

@@ -32,6 +32,8 @@ FEW_QUESTIONS = 0.05
 MISSING = ("", "na", "n/a", "nan", "none", "null", "-", "?")
 # Between the words of a name.
 BETWEEN_WORDS = re.compile(r"[\s_-]+")
+# What is rather a name than a text of one word.
+IDENTIFIER = re.compile(r"[a-z][a-z0-9]*|[A-Za-z]\w*_\w*", re.ASCII)
 SENTENCE_ENDS = (".", "?")
 # Of what is no name even if it is one word, and of Chinese and Japanese, which has no spaces.
 SURE_ENDS = ("!", "\u3002", "\uff01", "\uff1f")
@@ -41,7 +43,8 @@ def is_data(contents: Mapping[str, Content]) -> bool:
     """Whether what was taken for the names of columns is a row: one of them is a text, and none is known.
 
     A question of a survey is a text, too; but of a row, what stands above a few values is one of them. If so, a text is
-    also what is as long as the texts below it, or what stands beside a number above numbers that are classes.
+    also what is as long as the texts below it, or what stands beside a number above numbers that are classes, but for
+    a name in small letters: `doc,0,1` may be columns for the classes 0 and 1.
 
     >>> few = Content(rows=9, filled=9, values={"1", "0"})
     >>> is_data({"I liked this film a good deal.": Content(), "1": few}), is_data({"text": Content(), "label": few})
@@ -51,6 +54,8 @@ def is_data(contents: Mapping[str, Content]) -> bool:
     >>> texts = Content(rows=9, filled=9, texts=9, words=9, characters=110)
     >>> is_data({"superb plot": texts, "1": few}), is_data({"Ok": texts, "1": few}), is_data({"1": texts, "0": few})
     (True, True, False)
+    >>> is_data({"doc_en": texts, "1": few}), is_data({"no way": texts, "1": few})
+    (False, True)
     >>> words = Content(rows=9, filled=9, values={"good", "bad"})
     >>> is_data({"is so": texts, "good": words}), is_data({"sms": texts, "good": words})
     (True, False)
@@ -69,7 +74,8 @@ def is_data(contents: Mapping[str, Content]) -> bool:
         has_words = " " in names[longest] and not all(is_number(names[name]) for name in classes)
         if is_long_enough(names[longest], texts[longest], 3 if has_words else 2):
             return True
-        if not is_number(names[longest]) and any(all(map(is_number, contents[name].values)) for name in classes):
+        is_name = is_number(names[longest]) or IDENTIFIER.fullmatch(names[longest]) is not None
+        if not is_name and any(all(map(is_number, contents[name].values)) for name in classes):
             return True
     # Beside the number of a row, a question is a text.
     has_number = any(is_number(names[name]) and held.numbers == held.filled > 0 for name, held in contents.items())

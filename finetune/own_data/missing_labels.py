@@ -2,11 +2,11 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from finetune.own_data.contents import UNLABELLED_NAMES
 from finetune.own_data.headers import MISSING
-from tokenizer.corpus.documents import Document, is_number
+from tokenizer.corpus.documents import Document, is_number, label_key
 from tokenizer.corpus.quarantine import Quarantine
 
 log = logging.getLogger(__name__)
@@ -33,24 +33,30 @@ def divided(texts: Sequence[Document]) -> tuple[list[Document], list[Document]]:
     return [text for text in texts if str(text.label).casefold() not in names], loose
 
 
-def without_missing(texts: Sequence[Document], quarantine: Quarantine) -> list[Document]:
+def without_missing(texts: Sequence[Document], quarantine: Quarantine, classes: Collection[str] = ()) -> list[Document]:
     """The texts without those whose label stands for none, as R and pandas write it, where the others are numbers.
 
     Beside words, it may be one of them: a line tells of it.
 
+    Args:
+        texts: labelled ones.
+        quarantine: gets what is set aside.
+        classes: the keys of those that are known, which are none of these labels.
+
     Raises:
         InputError: too many are set aside.
     """
-    missing = Counter(str(text.label) for text in texts if is_missing(text))
+    known = {text.label for text in texts if isinstance(text.label, str) and label_key(text.label) in classes}
+    missing = Counter(str(text.label) for text in texts if is_missing(text) and text.label not in known)
     others = {text.label for text in texts if not is_missing(text)}
     if not missing or any(isinstance(label, tuple) for label in others):
         return list(texts)
     if others and all(is_number(label) for label in others if label is not None and not isinstance(label, tuple)):
         for text in texts:
-            if is_missing(text):
+            if is_missing(text) and text.label not in known:
                 quarantine.reject(text.location, f"the label is {text.label!r}, which is not a label")
         quarantine.check()
-        return [text for text in texts if not is_missing(text)]
+        return [text for text in texts if not is_missing(text) or text.label in known]
     if told := {label: count for label, count in missing.items() if label.casefold() not in CLASS_NAMES}:
         log.warning(
             "own data: these labels are taken for classes: %s; if they stand for missing ones, remove their rows, or "

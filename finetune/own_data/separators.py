@@ -19,7 +19,7 @@ def find_separator(corpus: CorpusConfig) -> str | None:
 
     It is told from cells that are lists, or from cells whose parts are combined in many ways: parts that also stand
     alone, or in several places. Cells such as `no, never` and `yes, often`, or `Paris, TX` and `Rome, GA`, may each be
-    one label, as may numbers with a comma (`3,5`), and are left to whoever knows.
+    one label, as may numbers with a comma (`3,5`) and `yes, no` beside `yes` and `no`, and are left to whoever knows.
 
     Args:
         corpus: with its columns.
@@ -39,10 +39,7 @@ def find_separator(corpus: CorpusConfig) -> str | None:
     if have_decimal_commas(by_key):
         return None
     found = joint_of(by_key, dict(cells), cells.total())
-    if found is None or not recombines(by_key, found[0]):
-        return None
-    # A single label with a comma, such as `yes, no`, may be one.
-    return None if found[0] == "," and sum("," in key for key in by_key) == 1 else found[0]
+    return found[0] if found is not None and recombines(by_key, found[0]) else None
 
 
 def _is_list(cell: str, corpus: CorpusConfig) -> bool:

@@ -12,7 +12,7 @@ from finetune.own_data.config import OwnDataConfig, with_flags
 from finetune.own_data.contents import SPLIT_NAMES, UNLABELLED_NAMES
 from finetune.own_data.headers import MISSING
 from finetune.own_data.separators import find_separator
-from finetune.own_data.text_formats import BETWEEN_WORDS, with_text_format
+from finetune.own_data.text_formats import BETWEEN_PARTS, with_text_format
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
 from tokenizer.corpus.files import ENDINGS, ending, find_files, has_split, have_class_endings, is_read, walk
 
@@ -253,7 +253,7 @@ def files_named(corpus: CorpusConfig) -> dict[Path, tuple[set[str], frozenset[st
     """
     folder, found = Path(corpus.source), {}
     for file in walk(folder):
-        words = {*BETWEEN_WORDS.split(stem_of(file).lower())}
+        words = {*BETWEEN_PARTS.split(stem_of(file).lower())}
         if file.parent == folder and is_read(file, corpus) and words & SPLIT_NAMES:
             found[file] = words & SPLIT_NAMES, frozenset(words - SPLIT_NAMES)
     return found

@@ -21,8 +21,9 @@ from tokenizer.corpus.text_files import Part, lines, lines_of_head
 
 log = logging.getLogger(__name__)
 
-# Between the words of a file's name.
-BETWEEN_WORDS = re.compile(r"[\W_]+")
+# Between the parts of a file's name.
+BETWEEN_PARTS = re.compile(r"[\W_]+")
+DIGITS = re.compile(r"\d+")
 # The share of the first lines of a table with as many separators as each other: a text may hold one.
 ALIKE = 0.9
 # What may stand between a text and its label, for a message.
@@ -57,11 +58,11 @@ def with_text_format(corpus: CorpusConfig, is_labelled: bool) -> CorpusConfig:
             return as_classes(files, corpus)
     if is_labelled and len(files) == 1:
         between = separator_of(files[0], corpus)
-        as_table = "" if between is None else f" (`csv` if {between!r} stands between a text and its label)"
+        as_table = "" if between is None else f"; `csv` if {between!r} stands between a text and its label"
         raise InputError(
             f"{files[0]}: the first lines are no table with tabs between its columns and begin with no label; "
             "give a CSV, TSV or JSON file, a folder with a folder or a file for each class, or the file's "
-            f"`--format`{as_table or ' (`label_lines` if each line begins with its label)'}"
+            f"`--format` (`label_lines` if each line begins with its label{as_table})"
         )
     return dataclasses.replace(corpus, format="lines") if is_one and not is_divided else corpus
 
@@ -79,7 +80,7 @@ def have_labels(files: Sequence[Path], corpus: CorpusConfig, are_parts: bool) ->
     """Whether the lines of text files begin with labels: fastText's, numbers, or a few words.
 
     Many texts begin with the same few words. So lines of files that are not parts of each other begin with labels only
-    if fastText's mark is there, or the same numbers are in each of them.
+    if fastText's mark is there, or all lines of each of them begin with the same few words or numbers.
 
     Args:
         files: in one folder.
@@ -103,6 +104,11 @@ def have_labels(files: Sequence[Path], corpus: CorpusConfig, are_parts: bool) ->
     if are_parts:
         is_sorted = all(len(list(itertools.groupby(of_file))) == len({*of_file}) for of_file in labels)
         return are_few and (come_often or is_sorted) and separator_of(files[0], corpus) is None
+    if come_often and are_few and all({*of_file} == names for of_file in labels):
+        # Files with the names of classes may have sentences that begin alike.
+        are_alike = len({DIGITS.sub("", file.name.lower()) for file in files}) == 1
+        if are_alike or not any(map(str.istitle, names)):
+            return True
     if come_often:
         log.warning(
             "own data: the first lines of the files of %s begin with a few words, %s; if these are their labels, and "
@@ -118,7 +124,9 @@ def separator_of(file: Path, corpus: CorpusConfig) -> str | None:
     for separator in SEPARATORS:
         for place in (0, -1):
             cells = {line.split(separator)[place].strip() for line in head}
-            if has_columns(file, corpus, separator) and 2 * len(cells) <= len(head):
+            # Of several words, it is the beginning of a text behind its label: `pos: well, so it is`.
+            are_words = not any(" " in cell for cell in cells)
+            if are_words and has_columns(file, corpus, separator) and 2 * len(cells) <= len(head):
                 return separator
     return None
 
@@ -130,10 +138,16 @@ def as_classes(files: Sequence[Path], corpus: CorpusConfig) -> CorpusConfig:
         InputError: they are the same classes in several splits.
     """
     by_class: dict[str, list[str]] = {}
+    of_splits: set[str] = set()
     for file in class_files([*files]):
-        words = BETWEEN_WORDS.split(class_of(file).lower())
-        by_class.setdefault(" ".join(word for word in words if word not in SPLIT_NAMES), []).append(file.name)
-    if (same := next((names for name, names in by_class.items() if name and len(names) > 1), None)) is not None:
+        words = BETWEEN_PARTS.split(class_of(file).lower())
+        name = " ".join(word for word in words if word not in SPLIT_NAMES)
+        by_class.setdefault(name, []).append(file.name)
+        if not SPLIT_NAMES.isdisjoint(words):
+            of_splits.add(name)
+    # Names may differ only in what is between their parts: `c.txt` and `c++.txt`.
+    same = next((names for name, names in by_class.items() if name in of_splits - {""} and len(names) > 1), None)
+    if same is not None:
         raise InputError(
             f"{corpus.source}: {' and '.join(same)} are one class in several splits; make a folder `train` and a "
             "folder `test`, with a file for each class in each"

@@ -8,7 +8,7 @@ import itertools
 import json
 import logging
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ TOO_SIMILAR = (
 # What may be done about rows that cannot be used, by what is wrong with them.
 WITHOUT_LABEL = "texts without a label may be given with `--unlabelled`, in a file of their own"
 ADVICE = {f"holds {value}, which is not a label": WITHOUT_LABEL for value in ("None", "''", "nan")} | {
-    "the label is '": WITHOUT_LABEL,
+    "the label is '": f"{WITHOUT_LABEL}; if it is a class, give `--labels` with it and the others",
     "neither 0 nor 1": "write 1 where the label applies and 0 where it does not, also for words and empty cells",
 }
 
@@ -109,7 +109,8 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
     if sources.test is None:
         train, test = with_test_share(labelled, classes_N, classes.names)
     else:
-        test = without_strays(read_labelled(sources.test, quarantine_of(folder, TEST)), sources.test)
+        test = read_labelled(sources.test, quarantine_of(folder, TEST), classes.keys)
+        test = without_strays(test, sources.test)
         classes.encode([text.label for text in test if text.label is not None], sources.test)
         train = without_tested(labelled, test, classes, sources.labelled)
     train_N = classes.encode([text.label for text in train if text.label is not None], sources.labelled)
@@ -150,8 +151,13 @@ def quarantine_of(folder: Path, part: str) -> Path:
     return folder / f"{Path(QUARANTINE).stem}-{part}{Path(QUARANTINE).suffix}"
 
 
-def read_labelled(corpus: CorpusConfig, quarantine_file: Path) -> list[Document]:
+def read_labelled(corpus: CorpusConfig, quarantine_file: Path, classes: Collection[str] = ()) -> list[Document]:
     """The texts of a corpus with their labels; rows that cannot be used are listed in a file and counted in the log.
+
+    Args:
+        corpus: the corpus.
+        quarantine_file: of these rows.
+        classes: the keys of those that are known (`label_key`).
 
     Raises:
         InputError: they cannot be read, or too many rows cannot be used.
@@ -160,7 +166,7 @@ def read_labelled(corpus: CorpusConfig, quarantine_file: Path) -> list[Document]
     try:
         texts = list(read_documents(corpus, labelled=True, quarantine=quarantine))
         if corpus.labels is None:
-            texts = without_missing(texts, quarantine)
+            texts = without_missing(texts, quarantine, classes)
     except InputError as error:
         advice = next((f"; {advice}" for problem, advice in ADVICE.items() if problem in str(error)), "")
         raise InputError(f"{error}{advice}") from None

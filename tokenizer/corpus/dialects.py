@@ -155,15 +155,17 @@ def find_dialect(sample: Sequence[str], corpus: CorpusConfig, delimiters: Iterab
     """The dialect of a table, from its first lines and the keys of a corpus; None if there are no lines.
 
     The delimiter is the one that gives a column the name of `corpus.text_column`, else the one that cuts most rows into
-    the same number of columns; of several that do so, one into most, that does not stand within numbers or as in prose.
+    the same number of columns. Of several that do so, a tab where it is the first; else the first that does not stand
+    within numbers, but for one that stands otherwise than in prose and cuts into as many columns.
     """
     skipped, delimiter = 0, corpus.delimiter
+    delimiters = list(delimiters)
     if sample and (match := SEPARATOR_LINE.fullmatch(sample[0])):
         skipped, delimiter = 1, delimiter or match[1]
     sample = [line for line in sample[skipped:] if line.strip()]
     if not sample:
         return None
-    best: tuple[tuple[bool, bool, float, bool, int, bool], Dialect] | None = None
+    best: tuple[tuple[bool, bool, float, bool, bool, bool], bool, Dialect] | None = None
     for candidate in [delimiter] if delimiter else delimiters:
         quotes, columns, same_width = _quoting(sample, candidate, corpus)
         head = itertools.islice(read_records(sample, quotes, columns), ROWS_TO_TELL_NAMES)
@@ -175,12 +177,15 @@ def find_dialect(sample: Sequence[str], corpus: CorpusConfig, delimiters: Iterab
             header = has_text or not corpus.text_column.isdecimal()
         is_table = columns.width > 1 and same_width >= ROWS_SHARE
         is_outside_numbers, is_bare = separates(sample, candidate)
-        width = columns.width if is_outside_numbers else 1
-        rank = (has_text and header, is_table, same_width, columns.width > 1, width, is_bare)
-        if best is None or rank > best[0]:
-            best = rank, Dialect(quotes, header, skipped, columns)
+        # As the ending of the file says.
+        is_usual = candidate == delimiters[0] == "\t"
+        rank = (has_text and header, is_table, same_width, columns.width > 1, is_usual, is_outside_numbers)
+        # Cells may hold lists, so that more columns are not better.
+        is_barer = best is not None and is_bare > best[1] and columns.width >= best[2].columns.width
+        if best is None or rank > best[0] or (rank == best[0] and is_barer):
+            best = rank, is_bare, Dialect(quotes, header, skipped, columns)
     assert best is not None
-    return best[1]
+    return best[2]
 
 
 def has_name(name: str, rows: Sequence[Sequence[str]]) -> bool:

@@ -30,13 +30,20 @@ def read(part: Part, corpus: CorpusConfig) -> Iterator[tuple[dict[str, str] | Ro
         elif not is_blank(cells):
             names, header_line = [cell.strip() for cell in cells], line
             try:
-                if not "\n".join(names).isascii():
-                    # With the lines below it, as a few letters do not tell an encoding.
-                    check_decoded("\n".join([*names, *lines_of_head(Path(part.source), corpus)]), encoding)
+                check_decoded("\n".join(names), encoding)
             except RowError as error:
-                raise InputError(f"{part.source}:{line}: {error}") from None
+                raise InputError(f"{part.source}:{line}: {_with_lines_below(names, part, corpus, error)}") from None
             check_names(names, corpus, part.source)
             names = distinct(names)
+
+
+def _with_lines_below(names: list[str], part: Part, corpus: CorpusConfig, error: RowError) -> RowError:
+    """The error of a header, told from the lines below it, too, as a few letters do not tell an encoding."""
+    try:
+        check_decoded("\n".join([*names, *lines_of_head(Path(part.source), corpus)]), encoding_of(part.source, corpus))
+    except RowError as told:
+        return told
+    return error
 
 
 def named(cells: list[str], names: list[str], width: int, header_line: int) -> dict[str, str] | RowError:

@@ -103,9 +103,8 @@ def test_truth_values_of_json_fit_those_of_a_table(tmp_path):
         (["drama,comedy", "drama", "comedy,war", "war", "drama,war"] * 9, "labels made of 3 others by ','"),
         (["a|b", "b|a", "a"] * 5, "made of 2 others"),
         (["a,b", "b,c", "c,", "a"] * 5, "4 labels made of 3 others by ','"),
-        # Few joined ones, of labels that stand alone, and most of them.
-        ([*["drama", "comedy"] * 20, "drama;comedy"], "3 labels made of 2 others by ';'"),
-        (["yes", "no", "yes, no", "maybe"] * 5, "4 labels made of 3 others by ','"),
+        # Most of them, and one with another joint.
+        ([*["a;b", "b;c", "a", "b", "c"] * 5, "a, b"], "6 labels made of 4 others by ';'"),
         (["a;b", "b;c", "c;d", "a"] * 5, "4 labels made of 4 others by ';'"),
         (["3,5", "4,5", "4,0", "3,0", "5,0"] * 5, "5 labels such as '3,5' seem to be numbers with a decimal comma"),
         ([f"id-{number}" for number in range(300)], "300 different labels for 300 texts .* are ids or texts"),
@@ -141,6 +140,8 @@ def test_texts_in_one_folder_are_refused_with_what_their_labels_are(tmp_path, sp
         ["good, really", "bad, awful"] * 5,
         ["home, garden", "home", "toys"] * 5,
         ["R&B; soul", "rock", "jazz"] * 5,
+        ["R&B; Soul", "Pop; Rock"] * 5,
+        ["R&B | Soul", "Pop | Rock", "Folk | Country", "Jazz"] * 5,
         ["3", "5", "3,5"] * 5,
         [f"class {number}" for number in range(200)] * 4,
         ["1.5", "2"] * 9,
@@ -148,6 +149,25 @@ def test_texts_in_one_folder_are_refused_with_what_their_labels_are(tmp_path, sp
 )
 def test_classes_with_commas_or_fractions_and_many_classes_are_classes(labels):
     assert len(classes_of(labels).keys) == len(set(labels))
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (["yes", "no", "yes, no", "maybe"] * 5, "'yes, no' (5 texts)"),
+        ([*["drama", "comedy"] * 20, "drama;comedy"], "'drama;comedy' (1 texts)"),
+        (["R&B; Soul", "R&B", "Soul", "Pop"] * 5, "'R&B; Soul' (5 texts)"),
+        (["R&B; Soul", "R&B", "Pop"] * 5, ""),
+        (["3", "5", "3,5"] * 5, ""),
+    ],
+)
+def test_a_label_that_may_be_several_is_a_class_and_told(caplog, labels, told):
+    assert len(classes_of(labels).keys) == len(set(labels))
+    assert told in caplog.text
+    assert ("taken for a class of its own" in caplog.text) == bool(told)
+    caplog.clear()
+    label_set(labels, {}, CorpusConfig(label_separator=""))
+    assert not caplog.text
 
 
 def test_given_texts_that_are_copies_of_training_texts_are_told_once(tmp_path, caplog, monkeypatch):

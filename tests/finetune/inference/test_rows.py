@@ -103,6 +103,11 @@ def test_lines_that_look_like_a_table_are_told(
         ("2", [f"{n % 2},a film of number {n}" for n in range(12)], "2"),
         ("2", [f"{n % 2},{('good', 'dull', 'fine')[n % 3]}" for n in range(12)], "2"),
         ("1", [f"a film of number {n},{n % 2}" for n in range(12)], "1"),
+        # Numbers, dates and addresses where there are no others.
+        ("1", [f"{n}50 93 347 {n % 7}65 741,{n % 2}" for n in range(12)], "1"),
+        ("1", [f"2020-5-{n + 10},{('pos', 'neg')[n % 2]}" for n in range(12)], "1"),
+        ("1", [f"2020-5-{n + 10}" for n in range(12)], "1"),
+        ("1", [f"https://example.org/{n}" for n in range(12)], "1"),
     ],
 )
 def test_the_number_of_a_column_is_that_of_texts(tmp_path: Path, trained_on: str, lines: list[str], column) -> None:
@@ -110,6 +115,23 @@ def test_the_number_of_a_column_is_that_of_texts(tmp_path: Path, trained_on: str
     corpus = with_text_column(CorpusConfig(source=str(tmp_path / "a.csv"), split="all"), None, trained_on)
     assert corpus.text_column == column
     assert len([row for row in read(corpus) if row.problem is None]) == len(lines) - (column == "Kommentar")
+
+
+def test_a_number_that_is_a_name_beside_a_usual_one_is_the_column_of_the_run(tmp_path: Path) -> None:
+    rows = [f"a much longer text about a film of number {n},film {n},{('pos', 'neg')[n % 2]}\n" for n in range(12)]
+    (tmp_path / "a.csv").write_text("".join(["0,1,label\n", *rows]))
+    corpus = with_text_column(CorpusConfig(source=str(tmp_path / "a.csv"), split="all"), None, "1")
+    assert [row.text for row in read(corpus)] == [f"film {n}" for n in range(12)]
+
+
+@pytest.mark.parametrize("lines", [["Reviews", "", "text,label"], ["Comments", '"id";"text"']])
+def test_a_usual_word_above_a_table_is_no_name_of_a_column(tmp_path: Path, lines: list[str]) -> None:
+    mark = ";" if ";" in lines[-1] else ","
+    (tmp_path / "a.csv").write_text(
+        "".join(f"{line}\n" for line in [*lines, *(f"film {n}{mark}{n}" for n in range(9))])
+    )
+    with pytest.raises(InputError, match="remove lines above the header"):
+        texts_of(str(tmp_path / "a.csv"))
 
 
 @pytest.mark.parametrize(

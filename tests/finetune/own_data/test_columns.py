@@ -125,16 +125,6 @@ def test_folders_named_after_classes_are_labels(tmp_path: Path) -> None:
     assert find_columns(corpus, None, None, labelled=True)[:2] == ("text", "label")
 
 
-def test_the_columns_of_the_labelled_texts_are_taken_where_they_are_in_another_file(tmp_path: Path) -> None:
-    likely = Columns("opinion", "mood", None)
-    rows = rows_of("opinion", "mood", text="a long text that has a usual name, and is the same each time", label=3)
-    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows)))
-    assert find_columns(corpus, None, None, True, likely)[:2] == ("opinion", "mood")
-    rows = rows_of("text", "label")
-    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "u.jsonl", rows)))
-    assert find_columns(corpus, None, None, True, likely)[:2] == ("text", "label")
-
-
 def test_the_second_text_is_not_the_first(tmp_path: Path) -> None:
     rows = rows_of("premise", "label", hypothesis="a text that is longer than all of the others are, by some words")
     corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows)), second_text_column="hypothesis")
@@ -355,11 +345,18 @@ def test_decimal_numbers_are_labels(tmp_path: Path) -> None:
         (("category", "class"), ("AB", "12"), "class"),
         (("category", "id"), ("AB", None), "category"),
         (("category", "split"), ("AB", ("train", "test")), "category"),
+        (("category", "star_rating"), ("AB", "12"), None),
+        # Of others beside it, a line tells.
+        (("category", "lang"), ("AB", ("en", "de")), "category"),
+        (("category", "year"), ("AB", ("2019", "2020")), "category"),
+        (("category", "is_long"), ("AB", "01"), "category"),
+        (("category", "sub_category"), ("AB", "CD"), "category"),
+        (("target", "source"), ("AB", ("bbc", "cnn")), "target"),
         (("intent", "lang"), ("AB", ("en", "de")), "intent"),
         (("stars", "category"), ("12", "AB"), None),
     ],
 )
-def test_a_topic_beside_other_classes_is_asked_about(tmp_path: Path, names, values, found: str | None) -> None:
+def test_a_topic_beside_a_judgement_is_asked_about(tmp_path: Path, caplog, names, values, found: str | None) -> None:
     rows = [
         {"review": sentence(n % 2, random.Random(n))}
         | {
@@ -370,22 +367,11 @@ def test_a_topic_beside_other_classes_is_asked_about(tmp_path: Path, names, valu
     ]
     corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
     if found is not None:
-        assert find_columns(corpus, None, None, labelled=True).label == found
+        with caplog.at_level("INFO"):
+            assert find_columns(corpus, None, None, labelled=True).label == found
+        is_told = names[1] in ("lang", "year", "is_long", "sub_category", "source") and found != "intent"
+        assert (f"the label is {found!r}, and not {names[1]!r} (`--label_column`)" in caplog.text) == is_told
         return
     with pytest.raises(InputError, match=r"may all be it.*--label_column NAME"):
         find_columns(corpus, None, None, labelled=True)
     assert find_columns(corpus, None, names[0], labelled=True).label == names[0]
-
-
-def test_advice_about_further_texts_is_to_rename_their_columns(tmp_path: Path) -> None:
-    likely = Columns("text", "label", None)
-    rows = [{"text": f"a text of some length, {n}", "verdict": n % 2} for n in range(6)]
-    corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
-    with pytest.raises(InputError, match=r"call the column 'label', as in the labelled texts$"):
-        find_columns(corpus, None, None, True, likely)
-    corpus = CorpusConfig(source=str(write_table(tmp_path / "u.csv", [{"answer": word} for word in "abc" * 9])))
-    with pytest.raises(InputError, match=r"call the column 'text', as in the labelled texts$"):
-        find_columns(corpus, None, None, False, likely)
-    rows = [{"TEXT": row["text"], "Label": row["verdict"], "sentiment": n % 3} for n, row in enumerate(rows * 5)]
-    corpus = CorpusConfig(source=str(write_table(tmp_path / "v.csv", rows)))
-    assert find_columns(corpus, None, None, True, likely)[:2] == ("TEXT", "Label")

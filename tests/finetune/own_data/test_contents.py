@@ -46,11 +46,29 @@ def test_what_is_no_text_is_not_taken_for_one(tmp_path: Path, value: Any, labell
     assert found_in(tmp_path / "t.csv", labelled, Marca=value).text == "Comentario"
 
 
-def test_a_table_of_dates_and_classes_has_no_text(tmp_path: Path) -> None:
-    rows = [{"when": f"2023-05-{n % 28 + 1:02d} 10:00:{n % 60:02d}", "class": n % 2} for n in range(60)]
+def test_dates_are_told_of_and_taken_where_there_is_nothing_else(tmp_path: Path, caplog) -> None:
+    rows = [{"id": n, "when": f"2023-05-{n % 28 + 1:02d} 10:00:{n % 60:02d}", "class": n % 2} for n in range(60)]
     corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
-    with pytest.raises(InputError, match=r"no column .* holds texts; it has 'when' \(numbers or dates\)"):
+    assert find_columns(corpus, None, None, labelled=True)[:2] == ("when", "class")
+    assert "the text is 'when', which holds numbers or dates (`--text_column`)" in caplog.text
+    # Of two, whoever knows tells.
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "u.csv", [row | {"to": row["when"]} for row in rows])))
+    with pytest.raises(InputError, match=r"no column .* holds texts; .*'when' \(numbers or dates\)"):
         find_columns(corpus, None, None, labelled=True)
+
+
+@pytest.mark.parametrize("form", ["{0} 741 364 {0} 192", "+49 {0} 398562", "{0} + 2 = 398562"])
+@pytest.mark.parametrize("names", ["tokens,y", None])
+def test_several_numbers_may_be_a_text(tmp_path: Path, caplog, form: str, names: str | None) -> None:
+    lines = [f"{form.format(n + 100)},{('pos', 'neg')[n % 2]}\n" for n in range(60)]
+    (tmp_path / "t.csv").write_text("".join([f"{names}\n" if names else "", *lines]))
+    found = find_columns(CorpusConfig(source=str(tmp_path / "t.csv")), None, None, labelled=True)
+    assert found == ((*names.split(","), None) if names else ("1", "2", False))
+    assert not caplog.text
+    # Beside words, it is none.
+    with_notes = (f"{line[:-1]},so {n}\n" for n, line in enumerate(lines))
+    (tmp_path / "u.csv").write_text("tokens,y,note\n" + "".join(with_notes))
+    assert find_columns(CorpusConfig(source=str(tmp_path / "u.csv")), None, None, labelled=True).text == "note"
 
 
 def test_addresses_are_told_of_and_taken_where_there_is_nothing_else(tmp_path: Path, caplog) -> None:

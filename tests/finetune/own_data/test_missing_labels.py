@@ -34,7 +34,7 @@ def test_unsupervised_is_a_class_beside_supervised(tmp_path: Path, caplog, label
 
 @pytest.mark.parametrize("missing", ["NA", "nan", "N/A", "null", "?", "-"])
 def test_missing_labels_are_refused_beside_numbers_and_told_beside_words(tmp_path: Path, caplog, missing: str) -> None:
-    with pytest.raises(InputError, match=r"the label is .*20 of 60 rows.*`--unlabelled`"):
+    with pytest.raises(InputError, match=r"the label is .*20 of 60 rows.*`--unlabelled`.* is a class, give `--labels`"):
         split(tmp_path, labelled=table(tmp_path / "t.csv", ["0", "1.0", missing]))
     facts, _ = split(tmp_path, labelled=table(tmp_path / "t.csv", ["0", "1", missing]), maximum_set_aside=0.5)
     assert (facts.classes, facts.train_texts + facts.test_texts) == (["0", "1"], 40)
@@ -46,6 +46,17 @@ def test_missing_labels_are_refused_beside_numbers_and_told_beside_words(tmp_pat
     assert (len(facts.classes), f"taken for classes: {missing!r} (20 texts);" in caplog.text) == (3, True)
     facts, _ = split(tmp_path, labelled=table(tmp_path / "t.csv", ["pos", "neg", missing]), labels=["pos", "neg"])
     assert facts.classes == ["neg", "pos"]
+
+
+def test_a_class_in_training_is_one_in_the_test_file(tmp_path: Path) -> None:
+    labelled = table(tmp_path / "t.csv", ["0", "1", "both", "None"])
+    test = tmp_path / "u.csv"
+    write_table(test, [{"text": f"Another text, number {n}", "label": ("0", "1", "none")[n % 3]} for n in range(30)])
+    assert split(tmp_path, labelled=labelled, test=str(test))[0].test_texts == 30
+    # If it is none in training, it is none there.
+    labelled = table(tmp_path / "t.csv", ["0", "1"])
+    with pytest.raises(InputError, match="the label is 'none'"):
+        split(tmp_path, labelled=labelled, test=str(test))
 
 
 @pytest.mark.parametrize("labels", [["FAVOR", "AGAINST", "NONE"], ["0", "-1", "1"], ["good", "bad"], ["-1", "+1"]])

@@ -45,7 +45,12 @@ def cells(values: list[str], count: int = 60) -> list[dict[str, Any]]:
         (["3", "3,5", "4", "4,5", "5"], None),
         # Several labels that are numbers.
         (["0,3", "1", "2,6", "3", "0", "6,1"], ","),
-        (["drama", "comedy", "drama;comedy"], ";"),
+        # One joined label may be a class, or mistyped.
+        (["drama", "comedy", "drama;comedy"], None),
+        (["R&B; Soul", "R&B", "Soul", "Pop"], None),
+        ([*["good", "bad"] * 29, "good;bad"], None),
+        ([*["drama;comedy", "war;drama", "drama", "comedy;war", "comedy"] * 11, "drama, comedy"], ";"),
+        (["R&B; Soul", "Pop; Rock"], None),
         (["a;b", "b;c", "c;d", "a"], ";"),
         (["home, garden", "home", "toys"], None),
         (["yes", "no", "yes, no", "maybe"], None),

@@ -42,6 +42,9 @@ def test_files_called_as_classes_are_classes_however_their_lines_begin(tmp_path:
     [
         (["part1.txt", "part2.txt"], ["__label__no", "__label__yes"]),
         (["part1.txt", "part2.txt"], ["0", "1"]),
+        (["part1.txt", "part2.txt"], ["no", "yes"]),
+        (["part1.txt", "part2.txt"], ["No", "Yes"]),
+        (["reddit.txt", "twitter.txt"], ["no", "yes"]),
         (["train.txt"], ["no", "yes"]),
         (["train-1.txt", "train-2.txt"], ["no", "yes"]),
     ],
@@ -78,9 +81,17 @@ def test_a_table_without_tabs_in_a_text_file_is_told_with_its_format(tmp_path: P
     moods = ("joy", "anger", "fear", "love", "sadness", "surprise")
     file.write_text("".join(f"{line};{moods[n % 6]}\n" for n, line in enumerate(file.read_text().splitlines())))
     for source in (file, file.parent):
-        with pytest.raises(InputError, match=r"train\.txt: .*`--format` \(`csv` if ';' stands between"):
+        with pytest.raises(InputError, match=r"train\.txt: .*`--format` \(`label_lines` if .*; `csv` if ';' stands"):
             split(tmp_path, labelled=str(source))
         assert split(tmp_path, labelled=str(source), format="csv")[0].classes == sorted(moods)
+
+
+@pytest.mark.parametrize("starts", [["neg: well,", "pos: well,"], ["neg Hi,", "pos Hi,"]])
+def test_a_comma_in_each_text_behind_its_label_makes_no_table(tmp_path: Path, starts: list[str]) -> None:
+    write_lines(tmp_path / "t.txt", starts)
+    facts, parts = split(tmp_path, labelled=str(tmp_path / "t.txt"))
+    assert facts.classes == ["neg", "pos"]
+    assert all(row["text"].startswith(("well,", "Hi,")) for row in parts["train"])
 
 
 def test_prose_and_numbered_lines_have_no_labels(tmp_path: Path) -> None:
@@ -102,6 +113,13 @@ def test_one_class_in_several_splits_is_refused(tmp_path: Path) -> None:
     for name in ("test", "quiz"):
         write_lines(tmp_path / "other" / f"{name}.txt", [f"{name}{{}}"])
     assert split(tmp_path, labelled=str(tmp_path / "other"))[0].classes == ["quiz", "test"]
+
+
+@pytest.mark.parametrize("names", [["+1", "-1"], ["c", "c#", "c++"], ["\U0001f600", "\U0001f621"]])
+def test_names_of_classes_may_differ_in_signs(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        write_lines(tmp_path / "set" / f"{name}.txt", ["a{}"])
+    assert split(tmp_path, labelled=str(tmp_path / "set"))[0].classes == sorted(names)
 
 
 @pytest.mark.parametrize("lines", [1, 60])

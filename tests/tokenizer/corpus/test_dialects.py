@@ -31,6 +31,9 @@ KEYS = {"text_column": "1", "label_column": "2"}
         ("{text},Drama;Comedy", ",", 2),
         ("{text}; {text},{label}", ",", 2),
         ("{label}, {text}", ",", 2),
+        ("{label},{text} | more | more", ",", 2),
+        ("{label}, {text} | more | more", ",", 2),
+        ("{text},Drama;Comedy;War", ",", 2),
         ('"{text}, and {text}","{label}"', ",", 2),
         ("{number},{number},{text}", ",", 3),
         ("{text} {number},{number}", ",", 2),
@@ -43,6 +46,24 @@ def test_of_several_delimiters_one_that_stands_between_cells_is_taken(tmp_path, 
     dialect = dialect_of(str(file), CorpusConfig(source=str(file), text_column="1"))
     assert dialect is not None
     assert (dialect.columns.delimiter, dialect.columns.width) == (delimiter, width)
+
+
+@pytest.mark.parametrize(
+    ("header", "form"),
+    [
+        ("", "{text}, cold, USA\t{label}"),
+        ("", "{text},cold,USA\t{label}"),
+        ("", "{text};cold;USA\t{label}"),
+        ("Name, first, second\tclass\n", "{text}, cold, USA\t{label}"),
+    ],
+)
+def test_tabs_are_the_delimiters_of_a_table_that_is_called_so(tmp_path: Path, header: str, form: str) -> None:
+    file = tmp_path / "a.tsv"
+    rows = [form.format(text=text, label=("gut", "schlecht")[n % 2]) for n, text in enumerate(TEXTS)]
+    file.write_text(header + "\n".join(rows))
+    dialect = dialect_of(str(file), CorpusConfig(source=str(file)))
+    assert dialect is not None
+    assert (dialect.columns.delimiter, dialect.columns.width) == ("\t", 2)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +111,14 @@ def test_what_to_do_about_separators_in_texts_is_told(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("text,label\n" + "'Good, long',1\n" * 9)
     assert "put texts that contain the separator in double quotes" in refusal(source=str(file))
+
+
+def test_a_byte_that_is_not_decoded_is_of_its_row_below_a_header_with_umlauts(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    rows = "".join(f"{text},{n % 2}\n" for n, text in enumerate(TEXTS)).encode()
+    file.write_bytes("Kommentar,Gefühl\n".encode() + rows.replace(b" ", b" \xef", 1))
+    keys = {"text_column": "Kommentar", "label_column": "Gefühl", "maximum_set_aside": 0.1}
+    assert len(texts(source=str(file), **keys)) == len(TEXTS) - 1
 
 
 def test_the_encoding_of_a_header_is_told_from_the_lines_below_it(tmp_path: Path) -> None:

@@ -1,0 +1,39 @@
+"""The columns of test and unlabelled texts are those of the labelled ones, or the message says how to name them."""
+
+from pathlib import Path
+
+import pytest
+
+from configs.errors import InputError
+from finetune.own_data.columns import Columns, find_columns
+from tests.finetune.own_data.test_columns import rows_of
+from tests.helpers.corpora import write_jsonl, write_table
+from tokenizer.corpus.config import CorpusConfig
+
+
+def test_the_columns_of_the_labelled_texts_are_taken_where_they_are_in_another_file(tmp_path: Path) -> None:
+    likely = Columns("opinion", "mood", None)
+    rows = rows_of("opinion", "mood", text="a long text that has a usual name, and is the same each time", label=3)
+    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+    assert find_columns(corpus, None, None, True, likely)[:2] == ("opinion", "mood")
+    rows = rows_of("text", "label")
+    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "u.jsonl", rows)))
+    assert find_columns(corpus, None, None, True, likely)[:2] == ("text", "label")
+
+
+def test_advice_about_further_texts_is_to_rename_their_columns(tmp_path: Path) -> None:
+    likely = Columns("text", "label", None)
+    rows = [{"text": f"a text of some length, {n}", "verdict": n % 2} for n in range(6)]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
+    with pytest.raises(InputError, match=r"call the column 'label', as in the labelled texts$"):
+        find_columns(corpus, None, None, True, likely)
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "u.csv", [{"answer": word} for word in "abc" * 9])))
+    with pytest.raises(InputError, match=r"call the column 'text', as in the labelled texts$"):
+        find_columns(corpus, None, None, False, likely)
+    rows = [{"TEXT": row["text"], "Label": row["verdict"], "sentiment": n % 3} for n, row in enumerate(rows * 5)]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "v.csv", rows)))
+    assert find_columns(corpus, None, None, True, likely)[:2] == ("TEXT", "Label")
+    # A number cannot be a name.
+    corpus = CorpusConfig(source=str(tmp_path / "u.csv"))
+    with pytest.raises(InputError, match=r"it has to be column 2 of a table without a header"):
+        find_columns(corpus, None, None, False, Columns("2", "1", False))
