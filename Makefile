@@ -5,7 +5,7 @@ RUN := .venv/bin/python
 # Every file that is installed is checked against its sum. torch comes first, as the index gives it: with CUDA it wants more.
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test coverage mutants check bench faults fuzz clean
+.PHONY: help demo test slow coverage mutants check bench faults fuzz clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -13,11 +13,14 @@ help: ## show this list
 demo: $(INSTALLED) ## from synthetic reviews to a report, in minutes
 	$(RUN) -m finetune.compare --config configs/compare/demo.yaml
 
-test: $(INSTALLED) ## the tests and the examples in docstrings, offline
+test: $(INSTALLED) ## the tests and the examples in docstrings, offline: five minutes
 	HF_HUB_OFFLINE=1 $(RUN) -m pytest -n auto
 
+slow: $(INSTALLED) ## the other tests: long trainings, several processes, browsers; ten minutes
+	HF_HUB_OFFLINE=1 $(RUN) -m pytest -n auto -m slow
+
 coverage: $(INSTALLED) ## the tests with branch coverage of the four rooms
-	HF_HUB_OFFLINE=1 $(RUN) -m pytest -n auto --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
+	HF_HUB_OFFLINE=1 $(RUN) -m pytest -n auto -m "not campaign and not fuzz" --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
 
 mutants: $(INSTALLED) ## change the code in a thousand places, one at a time: which changes do the tests notice? Half an hour
 	$(PIP) --constraint constraints.txt mutmut

@@ -51,6 +51,52 @@ TOGETHER = (
 )
 
 
+# Two thirds of the time of all tests: they train for long, start processes or open a browser. `make slow` runs them.
+SLOW = (
+    "tests/benchmarks/test_benchmarks.py",
+    "tests/faults/test_input.py::test_the_chain_needs_no_network",
+    "tests/faults/test_runs.py",
+    "tests/finetune/comparison/reporting/test_page.py",
+    "tests/finetune/comparison/test_compare.py",
+    "tests/finetune/comparison/test_compared_score.py",
+    "tests/finetune/comparison/test_failed_runs.py",
+    "tests/finetune/comparison/test_tuning.py",
+    "tests/finetune/inference/test_classifier.py",
+    "tests/finetune/ladders/test_ladder.py",
+    "tests/finetune/own_data/test_plan.py",
+    "tests/finetune/page/test_page.py",
+    "tests/finetune/publishing/test_export.py::test_published_and_loaded_elsewhere",
+    "tests/finetune/publishing/test_fresh_process.py",
+    "tests/finetune/publishing/test_one_model_everywhere.py",
+    "tests/finetune/publishing/test_onnx.py",
+    "tests/finetune/test_multi_label.py",
+    "tests/pretrain/data/test_store.py::test_ray_makes_the_same_store",
+    "tests/pretrain/models/test_modeling_modernbert.py",
+    "tests/pretrain/models/test_modeling_recurrent_lm.py",
+    "tests/pretrain/models/test_scoring.py",
+    "tests/pretrain/models/test_sequence_to_sequence.py",
+    "tests/pretrain/objectives/test_objectives.py",
+    "tests/pretrain/training/test_processes.py",
+)
+# Whoever names files or tests wants all of them. The processes of `-n auto` are told by this variable.
+NAMED = "BERTLET_TESTS_ARE_NAMED"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Note whether files or tests were named."""
+    if not hasattr(config, "workerinput"):
+        os.environ[NAMED] = str(int(config.args_source is pytest.Config.ArgsSource.ARGS))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow tests, before `-m` selects."""
+    if os.environ[NAMED] == "0":
+        for item in items:
+            if item.nodeid.startswith(SLOW):
+                item.add_marker("slow")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Hand out one test at a time, but those of some files together; the marks for it need another pytest."""

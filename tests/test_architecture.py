@@ -19,6 +19,7 @@ from finetune.config import FinetuneConfig
 from finetune.ladders.config import LadderConfig
 from pretrain.config import PretrainConfig
 from pretrain.training.schedule import Duration
+from tests.conftest import SLOW, TOGETHER
 from tests.helpers.paths import ROOT
 from tokenizer.config import TokenizerConfig
 
@@ -243,3 +244,8 @@ def test_what_is_installed_is_pinned_with_sums_to_the_versions_of_the_constraint
         assert len(entries) > 1
         for entry in entries[1:]:
             assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
+
+
+def test_files_that_the_tests_are_sorted_by_exist() -> None:
+    for name in (*SLOW, *TOGETHER):
+        assert (ROOT / name.split("::")[0]).is_file(), name

@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 
 from configs.errors import InputError, Interrupted, RunError
+from configs.launch import KeptMemory
 from configs.run_folder import RunFolder
 from pretrain.data.loader import Batch, LoaderSettings, Source, load_steps
 from pretrain.data.randomness import key
@@ -94,6 +95,8 @@ class Session:
     """Whether the optimizer skips steps by itself that are not finite; see `nonfinite.guards_on_device`."""
     pending: Outcome | None = None
     """The last step, if the host has not heard yet what became of it."""
+    memory: KeptMemory = dataclasses.field(default_factory=KeptMemory)
+    """Bounded now and then."""
     steps: Generator[Step] = dataclasses.field(default_factory=lambda: (_ for _ in ()))
     """The remaining steps."""
 
@@ -175,6 +178,7 @@ def _train(run: Training, session: Session) -> TrainState:
         if state.step % config.log_every == 0:
             _settle(run, session)
             session.logger.write_window(state, done, {"lr": lr} | run.meter.rates())
+            session.memory.bound()
         reached = min(1.0, _progress(duration, state))
         state.evaluation_due = evaluations_due(reached, config.evaluations) > evaluations_due(done, config.evaluations)
 

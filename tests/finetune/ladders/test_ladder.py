@@ -219,10 +219,10 @@ def test_durations_of_rungs(climbed, duration, shares, expected):
 
 
 def test_epochs_of_a_share_are_those_of_the_documents_that_are_in_it(climbed):
-    config = config_in(climbed, step_shares=[0.5, 1.0], corpus_shares=[0.5])
+    config = config_in(climbed, step_shares=[0.25, 0.5, 1.0], corpus_shares=[0.5])
     one = one_model(config)
     stage = load(PretrainConfig, one.pretrain, {"training.duration": "2 epochs"})
-    # A share by a hash is only about that: three epochs of 20 documents are as many steps as one of 60.
+    # A share by a hash is only about that: six epochs of 20 documents are as many steps as two of 60.
     assert rungs_of(config, one, stage, {1.0: 60, 0.5: 20})[-1].duration == "6 epochs"
 
 
