@@ -294,12 +294,8 @@ def parts_in(label: str, joint: str) -> set[str]:
 
 def tell_of_joined(by_key: Mapping[str, list[OneLabel]], counts: Mapping[OneLabel, int]) -> None:
     """Tell of labels that are made of others, and are taken for classes."""
-    joined = {
-        key: joint
-        for key in by_key
-        for joint in JOINTS
-        if len(parts_in(key, joint)) > 1 and parts_in(key, joint) <= by_key.keys()
-    }
+    split = ((key, joint, parts_in(key, joint)) for key in by_key for joint in JOINTS)
+    joined = {key: joint for key, joint, parts in split if len(parts) > 1 and parts <= by_key.keys()}
     if joined and not have_decimal_commas(by_key):
         key, joint = next(iter(joined.items()))
         texts = sum(counts[label] for label in by_key[key])

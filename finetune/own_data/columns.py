@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from configs.errors import InputError
 from finetune.own_data.contents import MAXIMUM_VALUES, TEXTS_A_CLASS, Content
 from finetune.own_data.headers import (
+    ALL_TEXT_NAMES,
     LABEL_NAMES,
     LESSER_TEXT_NAMES,
     MUCH_LONGER,
@@ -99,7 +100,7 @@ def with_lone_name(corpus: CorpusConfig) -> CorpusConfig:
         head = lines_of_head(Path(part.source), corpus) if part.format in ("csv", "tsv") else []
         name, below = [*(line.strip().strip('"') for line in head if line.strip()), "", ""][:2]
         is_free = corpus.header is None and corpus.delimiter is None and not is_a_row_of_names(below)
-        if is_free and plain(name) in (*TEXT_NAMES, *LESSER_TEXT_NAMES):
+        if is_free and plain(name) in ALL_TEXT_NAMES:
             return dataclasses.replace(corpus, text_column=name)
     return corpus
 
@@ -180,7 +181,7 @@ def find_text(
     free = {name: held for name, held in others.items() if 2 * held.filled > rows}
     by_name = {plain(name): name for name, held in free.items() if not held.holds_numbers}
     longest = max((held.length for held in free.values() if held.holds_texts), default=0.0)
-    for name in (*TEXT_NAMES, *LESSER_TEXT_NAMES):
+    for name in ALL_TEXT_NAMES:
         if name in by_name:
             found = by_name[name]
             if name in TEXT_NAMES or MUCH_LONGER * candidates[found].length >= longest:
@@ -241,7 +242,7 @@ def tell_of_other_texts(text: str, contents: dict[str, Content], corpus: CorpusC
             "columns: the text is %r, of %.0f characters on average; %r has longer ones, of %.0f (`--text_column`)",
             text, contents[text].length, longest, contents[longest].length,
         )  # fmt: skip
-    elif plain(text) not in (*TEXT_NAMES, *LESSER_TEXT_NAMES):
+    elif plain(text) not in ALL_TEXT_NAMES:
         others = [name for name, held in contents.items() if held.holds_texts and not held.may_be_classes]
         if passed := [name for name in others if name != text]:
             log.info("columns: the text is %r, and not %s (`--text_column`)", text, ", ".join(map(repr, passed)))

@@ -20,6 +20,7 @@ PAIRS = (
     ("premise", "hypothesis"), ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("sentence_a", "sentence_b"),
     ("text1", "text2"), ("text_1", "text_2"), ("text_a", "text_b"), ("question1", "question2"), ("question", "answer"),
 )  # fmt: skip
+ALL_TEXT_NAMES = (*TEXT_NAMES, *LESSER_TEXT_NAMES)
 LABEL_NAMES = (
     "label", "labels", "sentiment", "class", "category", "target", "polarity", "stars", "rating", "score", "topic",
     "intent", "emotion", "y", "tags", "genres", "topics", "categories", "emotions", "intents",
@@ -141,7 +142,7 @@ def is_a_header(cells: Mapping[str, str], contents: Mapping[str, Content]) -> bo
 
 def are_names(cells: Iterable[str]) -> bool:
     """Whether a cell of a row is a usual name of a column."""
-    return any(plain(cell) in (*TEXT_NAMES, *LESSER_TEXT_NAMES, *LABEL_NAMES) for cell in cells)
+    return any(plain(cell) in (*ALL_TEXT_NAMES, *LABEL_NAMES) for cell in cells)
 
 
 def is_long_enough(cell: str, held: Content, shorter: float = 2) -> bool:

@@ -46,17 +46,20 @@ def without_missing(texts: Sequence[Document], quarantine: Quarantine, classes: 
     Raises:
         InputError: too many are set aside.
     """
-    known = {text.label for text in texts if isinstance(text.label, str) and label_key(text.label) in classes}
-    missing = Counter(str(text.label) for text in texts if is_missing(text) and text.label not in known)
+
+    def is_unknown(text: Document) -> bool:
+        return is_missing(text) and label_key(str(text.label)) not in classes
+
+    missing = Counter(str(text.label) for text in texts if is_unknown(text))
     others = {text.label for text in texts if not is_missing(text)}
     if not missing or any(isinstance(label, tuple) for label in others):
         return list(texts)
     if others and all(is_number(label) for label in others if label is not None and not isinstance(label, tuple)):
         for text in texts:
-            if is_missing(text) and text.label not in known:
+            if is_unknown(text):
                 quarantine.reject(text.location, f"the label is {text.label!r}, which is not a label")
         quarantine.check()
-        return [text for text in texts if not is_missing(text) or text.label in known]
+        return [text for text in texts if not is_unknown(text)]
     if told := {label: count for label, count in missing.items() if label.casefold() not in CLASS_NAMES}:
         log.warning(
             "own data: these labels are taken for classes: %s; if they stand for missing ones, remove their rows, or "
