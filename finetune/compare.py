@@ -25,7 +25,6 @@ from finetune.comparison.grid import (
     cell_config,
     grid_cells,
     grid_cells_if_ready,
-    seeds_of_pretraining,
     stage_command,
     stage_configs,
     stage_name,
@@ -35,8 +34,9 @@ from finetune.comparison.grid import (
 from finetune.comparison.running.cells import Outcome, Work, run_unfinished
 from finetune.comparison.running.devices import runs_at_a_time, take_gpu
 from finetune.comparison.running.subprocesses import run_stage
-from finetune.comparison.tuning import FOLDS, Tuned, folds_judged, planned_trials, trials_of
-from finetune.config import FinetuneConfig, check_model_name
+from finetune.comparison.running.unfinished import unfinished_runs
+from finetune.comparison.tuning import FOLDS, Tuned, folds_judged, trials_of
+from finetune.config import check_model_name
 from finetune.own_data.config import OwnDataConfig
 from pretrain.config import PretrainConfig
 from pretrain.run_paths import minimum_documents
@@ -193,44 +193,6 @@ def foreseen(seeds: int, texts: int, confidence: float, looks: int) -> str:
     )
 
 
-def unfinished_runs(
-    config: CompareConfig, tokenizer_run: RunFolder, stages: Mapping[str, PretrainConfig], cells: Sequence[Cell] | None
-) -> list[tuple[str, FinetuneConfig]]:
-    """The model and config of each fine-tuning run that is still to be done, trials included.
-
-    Args:
-        config: of the comparison.
-        tokenizer_run: its tokenizer.
-        stages: the pretraining stages.
-        cells: as of `Begun`.
-    """
-    if cells is not None:
-        return [(cell.model, cell.config) for cell in cells if not cell.folder.finished]
-    pretrained = {name: pretrain_folder(stage) for name, stage in stages.items()}
-    if not all(folder.finished for folder in pretrained.values()):
-        grid = itertools.product(config.models, config.label_budgets, config.seeds)
-        runs = [
-            (model, cell_config(config, model, budget, seed, {}, {})[0])
-            for model, budget, seed in grid
-            for _ in seeds_of_pretraining(config, model)
-        ]
-        return runs + planned_trials(config)
-    override: Overrides = {"tokenizer": str(tokenizer_run.path)}
-    settings, waiting, trials = {}, set(), list[Cell]()
-    for group in trials_of(config, override, pretrained):
-        of_group = [cell for trial in group for cell in trial.cells if not cell.folder.finished]
-        trials += of_group
-        key = group[0].model, group[0].label_budget
-        if of_group:
-            waiting.add(key)
-        else:
-            settings[key] = Tuned.of(group, config).best_settings
-    chosen = grid_cells(config, override, pretrained, settings)
-    # Of those whose settings are not known yet, none is finished.
-    left = [cell for cell in chosen if (cell.model, cell.label_budget) in waiting or not cell.folder.finished]
-    return [(cell.model, cell.config) for cell in left + trials]
-
-
 def write_comparison(
     config: CompareConfig,
     cells: Sequence[Cell],
@@ -295,13 +257,13 @@ def check_tasks(config: CompareConfig) -> None:
     for task in tasks.values():
         compared_score(config, has_several_labels(task))
         texts = repr(corpora_of(task))
-        check_labels(task, tell_copies=texts not in told)
+        check_labels(task, tell=texts not in told)
         told.add(texts)
         if config.tuning.trials:
             budget = task.label_budget or FEW_LABELS
             # With few labels a class may need all of them for its parts; each fold reads the texts again.
             for fold in range(folds_judged(budget) if budget < FEW_LABELS else 1):
-                check_labels(dataclasses.replace(task, folds=FOLDS, fold=fold), tell_copies=False)
+                check_labels(dataclasses.replace(task, folds=FOLDS, fold=fold), tell=False)
 
 
 def run_cell(item: Work) -> Outcome:

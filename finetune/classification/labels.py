@@ -8,6 +8,7 @@ import decimal
 import hashlib
 import itertools
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from configs.errors import InputError
+from configs.processes import IN_POOL
 from finetune.classification.config import TaskConfig
 from finetune.classification.corpora import corpora_of
 from finetune.classification.splits import document_keys, draw_splits, warn_of_copies
@@ -111,7 +113,9 @@ def class_counts(classes_N: np.ndarray, count: int) -> np.ndarray:
     return classes_N.sum(0, dtype=np.int64) if classes_N.ndim == 2 else np.bincount(classes_N, minlength=count)
 
 
-def label_set(labels: Iterable[Label], names: dict[Label, str], corpus: CorpusConfig) -> LabelSet:
+def label_set(
+    labels: Iterable[Label], names: dict[Label, str], corpus: CorpusConfig, tell_joined: bool = True
+) -> LabelSet:
     """The classes of the training texts, in the order of numbers, else of the alphabet.
 
     Labels that mean the same, such as 1 and "1.0" or "Good" and "good", are one class, with the name of the most
@@ -119,6 +123,13 @@ def label_set(labels: Iterable[Label], names: dict[Label, str], corpus: CorpusCo
 
     Labels in tuples are those of texts that may have several; columns of 0 and 1 keep the order of
     `corpus.label_columns`.
+
+    Args:
+        labels: of the texts.
+        names: of the labels.
+        corpus: of the texts.
+        tell_joined: warn of labels that are made of others, and are taken for classes, unless a comparison started
+            this run and has told it.
 
     Raises:
         InputError: fewer than two classes, two of the same name, one of `corpus.labels` that no text has, or labels
@@ -132,6 +143,8 @@ def label_set(labels: Iterable[Label], names: dict[Label, str], corpus: CorpusCo
         by_key.setdefault(label_key(label), []).append(label)
     check_wanted(corpus, by_key)
     check_classes(by_key, counts, corpus, len(labels))
+    if tell_joined and IN_POOL not in os.environ and corpus.label_separator is None:
+        tell_of_joined(by_key, counts)
     if multi_label and all(len(label) == len(by_key) for label in map(labels_in, labels)):
         raise InputError(
             f"{corpus.source!r} (split {corpus.split!r}): every text has every label ({', '.join(by_key)}); a 0 or 1 "
@@ -252,8 +265,6 @@ def check_classes(
             f"{where}: {len(by_key)} different labels for {texts} texts ({examples} …) are ids or texts, not classes; "
             "choose another corpus.label_column"
         )
-    if corpus.label_separator is None:
-        tell_of_joined(by_key, counts)
 
 
 def joint_of(
@@ -300,8 +311,9 @@ def tell_of_joined(by_key: Mapping[str, list[OneLabel]], counts: Mapping[OneLabe
         key, joint = next(iter(joined.items()))
         texts = sum(counts[label] for label in by_key[key])
         log.warning(
-            "labels: %r (%d texts) is taken for a class of its own; if it is several labels, set "
-            "corpus.label_separator: %r, and if it is one, '' (an empty string)", str(by_key[key][0]), texts, joint,
+            "labels: %r (%d text%s) is taken for a class of its own; if it is several labels, set "
+            "corpus.label_separator: %r, and if it is one, '' (an empty string)", str(by_key[key][0]), texts,
+            "" if texts == 1 else "s", joint,
         )  # fmt: skip
 
 
@@ -346,12 +358,13 @@ def class_weights(config: TaskConfig, classes_N: np.ndarray, names: Sequence[str
     return weights_C * len(classes_N) / (counts_C * weights_C).sum()
 
 
-def check_labels(config: TaskConfig, tell_copies: bool = True) -> LabelSet:
+def check_labels(config: TaskConfig, tell: bool = True) -> LabelSet:
     """Read and check the labels of every corpus of a run; returns the classes.
 
     Args:
         config: of the task.
-        tell_copies: warn of validation and test texts that are copies of training texts.
+        tell: warn of validation and test texts that are copies of training texts, and of labels that are made of
+            others.
 
     Raises:
         InputError: a text, column or label is missing, or a label does not occur in the training texts.
@@ -364,12 +377,12 @@ def check_labels(config: TaskConfig, tell_copies: bool = True) -> LabelSet:
     labels = [label for label, _, _ in train if label is not None]
     names = {label: name or str(label) for label, name, _ in train if label is not None}
     keys = [key for _, _, key in train]
-    classes = label_set(labels, names, corpora["train"])
+    classes = label_set(labels, names, corpora["train"], tell)
     for name, corpus in corpora.items():
         if name != "train":
             texts = [(text.label, _brief_key(text)) for text in read_documents(corpus, labelled=True)]
             classes.encode((label for label, _ in texts if label is not None), corpus)
-            if tell_copies:
+            if tell:
                 warn_of_copies(keys, [key for _, key in texts], name)
     classes_N = classes.encode(labels, corpora["train"])
     class_weights(config, classes_N, classes.names)

@@ -2,5 +2,5 @@
 
 - `subprocesses.py`: a stage, as a command
 - `devices.py`: on which devices runs go; `cells.py`: the runs of a grid, in parallel
-- `estimate.py`: how long a comparison will take, by short runs
+- `unfinished.py`: which runs are still to be done; `estimate.py`: how long they will take, by short runs
 """

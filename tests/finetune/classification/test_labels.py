@@ -155,7 +155,7 @@ def test_classes_with_commas_or_fractions_and_many_classes_are_classes(labels):
     ("labels", "told"),
     [
         (["yes", "no", "yes, no", "maybe"] * 5, "'yes, no' (5 texts)"),
-        ([*["drama", "comedy"] * 20, "drama;comedy"], "'drama;comedy' (1 texts)"),
+        ([*["drama", "comedy"] * 20, "drama;comedy"], "'drama;comedy' (1 text)"),
         (["R&B; Soul", "R&B", "Soul", "Pop"] * 5, "'R&B; Soul' (5 texts)"),
         (["R&B; Soul", "R&B", "Pop"] * 5, ""),
         (["3", "5", "3,5"] * 5, ""),
@@ -165,6 +165,15 @@ def test_a_label_that_may_be_several_is_a_class_and_told(caplog, labels, told):
     assert len(classes_of(labels).keys) == len(set(labels))
     assert told in caplog.text
     assert ("taken for a class of its own" in caplog.text) == bool(told)
+
+
+def test_joined_labels_are_not_told_again_in_each_run_of_a_comparison(caplog, monkeypatch):
+    labels = ["yes", "no", "yes, no", "maybe"] * 5
+    monkeypatch.setenv(IN_POOL, "1")
+    classes_of(labels)
+    monkeypatch.delenv(IN_POOL)
+    label_set(labels, {}, CorpusConfig(), tell_joined=False)
+    assert "taken for a class of its own" not in caplog.text
     caplog.clear()
     label_set(labels, {}, CorpusConfig(label_separator=""))
     assert not caplog.text
@@ -177,7 +186,7 @@ def test_given_texts_that_are_copies_of_training_texts_are_told_once(tmp_path, c
     for name, part in (("test", others), ("validation", others[2:])):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
     config = FinetuneConfig(corpus=CorpusConfig(source=str(tmp_path), split="train"), validation="validation")
-    check_labels(config, tell_copies=False)
+    check_labels(config, tell=False)
     assert "copies" not in caplog.text
     check_labels(config)
     (told,) = (record.message for record in caplog.records if "copies" in record.message)

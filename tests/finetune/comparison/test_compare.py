@@ -22,6 +22,7 @@ from finetune.comparison.config import CompareConfig
 from finetune.comparison.grid import cell_config, shell_command, with_local_source
 from finetune.comparison.running import cells as running
 from finetune.comparison.running import subprocesses
+from finetune.comparison.running.unfinished import unfinished_runs
 from finetune.config import check_model_name
 from tests.helpers import forked
 from tests.helpers.finetuning import content, write_chain, write_yaml
@@ -150,6 +151,14 @@ def test_changing_a_key_runs_again_only_what_depends_on_it(
         compare.run(config_in(compared, seeds=[0, 1, 2]))
     assert sorted(missing) == ["bag-of-words"] * 2 + ["bert"] * 2 + ["lstm"] * 2
     assert "$ " not in capsys.readouterr().out
+
+
+def test_what_is_left_of_a_new_pretraining_is_its_own_runs_alone(compared: Path) -> None:
+    config = config_in(compared, **{"set.pretrain": {"seed": 5}})
+    left = unfinished_runs(config, *compare.begin(config))
+    assert sorted(model for model, _ in left) == ["bert"] * 4
+    only = config_in(compared, **{"set.pretrain": {"seed": 5}, "models": {"bert": {}}})
+    assert len(unfinished_runs(only, *compare.begin(only))) == 4
 
 
 def test_the_command_of_a_cell_parses_to_its_config(compared: Path) -> None:

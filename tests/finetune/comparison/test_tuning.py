@@ -19,6 +19,7 @@ from finetune.comparison.config import CompareConfig
 from finetune.comparison.grid import Failure
 from finetune.comparison.running import cells as running
 from finetune.comparison.running import subprocesses
+from finetune.comparison.running.unfinished import unfinished_runs
 from finetune.comparison.tuning import (
     FOLDS,
     RangesConfig,
@@ -203,9 +204,9 @@ def test_a_comparison_tunes_every_model_alike(tmp_path, monkeypatch, capsys):
             assert score == pytest.approx(correct / texts)
     # A dry run counts what is left: nothing; or a part of a trial, and the runs whose settings hang on it.
     tokenizer_run, stages, cells = compare.begin(config)
-    assert compare.unfinished_runs(config, tokenizer_run, stages, cells) == []
+    assert unfinished_runs(config, tokenizer_run, stages, cells) == []
     shutil.rmtree(groups[0][0].cells[0].folder.path)
-    left = compare.unfinished_runs(config, tokenizer_run, stages, cells)
+    left = unfinished_runs(config, tokenizer_run, stages, cells)
     assert {model for model, _ in left} == {groups[0][0].model}
     assert sorted(one.folds or 0 for _, one in left) == [0] * len(config.seeds) + [FOLDS]
 
