@@ -6,6 +6,7 @@ In: run folders, and the scores and answers of a comparison. Out: records and se
 - `answers.py`: what runs answered to each test text
 - `costs.py`: time, size and speed; the Pareto front; when pretraining pays
 - `disagreement.py`: exact tests of single runs, and the texts on which two models disagree
+- `together.py`: the mean of two models' probabilities
 - `slices.py`: scores on parts of the test texts
 - `classes.py`: confusions, scores by class, confidence against accuracy
 - `decision.py`: what a further point would take

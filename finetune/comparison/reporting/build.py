@@ -31,6 +31,7 @@ from finetune.comparison.reporting.provenance import STAGES, stage_title
 from finetune.comparison.reporting.score_tables import Column, gain_table, score_tables, worth_table
 from finetune.comparison.reporting.sections import Quote, Section
 from finetune.comparison.reporting.tables import Cell, Record, Table
+from finetune.comparison.reporting.together_table import together_sentence, together_table
 from finetune.comparison.summary import Evidence
 from pretrain.objectives.registry import second_task_results
 from pretrain.training.metric_logger import read_metrics
@@ -121,13 +122,15 @@ def _costs(findings: Findings) -> Section:
 
 def _disagreement(findings: Findings) -> Section:
     pair, texts = findings.pair, findings.texts
-    tables = _present(paired_test_table(findings.tests))
+    tables = _present(
+        together_table(findings.together, findings.comparison.confidence), paired_test_table(findings.tests)
+    )
     title = "Where two models disagree"
     if pair is None:
         return Section("disagreement", title)
-    named = pair_sentence(pair)
+    named = [sentence for sentence in (pair_sentence(pair), together_sentence(findings.together)) if sentence]
     if texts is None or not findings.quoted:
-        return Section("disagreement", title, [named, NO_TEXTS] if texts is None else [named], tables=tables)
+        return Section("disagreement", title, [*named, NO_TEXTS] if texts is None else named, tables=tables)
     right_of = {name: _right(findings.right, name, findings.budget) for name in (pair.model, pair.rival)}
     probabilities = findings.answers.get(pair.model), findings.answers.get(pair.rival)
     if None in probabilities:
@@ -147,7 +150,7 @@ def _disagreement(findings: Findings) -> Section:
         f"The test texts on which {pair.model} and {pair.rival} with {findings.budget:,} labels are furthest apart, by "
         f"{measure}."
     )
-    return Section("disagreement", title, [named, paragraph] if quotes else [named], tables=tables, quotes=quotes)
+    return Section("disagreement", title, [*named, paragraph] if quotes else named, tables=tables, quotes=quotes)
 
 
 def pair_sentence(pair: Pair) -> str:

@@ -16,6 +16,7 @@ from finetune.comparison.analysis.decision import Step, decision
 from finetune.comparison.analysis.disagreement import PairedTest, mcnemar
 from finetune.comparison.analysis.headline import Headline, Pair, headline, pair_at, short_answer
 from finetune.comparison.analysis.problems import problems
+from finetune.comparison.analysis.together import Together, together
 from finetune.comparison.analysis.words import count, listed, margin_of
 from finetune.comparison.compared_score import score_name
 from finetune.comparison.figures.plot import Figure
@@ -44,6 +45,8 @@ class Findings:
     costs: Mapping[int, Sequence[Cost]]
     """By label budget."""
     tests: Sequence[PairedTest]
+    together: Sequence[Together]
+    """Of the pairs whose runs have stored probabilities."""
     texts: LabelledTexts | None
     answers: Mapping[str, Answers]
     """Of the pair at the largest label budget, as far as they are stored."""
@@ -88,8 +91,9 @@ class Findings:
             model: found for model in shown if (found := read_answers(evidence.runs[model, largest])) is not None
         }
         tests = [test for pair in pairs.values() for test in paired_tests(right, pair)]
+        both = together(right, pairs.values())
         texts = read_texts(next(run for run in runs if run.label_budget == largest))
-        return cls(comparison, runs, stages, evidence, right, pairs, costs, tests, texts, answers, quoted)
+        return cls(comparison, runs, stages, evidence, right, pairs, costs, tests, both, texts, answers, quoted)
 
 
 def paired_tests(right: Evidence, pair: Pair) -> list[PairedTest]:
