@@ -24,7 +24,8 @@ class TaskConfig:
     validation_share: float = 0.2
     """Share of the training labels set aside if `validation` is null."""
     maximum_validation_texts: int = 1000
-    """Use at most this many validation texts."""
+    """Use at most this many validation texts; of those set aside, one of each class, however, and a text with all its
+    copies if every text of a class has more."""
     test: str | None = digested_as(None, "test")
     """The test texts: another split of the corpus, or a file or folder. Evaluated once, at the end. null: the split
     `test`, or `test_share` of the texts if the corpus has no splits, as a single file."""

@@ -19,7 +19,7 @@ import numpy as np
 from configs.errors import InputError
 from configs.processes import IN_POOL
 from finetune.classification.config import TaskConfig
-from finetune.classification.copies.folds import in_fold
+from finetune.classification.copies.folds import folds_of
 from finetune.classification.copies.validation import labels_of_groups, validation_of_classes, validation_of_labels
 from finetune.classification.corpora import sets_test_aside
 from finetune.classification.multi_label.stratification import part, ranks, stratified_label_order
@@ -76,6 +76,9 @@ def draw_parts(
 ) -> Splits:
     """The parts of a run; with `folds`, one of them takes the place of the test texts.
 
+    Of copies that are parted, the run tells that is alone or the first of its folds. For those of a comparison, its
+    check of the labels does.
+
     Args:
         config: of the task.
         classes_N: the class of each text.
@@ -87,19 +90,28 @@ def draw_parts(
     Raises:
         InputError: as `draw_texts`.
     """
-    train, validation = draw_texts(config, classes_N[usable], names, lambda numbers: keys(usable[numbers]))
+    tell = IN_POOL not in os.environ and config.fold == 0
+    train, validation = draw_texts(
+        config, classes_N[usable], names, lambda numbers: keys(usable[numbers]), tell and config.folds is None
+    )
     if config.folds is None:
         return Splits(usable[train], usable[validation], test)
     drawn = usable[np.concatenate([train, validation])]
-    in_fold = _in_fold(config, classes_N[drawn], _groups(keys(drawn)))
+    groups_N = _groups(keys(drawn))
+    in_fold, are_parted = _in_fold(config, classes_N[drawn], groups_N)
     others = drawn[~in_fold]
     without_fold = dataclasses.replace(config, label_budget=None, folds=None, fold=0)
-    train, validation = draw_texts(without_fold, classes_N[others], names, lambda numbers: keys(others[numbers]))
+    train, validation = draw_texts(without_fold, classes_N[others], names, lambda numbers: keys(others[numbers]), tell)
+    if are_parted and tell:
+        log.warning(
+            "folds: the %d labelled texts are copies of %d, too few for %d folds, so some have copies outside of their "
+            "fold", len(drawn), groups_N.max() + 1, config.folds,
+        )  # fmt: skip
     return Splits(others[train], others[validation], np.sort(drawn[in_fold]))
 
 
-def _in_fold(config: TaskConfig, classes_N: np.ndarray, groups_N: np.ndarray) -> np.ndarray:
-    """Which of the drawn texts are in the fold, [N].
+def _in_fold(config: TaskConfig, classes_N: np.ndarray, groups_N: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Which of the drawn texts are in the fold, [N], and whether copies are in and outside of a fold.
 
     Raises:
         InputError: none is left.
@@ -107,13 +119,14 @@ def _in_fold(config: TaskConfig, classes_N: np.ndarray, groups_N: np.ndarray) ->
     assert config.folds is not None
     labels_NC = classes_N if classes_N.ndim == 2 else np.eye(int(classes_N.max()) + 1, dtype=np.int64)[classes_N]
     order, needed = stratified_order(classes_N, config.seed), 1 if config.validation is not None else 2
-    chosen = in_fold(labels_NC, groups_N, order, config.folds, config.fold, needed)
+    folds_N, are_parted = folds_of(labels_NC, groups_N, order, config.folds, needed)
+    chosen = folds_N == config.fold
     if not chosen.any():
         raise InputError(
             f"folds: of {len(classes_N)} labels, training and validation need all, as they are of {labels_NC.shape[1]} "
             "classes; raise label_budget, or leave tuning out (tuning.trials)"
         )
-    return chosen
+    return chosen, are_parted
 
 
 def _groups(keys: Sequence[str]) -> np.ndarray:
@@ -207,7 +220,11 @@ def set_aside(keys: Sequence[str], classes_N: np.ndarray, share: float, names: S
 
 
 def draw_texts(
-    config: TaskConfig, classes_N: np.ndarray, names: Sequence[str] = (), keys: Keys | None = None
+    config: TaskConfig,
+    classes_N: np.ndarray,
+    names: Sequence[str] = (),
+    keys: Keys | None = None,
+    tell: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The training texts of a run and, where no validation texts are given, its validation texts.
 
@@ -219,19 +236,21 @@ def draw_texts(
         classes_N: the class of each text.
         names: of the classes, for error messages.
         keys: of the texts; None: there are no copies.
+        tell: warn of a class that is validated on copies of training texts.
 
     Returns:
         Numbers of texts in [0, N).
 
     Raises:
-        InputError: the budget exceeds the labels there are, or a class would be missing from a part.
+        InputError: the budget exceeds the labels there are, a class would be missing from a part, or no text can
+            validate.
     """
     budget = len(classes_N) if config.label_budget is None else config.label_budget
     if budget > len(classes_N):
         raise InputError(f"label_budget: {budget} exceeds the {len(classes_N)} labels of {config.corpus.source!r}")
     parts = 1 if config.validation is not None else 2
     if classes_N.ndim == 2:
-        return _draw_labelled(config, classes_N, budget, parts, names, keys)
+        return _draw_labelled(config, classes_N, budget, parts, names, keys, tell)
     _require_every_class(classes_N, budget, parts, names)
     texts = stratified_order(classes_N, config.seed, minimum=parts)[:budget]
     if config.validation is not None:
@@ -242,19 +261,25 @@ def draw_texts(
     # Every class gives the validation set its last texts, in the order of the draw.
     groups_T = np.arange(budget) if keys is None else _groups(keys(texts))
     if groups_T.max() + 1 < budget:
-        is_validation = validation_of_classes(classes_N[texts], groups_T, shares_C, names)
+        is_validation = validation_of_classes(classes_N[texts], groups_T, shares_C, names, tell)
     else:
         is_validation = ranks(classes_N[texts][::-1])[::-1] < shares_C[classes_N[texts]]
     return texts[~is_validation], texts[is_validation]
 
 
 def _draw_labelled(
-    config: TaskConfig, labels_NC: np.ndarray, budget: int, parts: int, names: Sequence[str], keys: Keys | None
+    config: TaskConfig,
+    labels_NC: np.ndarray,
+    budget: int,
+    parts: int,
+    names: Sequence[str],
+    keys: Keys | None,
+    tell: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """As `draw_texts`, of texts with several labels: every label is trained on, and validated on if it has two texts.
 
     Raises:
-        InputError: the budget cannot hold a text of every label for each part.
+        InputError: the budget cannot hold a text of every label for each part, or no text can validate.
     """
     order = stratified_label_order(labels_NC, "labels", config.seed, minimum=parts)
     texts, needed_C = order[:budget], np.minimum(parts, labels_NC.sum(0))
@@ -266,12 +291,17 @@ def _draw_labelled(
         )
     if config.validation is not None:
         return texts, texts[:0]
-    if rare := [str(names[label] if names else label) for label in np.flatnonzero(needed_C < parts)]:
+    if tell and (rare := [str(names[label] if names else label) for label in np.flatnonzero(needed_C < parts)]):
         log.info("validation: has no text of %s, of which there is one text only", ", ".join(rare))
     count = min(config.maximum_validation_texts, max(1, round(config.validation_share * budget)))
     # The last ones in the order of the draw first; without copies, every text is a group.
     groups_T = np.arange(budget)[::-1] if keys is None else _groups(keys(texts[::-1]))[::-1]
-    is_validation = validation_of_labels(labels_NC[texts], groups_T, count, names)
+    is_validation = validation_of_labels(labels_NC[texts], groups_T, count, names, tell)
+    if not is_validation.any():
+        raise InputError(
+            f"validation: each of the {budget} texts is the only one with some label, so none can be spared for "
+            "validation; add texts of these labels, or give validation texts (`validation`)"
+        )
     return texts[~is_validation], texts[is_validation]
 
 

@@ -5,5 +5,5 @@ part. Where a class or label has too few different texts for that, its copies ar
 this order:
 
 - `validation.py`: the texts that validate
-- `folds.py`: the texts of a fold
+- `folds.py`: the texts of each fold
 """

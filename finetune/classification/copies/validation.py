@@ -12,6 +12,11 @@ from finetune.classification.multi_label.stratification import part
 
 log = logging.getLogger(__name__)
 
+NONE_SPARED = (
+    "validation: of %d texts, none of %s can be spared with its copies, so one validates with copies in training"
+)
+NONE_AT_ALL = "validation: of %d texts, none can be spared with its copies, so some validate with copies in training"
+
 
 def labels_of_groups(labels_TC: np.ndarray, groups_T: np.ndarray) -> np.ndarray:
     """The labels that any text of each group has, [G, C].
@@ -25,17 +30,18 @@ def labels_of_groups(labels_TC: np.ndarray, groups_T: np.ndarray) -> np.ndarray:
 
 
 def validation_of_classes(
-    classes_T: np.ndarray, groups_T: np.ndarray, shares_C: np.ndarray, names: Sequence[str]
+    classes_T: np.ndarray, groups_T: np.ndarray, shares_C: np.ndarray, names: Sequence[str], tell: bool = True
 ) -> np.ndarray:
     """Which of the drawn texts validate, [T]: of every class the last groups of copies that fit in its share.
 
-    A class of which none fits gives its smallest; one whose texts are all copies of each other, its last text.
+    A class of which none fits gives its smallest; one that can spare no text with its copies, its last text alone.
 
     Args:
         classes_T: the class of each text.
         groups_T: the number of its group of copies.
         shares_C: texts wanted of each class.
         names: of the classes, for messages.
+        tell: warn of classes whose copies are parted.
     """
     members = np.split(np.argsort(groups_T, kind="stable"), np.cumsum(np.bincount(groups_T))[:-1])
     is_validation, left_C = np.zeros(len(classes_T), dtype=bool), np.bincount(classes_T)
@@ -62,23 +68,25 @@ def validation_of_classes(
         if not is_validation[own].any() and not any(take(group, of_any_size=True) for group in by_size):
             is_validation[own[0]] = True
             left_C[label] -= 1
-            name = names[label] if names else label
-            log.warning("validation: the texts of class %s are copies of each other, in training and validation", name)
+            if tell:
+                log.warning(NONE_SPARED, len(classes_T), f"class {names[label] if names else label}")
     return is_validation
 
 
 def validation_of_labels(
-    labels_TC: np.ndarray, groups_T: np.ndarray, count: int, names: Sequence[str] | None = None
+    labels_TC: np.ndarray, groups_T: np.ndarray, count: int, names: Sequence[str] = (), tell: bool = True
 ) -> np.ndarray:
     """Which of the drawn texts validate, [T], as `part` of their groups, the lowest numbers first.
 
-    Every label keeps a text in training. One with two texts of which no group can be spared gives a single text.
+    Every label keeps a text in training. One with two texts of which no group can be spared gives a single text. There
+    are none if every text is the only one of a label.
 
     Args:
         labels_TC: of the texts.
         groups_T: the number of the group of copies that each text is in.
         count: texts wanted.
         names: of the labels, for messages.
+        tell: warn of labels whose copies are parted.
     """
     sizes_G = np.bincount(groups_T)
     labels_GC = labels_of_groups(labels_TC, groups_T)
@@ -93,11 +101,10 @@ def validation_of_labels(
             continue
         is_validation[text] = True
         left_C -= labels_TC[text]
-        log.warning(
-            "validation: label %s has no text to spare but copies of one, which are in training and validation",
-            names[label] if names else label,
-        )
+        if tell:
+            log.warning(NONE_SPARED, len(labels_TC), f"label {names[label] if names else label}")
     if not is_validation.any():
         is_validation = part(labels_TC, np.ones_like(groups_T), np.arange(len(groups_T))[::-1], count)
-        log.warning("validation: the texts are copies of each other, in training and validation")
+        if tell and is_validation.any():
+            log.warning(NONE_AT_ALL, len(labels_TC))
     return is_validation

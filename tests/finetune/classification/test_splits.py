@@ -324,7 +324,7 @@ def test_a_class_of_copies_alone_is_in_both_parts_and_told(caplog):
     train, validation = draw_texts(FinetuneConfig(), classes_N, ["good", "bad"], keys_of(keys))
     assert np.bincount(classes_N[train]).tolist() == [6 + (len(validation) == 2), 3]
     assert (classes_N[validation] == 1).sum() == 1
-    assert "the texts of class bad are copies of each other" in caplog.text
+    assert "of 12 texts, none of class bad can be spared with its copies" in caplog.text
 
 
 @pytest.mark.parametrize("several", [False, True])

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from configs.errors import InputError
 from finetune.classification.config import TaskConfig
 from finetune.classification.multi_label.stratification import part
 from finetune.classification.splits import draw_splits, draw_texts, set_aside
@@ -33,7 +34,7 @@ def test_a_label_that_some_copies_of_a_text_have_is_in_both_parts(seed: int, cap
     assert (labels_NC[train].sum(0) >= 1).all()
     assert (labels_NC[validation].sum(0) >= 1).all()
     assert copied(keys, train, validation) == {"same"}
-    assert "validation: label 2 has no text to spare but copies of one" in caplog.text
+    assert "validation: of 60 texts, none of label 2 can be spared with its copies, so one validates" in caplog.text
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
@@ -87,7 +88,38 @@ def test_copies_of_one_text_are_parted_and_it_is_told(caplog: pytest.LogCaptureF
     train, validation = parts_of(["same"] * 10, labels_NC)
     assert (len(train), len(validation)) == (8, 2)
     assert 0 in train
-    assert "validation: the texts are copies of each other" in caplog.text
+    assert "validation: of 10 texts, none can be spared with its copies, so some validate" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("keys", "labels", "told"),
+    [
+        # Of class 0 there are two texts, and each has a copy that is the whole of another class.
+        ("aaabbb", [0, 1, 1, 0, 2, 2], ["class 0", "class 1", "class 2"]),
+        ("aabb", [[1, 1, 0], [1, 1, 0], [1, 0, 1], [1, 0, 1]], ["label 0", "label 1"]),
+    ],
+)
+def test_different_texts_that_cannot_be_spared_are_not_called_copies_of_each_other(
+    keys: str, labels: list[Any], told: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    train, validation = parts_of([*keys], np.array(labels))
+    assert copied([*keys], train, validation)
+    sentence = (
+        "validation: of {} texts, none of {} can be spared with its copies, so one validates with copies in training"
+    )
+    assert sorted(caplog.messages) == [sentence.format(len(keys), name) for name in told]
+
+
+@pytest.mark.parametrize("keys", ["aa", "ab"])
+def test_where_each_text_is_the_only_one_of_a_label_none_can_validate(
+    keys: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Once, the run ended in a traceback, after the untrue line that texts are in training and validation.
+    labels_NC = np.eye(2, dtype=np.int8)
+    with pytest.raises(InputError, match=r"each of the 2 texts is the only one with some label.*`validation`"):
+        parts_of([*keys], labels_NC)
+    assert not caplog.records
+    assert len(draw_texts(TaskConfig(validation="given"), labels_NC)[0]) == 2
 
 
 def test_draws_without_copies_are_those_of_earlier_versions() -> None:
