@@ -130,7 +130,8 @@ def _start(config: FinetuneConfig, folder: RunFolder) -> Start:
         folder.begin(config, **describe(accelerator))
         log.info("finetune: %s", folder.path)
         log.info("finetune: %s", task.classes.counts_line(task.train.classes_N[task.train_indices]))
-        tell_copies_in(task)
+        if not config.refit:
+            tell_copies_in(task)
         longer = longer_than_pretrained(task, model)
         if longer is not None and not is_from_scratch(config.model.name):
             log.warning("finetune: %s", longer)

@@ -76,7 +76,8 @@ def train_and_test(config: TaskConfig, folder: RunFolder, chosen: Chosen | None 
     )
     train_labels, held_out_labels, test_labels = (labels[name][indices] for name, indices in parts)
     train_texts, held_out_texts, test_texts = map(joined_texts, (train_documents, held_out_documents, test_documents))
-    _tell_copies_in(documents, train_documents)
+    if chosen is None:
+        _tell_copies_in(documents, parts)
     # Both refuse what cannot be used, before there is a folder.
     class_weights(config, train_labels, classes.names)
     config.score_of(classes.multi_label)
@@ -119,9 +120,10 @@ def train_and_test(config: TaskConfig, folder: RunFolder, chosen: Chosen | None 
     write_result(folder, facts, validation_scores, classes, probabilities_NC, test_labels, table, decisions)
 
 
-def _tell_copies_in(documents: dict[str, list[Document]], train: list[Document]) -> None:
+def _tell_copies_in(documents: dict[str, list[Document]], parts: list[tuple[str, np.ndarray]]) -> None:
     given = {name: functools.partial(document_keys, rows) for name, rows in documents.items() if name != "train"}
-    tell_copies(functools.partial(document_keys, train), given)
+    of_train = [documents["train"][number] for name, numbers in parts[:2] if name == "train" for number in numbers]
+    tell_copies(functools.partial(document_keys, of_train), given)
 
 
 def counts_of(

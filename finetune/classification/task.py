@@ -110,13 +110,14 @@ def text_keys(store: TokenStore, numbers: np.ndarray | None = None) -> list[str]
 
 
 def tell_copies_in(task: Task) -> None:
-    """Warn of given validation and test texts that are copies of the texts to be trained on.
+    """Warn of given validation and test texts that are copies of the labels of a run, which train or are set aside.
 
-    For a run that begins: whoever loads a finished one's texts has been told.
+    For a run that begins and chooses: one that trains on all labels after it, or loads its texts, has been told.
     """
+    labelled = task.with_all_labels() if task.validation.store is task.train.store else task
     given = {"validation": task.validation.store, "test": task.test.store}
     tell_copies(
-        lambda: text_keys(task.train.store, task.train_indices),
+        lambda: text_keys(task.train.store, labelled.train_indices),
         {name: functools.partial(text_keys, store) for name, store in given.items() if store is not task.train.store},
     )
 

@@ -50,6 +50,25 @@ def test_every_model_trains_on_all_labels_with_what_was_chosen(chain: Path, name
     assert run(config).result() == result
 
 
+@pytest.mark.parametrize("refit", [False, True])
+@pytest.mark.parametrize("name", ["bag-of-words", "lstm"])
+def test_test_texts_that_copy_any_label_are_told_once(
+    chain: Path, tmp_path: Path, name: str, refit: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Once, those of validation texts were not, which are trained on; and the others were told by both runs.
+    rows = "".join(json.dumps({"text": f"film {number}", "label": number % 2}) + "\n" for number in range(40))
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.jsonl").write_text(rows, encoding="utf-8")
+    config = finetune_config(
+        chain, validation=None, model__name=name, refit=refit, corpus__source=str(tmp_path),
+        corpus__label_name_column=None, runs=str(tmp_path / "runs"), training__duration="4 steps",
+        tokenizer=str(next((chain / "runs" / "tokenizer").iterdir())),
+    )  # fmt: skip
+    run(config)
+    (told,) = (message for message in caplog.messages if "copies" in message)
+    assert "test: 40 of the 40 test texts are copies of training texts" in told
+
+
 def test_it_trains_for_the_share_of_the_duration_that_was_best(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Training] = []
 
