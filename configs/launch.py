@@ -101,12 +101,23 @@ class KeptMemory:
         self._first: int | None = None
 
     def bound(self) -> None:
-        """Give back what is kept if the process holds half more than when this was first called."""
-        held = psutil.Process().memory_info().rss
+        """Give back what is kept if the process holds half more than when this was first called.
+
+        Where more than that is in use, so that it cannot be given back, half more than it from then on.
+        """
+        held = held_memory()
         if self._first is None:
             self._first = held
         elif held > MOST_KEPT * self._first:
             release_memory()
+            self._first = max(self._first, held_memory())
+
+
+def held_memory() -> int:
+    """The bytes of memory of this process, without pages of files that it reads, such as a token store."""
+    memory = psutil.Process().memory_info()
+    # macOS does not tell those apart.
+    return memory.rss - getattr(memory, "shared", 0)
 
 
 def default_threads(environment: Mapping[str, str], cores: int) -> int | None:
