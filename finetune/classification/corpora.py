@@ -49,14 +49,16 @@ def is_path(corpus: CorpusConfig, reference: str) -> bool:
 def holds_split(corpus: CorpusConfig, split: str) -> bool | None:
     """Whether a corpus has a split of this name: a folder by its files, a file or pattern never.
 
-    None: nobody can tell without reading it, as its source is the id of a data set on the Hub, or a folder that is
-    gone, which may look like one.
+    None: nobody can tell without reading it, as its source is the id of a data set on the Hub (by `format: hub`, if it
+    looks like a file), or a folder that is gone, which may look like one.
     """
     source = Path(corpus.source)
     if corpus.source == "sample":
         return True
     if source.is_dir():
         return has_split(corpus, split)
+    if corpus.format == "hub" and not source.exists():
+        return None
     is_file = source.is_file() or ending(source) in ENDINGS
     return False if is_file or any(wildcard in corpus.source for wildcard in "*?[") else None
 

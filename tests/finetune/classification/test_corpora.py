@@ -1,12 +1,13 @@
 """Which texts are for training, validation and test, and that they are not the same ones."""
 
+import dataclasses
 import json
 
 import pytest
 
 from configs.errors import InputError
 from finetune.classification.config import TaskConfig
-from finetune.classification.corpora import corpora_of, sets_test_aside
+from finetune.classification.corpora import corpora_of, holds_split, sets_test_aside
 from tokenizer.corpus.config import CorpusConfig
 
 
@@ -110,3 +111,13 @@ def test_links_to_the_same_file_are_the_same_file(folder):
     (folder / "other.csv").symlink_to(folder / "reviews.csv")
     with pytest.raises(InputError, match="as train does"):
         corpora_of(task("reviews.csv", test="other.csv"))
+
+
+@pytest.mark.parametrize("source", ["owner/reviews.csv", "owner/name", "gone.jsonl"])
+def test_what_is_called_a_data_set_of_the_hub_is_one_whatever_its_name(folder, source):
+    config = TaskConfig(corpus=CorpusConfig(source=source, split="train", format="hub"))
+    assert holds_split(config.corpus, "test") is None
+    assert not sets_test_aside(config)
+    # A file that is there is no data set of the Hub.
+    there = dataclasses.replace(config.corpus, source="reviews.csv")
+    assert holds_split(there, "test") is False
