@@ -261,12 +261,20 @@ def _configured(folder: RunFolder) -> str:
 def _but_for_duration(folder: RunFolder) -> str:
     """What two pretraining runs have in common that differ in length alone."""
     try:
-        # Read as a config, a key that an older run lacks is at its default.
-        config = dataclasses.asdict(load(PretrainConfig, folder.path / "config.yaml"))
-    except InputError:
+        config = _config_with_defaults(folder)
+        training = {**config["training"], "duration": None, "evaluations": None}
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
         return str(folder.path)
-    training = {**config["training"], "duration": None, "evaluations": None}
     return json.dumps({**config, "training": training, "name": None, "seed": None}, sort_keys=True)
+
+
+def _config_with_defaults(folder: RunFolder) -> Mapping[str, Any]:
+    """The config of a pretraining run, where a key that it lacks, as it is older, is at its default."""
+    try:
+        return dataclasses.asdict(load(PretrainConfig, folder.path / "config.yaml"))
+    except InputError:
+        # It has a key that this version does not have any more.
+        return _config(folder)
 
 
 def _config(folder: RunFolder) -> Mapping[str, Any]:

@@ -137,6 +137,24 @@ def test_two_recipes_are_no_two_lengths(tmp_path: Path) -> None:
     assert pretraining_step(Evidence.of(made.cells, 0.95), compare(made.cells, 0.95, 0.01).scores, 100) is None
 
 
+@pytest.mark.parametrize(("values", "are_compared"), [((1, 1), True), ((1, 2), False)])
+def test_older_runs_with_a_key_that_there_is_no_more_are_compared(
+    tmp_path: Path, values: tuple[int, int], are_compared: bool
+) -> None:
+    runs = [
+        write_pretraining(tmp_path, f"{name}-1111111111", tokens=tokens)
+        for name, tokens in (("short", 25_000), ("long", 100_000))
+    ]
+    for run, value in zip(runs, values, strict=True):
+        config = run.path / "config.yaml"
+        config.write_text(f"{config.read_text()}\na_key_since_removed: {value}\n")
+    names = {"short": str(runs[0].path), "long": str(runs[1].path)}
+    texts = [f"text {number}" for number in range(200)]
+    made = make(tmp_path, {"lstm": 0.5, "short": 0.7, "long": 0.8}, (100,), names=names, texts=texts)
+    step = pretraining_step(Evidence.of(made.cells, 0.95), compare(made.cells, 0.95, 0.01).scores, 100)
+    assert (step is not None) == are_compared
+
+
 def test_a_key_that_an_older_run_lacks_makes_no_other_recipe(tmp_path: Path) -> None:
     runs = [
         write_pretraining(tmp_path, f"{name}-1111111111", tokens=tokens)
