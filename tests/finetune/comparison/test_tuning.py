@@ -15,7 +15,7 @@ from configs.run_folder import RunFolder
 from finetune import compare
 from finetune.classification.config import TaskConfig
 from finetune.classification.splits import draw_splits, draw_texts
-from finetune.comparison.config import CompareConfig
+from finetune.comparison.config import CompareConfig, TuningConfig
 from finetune.comparison.grid import Failure
 from finetune.comparison.running import cells as running
 from finetune.comparison.running import subprocesses
@@ -292,3 +292,22 @@ def test_runs_of_tuning_are_foreseen(chain):
     assert len(planned) == 2 * 2 * 3 * FOLDS
     assert {model for model, _ in planned} == {"bag-of-words", "lstm"}
     assert planned_trials(load(CompareConfig, chain / "compare.yaml", {"models": models})) == []
+
+
+def test_a_comparison_tells_of_copies_before_its_runs_and_not_for_each_model_and_fold(tmp_path, caplog):
+    rows = [{"text": "win a prize", "label": "spam"}] * 20
+    rows += [{"text": f"see you at {number}", "label": "ham"} for number in range(40)]
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (tmp_path / "finetune.yaml").write_text(yaml.safe_dump({"corpus": {"source": str(tmp_path), "split": "train"}}))
+    config = CompareConfig(
+        finetune=str(tmp_path / "finetune.yaml"), models={"bag-of-words": {}, "lstm": {}}, label_budgets=[60],
+        tuning=TuningConfig(trials=2),
+    )  # fmt: skip
+    compare.check_tasks(config)
+    # Of the draw, and of the first of the five folds.
+    assert [message for message in caplog.messages if message.startswith(("validation", "folds"))] == [
+        f"validation: of {texts} texts, none of class spam can be spared with its copies, so one validates with copies "
+        "in training"
+        for texts in (60, 52)
+    ]
