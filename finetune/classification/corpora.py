@@ -57,10 +57,9 @@ def holds_split(corpus: CorpusConfig, split: str) -> bool | None:
         return True
     if source.is_dir():
         return has_split(corpus, split)
-    if corpus.format == "hub" and not source.exists():
-        return None
-    is_file = source.is_file() or ending(source) in ENDINGS
-    return False if is_file or any(wildcard in corpus.source for wildcard in "*?[") else None
+    if source.is_file() or any(wildcard in corpus.source for wildcard in "*?["):
+        return False
+    return False if corpus.format != "hub" and ending(source) in ENDINGS else None
 
 
 def sets_test_aside(config: TaskConfig) -> bool:

@@ -118,6 +118,6 @@ def test_what_is_called_a_data_set_of_the_hub_is_one_whatever_its_name(folder, s
     config = TaskConfig(corpus=CorpusConfig(source=source, split="train", format="hub"))
     assert holds_split(config.corpus, "test") is None
     assert not sets_test_aside(config)
-    # A file that is there is no data set of the Hub.
-    there = dataclasses.replace(config.corpus, source="reviews.csv")
-    assert holds_split(there, "test") is False
+    # A file that is there is no data set of the Hub, nor is a pattern.
+    for name in ("reviews.csv", "*.csv"):
+        assert holds_split(dataclasses.replace(config.corpus, source=name), "test") is False
