@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from finetune.classification.labels import joint_of
 from finetune.own_data.contents import MAXIMUM_CLASSES, MAXIMUM_VALUES, SHORTEST_TEXTS, Content
 from finetune.own_data.headers import is_no_name
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import label_key
 from tokenizer.corpus.files import ENDINGS, ending, find_files
+from tokenizer.corpus.joined_labels import MADE_LABELS, OTHER_JOINTS, OWN_TEXTS, joint_of, made_of_others
 from tokenizer.corpus.row_labels import APPLIES, OneLabel
 
 SHOWN_COLUMNS = 12
@@ -86,6 +86,9 @@ def joined_labels(others: Mapping[str, Content]) -> str | None:
         found = joint_of(by_key, dict.fromkeys(held.values, 1), max(1, len(held.values)))
         if found is not None and found[2] <= min(MAXIMUM_CLASSES, len(by_key) / LABELS_A_PART):
             return found[0]
+        for joint in OTHER_JOINTS[:2]:
+            if len(made_of_others(dict.fromkeys(by_key, OWN_TEXTS), joint)) >= max(MADE_LABELS, len(by_key) / 2):
+                return joint
     return None
 
 
