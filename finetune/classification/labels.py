@@ -9,7 +9,6 @@ import hashlib
 import itertools
 import logging
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,16 @@ from finetune.classification.splits import document_keys, draw_splits, warn_of_c
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import Document, is_number, label_key
 from tokenizer.corpus.documents import read as read_documents
+from tokenizer.corpus.joined_labels import (
+    JOINED_SHARE,
+    JOINTS,
+    MADE_LABELS,
+    OTHER_JOINTS,
+    have_decimal_commas,
+    joint_of,
+    made_of_others,
+    parts_in,
+)
 from tokenizer.corpus.row_labels import Label, OneLabel
 
 log = logging.getLogger(__name__)
@@ -34,10 +43,6 @@ MAXIMUM_FRACTIONS = 20
 FEW_FRACTIONS = 5
 # More classes are told of if most texts have one of their own: ids, or texts in the wrong column.
 MANY_CLASSES = 100
-JOINTS = (",", ";", "|")
-JOINED_SHARE, MOST_SHARE = 0.1, 0.5
-# Halves and quarters, as ratings have them.
-DECIMAL_COMMA = re.compile(r"-?\d+(,(0|00|25|5|50|75))?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,47 +272,13 @@ def check_classes(
         )
 
 
-def joint_of(
-    by_key: Mapping[str, list[OneLabel]], counts: Mapping[OneLabel, int], texts: int
-) -> tuple[str, str, int] | None:
-    """What joins labels into others, such as `;` in `billing;bug`, with an example and the number of parts.
-
-    It does so where there are fewer parts than labels, or where most labels are joined and some have a part in common,
-    but for commas, which may be in a name. One joined label may be a class.
-
-    Args:
-        by_key: the labels by what they have in common.
-        counts: of each label.
-        texts: their number.
-    """
-    found: list[tuple[bool, tuple[str, str, int]]] = []
-    for joint in JOINTS:
-        parts_of = {key: parts_in(key, joint) for key in by_key}
-        joined = [key for key, parts in parts_of.items() if len(parts) > 1]
-        parts = set().union(*parts_of.values())
-        share = sum(counts[label] for key in joined for label in by_key[key]) / texts
-        are_fewer = share >= JOINED_SHARE and len(parts) < len(by_key)
-        have_same = len(set().union(*(parts_of[key] for key in joined))) < sum(len(parts_of[key]) for key in joined)
-        if len(joined) > 1 and (are_fewer or (share >= MOST_SHARE and joint != "," and have_same)):
-            found.append((are_fewer, (joint, joined[0], len(parts))))
-    # A few labels with another joint may be mistyped.
-    return max(found, key=lambda one: one[0], default=(False, None))[1]
-
-
-def parts_in(label: str, joint: str) -> set[str]:
-    """The labels in a label, if they are joined.
-
-    >>> sorted(parts_in("bug; billing", ";")), parts_in("bug", ";")
-    (['billing', 'bug'], {'bug'})
-    """
-    return {part.strip() for part in label.split(joint)} - {""}
-
-
 def tell_of_joined(by_key: Mapping[str, list[OneLabel]], counts: Mapping[OneLabel, int]) -> None:
     """Tell of labels that are made of others, and are taken for classes."""
     split = ((key, joint, parts_in(key, joint)) for key in by_key for joint in JOINTS)
     joined = {key: joint for key, joint, parts in split if len(parts) > 1 and parts <= by_key.keys()}
-    if joined and not have_decimal_commas(by_key):
+    if not joined:
+        tell_of_recombined(by_key, counts)
+    elif not have_decimal_commas(by_key):
         key, joint = next(iter(joined.items()))
         texts = sum(counts[label] for label in by_key[key])
         log.warning(
@@ -317,13 +288,19 @@ def tell_of_joined(by_key: Mapping[str, list[OneLabel]], counts: Mapping[OneLabe
         )  # fmt: skip
 
 
-def have_decimal_commas(labels: Iterable[str]) -> bool:
-    """Whether labels may be ratings as German writes them; among several labels, other numbers stand after a comma.
-
-    >>> have_decimal_commas(["3", "3,5", "-1,0"]), have_decimal_commas(["1", "1,2", "2,3"])
-    (True, False)
-    """
-    return all(map(DECIMAL_COMMA.fullmatch, labels))
+def tell_of_recombined(by_key: Mapping[str, list[OneLabel]], counts: Mapping[OneLabel, int]) -> None:
+    """Warn of labels that seem to be several, with a space or a slash between them, or in angle brackets."""
+    texts = {key: sum(counts[label] for label in labels) for key, labels in by_key.items()}
+    for joint in OTHER_JOINTS:
+        made = made_of_others(texts, joint)
+        if len(made) >= MADE_LABELS and sum(map(texts.__getitem__, made)) >= JOINED_SHARE * sum(texts.values()):
+            separator = "write them with `;` between, and " if joint == "><" else ""
+            log.warning(
+                "labels: %r and %d others (%d texts) are taken for classes, but seem to be made of several labels; if "
+                "they are, %sset corpus.label_separator: %r", str(by_key[made[0]][0]),
+                len(made) - 1, sum(map(texts.__getitem__, made)), separator, ";" if separator else joint,
+            )  # fmt: skip
+            return
 
 
 def class_weights(config: TaskConfig, classes_N: np.ndarray, names: Sequence[str]) -> np.ndarray | None:

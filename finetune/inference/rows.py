@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from configs.errors import InputError
-from finetune.own_data.columns import find_columns, read_contents, readable_rows, with_lone_name
+from finetune.own_data.columns import (
+    called,
+    column_names,
+    find_columns,
+    is_a_table,
+    read_contents,
+    readable_rows,
+    with_lone_name,
+)
 from finetune.own_data.contents import is_address, is_date
 from finetune.own_data.headers import are_names, is_a_header, is_data, is_long_enough, looks_like_a_text
 from finetune.own_data.text_formats import has_columns, labels_before, table_format
@@ -32,7 +40,6 @@ STDIN = "-"
 # A pipe is text, a line each, unless its format is given.
 PIPE_FORMAT = "lines"
 TEXT_ENDING = ".txt"
-TABLES = ("csv", "tsv")
 PIPED = "bertlet-pipe-"
 PIPED_FILE = re.compile(rf"{re.escape(tempfile.gettempdir())}/{PIPED}\w+/stdin\.\w+")
 
@@ -143,15 +150,16 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
     """
     if text_column is not None:
         return dataclasses.replace(corpus, text_column=text_column)
-    is_table = any(part.format in TABLES for part in itertools.chain.from_iterable(shards(corpus)))
+    is_table = is_a_table(corpus)
     has_number = is_table and trained_on is not None and trained_on.isdecimal() and corpus.header is None
     if has_number and (numbered := _numbered(corpus, trained_on)) is not None:
         return numbered
     corpus = with_lone_name(corpus) if is_table else corpus
-    names = first_columns(corpus)
+    names = column_names(corpus)
+    found = None if trained_on is None else called(trained_on, names)
     # In the first row of a table without a header, the number of a column is a value.
-    if trained_on is not None and trained_on in names and (not has_number or are_names(names)):
-        return dataclasses.replace(corpus, text_column=trained_on)
+    if found is not None and (not has_number or are_names(names)):
+        return dataclasses.replace(corpus, text_column=found)
     if len(names) == 1:
         # Whatever it holds: the texts may be short, or the same again and again.
         is_known = not is_table or corpus.header is not None
@@ -164,6 +172,11 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
         name, header = (names[0], corpus.header) if has_header else ("1", False)
         return dataclasses.replace(corpus, text_column=name, header=header)
     columns = find_columns(corpus, None, None, labelled=False)
+    if trained_on is not None and not trained_on.isdecimal():
+        log.warning(
+            "predict: %s has no column %r, as the texts that the model was trained on; column %r is read "
+            "(`--text_column`)", corpus.source, trained_on, columns.text,
+        )  # fmt: skip
     return dataclasses.replace(corpus, text_column=columns.text, header=columns.header)
 
 
@@ -189,10 +202,9 @@ def _numbered(corpus: CorpusConfig, column: str) -> CorpusConfig | None:
     if is_a_header(cells, contents):
         return None
     others = [other for name, other in contents.items() if name != column]
-    is_no_text = held.holds_numbers or held.holds_dates or held.holds_addresses
     if held.holds_texts or not any(other.holds_texts for other in others):
         return without if is_long_enough(cell, held) else None
-    if is_no_text and (is_date(cell) or is_address(cell)):
+    if held.holds_no_texts and (is_date(cell) or is_address(cell)):
         # As all below it: there is no header here, either.
         return dataclasses.replace(without, text_column=find_columns(without, None, None, labelled=False).text)
     return None

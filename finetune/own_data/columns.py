@@ -2,58 +2,39 @@
 
 import dataclasses
 import itertools
-import json
 import logging
-import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from configs.errors import InputError
-from finetune.own_data.contents import MAXIMUM_VALUES, TEXTS_A_CLASS, Content
+from finetune.own_data.advice import NESTED, Columns, as_labelled, described, or_without_header
+from finetune.own_data.contents import SHORTEST_TEXTS, Content
 from finetune.own_data.headers import (
     ALL_TEXT_NAMES,
-    LABEL_NAMES,
     LESSER_TEXT_NAMES,
     MUCH_LONGER,
     PAIRS,
     TEXT_NAMES,
     are_names,
+    cell_of,
     is_data,
     is_no_name,
+    is_value,
     plain,
 )
+from finetune.own_data.label_columns import find_label, tell_of_splits
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.dialects import DELIMITERS
-from tokenizer.corpus.files import ENDINGS, ending, find_files
 from tokenizer.corpus.quarantine import RowError
-from tokenizer.corpus.row_labels import APPLIES
 from tokenizer.corpus.shards import shards
 from tokenizer.corpus.text_files import lines_of_head
 
-# Below these, many different values are classes, whatever stands beside them.
-SURE_LABEL_NAMES = ("label", "labels", "class")
-# What a text is about, or whom, has these names as often as its label has; a number below the last is its label.
-TOPIC_NAMES, TARGET = ("category", "categories", "topic", "topics"), "target"
-# The names of labels beside which a topic is asked about, also as the last word of longer ones (`star_rating`).
-JUDGEMENTS = ({*LABEL_NAMES} | {"stance", "verdict", "judgement", "judgment"}) - {*TOPIC_NAMES, TARGET}
-# Characters of the texts in a column, on average, at least, where most have one word.
-SHORTEST_TEXTS = 12
 # Rows of a corpus without labels that are looked at.
 ENOUGH_ROWS = 2000
 
 log = logging.getLogger(__name__)
-
-
-class Columns(NamedTuple):
-    """The names of columns; without a header, their numbers from 1."""
-
-    text: str
-    label: str | None
-    """None for texts without labels."""
-    header: bool | None
-    """As `corpus.header`."""
 
 
 def find_columns(
@@ -71,6 +52,7 @@ def find_columns(
     Raises:
         InputError: none, or more than one, may be it; the message names the columns and the key to set.
     """
+    is_given, given_label = text is not None, label
     if text is not None:
         # Of a table without a header, a number.
         corpus = dataclasses.replace(corpus, text_column=text)
@@ -78,20 +60,88 @@ def find_columns(
         corpus = with_lone_name(corpus)
     contents = read_contents(corpus, labelled)
     header = corpus.header
-    if text is None and header is None and is_data(contents):
+    if text is None and header is None and begins_with_data(contents, corpus, label, likely):
         if not any(map(is_no_name, contents)):
             log.info("columns: the first row of %s is taken for one of its texts (`--header`)", corpus.source)
         corpus, header = dataclasses.replace(corpus, header=False, text_column="1"), False
         contents = read_contents(corpus, labelled)
+    taken = label
     if likely is not None:
-        text = called(likely.text, contents) if text is None else text
-        label = called(likely.label, contents) if label is None and likely.label is not None else label
-    is_given, text = text is not None, find_text(contents, corpus, label, likely) if text is None else text
+        text = likely_text(likely.text, contents) if text is None else text
+        # A number may be that of the text here.
+        if label is None and likely.label is not None and not likely.label.isdecimal():
+            taken = called(likely.label, contents)
+    text = find_text(contents, corpus, taken, likely) if text is None else text
     if not labelled:
         return Columns(text, None, header)
-    if not is_given:
-        tell_of_other_texts(text, contents, corpus)
-    return Columns(text, find_label(contents, corpus, text, likely) if label is None else label, header)
+    if label is None and likely is not None and likely.label is not None:
+        label = likely_label(likely.label, contents, text)
+    label = find_label(contents, corpus, text, likely) if label is None else label
+    if likely is None:
+        tell_of_splits(contents, label)
+        if not is_given:
+            tell_of_other_texts(text, contents, corpus, label)
+        if not is_given and given_label is None and header is None:
+            tell_of_header(text, label, contents, corpus)
+    return Columns(text, label, header)
+
+
+def begins_with_data(
+    contents: dict[str, Content], corpus: CorpusConfig, label: str | None, likely: Columns | None
+) -> bool:
+    """Whether the first row of a table is one of its texts, by what is known of its columns, else by what it holds.
+
+    A name that is given stands in a header; a number that is given, and is no name there, is of a table without one.
+    """
+    given = [name for name in (label, corpus.second_text_column, *(corpus.label_columns or ())) if name is not None]
+    known = given if likely is None else [*given, likely.text, likely.label or likely.text]
+    if any(name in contents and not name.isdecimal() for name in known):
+        return False
+    numbers = [name for name in given if name.isdecimal() and likely is None]
+    if any(name not in contents and 0 < int(name) <= len(contents) for name in numbers) and is_a_table(corpus):
+        return True
+    return is_data(contents)
+
+
+def is_a_table(corpus: CorpusConfig) -> bool:
+    """Whether a corpus is read as CSV or TSV, where the first row may be a header."""
+    return any(part.format in ("csv", "tsv") for part in itertools.chain.from_iterable(shards(corpus)))
+
+
+def likely_text(name: str, contents: dict[str, Content]) -> str | None:
+    """The text column of the labelled texts, if other texts have it; one with a number only if it can be the text.
+
+    >>> texts, ids = Content(filled=9, texts=9, words=9, characters=180), Content(filled=9, texts=9, numbers=9)
+    >>> likely_text("1", {"1": texts, "2": texts}), likely_text("1", {"1": ids, "2": texts})
+    ('1', None)
+    """
+    found = called(name, contents)
+    if found is None or not name.isdecimal() or contents[found].holds_texts:
+        return found
+    is_no_text = contents[found].holds_no_texts
+    others = (held for other, held in contents.items() if other != found)
+    may_be_text = (held.holds_texts or (is_no_text and is_long_and_no_class(held)) for held in others)
+    return None if any(may_be_text) else found
+
+
+def is_long_and_no_class(held: Content) -> bool:
+    """Whether a column may be the text where none has texts of several words."""
+    return held.length >= SHORTEST_TEXTS and not (held.holds_no_texts or held.may_be_classes)
+
+
+def likely_label(name: str, contents: dict[str, Content], text: str) -> str | None:
+    """The label column of the labelled texts, if other texts have it; one with a number only if it can be the label."""
+    found = called(name, contents)
+    if found is None or not name.isdecimal():
+        return found
+    return found if found != text and not contents[found].are_all_different else None
+
+
+def holds_numbered(corpus: CorpusConfig, columns: Columns) -> bool:
+    """Whether the numbers of columns in another table are those of its text and its label, too, by what they hold."""
+    contents = read_contents(corpus, columns.label is not None)
+    has_label = columns.label is None or likely_label(columns.label, contents, columns.text) is not None
+    return has_label and likely_text(columns.text, contents) is not None
 
 
 def with_lone_name(corpus: CorpusConfig) -> CorpusConfig:
@@ -124,6 +174,11 @@ def called(name: str, columns: Iterable[str]) -> str | None:
     columns = list(columns)
     alike = [column for column in columns if plain(column) == plain(name)]
     return name if name in columns else alike[0] if len(alike) == 1 else None
+
+
+def column_names(corpus: CorpusConfig) -> list[str]:
+    """The columns of the first rows: of JSON, one row may lack some."""
+    return list(dict.fromkeys(itertools.chain.from_iterable(itertools.islice(readable_rows(corpus), ENOUGH_ROWS))))
 
 
 def read_contents(corpus: CorpusConfig, labelled: bool) -> dict[str, Content]:
@@ -186,6 +241,8 @@ def find_text(
             found = by_name[name]
             if name in TEXT_NAMES or MUCH_LONGER * candidates[found].length >= longest:
                 return found
+    if (first := first_of_pair(contents)) in free:
+        return first
     # Rather what has several words than several numbers or an address, and these than a name of a class; dates last.
     texts = {name: held.length for name, held in free.items() if held.holds_texts}
     in_words = {name: length for name, length in texts.items() if not free[name].is_wordless}
@@ -196,8 +253,8 @@ def find_text(
     lengths = in_words or texts or next(filter(None, long_enough), None) or dates_alone(others)
     if lengths is None:
         raise InputError(
-            f"text_column: no column of {corpus.source!r} holds texts; it has {_described(contents)}; "
-            + ("give the column with `--text_column NAME`" if likely is None else as_labelled(likely.text, likely))
+            f"text_column: no column of {corpus.source!r} holds texts; it has {described(contents)}; "
+            + (how_to_give_text(contents) if likely is None else as_labelled(likely.text, likely))
         )
     found = max(lengths, key=lambda name: lengths[name])
     if contents[found].holds_addresses or contents[found].holds_dates:
@@ -212,130 +269,56 @@ def dates_alone(others: dict[str, Content]) -> dict[str, float] | None:
     return lengths if len(lengths) == 1 else None
 
 
-def as_labelled(name: str, likely: Columns) -> str:
-    """What to do about a column of further texts that is not found: flags are about the labelled texts."""
-    if likely.header is False and name.isdecimal():
-        return f"it has to be column {name} of a table without a header, as in the labelled texts"
-    return f"call the column {name!r}, as in the labelled texts"
+def how_to_give_text(contents: dict[str, Content]) -> str:
+    """The flags for a text that is not found, for a message."""
+    nested = any(held.kind_of_objects is not None for held in contents.values())
+    return f"give the column with `--text_column NAME`{or_without_header(contents)}{f'; {NESTED}' if nested else ''}"
 
 
-def tell_of_other_texts(text: str, contents: dict[str, Content], corpus: CorpusConfig) -> None:
-    """Tell, in a line, of a column with longer texts than the one that was found, or with the other texts of pairs.
+def pair_in(contents: dict[str, Content], label: str | None = None) -> tuple[str, str] | None:
+    """The columns of a pair of texts, by their names; none of them is the label."""
+    by_name = {plain(name): name for name, held in contents.items() if held.holds_texts and name != label}
+    found = next((pair for pair in PAIRS if {*pair} <= by_name.keys()), None)
+    return None if found is None else (by_name[found[0]], by_name[found[1]])
 
-    Of shorter texts, too, where the one that was found has no usual name.
+
+def first_of_pair(contents: dict[str, Content]) -> str | None:
+    """The first text of a pair, if there is one; a parse of it is longer."""
+    pair = pair_in(contents)
+    return None if pair is None else pair[0]
+
+
+def tell_of_other_texts(text: str, contents: dict[str, Content], corpus: CorpusConfig, label: str) -> None:
+    """Tell, in a line, of a column with longer texts than the one that was found, of the other texts of pairs, or of
+    others.
     """
     if corpus.second_text_column is not None:
         return
-    longest = max(contents, key=lambda name: contents[name].length if contents[name].holds_texts else 0.0)
-    by_name = {plain(name): name for name in contents}
-    pair = next((pair for pair in PAIRS if {*pair} <= by_name.keys()), None)
-    if pair is not None:
-        first, second = (by_name[name] for name in pair)
+    texts = {name: held.length for name, held in contents.items() if held.holds_texts and name != label}
+    longest = max(texts, key=lambda name: texts[name], default=text)
+    by_name = {plain(name): name for name in contents if name not in (text, label)}
+    if (pair := pair_in(contents, label)) is not None:
         log.info(
             "columns: the text is %r alone; for pairs of texts give `--text_column %s --second_text_column %s`",
-            text, first, second,
+            text, *pair,
         )  # fmt: skip
-    elif passed := [by_name[name] for name in LESSER_TEXT_NAMES if name in by_name and by_name[name] != text]:
+    elif passed := [by_name[name] for name in LESSER_TEXT_NAMES if name in by_name]:
         log.info("columns: the text is %r, and not %s (`--text_column`)", text, ", ".join(map(repr, passed)))
-    elif contents[longest].length > contents[text].length and contents[longest].holds_texts:
+    elif contents[longest].length > contents[text].length:
         log.info(
             "columns: the text is %r, of %.0f characters on average; %r has longer ones, of %.0f (`--text_column`)",
             text, contents[text].length, longest, contents[longest].length,
         )  # fmt: skip
-    elif plain(text) not in ALL_TEXT_NAMES:
-        others = [name for name, held in contents.items() if held.holds_texts and not held.may_be_classes]
-        if passed := [name for name in others if name != text]:
-            log.info("columns: the text is %r, and not %s (`--text_column`)", text, ", ".join(map(repr, passed)))
+    elif passed := [name for name in texts if name != text and not contents[name].may_be_classes]:
+        log.info("columns: the text is %r, and not %s (`--text_column`)", text, ", ".join(map(repr, passed)))
 
 
-def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str, likely: Columns | None = None) -> str:
-    """The column of the label: one with a usual name, else the only one with a few values that come often.
-
-    Args:
-        contents: what each column holds.
-        corpus: the corpus.
-        text: the column of the text.
-        likely: the columns of the labelled texts, if these are others.
-
-    Raises:
-        InputError: no column, or more than one, may be it.
-    """
-    others = {name: held for name, held in contents.items() if name not in (text, corpus.second_text_column)}
-    by_name = {plain(name): name for name in others}
-    named = [by_name[name] for name in LABEL_NAMES if name in by_name]
-    possible = [name for name, held in others.items() if held.may_be_classes]
-    for name in named:
-        if name in possible and is_topic(name, contents[name]):
-            beside = [other for other in possible if other != name and not contents[other].are_splits]
-            if any(may_be_judgement(other) for other in beside):
-                break
-            if beside:
-                log.info("columns: the label is %r, and not %s (`--label_column`)", name, ", ".join(map(repr, beside)))
-        is_sure = plain(name) in SURE_LABEL_NAMES or not (possible or others[name].holds_numbers)
-        if others[name].may_be_classes or (is_sure and others[name].repeats(TEXTS_A_CLASS)):
-            return name
-        if others[name].repeats(2):
-            # Many classes, or a topic or a number of votes beside the label.
-            break
-    if len(possible) == 1 and not named:
-        return possible[0]
-    if not possible and named:
-        # What is wrong with it is told when its values are read.
-        return named[0]
-    which = "none has a few values that come often"
-    if possible:
-        # One with a usual name and many values may be it as well as another with few.
-        which = f"{', '.join(map(repr, dict.fromkeys([*named, *possible])))} may all be it"
-    raise InputError(
-        f"label_column: which column of {corpus.source!r} is the label? {which}; it has {_described(contents)}; "
-        + (
-            how_to_give_labels(possible, contents, corpus)
-            if likely is None
-            else as_labelled(likely.label or "label", likely)
-        )
-    )
-
-
-def is_topic(name: str, held: Content) -> bool:
-    """Whether a column may say what a text is about, as well as what is to be found out about it.
-
-    >>> is_topic("Category", Content()), is_topic("target", Content(filled=9, numbers=9)), is_topic("stars", Content())
-    (True, False, False)
-    """
-    return plain(name) in TOPIC_NAMES or (plain(name) == TARGET and not held.holds_numbers)
-
-
-def may_be_judgement(name: str) -> bool:
-    """Whether a column is called as one that says what is found out about a text.
-
-    >>> may_be_judgement("Star Rating"), may_be_judgement("topic"), may_be_judgement("sub_category")
-    (True, True, False)
-    """
-    words = plain(name)
-    return words in LABEL_NAMES or words.rpartition("_")[2] in JUDGEMENTS
-
-
-def how_to_give_labels(possible: list[str], contents: dict[str, Content], corpus: CorpusConfig) -> str:
-    """The flags for a label that is not found, for a message."""
-    advice = "give the column with `--label_column NAME`"
-    binary = [name for name in possible if {key.lower() for key in contents[name].values} <= {*APPLIES}]
-    if len(binary) > 1:
-        given = shlex.quote(json.dumps(binary, ensure_ascii=False))
-        return f"{advice}, or, if each of some is a label of its own, `--label_columns {given}`"
-    if not possible and Path(corpus.source).is_dir():
-        files = find_files(corpus) or []
-        if len(files) > 1 and all(ENDINGS.get(ending(file), "text") != "text" for file in files):
-            return f"{advice}; a table has its labels in a column, as only text files may be a class each"
-    return advice
-
-
-def _described(contents: dict[str, Content]) -> str:
-    """The columns and what they hold, for a message."""
-    described = []
-    for name, held in itertools.islice(contents.items(), 12):
-        values = f"{len(held.values)} values" if len(held.values) <= MAXIMUM_VALUES else "many values"
-        kind = f"texts of {held.length:.0f} characters" if held.length >= SHORTEST_TEXTS else values
-        kind = "numbers or dates" if held.holds_dates and held.length >= SHORTEST_TEXTS else kind
-        kind = "bytes, which are no text" if held.binary else kind
-        described.append(f"{name[:40]!r} ({kind})")
-    return ", ".join(described)
+def tell_of_header(text: str, label: str, contents: dict[str, Content], corpus: CorpusConfig) -> None:
+    """Tell of a first row that is taken for the header, though it may be one of the rows."""
+    is_class = is_value(cell_of(label, contents), contents[label])
+    if (is_class or is_no_name(text)) and is_a_table(corpus):
+        log.log(
+            logging.WARNING if is_class else logging.INFO,
+            "columns: the first row of %s (%r, %r) is taken for names of columns; if it is one of its texts, give "
+            "`--header false`", corpus.source, text, label,
+        )  # fmt: skip

@@ -13,8 +13,12 @@ MAXIMUM_CLASSES = 50
 MAXIMUM_VALUES = 1000
 # A class has this many texts, on average, at least.
 TEXTS_A_CLASS = 4
+# Of fewer rows, classes may all be different.
+FEW_ROWS = 8
 # A row of JSON may have a number where the others have a text.
 MOSTLY = 0.95
+# Characters of the texts in a column, on average, at least, where most have one word.
+SHORTEST_TEXTS = 12
 # Chinese and Japanese; Thai, Lao, Burmese and Khmer. All are written without spaces between words.
 HAN_AND_KANA, SOUTH_EAST_ASIAN = "\u3005\u3040-\u30ff\u3400-\u9fff", "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 HANGUL = "\uac00-\ud7af"
@@ -62,6 +66,9 @@ class Content:
     """Values that are an address of a page or of mail."""
     binary: int = 0
     """Values that are bytes."""
+    lists: int = 0
+    objects: int = 0
+    """Values that are an object of JSON, or a list of them."""
     questions: int = 0
     values: set[str] = dataclasses.field(default_factory=set)
     """The different values, up to a number of them."""
@@ -82,6 +89,8 @@ class Content:
             self.addresses += is_address(value)
             self.questions += value.rstrip().endswith(QUESTION_ENDS)
         self.binary += isinstance(value, bytes)
+        self.lists += isinstance(value, list)
+        self.objects += isinstance(value[0] if isinstance(value, list) and value else value, dict)
         self.numbers += not isinstance(value, list) and is_number(str(value))
         several = value if isinstance(value, list) else [value]
         if separator and isinstance(value, str):
@@ -120,6 +129,23 @@ class Content:
     def holds_addresses(self) -> bool:
         """Whether most values are addresses."""
         return 2 * self.addresses > self.filled
+
+    @property
+    def holds_no_texts(self) -> bool:
+        """Whether most values are numbers, dates or addresses."""
+        return self.holds_numbers or self.holds_dates or self.holds_addresses
+
+    @property
+    def kind_of_objects(self) -> str | None:
+        """What most values are called, if they are objects, which are no texts and no labels."""
+        if 2 * self.objects <= self.filled:
+            return None
+        return "a list of objects" if 2 * self.lists > self.filled else "an object"
+
+    @property
+    def are_all_different(self) -> bool:
+        """Whether no value stands there twice, as far as they are counted, which numbers of rows never do."""
+        return len(self.values) > MAXIMUM_VALUES or len(self.values) == self.filled >= FEW_ROWS
 
     @property
     def may_be_classes(self) -> bool:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Container, Iterable, Mapping
 
 from finetune.own_data.contents import QUESTION_ENDS, Content, weight
-from tokenizer.corpus.documents import is_number
+from tokenizer.corpus.documents import is_number, label_key
 
 # What such columns are called in published data sets, the most frequent first.
 TEXT_NAMES = (
@@ -19,6 +19,7 @@ MUCH_LONGER = 3
 PAIRS = (
     ("premise", "hypothesis"), ("sentence1", "sentence2"), ("sentence_1", "sentence_2"), ("sentence_a", "sentence_b"),
     ("text1", "text2"), ("text_1", "text_2"), ("text_a", "text_b"), ("question1", "question2"), ("question", "answer"),
+    ("question", "sentence"), ("question", "passage"),
 )  # fmt: skip
 ALL_TEXT_NAMES = (*TEXT_NAMES, *LESSER_TEXT_NAMES)
 LABEL_NAMES = (
@@ -60,29 +61,55 @@ def is_data(contents: Mapping[str, Content]) -> bool:
     >>> words = Content(rows=9, filled=9, values={"good", "bad"})
     >>> is_data({"is so": texts, "good": words}), is_data({"sms": texts, "good": words})
     (True, False)
+
+    An empty cell tells nothing, a class may be called as columns are, and a sentence beside a class outweighs what is
+    no class above one column.
+
+    >>> long = "It was a good film, all in all."
+    >>> [is_data({long: texts, "good": words, other: words}) for other in ("", "rare", "good_2")]
+    [True, True, True]
+    >>> is_data({long: texts, "y": Content(rows=9, filled=9, values={"y", "n"})})
+    True
     """
     # A cell that stands there twice has got a number as a name.
     names = {name: cell_of(name, contents) for name in contents}
     classes = [name for name, held in contents.items() if held.may_be_classes]
-    if not all(names[name] in contents[name].values for name in classes):
+    has_sentence = any(map(is_no_name, names.values()))
+    own = [
+        name
+        for name in classes
+        if names[name] in contents[name].values or (has_sentence and is_value(names[name], contents[name]))
+    ]
+    misfits = [name for name in classes if names[name] and name not in own]
+    if (classes and not own) or len(misfits) > has_sentence:
         return False
-    if are_names(names.values()) or any(is_above_numbers(names[name], held) for name, held in contents.items()):
+    known = are_names(cell for name, cell in names.items() if name not in own)
+    if known or any(is_above_numbers(names[name], held) for name, held in contents.items()):
         return False
     texts = {name: held for name, held in contents.items() if held.holds_texts and name not in classes}
     longest = max(texts, key=lambda name: texts[name].length, default=None)
     if classes and longest is not None:
         # Texts of several words are seldom the name of a column, and a class in words is seldom that of another.
-        has_words = " " in names[longest] and not all(is_number(names[name]) for name in classes)
+        has_words = " " in names[longest] and not all(is_number(names[name]) for name in own)
         if is_long_enough(names[longest], texts[longest], 3 if has_words else 2):
             return True
         is_name = is_number(names[longest]) or IDENTIFIER.fullmatch(names[longest]) is not None
-        if not is_name and any(all(map(is_number, contents[name].values)) for name in classes):
+        if not is_name and any(all(map(is_number, contents[name].values)) for name in own):
             return True
     # Beside the number of a row, a question is a text.
     has_number = any(is_number(names[name]) and held.numbers == held.filled > 0 for name, held in contents.items())
     if not (classes or has_number) and any(is_question_above_answers(names[name], contents[name]) for name in names):
         return False
-    return any(map(is_no_name, names.values()))
+    return has_sentence
+
+
+def is_value(cell: str, held: Content) -> bool:
+    """Whether a cell is one of the values below it, whatever the case, or how a number is written.
+
+    >>> is_value("Good", Content(values={"good", "bad"})), is_value("1", Content(values={"1.0"}))
+    (True, True)
+    """
+    return label_key(cell) in map(label_key, held.values)
 
 
 def is_no_name(cell: str) -> bool:
@@ -153,11 +180,11 @@ def is_long_enough(cell: str, held: Content, shorter: float = 2) -> bool:
 def cell_of(name: str, names: Container[str]) -> str:
     """The cell of the first row that a column is called by, without what tells it from another with the same.
 
-    >>> cell_of("0_2", ["0", "text", "0_2"]), cell_of("a_2", ["a_2"])
-    ('0', 'a_2')
+    >>> cell_of("0_2", ["0", "text", "0_2"]), cell_of("a_2", ["a_2"]), cell_of("5", ["5", ""])
+    ('0', 'a_2', '5')
     """
-    cell, _, number = name.rpartition("_")
-    return (cell if number.isdecimal() and cell in names else name).strip()
+    cell, mark, number = name.rpartition("_")
+    return (cell if mark and number.isdecimal() and cell in names else name).strip()
 
 
 def plain(name: str) -> str:

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from finetune.classification.labels import have_decimal_commas, joint_of
 from finetune.own_data.columns import readable_rows
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
 from tokenizer.corpus.documents import label_key
+from tokenizer.corpus.joined_labels import have_decimal_commas, joint_of
 from tokenizer.corpus.quarantine import RowError
 from tokenizer.corpus.row_labels import OneLabel, list_in
 

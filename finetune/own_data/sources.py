@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import InputError
-from finetune.own_data.columns import Columns, called, find_columns, readable_rows
+from finetune.own_data.advice import Columns
+from finetune.own_data.columns import called, column_names, find_columns, holds_numbered, readable_rows
 from finetune.own_data.config import OwnDataConfig, with_flags
 from finetune.own_data.contents import SPLIT_NAMES, UNLABELLED_NAMES
-from finetune.own_data.headers import MISSING
+from finetune.own_data.headers import MISSING, are_names
 from finetune.own_data.separators import find_separator
 from finetune.own_data.text_formats import BETWEEN_PARTS, with_text_format
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
@@ -72,15 +73,34 @@ def find_sources(config: OwnDataConfig) -> Sources:
             corpus = dataclasses.replace(corpus, second_text_column=None, labels=None)
         if corpus is not None and given is not None:
             found = columns_of_others(corpus, part == TEST and by_column, columns)
-            log.info("own data: %s texts in column %r of %s", part, found.text, given)
             corpus = dataclasses.replace(with_columns(corpus, found), label_separator=labelled.label_separator)
+            log.info("own data: %s texts in %s of %s", part, where_in(found, columns), given)
         elif corpus is not None and part == TEST and by_column:
-            corpus = labelled_sibling(labelled, corpus)
+            corpus = labelled_sibling(labelled, corpus, columns, config.header)
         elif corpus is not None:
-            corpus = as_called(corpus)
-            log.info("own data: %s texts are the split %r of %s", part, corpus.split, corpus.source)
+            found = columns_of_split(corpus, columns._replace(label=None), config.header)
+            corpus = with_columns(corpus, found)
+            log.info(
+                "own data: %s texts are the split %r of %s, in %s",
+                part, corpus.split, corpus.source, where_in(found, columns),
+            )  # fmt: skip
         parts[part] = corpus
     return Sources(labelled, parts[TEST], parts[UNLABELLED])
+
+
+def where_in(found: Columns, columns: Columns) -> str:
+    """The columns of further texts, for a line, beside those of the labelled texts if these are called otherwise.
+
+    >>> where_in(Columns("text", "label", None), Columns("text", "label", None))
+    "column 'text', label in column 'label'"
+    >>> where_in(Columns("2", None, False), Columns("text", "label", None))
+    "column '2' (of the labelled texts: 'text')"
+    """
+    other_text = f" (of the labelled texts: {columns.text!r})" if found.text != columns.text else ""
+    if found.label is None:
+        return f"column {found.text!r}{other_text}"
+    other_label = f" (of the labelled texts: {columns.label!r})" if found.label != columns.label else ""
+    return f"column {found.text!r}{other_text}, label in column {found.label!r}{other_label}"
 
 
 def columns_of_others(corpus: CorpusConfig, is_labelled: bool, likely: Columns) -> Columns:
@@ -96,39 +116,74 @@ def columns_of_others(corpus: CorpusConfig, is_labelled: bool, likely: Columns) 
         raise InputError(f"{told}{twice}") from None
 
 
-def labelled_sibling(labelled: CorpusConfig, test: CorpusConfig) -> CorpusConfig | None:
+def columns_of_split(corpus: CorpusConfig, columns: Columns, header: bool | None) -> Columns:
+    """The columns of another split: as they are called in the labelled one or, if it is of another shape, those found.
+
+    Args:
+        corpus: the split, read as the labelled one is.
+        columns: of the labelled split; without a label if none is needed.
+        header: as it was given.
+
+    Raises:
+        InputError: they are not found.
+    """
+    names = column_names(corpus)
+    text = called(columns.text, names)
+    label = None if columns.label is None else called(columns.label, names)
+    has_numbers = columns.header is False or columns.text.isdecimal()
+    is_alike = text is not None and (columns.label is None or label is not None)
+    if not names or (is_alike and not has_numbers):
+        return Columns(text or columns.text, label or columns.label, corpus.header)
+    other = dataclasses.replace(corpus, header=header, text_column=CorpusConfig.text_column)
+    if not is_alike or are_names(column_names(other)) or not holds_numbered(corpus, columns):
+        return columns_of_others(other, columns.label is not None, columns)
+    return Columns(columns.text, columns.label, corpus.header)
+
+
+def labelled_sibling(
+    labelled: CorpusConfig, test: CorpusConfig, columns: Columns, header: bool | None
+) -> CorpusConfig | None:
     """The split to test on: the test split or, where its labels are hidden, one for validation; None if none has any.
 
     Args:
         labelled: the training texts.
         test: the test split, which has no labels in a competition.
+        columns: of the training texts.
+        header: as it was given.
     """
-    test, instead = as_called(test), None
-    if has_labels(test, labelled):
-        log.info("own data: test texts are the split %r of %s", test.split, test.source)
-        return test
+    found, reason = with_labels(test, labelled, columns, header)
+    if found is not None:
+        return found
+    instead = None
     if (validation := sibling(labelled, VALIDATION_NAMES)) is not None:
-        validation = as_called(validation)
-        instead = validation if has_labels(validation, labelled) else None
+        instead, _ = with_labels(validation, labelled, columns, header)
     log.warning(
-        "own data: the split %r of %s has no labels, and is left out; %s for testing", test.split, test.source,
-        "other texts are set aside" if instead is None else f"the split {instead.split!r} is taken",
+        "own data: the split %r of %s has no labels, and is left out; %s for testing%s", test.split, test.source,
+        "other texts are set aside" if instead is None else f"the split {instead.split!r} is taken", reason,
     )  # fmt: skip
     return instead
 
 
-def as_called(corpus: CorpusConfig) -> CorpusConfig:
-    """A split with the columns of the labelled one as it calls them, whatever the case."""
-    names = [*next(readable_rows(corpus), {})]
-    text = called(corpus.text_column, names) or corpus.text_column
-    label = called(corpus.label_column, names) or corpus.label_column
-    return dataclasses.replace(corpus, text_column=text, label_column=label)
+def with_labels(
+    corpus: CorpusConfig, labelled: CorpusConfig, columns: Columns, header: bool | None
+) -> tuple[CorpusConfig | None, str]:
+    """A split with its columns, if it has labels, or if no row can be read; else None, and which column it lacks."""
+    try:
+        found = columns_of_split(corpus, columns, header)
+    except InputError:
+        name = "of labels" if columns.label is None or columns.label.isdecimal() else repr(columns.label)
+        return None, f"; it has no column {name} (it has {', '.join(map(repr, column_names(corpus)))})"
+    corpus = with_columns(corpus, found)
+    if not has_labels(corpus, labelled):
+        return None, ""
+    if (found.text, found.label) != (columns.text, columns.label):
+        log.info("own data: texts of the split %r are in %s", corpus.split, where_in(found, columns))
+    log.info("own data: test texts are the split %r of %s", corpus.split, corpus.source)
+    return corpus, ""
 
 
 def has_labels(corpus: CorpusConfig, labelled: CorpusConfig) -> bool:
     """Whether a split has labels, or no row can be read; in the test split of a competition, they may all be hidden."""
-    if corpus.label_column not in next(readable_rows(corpus), {corpus.label_column: None}):
-        return False
     hidden: set[str] = set()
     for label in labels_of(corpus):
         if label.lower() not in (*MISSING, HIDDEN):

@@ -54,6 +54,7 @@ TOO_SIMILAR = (
 WITHOUT_LABEL = "texts without a label may be given with `--unlabelled`, in a file of their own"
 ADVICE = {f"holds {value}, which is not a label": WITHOUT_LABEL for value in ("None", "''", "nan")} | {
     "the label is '": f"{WITHOUT_LABEL}; if it is a class, give `--labels` with it and the others",
+    "(corpus.label_column); the columns are": WITHOUT_LABEL,
     "neither 0 nor 1": "write 1 where the label applies and 0 where it does not, also for words and empty cells",
 }
 
@@ -235,7 +236,14 @@ def write_unlabelled(
         quarantine = Quarantine(sources.unlabelled.maximum_set_aside)
         more = itertools.chain(loose, read_documents(sources.unlabelled, quarantine=quarantine))
     limited = Limited(more, maximum_characters)
-    write_parquet(folder / f"{UNLABELLED}.parquet", (row_of(text, sources.labelled) for text in limited))
+    try:
+        write_parquet(folder / f"{UNLABELLED}.parquet", (row_of(text, sources.labelled) for text in limited))
+    except InputError as error:
+        told, missing, rest = str(error).partition(" (corpus.text_column)")
+        if sources.unlabelled is None or not missing:
+            raise
+        name = sources.unlabelled.text_column
+        raise InputError(f"{told}{rest}; call their column {name!r} in all files of `--unlabelled`") from None
     if sources.unlabelled is not None:
         quarantine.write_and_log(quarantine_of(folder, UNLABELLED))
     if limited.reached:

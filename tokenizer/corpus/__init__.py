@@ -11,7 +11,7 @@ Read in this order:
 - `dialects.py`: delimiter, quoting and header of a CSV or TSV file, which are found in its first lines
 - `tables.py`: the reader of CSV and TSV
 - `quarantine.py`: unusable rows
-- `row_labels.py`: the label of a row, or its labels
+- `row_labels.py`: the label of a row, or its labels; `joined_labels.py`: labels that are made of others
 - `documents.py`: rows → cleaned documents
 - `sentences.py`: documents → sentences
 - `synthetic_reviews.py`, `synthetic_world.py`: the built-in synthetic reviews, which need no download

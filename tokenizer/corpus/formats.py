@@ -119,7 +119,10 @@ def read_jsonl(part: Part, corpus: CorpusConfig) -> Iterator[Row]:
     encoding = encoding_of(part.source, corpus)
     for number, line in enumerate(lines(part, corpus), 1):
         if line.strip():
-            yield _parsed(line, encoding, _parse_json), Location(part, number)
+            row = _parsed(line, encoding, _parse_json)
+            if isinstance(row, RowError) and number == 1 and line.lstrip().startswith("["):
+                row = RowError(f"{row}; if the file is one array, set corpus.format: json")
+            yield row, Location(part, number)
 
 
 def _parse_json(line: str) -> dict[str, Any]:

@@ -167,6 +167,24 @@ def test_a_label_that_may_be_several_is_a_class_and_told(caplog, labels, told):
     assert ("taken for a class of its own" in caplog.text) == bool(told)
 
 
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (["war", "drama", "love", "war/drama", "love/war", "drama/love"], "set corpus.label_separator: '/'"),
+        (["cs.AI", "cs.CL", "cs.LG", "cs.AI cs.CL", "cs.LG cs.AI", "cs.CL cs.LG"], "set corpus.label_separator: ' '"),
+        (["<a>", "<b>", "<c>", "<a><b>", "<c><a>", "<b><c>"], "with `;` between, and set corpus.label_separator: ';'"),
+        # A word before each, and one class of two words.
+        (["good", "bad", "so", "very", "very good", "very bad", "very so"], ""),
+        (["good", "bad", "very good", "very bad", "so so"], ""),
+        (["new", "york", "new york", "delhi", "new delhi"], ""),
+    ],
+)
+def test_labels_that_are_combined_in_several_ways_are_told(caplog, labels, told):
+    assert len(classes_of(labels * 4).keys) == len(labels)
+    assert told in caplog.text
+    assert bool(caplog.text) == bool(told)
+
+
 def test_joined_labels_are_not_told_again_in_each_run_of_a_comparison(caplog, monkeypatch):
     labels = ["yes", "no", "yes, no", "maybe"] * 5
     monkeypatch.setenv(IN_POOL, "1")

@@ -9,6 +9,7 @@ import pytest
 
 from configs.errors import InputError
 from finetune.inference.rows import opened, read, with_text_column
+from tests.helpers.corpora import write_jsonl
 from tokenizer.corpus import shards
 from tokenizer.corpus.config import CorpusConfig
 
@@ -154,3 +155,19 @@ def test_an_empty_pipe_is_told_without_a_split(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     with pytest.raises(InputError, match=r"^'-' holds no row that can be read$"):
         texts_of("-")
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "rows", "column", "is_told"),
+    [
+        ("Kommentar", [{"kommentar": "gut", "beschreibung": "a text of many words, more"}] * 9, "kommentar", False),
+        ("text", [{"id": 1}, *[{"id": 2, "text": "good", "note": "a text of many words"}] * 9], "text", False),
+        ("text", [{"id": 1}, *[{"id": 2, "review": "a text of many words"}] * 9], "review", True),
+    ],
+)
+def test_the_column_of_the_run_is_found_whatever_its_case_or_place(
+    tmp_path: Path, caplog, trained_on: str, rows: list[dict], column: str, is_told: bool
+) -> None:
+    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "a.jsonl", rows)), split="all")
+    assert with_text_column(corpus, None, trained_on).text_column == column
+    assert (f"has no column {trained_on!r}" in caplog.text) == is_told

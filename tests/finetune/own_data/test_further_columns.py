@@ -1,5 +1,6 @@
 """The columns of test and unlabelled texts are those of the labelled ones, or the message says how to name them."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from configs.errors import InputError
 from finetune.own_data.columns import Columns, find_columns
 from tests.finetune.own_data.test_columns import rows_of
 from tests.helpers.corpora import write_jsonl, write_table
+from tests.helpers.finetuning import sentence
 from tokenizer.corpus.config import CorpusConfig
 
 
@@ -37,3 +39,42 @@ def test_advice_about_further_texts_is_to_rename_their_columns(tmp_path: Path) -
     corpus = CorpusConfig(source=str(tmp_path / "u.csv"))
     with pytest.raises(InputError, match=r"it has to be column 2 of a table without a header"):
         find_columns(corpus, None, None, False, Columns("2", "1", False))
+
+
+@pytest.mark.parametrize(("name", "is_taken"), [("Sentiment", True), ("verified", False)])
+def test_the_label_of_test_texts_has_a_usual_name(tmp_path: Path, name: str, is_taken: bool) -> None:
+    # Any column of few values was the label, whatever it was about.
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows_of("text", name))))
+    if is_taken:
+        assert find_columns(corpus, None, None, True, Columns("text", "label", None)).label == name
+        return
+    with pytest.raises(InputError, match=r"none has a usual name; .*call the column 'label', as in the labelled texts"):
+        find_columns(corpus, None, None, True, Columns("text", "label", None))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("{id},{text}", ("2", None)),
+        ("{text},2020-01-{id}", ("1", None)),
+        ("{text}", ("1", None)),
+        ("{text},{class}", ("1", "2")),
+        ("{class},{text}", ("2", "1")),
+        ("{id},{name}", ("2", None)),
+    ],
+)
+@pytest.mark.parametrize("likely", [Columns("2", "1", False), Columns("1", "2", False)])
+def test_the_number_of_a_column_is_no_name(tmp_path: Path, likely: Columns, line: str, expected: tuple) -> None:
+    file, rng = tmp_path / "t.csv", random.Random(1)
+    cells = [
+        {
+            "id": n + 10,
+            "text": f"{sentence(n % 2, rng)} {n}",
+            "class": ("neg", "pos")[n % 2],
+            "name": f"someone{n * 7919}",
+        }
+        for n in range(60)
+    ]
+    file.write_text("".join(f"{line.format(**cell)}\n" for cell in cells))
+    found = find_columns(CorpusConfig(source=str(file), header=False), None, None, expected[1] is not None, likely)
+    assert found[:2] == expected

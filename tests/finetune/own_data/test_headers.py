@@ -68,3 +68,63 @@ def test_a_question_beside_the_number_of_a_row_is_a_text(tmp_path: Path, first: 
     rng = random.Random(1)
     lines = [first, *(f"{n},{sentence(n % 2, rng)}." for n in range(2, 40))]
     assert columns_of(tmp_path / "t.csv", lines, labelled=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "others", "expected"),
+    [
+        # A class may be called as columns are.
+        ("y,{long}", ["n,{text}", "y,{text}"], ("2", "1")),
+        ("question,How was it?", ["request,{text}", "question,{text}"], ("2", "1")),
+        # An empty cell tells nothing, whatever else is a number.
+        ("x,0,,{long}", ["x,1,*,{text}", "x,0,,{text}"], ("4", "2")),
+        ("5,,{long}", ["3,{text},{text}{text}", "5,{text},{text}{text}"], ("3", "1")),
+        # A class in other letters.
+        ("Pos,{long}", ["neg,{text}", "pos,{text}"], ("2", "1")),
+    ],
+)
+def test_a_row_is_no_header_by_one_of_its_cells(tmp_path: Path, first: str, others: list[str], expected) -> None:
+    rng = random.Random(1)
+    rows = [others[n % 2].replace("{text}", f"{sentence(n % 2, rng)} {n}") for n in range(60)]
+    lines = [first.format(long="It was a good film in all that it had."), *rows]
+    assert columns_of(tmp_path / "t.csv", lines) == (*expected, False)
+
+
+@pytest.mark.parametrize(
+    ("first", "cells", "label", "expected"),
+    [
+        # A sentence beside a class outweighs one number that no other row has.
+        ("2,23,{long}", "{class},{other},{text}", None, None),
+        ("2,23,{long}", "{class},{other},{text}", "1", ("3", "1", False)),
+        ("{long},2,", "{text},{class},{other}", "2", ("1", "2", False)),
+        # A number of a column that nothing is called by; a name that stands in the first row.
+        ("12,{long}", "{class},{text}", "1", ("2", "1", False)),
+        ("Tell us what you think of it in your words,Team", "{text},{team}", "Team", None),
+    ],
+)
+def test_what_is_given_tells_a_header(tmp_path: Path, first: str, cells: str, label: str | None, expected) -> None:
+    rng, file = random.Random(1), tmp_path / "t.csv"
+    rows = [
+        cells.replace("{class}", str(n % 3))
+        .replace("{other}", str(n % 4))
+        .replace("{team}", f"team {n % 25}")
+        .replace("{text}", f"{sentence(n % 2, rng)} {n}")
+        for n in range(60)
+    ]
+    head = first.format(long="It was a good film in all that it had.")
+    file.write_text("".join(f"{line}\n" for line in [head, *rows]))
+    corpus = CorpusConfig(source=str(file))
+    if label is None:
+        with pytest.raises(InputError, match="'1', '2' may all be it"):
+            find_columns(corpus, None, None, labelled=True)
+        return
+    found = find_columns(corpus, None, label, labelled=True)
+    assert found == (expected or (*head.split(","), None))
+
+
+@pytest.mark.parametrize(("first", "is_told"), [("lol,pos", True), ("sms,mood", False)])
+def test_a_header_that_may_be_a_row_is_told(tmp_path: Path, caplog, first: str, is_told: bool) -> None:
+    rng = random.Random(1)
+    lines = [first, *(f"{sentence(n % 2, rng)},{('neg', 'pos')[n % 2]}" for n in range(60))]
+    assert columns_of(tmp_path / "t.csv", lines) == (*first.split(","), None)
+    assert ("if it is one of its texts, give `--header false`" in caplog.text) == is_told

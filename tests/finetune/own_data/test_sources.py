@@ -141,3 +141,68 @@ def test_a_class_may_be_called_as_a_split_is(tmp_path: Path, folders: tuple[str,
         for number in range(10):
             (tmp_path / "set" / folder / f"{number}.txt").write_text(long_text(rng, number % 2))
     assert split(tmp_path, labelled=str(tmp_path / "set"))[0].classes == classes
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "expected", "told"),
+    [
+        ("label,text", "", ("2", "1"), "texts of the split 'test' are in column '2' (of the labelled texts: 'text')"),
+        ("", "label,text", ("text", "label"), "label in column 'label' (of the labelled texts: '1')"),
+        ("", "", ("2", "1"), "test texts are the split 'test'"),
+        ("label,text", "Label,Text", ("Text", "Label"), "test texts are the split 'test'"),
+        ("label,text", "gold,sentence", None, "; it has no column 'label' (it has 'gold', 'sentence')"),
+        ("label,text", "id,text", None, "; it has no column 'label' (it has 'id', 'text')"),
+        ("", "numbers", None, "has no labels, and is left out"),
+    ],
+)
+def test_a_test_split_of_another_shape_is_read_or_told(
+    tmp_path: Path, caplog, train: str, test: str, expected: tuple | None, told: str
+) -> None:
+    (tmp_path / "set").mkdir()
+    for name, head in (("train.csv", train), ("test.csv", test)):
+        rows = [f"{row['label']},{row['text'].replace(',', '')} {name} {n}" for n, row in enumerate(labelled_rows(60))]
+        if head in ("id,text", "numbers"):
+            rows = [f"{n + 10},{row.partition(',')[2]}" for n, row in enumerate(rows)]
+        lines = [head, *rows] if "," in head else rows
+        (tmp_path / "set" / name).write_text("".join(f"{line}\n" for line in lines))
+    with caplog.at_level("INFO"):
+        found = find_sources(OwnDataConfig(labelled=str(tmp_path / "set"))).test
+    assert (found and (found.text_column, found.label_column)) == expected
+    assert told in caplog.text
+
+
+def test_the_first_row_of_a_split_may_lack_a_column(tmp_path: Path, caplog) -> None:
+    (tmp_path / "set").mkdir()
+    write_jsonl(tmp_path / "set" / "train.jsonl", labelled_rows(60))
+    rows = [{"Text": row["text"], "Label": row["label"]} for row in labelled_rows(20)]
+    write_jsonl(tmp_path / "set" / "test.jsonl", [{"id": 1}, *rows])
+    write_jsonl(tmp_path / "set" / "unsup.jsonl", [{"id": 1}, *({"body": row["Text"]} for row in rows)])
+    with caplog.at_level("INFO"):
+        sources = find_sources(OwnDataConfig(labelled=str(tmp_path / "set")))
+    assert sources.test is not None
+    assert (sources.test.text_column, sources.test.label_column) == ("Text", "Label")
+    assert sources.unlabelled is not None
+    assert sources.unlabelled.text_column == "body"
+    assert "in column 'body' (of the labelled texts: 'text')" in caplog.text
+
+
+def test_the_label_column_of_given_test_texts_is_told(tmp_path: Path, caplog) -> None:
+    files = {name: write_jsonl(tmp_path / f"{name}.jsonl", labelled_rows(60)) for name in ("labelled", "test")}
+    with caplog.at_level("INFO"):
+        find_sources(OwnDataConfig(labelled=str(files["labelled"]), test=str(files["test"])))
+    assert "own data: test texts in column 'text', label in column 'label' of" in caplog.text
+
+
+def test_files_of_unlabelled_texts_have_one_name_for_them(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    write_jsonl(tmp_path / "t.jsonl", labelled_rows(60))
+    (tmp_path / "more" / "a.txt").write_text("A text of some length, among others.\n")
+    write_jsonl(tmp_path / "more" / "b.jsonl", [{"body": "A text of some length."}])
+    with pytest.raises(InputError, match=r"no column 'text'; .*; call their column 'text' in all files of `--unlab"):
+        split(tmp_path, labelled=str(tmp_path / "t.jsonl"), unlabelled=str(tmp_path / "more"))
+
+
+def test_rows_of_json_without_a_label_are_told_where_they_may_be(tmp_path: Path) -> None:
+    rows = [row if n % 3 else {"text": row["text"]} for n, row in enumerate(labelled_rows(60))]
+    with pytest.raises(InputError, match=r"no column 'label'.*texts without a label may be given with `--unlabelled`"):
+        split(tmp_path, labelled=str(write_jsonl(tmp_path / "t.jsonl", rows)))

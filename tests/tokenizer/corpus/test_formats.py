@@ -1,5 +1,6 @@
 """What each kind of bad input is told, by key or by file and line."""
 
+import json
 import re
 
 import pyarrow
@@ -178,6 +179,13 @@ def test_json_that_is_no_object_names_its_line(tmp_path):
     file = tmp_path / "a.jsonl"
     file.write_text('{"text": "one"}\n["two"]\n')
     assert refusal(source=str(file)).startswith(f"{file}:2: expected a JSON object, found list (1 of 2 rows ")
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_array_that_is_called_json_lines_is_told(tmp_path, indent):
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps([{"text": "one"}, {"text": "two"}], indent=indent))
+    assert "; if the file is one array, set corpus.format: json" in refusal(source=str(file))
 
 
 @pytest.mark.parametrize(("row", "count"), [("Dull, long,neg", 3), ("Dull", 1)])

@@ -1,0 +1,114 @@
+"""The label is not guessed where another column may as well be it, and the message says what helps."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.errors import InputError
+from finetune.own_data.columns import find_columns
+from tests.finetune.own_data.test_columns import rows_of
+from tests.helpers.corpora import write_jsonl, write_table
+from tests.helpers.finetuning import sentence
+from tokenizer.corpus.config import CorpusConfig
+
+
+def label_of(folder: Path, rows: list[dict[str, Any]], label: str | None = None) -> str | None:
+    corpus = CorpusConfig(source=str(write_table(folder / "t.csv", rows)))
+    return find_columns(corpus, None, label, labelled=True).label
+
+
+@pytest.mark.parametrize(
+    ("other", "value", "is_asked"),
+    [
+        ("fine", lambda n: f"intent {n % 60}", True),
+        # Numbers, dates and what comes once or twice are no classes.
+        ("user", lambda n: n % 60, False),
+        ("day", lambda n: f"2024-{n % 12 + 1:02d}-{n % 5 + 10}", False),
+        ("shop", lambda n: f"shop {n % 200}", False),
+    ],
+)
+def test_more_classes_than_a_few_are_asked_about(
+    tmp_path: Path, other: str, value: Callable[[int], Any], is_asked: bool
+) -> None:
+    rows = rows_of("query", "coarse", 400, **{other: value})
+    if not is_asked:
+        assert label_of(tmp_path, rows) == "coarse"
+        return
+    with pytest.raises(InputError, match="'coarse', 'fine' may all be it"):
+        label_of(tmp_path, rows)
+    assert label_of(tmp_path, rows, "fine") == "fine"
+
+
+@pytest.mark.parametrize(("label", "classes"), [("answer", 2), ("category", 60), ("label", 2)])
+def test_the_split_of_a_row_is_no_label(tmp_path: Path, caplog, label: str, classes: int) -> None:
+    rows = rows_of("text", "mood", 400, part=lambda n: ("train", "Test")[n % 2])
+    rows = [{"text": row["text"], label: f"kind {n // 2 % classes}", "part": row["part"]} for n, row in enumerate(rows)]
+    assert label_of(tmp_path, rows) == label
+    assert "'part' is not used, though it tells a split of each row (Test, train)" in caplog.text
+    assert "`--test`" in caplog.text
+    # Below a usual name, they are classes.
+    assert label_of(tmp_path, [{"text": row["text"], "label": row["part"]} for row in rows]) == "label"
+
+
+@pytest.mark.parametrize(
+    ("names", "value", "told"),
+    [
+        (("question", "sentence"), "is it so, and why?", "--text_column question --second_text_column sentence"),
+        (("question", "passage"), "it is so, and long", "--text_column question --second_text_column passage"),
+        # The label is no second text, nor are its words.
+        (("question", "answer"), None, ""),
+        (("text", "note"), "seen twice", "the text is 'text', and not 'note'"),
+    ],
+)
+def test_the_other_text_of_a_pair_holds_texts(tmp_path: Path, caplog, names: tuple[str, str], value, told: str) -> None:
+    rng = random.Random(1)
+    rows = [
+        {names[0]: sentence(n % 2, rng), names[1]: ("so it is", "not so")[n % 2] if value is None else f"{value} {n}"}
+        | ({} if value is None else {"label": n % 2})
+        for n in range(40)
+    ]
+    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+    with caplog.at_level("INFO"):
+        found = find_columns(corpus, None, None, labelled=True)
+    assert found.label == ("answer" if value is None else "label")
+    assert told in caplog.text
+    assert bool(told) == bool(caplog.text)
+
+
+def test_the_text_of_a_pair_is_its_first_one_beside_longer_parses(tmp_path: Path) -> None:
+    rows = [
+        {"sentence1": row["s"], "sentence1_parse": f"(ROOT (S {row['s']}))", "sentence2": "so it is", "gold": row["l"]}
+        for row in rows_of("s", "l")
+    ]
+    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+    assert find_columns(corpus, None, None, labelled=True).text == "sentence1"
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"data": {"text": "A text."}}, r"'data' \(an object\); give .*write text and label as keys of each row"),
+        (
+            {"text": "A text of {}, {}", "notes": [{"name": "a"}]},
+            r"'notes' \(a list of objects\).* as keys of each",
+        ),
+        ({"text": "A text of {}, {}", "kinds": "a{}|b{}"}, r"also `--label_separator '\|'`$"),
+        ({f"c{number:02d}": 1 for number in range(13)}, r"'c11' \(1 values\), …; give"),
+    ],
+)
+def test_a_message_tells_what_helps(tmp_path: Path, row: dict, told: str) -> None:
+    def filled(value: Any, number: int) -> Any:
+        return value.format(number % 7, number % 5) if isinstance(value, str) else value
+
+    rows = [{name: filled(value, n) for name, value in row.items()} for n in range(36)]
+    with pytest.raises(InputError, match=told):
+        find_columns(CorpusConfig(source=str(write_jsonl(tmp_path / "t.jsonl", rows))), None, None, labelled=True)
+
+
+def test_a_sentence_that_is_taken_for_a_name_is_told(tmp_path: Path) -> None:
+    rows = rows_of("Please tell us in a few words what you liked.", "mood", region=lambda n: "NSE"[n % 3])
+    with pytest.raises(InputError, match="or, if the first row is none of names, `--header false`"):
+        label_of(tmp_path, rows)
