@@ -18,6 +18,7 @@ from finetune.own_data.headers import (
     TEXT_NAMES,
     are_names,
     cell_of,
+    is_above_numbers,
     is_data,
     is_no_name,
     is_value,
@@ -61,13 +62,12 @@ def find_columns(
     contents = read_contents(corpus, labelled)
     header = corpus.header
     if text is None and header is None and begins_with_data(contents, corpus, label, likely):
-        if not any(map(is_no_name, contents)):
-            log.info("columns: the first row of %s is taken for one of its texts (`--header`)", corpus.source)
+        log.info("columns: the first row of %s is taken for one of its texts (`--header`)", corpus.source)
         corpus, header = dataclasses.replace(corpus, header=False, text_column="1"), False
         contents = read_contents(corpus, labelled)
     taken = label
     if likely is not None:
-        text = likely_text(likely.text, contents) if text is None else text
+        text = likely_text(likely, contents) if text is None else text
         # A number may be that of the text here.
         if label is None and likely.label is not None and not likely.label.isdecimal():
             taken = called(likely.label, contents)
@@ -97,10 +97,24 @@ def begins_with_data(
     known = given if likely is None else [*given, likely.text, likely.label or likely.text]
     if any(name in contents and not name.isdecimal() for name in known):
         return False
+    if (several := corpus.label_columns or ()) and len(several) > 1 and contents.keys() >= {*several}:
+        # No row has the numbers of its labels in it.
+        return False
     numbers = [name for name in given if name.isdecimal() and likely is None]
-    if any(name not in contents and 0 < int(name) <= len(contents) for name in numbers) and is_a_table(corpus):
+    numbers = [name for name in numbers if name not in contents and 0 < int(name) <= len(contents)]
+    if numbers and not has_names(contents, numbers) and is_a_table(corpus):
         return True
     return is_data(contents)
+
+
+def has_names(contents: dict[str, Content], numbers: Iterable[str]) -> bool:
+    """Whether the first row has names of columns, though numbers of classes' columns are given."""
+    names = list(contents)
+    if are_names(names) or any(is_above_numbers(cell_of(name, contents), contents[name]) for name in names):
+        return True
+    above = [(cell_of(name, contents), contents[name]) for name in (names[int(number) - 1] for number in numbers)]
+    is_misfit = any(held.may_be_classes and not is_value(cell, held) for cell, held in above)
+    return is_misfit and not any(map(is_no_name, names))
 
 
 def is_a_table(corpus: CorpusConfig) -> bool:
@@ -108,18 +122,22 @@ def is_a_table(corpus: CorpusConfig) -> bool:
     return any(part.format in ("csv", "tsv") for part in itertools.chain.from_iterable(shards(corpus)))
 
 
-def likely_text(name: str, contents: dict[str, Content]) -> str | None:
+def likely_text(likely: Columns, contents: dict[str, Content]) -> str | None:
     """The text column of the labelled texts, if other texts have it; one with a number only if it can be the text.
 
+    Labels of several words beside words are none.
+
     >>> texts, ids = Content(filled=9, texts=9, words=9, characters=180), Content(filled=9, texts=9, numbers=9)
-    >>> likely_text("1", {"1": texts, "2": texts}), likely_text("1", {"1": ids, "2": texts})
-    ('1', None)
+    >>> one, words = Columns("1", "2", False), Content(filled=9, texts=9, characters=45)
+    >>> [likely_text(one, {"1": held, "2": texts}) for held in (texts, ids, words)]
+    ['1', None, '1']
     """
-    found = called(name, contents)
-    if found is None or not name.isdecimal() or contents[found].holds_texts:
+    found = called(likely.text, contents)
+    if found is None or not likely.text.isdecimal() or contents[found].holds_texts:
         return found
     is_no_text = contents[found].holds_no_texts
-    others = (held for other, held in contents.items() if other != found)
+    labels = () if is_no_text or contents[found].may_be_classes else (likely.label,)
+    others = (held for name, held in contents.items() if name not in (found, *labels) and not held.may_be_classes)
     may_be_text = (held.holds_texts or (is_no_text and is_long_and_no_class(held)) for held in others)
     return None if any(may_be_text) else found
 
@@ -134,14 +152,17 @@ def likely_label(name: str, contents: dict[str, Content], text: str) -> str | No
     found = called(name, contents)
     if found is None or not name.isdecimal():
         return found
-    return found if found != text and not contents[found].are_all_different else None
+    held = contents[found]
+    # Of a few texts, each may have another class.
+    is_none = held.are_all_different and (held.numbers == held.filled or held.holds_dates or held.holds_addresses)
+    return None if found == text or is_none else found
 
 
 def holds_numbered(corpus: CorpusConfig, columns: Columns) -> bool:
     """Whether the numbers of columns in another table are those of its text and its label, too, by what they hold."""
     contents = read_contents(corpus, columns.label is not None)
     has_label = columns.label is None or likely_label(columns.label, contents, columns.text) is not None
-    return has_label and likely_text(columns.text, contents) is not None
+    return has_label and likely_text(columns, contents) is not None
 
 
 def with_lone_name(corpus: CorpusConfig) -> CorpusConfig:

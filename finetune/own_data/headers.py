@@ -37,6 +37,8 @@ BETWEEN_WORDS = re.compile(r"[\s_-]+")
 # What is rather a name than a text of one word.
 IDENTIFIER = re.compile(r"[a-z][a-z0-9]*|[A-Za-z]\w*_\w*", re.ASCII)
 SENTENCE_ENDS = (".", "?")
+# What a heading ends with, and hardly a text: `Comment (optional).`
+REMARK = re.compile(r"\([^()]+\)\W*$")
 # Of what is no name even if it is one word, and of Chinese and Japanese, which has no spaces.
 SURE_ENDS = ("!", "\u3002", "\uff01", "\uff1f")
 
@@ -62,28 +64,36 @@ def is_data(contents: Mapping[str, Content]) -> bool:
     >>> is_data({"is so": texts, "good": words}), is_data({"sms": texts, "good": words})
     (True, False)
 
-    An empty cell tells nothing, a class may be called as columns are, and a sentence beside a class outweighs what is
-    no class above one column.
+    An empty cell tells nothing, a class beside a sentence may be called as columns are or have other letters, but for a
+    question or a remark in brackets, and a sentence beside a class outweighs what is no class above one column.
 
     >>> long = "It was a good film, all in all."
     >>> [is_data({long: texts, "good": words, other: words}) for other in ("", "rare", "good_2")]
     [True, True, True]
-    >>> is_data({long: texts, "y": Content(rows=9, filled=9, values={"y", "n"})})
-    True
+    >>> y, yes = Content(rows=9, filled=9, values={"y", "n"}), Content(rows=9, filled=9, values={"yes", "no"})
+    >>> is_data({long: texts, "y": y}), is_data({"All comments": texts, "y": y})
+    (True, False)
+    >>> [is_data({cell: texts, "Yes": yes}) for cell in (long, "What did you like?", "Comments (in a few words).")]
+    [True, False, False]
     """
     # A cell that stands there twice has got a number as a name.
     names = {name: cell_of(name, contents) for name in contents}
     classes = [name for name, held in contents.items() if held.may_be_classes]
     has_sentence = any(map(is_no_name, names.values()))
+    # A survey calls a column as one of its answers, but for a capital.
+    has_heading = any(is_question_above_answers(names[name], contents[name]) for name in names)
+    has_heading = has_heading or any(is_no_name(cell) and REMARK.search(cell) for cell in names.values())
+    in_any_case = has_sentence and not has_heading
     own = [
         name
         for name in classes
-        if names[name] in contents[name].values or (has_sentence and is_value(names[name], contents[name]))
+        if names[name] in contents[name].values
+        or ((in_any_case or is_number(names[name])) and is_value(names[name], contents[name]))
     ]
     misfits = [name for name in classes if names[name] and name not in own]
     if (classes and not own) or len(misfits) > has_sentence:
         return False
-    known = are_names(cell for name, cell in names.items() if name not in own)
+    known = are_names(cell for name, cell in names.items() if not has_sentence or name not in own)
     if known or any(is_above_numbers(names[name], held) for name, held in contents.items()):
         return False
     texts = {name: held for name, held in contents.items() if held.holds_texts and name not in classes}

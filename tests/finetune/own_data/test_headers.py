@@ -91,6 +91,52 @@ def test_a_row_is_no_header_by_one_of_its_cells(tmp_path: Path, first: str, othe
 
 
 @pytest.mark.parametrize(
+    ("head", "classes"),
+    [
+        # Two words are no sentence, and a class may be called as its column.
+        ("Customer Feedback,y", "yn"),
+        ("Customer Feedback,label", ("spam", "label")),
+        # A survey, whose answers are written otherwise.
+        ("What did you like about the hotel?,Yes", ("yes", "no")),
+        ("Comment (optional).,Recommend", ("recommend", "not recommend")),
+    ],
+)
+def test_a_column_may_be_called_as_one_of_its_values(tmp_path: Path, head: str, classes) -> None:
+    rng = random.Random(1)
+    rows = [f"{sentence(n % 2, rng)},{classes[n % 2]}" for n in range(60)]
+    assert columns_of(tmp_path / "t.csv", [head, *rows]) == (*head.split(","), None)
+
+
+def test_a_sentence_that_is_taken_for_a_row_is_told(tmp_path: Path, caplog) -> None:
+    rng = random.Random(1)
+    rows = [f"{sentence(n % 2, rng)},{('neg', 'pos')[n % 2]}" for n in range(60)]
+    with caplog.at_level("INFO"):
+        found = columns_of(tmp_path / "t.csv", ["It was a good film in all that it had.,pos", *rows])
+    assert found == ("1", "2", False)
+    assert "the first row of" in caplog.text
+    assert "is taken for one of its texts (`--header`)" in caplog.text
+
+
+@pytest.mark.parametrize("head", ["text,mood", "remark,mood", "remark,mood,nr"])
+def test_a_number_is_no_column_of_a_table_with_a_header(tmp_path: Path, head: str) -> None:
+    rng, file = random.Random(1), tmp_path / "t.csv"
+    rows = [f"{sentence(n % 2, rng)},{('neg', 'pos')[n % 2]}{f',{n}' * (head.count(',') - 1)}" for n in range(60)]
+    file.write_text("\n".join([head, *rows]))
+    found = find_columns(CorpusConfig(source=str(file)), None, "2", labelled=True)
+    # Reading tells that there is no column 2, and which there are.
+    assert found == (head.partition(",")[0], "2", None)
+
+
+def test_several_numbers_that_stand_in_the_first_row_are_names(tmp_path: Path) -> None:
+    rng, file = random.Random(1), tmp_path / "t.csv"
+    head = "Any other remarks about the course you took?"
+    rows = [f"{sentence(n % 2, rng)},{n % 2},{n // 2 % 2}" for n in range(60)]
+    file.write_text("\n".join([f"{head},1,2", *rows]))
+    corpus = CorpusConfig(source=str(file), label_columns=["1", "2"])
+    assert find_columns(corpus, None, None, labelled=False) == (head, None, None)
+
+
+@pytest.mark.parametrize(
     ("first", "cells", "label", "expected"),
     [
         # A sentence beside a class outweighs one number that no other row has.
