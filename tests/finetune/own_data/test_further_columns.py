@@ -78,3 +78,18 @@ def test_the_number_of_a_column_is_no_name(tmp_path: Path, likely: Columns, line
     file.write_text("".join(f"{line.format(**cell)}\n" for cell in cells))
     found = find_columns(CorpusConfig(source=str(file), header=False), None, None, expected[1] is not None, likely)
     assert found[:2] == expected
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        # Of a few texts, each may have another label; it may have more words than the text.
+        lambda n: (f"a text of some length, {n}", f"intent_{n}"),
+        lambda n: (f"word{n}", f"an intent of several words, {n}"),
+    ],
+)
+def test_each_label_of_a_few_test_texts_may_be_another(tmp_path: Path, cells) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("".join('"{}","{}"\n'.format(*cells(n)) for n in range(20)))
+    corpus = CorpusConfig(source=str(file), header=False)
+    assert find_columns(corpus, None, None, True, Columns("1", "2", False))[:2] == ("1", "2")
