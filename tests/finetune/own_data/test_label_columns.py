@@ -42,6 +42,37 @@ def test_more_classes_than_a_few_are_asked_about(
     assert label_of(tmp_path, rows, "fine") == "fine"
 
 
+@pytest.mark.parametrize(
+    ("label", "other", "is_asked"),
+    [
+        ("stance", "user", False),
+        ("is_complaint", "city", False),
+        ("Bewertung", "Produkt", False),
+        # The many may be the classes by their name, or the few no label by theirs.
+        ("is_complaint", "gold_intent", True),
+        ("Kunde", "Kategorie", True),
+        ("locale", "act", True),
+    ],
+)
+def test_many_values_are_classes_by_the_names_of_columns(
+    tmp_path: Path, caplog, label: str, other: str, is_asked: bool
+) -> None:
+    rows = rows_of("query", label, 400, **{other: lambda n: f"value {n % 60}"})
+    if is_asked:
+        with pytest.raises(InputError, match=f"'{label}', '{other}' may all be it"):
+            label_of(tmp_path, rows)
+        return
+    with caplog.at_level("INFO"):
+        assert label_of(tmp_path, rows) == label
+    assert f"the label is '{label}', and not '{other}' (60 values)" in caplog.text
+
+
+def test_a_column_with_splits_alone_is_told(tmp_path: Path) -> None:
+    rows = [{"text": row["text"], "part": ("train", "test")[n % 2]} for n, row in enumerate(rows_of("text", "label"))]
+    with pytest.raises(InputError, match="'part' holds only names of splits, and no other has a few values"):
+        label_of(tmp_path, rows)
+
+
 @pytest.mark.parametrize(("label", "classes"), [("answer", 2), ("category", 60), ("label", 2)])
 def test_the_split_of_a_row_is_no_label(tmp_path: Path, caplog, label: str, classes: int) -> None:
     rows = rows_of("text", "mood", 400, part=lambda n: ("train", "Test")[n % 2])
