@@ -28,8 +28,9 @@ LABEL_NAMES = (
 )  # fmt: skip
 # A name of a column does not have as many words.
 LONGEST_NAME = 6
-# A column has fewer questions among its texts, if the one above them is its name.
-FEW_QUESTIONS = 0.05
+# A column has fewer questions among its texts, if the one above them is its name; fewer than half, if there is more to
+# say so.
+FEW_QUESTIONS, HALF = 0.05, 0.5
 # What stands for a number that is missing.
 MISSING = ("", "na", "n/a", "nan", "none", "null", "-", "?")
 # Between the words of a name.
@@ -81,7 +82,7 @@ def is_data(contents: Mapping[str, Content]) -> bool:
     classes = [name for name, held in contents.items() if held.may_be_classes]
     has_sentence = any(map(is_no_name, names.values()))
     # A survey calls a column as one of its answers, but for a capital.
-    has_heading = any(is_question_above_answers(names[name], contents[name]) for name in names)
+    has_heading = any(is_question_above_answers(names[name], contents[name], HALF) for name in names)
     has_heading = has_heading or any(is_no_name(cell) and REMARK.search(cell) for cell in names.values())
     in_any_case = has_sentence and not has_heading
     own = [
@@ -150,15 +151,15 @@ def is_above_numbers(cell: str, held: Content) -> bool:
     return cell.lower() not in MISSING and held.numbers == held.filled > 0 and not is_number(cell)
 
 
-def is_question_above_answers(cell: str, held: Content) -> bool:
-    """Whether a cell is a question, as hardly any text below it is.
+def is_question_above_answers(cell: str, held: Content, share: float = FEW_QUESTIONS) -> bool:
+    """Whether a cell is a question, as hardly any text below it is, or less than a share of them.
 
     >>> texts = Content(filled=9, texts=9, words=9, characters=110)
     >>> is_question_above_answers("Why?", texts), is_question_above_answers("So.", texts)
     (True, False)
     """
     is_question = cell.endswith(QUESTION_ENDS) and held.holds_texts
-    return is_question and held.questions < FEW_QUESTIONS * held.filled
+    return is_question and held.questions < share * held.filled
 
 
 def is_a_header(cells: Mapping[str, str], contents: Mapping[str, Content]) -> bool:

@@ -2,16 +2,16 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from configs.errors import InputError
 from finetune.own_data.advice import Columns
-from finetune.own_data.columns import called, column_names, find_columns, holds_numbered, readable_rows
+from finetune.own_data.columns import column_names, find_columns
 from finetune.own_data.config import OwnDataConfig, with_flags
 from finetune.own_data.contents import SPLIT_NAMES, UNLABELLED_NAMES
-from finetune.own_data.headers import MISSING, are_names
+from finetune.own_data.headers import MISSING
+from finetune.own_data.other_columns import columns_of_others, columns_of_split, labels_of, where_in, with_columns
 from finetune.own_data.separators import find_separator
 from finetune.own_data.text_formats import BETWEEN_PARTS, with_text_format
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
@@ -72,13 +72,13 @@ def find_sources(config: OwnDataConfig) -> Sources:
             # Pretraining reads no pairs, and no labels.
             corpus = dataclasses.replace(corpus, second_text_column=None, labels=None)
         if corpus is not None and given is not None:
-            found = columns_of_others(corpus, part == TEST and by_column, columns)
+            found = columns_of_others(corpus, part == TEST and by_column, columns, labelled)
             corpus = dataclasses.replace(with_columns(corpus, found), label_separator=labelled.label_separator)
             log.info("own data: %s texts in %s of %s", part, where_in(found, columns), given)
         elif corpus is not None and part == TEST and by_column:
             corpus = labelled_sibling(labelled, corpus, columns, config.header)
         elif corpus is not None:
-            found = columns_of_split(corpus, columns._replace(label=None), config.header)
+            found = columns_of_split(corpus, columns._replace(label=None), config.header, labelled)
             corpus = with_columns(corpus, found)
             log.info(
                 "own data: %s texts are the split %r of %s, in %s",
@@ -86,58 +86,6 @@ def find_sources(config: OwnDataConfig) -> Sources:
             )  # fmt: skip
         parts[part] = corpus
     return Sources(labelled, parts[TEST], parts[UNLABELLED])
-
-
-def where_in(found: Columns, columns: Columns) -> str:
-    """The columns of further texts, for a line, beside those of the labelled texts if these are called otherwise.
-
-    >>> where_in(Columns("text", "label", None), Columns("text", "label", None))
-    "column 'text', label in column 'label'"
-    >>> where_in(Columns("2", None, False), Columns("text", "label", None))
-    "column '2' (of the labelled texts: 'text')"
-    """
-    other_text = f" (of the labelled texts: {columns.text!r})" if found.text != columns.text else ""
-    if found.label is None:
-        return f"column {found.text!r}{other_text}"
-    other_label = f" (of the labelled texts: {columns.label!r})" if found.label != columns.label else ""
-    return f"column {found.text!r}{other_text}, label in column {found.label!r}{other_label}"
-
-
-def columns_of_others(corpus: CorpusConfig, is_labelled: bool, likely: Columns) -> Columns:
-    """The columns of test or unlabelled texts; flags are about those of the labelled texts.
-
-    Raises:
-        InputError: they are not found.
-    """
-    try:
-        return find_columns(corpus, None, None, is_labelled, likely)
-    except InputError as error:
-        told, twice, _ = str(error).partition("; rename them")
-        raise InputError(f"{told}{twice}") from None
-
-
-def columns_of_split(corpus: CorpusConfig, columns: Columns, header: bool | None) -> Columns:
-    """The columns of another split: as they are called in the labelled one or, if it is of another shape, those found.
-
-    Args:
-        corpus: the split, read as the labelled one is.
-        columns: of the labelled split; without a label if none is needed.
-        header: as it was given.
-
-    Raises:
-        InputError: they are not found.
-    """
-    names = column_names(corpus)
-    text = called(columns.text, names)
-    label = None if columns.label is None else called(columns.label, names)
-    has_numbers = columns.header is False or columns.text.isdecimal()
-    is_alike = text is not None and (columns.label is None or label is not None)
-    if not names or (is_alike and not has_numbers):
-        return Columns(text or columns.text, label or columns.label, corpus.header)
-    other = dataclasses.replace(corpus, header=header, text_column=CorpusConfig.text_column)
-    if not is_alike or are_names(column_names(other)) or not holds_numbered(corpus, columns):
-        return columns_of_others(other, columns.label is not None, columns)
-    return Columns(columns.text, columns.label, corpus.header)
 
 
 def labelled_sibling(
@@ -169,7 +117,7 @@ def with_labels(
 ) -> tuple[CorpusConfig | None, str]:
     """A split with its columns, if it has labels, or if no row can be read; else None, and which column it lacks."""
     try:
-        found = columns_of_split(corpus, columns, header)
+        found = columns_of_split(corpus, columns, header, labelled)
     except InputError:
         name = "of labels" if columns.label is None or columns.label.isdecimal() else repr(columns.label)
         return None, f"; it has no column {name} (it has {', '.join(map(repr, column_names(corpus)))})"
@@ -191,13 +139,6 @@ def has_labels(corpus: CorpusConfig, labelled: CorpusConfig) -> bool:
         hidden.add(label)
     # Where all are alike, it may be that the training texts have such labels, too.
     return not hidden or any(label in hidden - {""} for label in labels_of(labelled))
-
-
-def labels_of(corpus: CorpusConfig) -> Iterator[str]:
-    """The cells of the label column, as text; none of a missing one."""
-    for row in readable_rows(corpus):
-        label: Any = row.get(corpus.label_column)
-        yield "" if label is None else str(label).strip()
 
 
 def corpus_of(config: OwnDataConfig, source: str, part: str) -> CorpusConfig:
@@ -355,9 +296,3 @@ def hub_splits(identifier: str) -> list[str]:
         return [str(name) for name in datasets.get_dataset_split_names(identifier)]
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise InputError(f"{identifier!r}: its splits cannot be read ({' '.join(str(error).split())})") from None
-
-
-def with_columns(corpus: CorpusConfig, columns: Columns) -> CorpusConfig:
-    """The corpus with its columns."""
-    label = corpus.label_column if columns.label is None else columns.label
-    return dataclasses.replace(corpus, text_column=columns.text, label_column=label, header=columns.header)

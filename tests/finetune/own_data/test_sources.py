@@ -171,6 +171,72 @@ def test_a_test_split_of_another_shape_is_read_or_told(
     assert told in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "keys", "told"),
+    [
+        (
+            "tweet,sentiment,sarcastic",
+            "tweet,sentiment",
+            {"label_column": "sarcastic"},
+            "'sentiment' is another column",
+        ),
+        ("text,target,topic", "text,topic", {"label_column": "target"}, "'topic' is another column"),
+        # Two of three columns without a header.
+        ("", "", {"label_column": "3"}, "it has no column 3"),
+    ],
+)
+def test_another_column_of_the_labelled_texts_is_no_test_label(
+    tmp_path: Path, caplog, train: str, test: str, keys: dict, told: str
+) -> None:
+    (tmp_path / "set").mkdir()
+    rng = random.Random(1)
+    rows = [[f"{long_text(rng, n % 2)}.", f"kind {n // 2 % 3}", f"sort {n % 2}"] for n in range(90)]
+    for name, head, columns in (("train", train, 3), ("test", test, 2)):
+        lines = [head] * bool(head) + [",".join(f'"{cell}"' for cell in cells[:columns]) for cells in rows]
+        (tmp_path / "set" / f"{name}.csv").write_text("\n".join(lines))
+    assert find_sources(OwnDataConfig(labelled=str(tmp_path / "set"), **keys)).test is None
+    assert "the split 'test' of" in caplog.text
+    files: dict[str, Any] = {
+        "labelled": str(tmp_path / "set" / "train.csv"),
+        "test": str(tmp_path / "set" / "test.csv"),
+    }
+    with pytest.raises(InputError, match=told):
+        find_sources(OwnDataConfig(**files, **keys))
+
+
+@pytest.mark.parametrize(
+    ("values", "is_taken"), [(("bad", "good"), True), (("bad", "new"), False), (("0", "1"), False)]
+)
+def test_a_test_file_may_call_its_only_column_of_classes_anything(
+    tmp_path: Path, values: tuple[str, str], is_taken: bool
+) -> None:
+    rng, classes = random.Random(1), (*values[:1], "good") if "new" in values else values
+    rows = [(long_text(rng, n % 2), n % 2) for n in range(60)]
+    labelled = write_jsonl(tmp_path / "a.jsonl", [{"text": text, "mood": classes[one]} for text, one in rows])
+    test = write_jsonl(tmp_path / "b.jsonl", [{"text": text, "gold": values[one]} for text, one in rows])
+    config = OwnDataConfig(labelled=str(labelled), test=str(test))
+    if not is_taken:
+        with pytest.raises(InputError, match=r"none has a usual name; .*call the column 'mood', as in .*, or 'label'$"):
+            find_sources(config)
+        return
+    found = find_sources(config).test
+    assert found is not None
+    assert found.label_column == "gold"
+
+
+def test_a_class_in_the_first_row_of_a_split_is_no_name(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    rng = random.Random(1)
+    for name, number in (("train", 90), ("test", 6)):
+        acts = [f"{('question', 'request')[n % 2]},{long_text(rng, n % 2)} {n}." for n in range(number)]
+        (tmp_path / "set" / f"{name}.csv").write_text("\n".join(acts))
+    sources = find_sources(OwnDataConfig(labelled=str(tmp_path / "set")))
+    assert sources.test is not None
+    expected = ("2", "1", False)
+    for found in (sources.labelled, sources.test):
+        assert (found.text_column, found.label_column, found.header) == expected
+
+
 def test_the_first_row_of_a_split_may_lack_a_column(tmp_path: Path, caplog) -> None:
     (tmp_path / "set").mkdir()
     write_jsonl(tmp_path / "set" / "train.jsonl", labelled_rows(60))
