@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 from configs.errors import InputError
 from finetune.own_data.columns import (
+    ENOUGH_ROWS,
     called,
     column_names,
     find_columns,
@@ -160,6 +162,7 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
     # In the first row of a table without a header, the number of a column is a value.
     if found is not None and (not has_number or are_names(names)):
         return dataclasses.replace(corpus, text_column=found)
+    names = names if is_table else names_in_most_rows(corpus)
     if len(names) == 1:
         # Whatever it holds: the texts may be short, or the same again and again.
         is_known = not is_table or corpus.header is not None
@@ -172,8 +175,8 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
         name, header = (names[0], corpus.header) if has_header else ("1", False)
         return dataclasses.replace(corpus, text_column=name, header=header)
     columns = find_columns(corpus, None, None, labelled=False)
-    if trained_on is not None and not trained_on.isdecimal():
-        log.warning(
+    if trained_on is not None and not trained_on.isdecimal() and columns.header is not False:
+        log.info(
             "predict: %s has no column %r, as the texts that the model was trained on; column %r is read "
             "(`--text_column`)", corpus.source, trained_on, columns.text,
         )  # fmt: skip
@@ -208,6 +211,13 @@ def _numbered(corpus: CorpusConfig, column: str) -> CorpusConfig | None:
         # As all below it: there is no header here, either.
         return dataclasses.replace(without, text_column=find_columns(without, None, None, labelled=False).text)
     return None
+
+
+def names_in_most_rows(corpus: CorpusConfig) -> list[str]:
+    """The columns of more than half of the first rows: a row of JSON may have a key that others lack."""
+    rows = [[*row] for row in itertools.islice(readable_rows(corpus), ENOUGH_ROWS)]
+    counts = Counter(itertools.chain.from_iterable(rows))
+    return [name for name, count in counts.items() if 2 * count > len(rows)]
 
 
 def first_columns(corpus: CorpusConfig) -> list[str]:

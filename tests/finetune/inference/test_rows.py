@@ -163,11 +163,22 @@ def test_an_empty_pipe_is_told_without_a_split(monkeypatch: pytest.MonkeyPatch) 
         ("Kommentar", [{"kommentar": "gut", "beschreibung": "a text of many words, more"}] * 9, "kommentar", False),
         ("text", [{"id": 1}, *[{"id": 2, "text": "good", "note": "a text of many words"}] * 9], "text", False),
         ("text", [{"id": 1}, *[{"id": 2, "review": "a text of many words"}] * 9], "review", True),
+        # A key of one row, beside texts of a word.
+        (None, [*[{"t": "gut"}] * 9, {"t": "so", "note": "a text of many words"}], "t", False),
     ],
 )
 def test_the_column_of_the_run_is_found_whatever_its_case_or_place(
-    tmp_path: Path, caplog, trained_on: str, rows: list[dict], column: str, is_told: bool
+    tmp_path: Path, caplog, trained_on: str | None, rows: list[dict], column: str, is_told: bool
 ) -> None:
+    caplog.set_level("INFO")
     corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "a.jsonl", rows)), split="all")
     assert with_text_column(corpus, None, trained_on).text_column == column
     assert (f"has no column {trained_on!r}" in caplog.text) == is_told
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_a_table_without_a_header_lacks_no_column(tmp_path: Path, caplog) -> None:
+    (tmp_path / "a.csv").write_text("".join(f"It was film {n}, of many.\t{n % 2}\n" for n in range(12)))
+    corpus = CorpusConfig(source=str(tmp_path / "a.csv"), split="all", delimiter="\t")
+    assert with_text_column(corpus, None, "text").header is False
+    assert "has no column" not in caplog.text
