@@ -6,6 +6,7 @@ from typing import Any
 
 from configs.command_line import load, value_text
 from finetune.comparison.config import CompareConfig
+from finetune.comparison.grid import with_local_source
 from finetune.comparison.reporting.sections import Section
 from finetune.comparison.reporting.tables import Cell, Record, Table
 from finetune.comparison.scores import Run
@@ -68,15 +69,15 @@ def changed_settings(config: CompareConfig, runs: Sequence[Run]) -> dict[str, Se
     Raises:
         InputError: the file is gone or invalid.
     """
-    of_file = flat(load(FinetuneConfig, config.finetune))
+    base = load(FinetuneConfig, config.finetune)
     # A copy in `data_folder` is the same data set.
-    told_elsewhere = {*OF_EACH_RUN} | ({"corpus.source"} if config.data_folder is not None else set())
+    of_file = flat(dataclasses.replace(base, corpus=with_local_source(base.corpus, config)))
     settings: dict[str, dict[int, dict[str, Any]]] = {}
     keys: dict[str, dict[str, None]] = {}
     for run in runs:
         # A row is called as its model, or tells it.
         expected = of_file | {"model.name": run.model}
-        own = {key: value for key, value in flat(run.config).items() if key not in told_elsewhere}
+        own = {key: value for key, value in flat(run.config).items() if key not in OF_EACH_RUN}
         settings.setdefault(run.model, {})[run.label_budget] = own
         keys.setdefault(run.model, {}).update(dict.fromkeys(key for key in own if own[key] != expected[key]))
     return {

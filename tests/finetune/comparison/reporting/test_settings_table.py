@@ -72,3 +72,18 @@ def test_settings_that_come_from_elsewhere_than_the_model_are_told(tmp_path: Pat
         "optimizer.learning_rate 0.0007 (250 labels) or 0.0003 (1,000 labels), training.duration 1 epochs",
     ]
     assert {record["settings"] for record in table.records} >= {"training.duration 1 epochs"}
+
+
+def test_another_data_set_of_a_model_is_told_and_a_copy_is_not(tmp_path: Path) -> None:
+    for name in ("runs", "data/imdb", "data/sst2"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "finetune.yaml").write_text("corpus: {source: stanfordnlp/imdb}\n", encoding="utf-8")
+    models = MODELS | {"lstm-long": {"model.name": "lstm", "corpus.source": "stanfordnlp/sst2"}}
+    config = CompareConfig(models=models, finetune=str(tmp_path / "finetune.yaml"), data_folder=str(tmp_path / "data"))
+    table = table_of(config, tmp_path / "runs")
+    told = {record["model"]: record["settings"] for record in table.records}
+    assert told == {
+        "lstm-long": f"corpus.source {tmp_path / 'data' / 'sst2'}, model.name lstm",
+        "bag-of-words": "",
+        "bert": "",
+    }
