@@ -81,16 +81,7 @@ def is_data(contents: Mapping[str, Content]) -> bool:
     names = {name: cell_of(name, contents) for name in contents}
     classes = [name for name, held in contents.items() if held.may_be_classes]
     has_sentence = any(map(is_no_name, names.values()))
-    # A survey calls a column as one of its answers, but for a capital.
-    has_heading = any(is_question_above_answers(names[name], contents[name], HALF) for name in names)
-    has_heading = has_heading or any(is_no_name(cell) and REMARK.search(cell) for cell in names.values())
-    in_any_case = has_sentence and not has_heading
-    own = [
-        name
-        for name in classes
-        if names[name] in contents[name].values
-        or ((in_any_case or is_number(names[name])) and is_value(names[name], contents[name]))
-    ]
+    own = own_classes(names, contents, has_sentence)
     misfits = [name for name in classes if names[name] and name not in own]
     if (classes and not own) or len(misfits) > has_sentence:
         return False
@@ -112,6 +103,20 @@ def is_data(contents: Mapping[str, Content]) -> bool:
     if not (classes or has_number) and any(is_question_above_answers(names[name], contents[name]) for name in names):
         return False
     return has_sentence
+
+
+def own_classes(names: Mapping[str, str], contents: Mapping[str, Content], has_sentence: bool) -> list[str]:
+    """The columns with a few values of which the cell of the first row is one: beside a sentence, in any case."""
+    # A survey calls a column as one of its answers, but for a capital.
+    is_question = any(is_question_above_answers(names[name], contents[name], HALF) for name in names)
+    has_heading = is_question or any(is_no_name(cell) and REMARK.search(cell) for cell in names.values())
+    in_any_case = has_sentence and not has_heading
+    return [
+        name
+        for name, held in contents.items()
+        if held.may_be_classes
+        and (names[name] in held.values or ((in_any_case or is_number(names[name])) and is_value(names[name], held)))
+    ]
 
 
 def is_value(cell: str, held: Content) -> bool:
