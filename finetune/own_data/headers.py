@@ -81,7 +81,7 @@ def is_data(contents: Mapping[str, Content]) -> bool:
     names = {name: cell_of(name, contents) for name in contents}
     classes = [name for name, held in contents.items() if held.may_be_classes]
     has_sentence = any(map(is_no_name, names.values()))
-    own = own_classes(names, contents, has_sentence)
+    own = own_classes(names, contents)
     misfits = [name for name in classes if names[name] and name not in own]
     if (classes and not own) or len(misfits) > has_sentence:
         return False
@@ -105,11 +105,14 @@ def is_data(contents: Mapping[str, Content]) -> bool:
     return has_sentence
 
 
-def own_classes(names: Mapping[str, str], contents: Mapping[str, Content], has_sentence: bool) -> list[str]:
-    """The columns with a few values of which the cell of the first row is one: beside a sentence, in any case."""
+def own_classes(names: Mapping[str, str], contents: Mapping[str, Content]) -> list[str]:
+    """The columns with a few values of which the cell of the first row is one: beside a sentence above texts, in any
+    letters.
+    """
     # A survey calls a column as one of its answers, but for a capital.
     is_question = any(is_question_above_answers(names[name], contents[name], HALF) for name in names)
     has_heading = is_question or any(is_no_name(cell) and REMARK.search(cell) for cell in names.values())
+    has_sentence = any(is_no_name(names[name]) and held.holds_texts for name, held in contents.items())
     in_any_case = has_sentence and not has_heading
     return [
         name
