@@ -71,11 +71,9 @@ def train_and_test(config: TaskConfig, folder: RunFolder, chosen: Chosen | None 
     meter = MachineMeter()
     documents, labels, classes = read(config)
     parts = draw(config, documents, labels, classes)
-    train_documents, held_out_documents, test_documents = (
-        [documents[name][index] for index in indices] for name, indices in parts
-    )
+    drawn = [[documents[name][index] for index in indices] for name, indices in parts]
     train_labels, held_out_labels, test_labels = (labels[name][indices] for name, indices in parts)
-    train_texts, held_out_texts, test_texts = map(joined_texts, (train_documents, held_out_documents, test_documents))
+    train_texts, held_out_texts, test_texts = map(joined_texts, drawn)
     if chosen is None:
         _tell_copies_in(documents, parts)
     # Both refuse what cannot be used, before there is a folder.
@@ -113,7 +111,7 @@ def train_and_test(config: TaskConfig, folder: RunFolder, chosen: Chosen | None 
     }
     facts |= counts_of(train_texts, held_out_texts, test_texts, chosen)
     facts |= calibration_facts(temperature, test_logits_NC, test_labels) | (chosen.facts(facts) if chosen else {})
-    rows = [document_row(document, labelled=True) for document in test_documents]
+    rows = [document_row(document, labelled=True) for document in drawn[-1]]
     table = pyarrow.table({name: [row[name] for row in rows] for name in ("text", "second_text", "file", "row")})
     probabilities_NC = fitted.probabilities(test_texts)
     decisions = label_decisions(thresholds_C, test_logits_NC, temperature)
