@@ -148,3 +148,16 @@ def first_paragraph(config_class: type) -> str:
 def as_dict(config: Any) -> dict[str, Any]:
     """A config dataclass as nested dictionaries, for YAML or JSON."""
     return dataclasses.asdict(config)
+
+
+def dotted(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of nested dictionaries by dotted key, as flags have them.
+
+    >>> dotted({"seed": 1, "model": {"size": "tiny", "layers": None}})
+    {'seed': 1, 'model.size': 'tiny', 'model.layers': None}
+    """
+    values: dict[str, Any] = {}
+    for name, value in config.items():
+        inner = dotted(value) if isinstance(value, dict) else None
+        values |= {name: value} if inner is None else {f"{name}.{key}": one for key, one in inner.items()}
+    return values

@@ -293,12 +293,13 @@ def tell_of_recombined(by_key: Mapping[str, list[OneLabel]], counts: Mapping[One
     texts = {key: sum(counts[label] for label in labels) for key, labels in by_key.items()}
     for joint in OTHER_JOINTS:
         made = made_of_others(texts, joint)
-        if len(made) >= MADE_LABELS and sum(map(texts.__getitem__, made)) >= JOINED_SHARE * sum(texts.values()):
+        count = sum(texts[key] for key in made)
+        if len(made) >= MADE_LABELS and count >= JOINED_SHARE * sum(texts.values()):
             separator = "write them with `;` between, and " if joint == "><" else ""
             log.warning(
                 "labels: %r and %d others (%d texts) are taken for classes, but seem to be made of several labels; if "
                 "they are, %sset corpus.label_separator: %r", str(by_key[made[0]][0]),
-                len(made) - 1, sum(map(texts.__getitem__, made)), separator, ";" if separator else joint,
+                len(made) - 1, count, separator, ";" if separator else joint,
             )  # fmt: skip
             return
 

@@ -27,7 +27,7 @@ from finetune.own_data.headers import (
 from finetune.own_data.label_columns import find_label, tell_of_splits
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
-from tokenizer.corpus.dialects import DELIMITERS
+from tokenizer.corpus.dialects import DELIMITERS, TABLES
 from tokenizer.corpus.quarantine import RowError
 from tokenizer.corpus.shards import shards
 from tokenizer.corpus.text_files import lines_of_head
@@ -119,7 +119,7 @@ def has_names(contents: dict[str, Content], numbers: Iterable[str]) -> bool:
 
 def is_a_table(corpus: CorpusConfig) -> bool:
     """Whether a corpus is read as CSV or TSV, where the first row may be a header."""
-    return any(part.format in ("csv", "tsv") for part in itertools.chain.from_iterable(shards(corpus)))
+    return any(part.format in TABLES for part in itertools.chain.from_iterable(shards(corpus)))
 
 
 def likely_text(likely: Columns, contents: dict[str, Content]) -> str | None:
@@ -168,7 +168,7 @@ def holds_numbered(corpus: CorpusConfig, columns: Columns) -> bool:
 def with_lone_name(corpus: CorpusConfig) -> CorpusConfig:
     """The corpus with the usual name that stands alone on the first line of a table: its texts may hold commas."""
     for part in itertools.islice(itertools.chain.from_iterable(shards(corpus)), 1):
-        head = lines_of_head(Path(part.source), corpus) if part.format in ("csv", "tsv") else []
+        head = lines_of_head(Path(part.source), corpus) if part.format in TABLES else []
         name, below = [*(line.strip().strip('"') for line in head if line.strip()), "", ""][:2]
         is_free = corpus.header is None and corpus.delimiter is None and not is_a_row_of_names(below)
         if is_free and plain(name) in ALL_TEXT_NAMES:

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedType, GradientAccumulationPlugin
 
+from configs.command_line import dotted
 from configs.errors import InputError
 from configs.key_check import suggestion
 from configs.launch import check_world_size, launched_precision
@@ -152,13 +153,10 @@ def flat(config: dict[str, Any]) -> dict[str, str | int | float | bool]:
     >>> flat({"seed": 1, "model": {"size": "tiny", "layers": None}})
     {'seed': 1, 'model.size': 'tiny', 'model.layers': 'None'}
     """
-    values: dict[str, str | int | float | bool] = {}
-    for name, value in config.items():
-        if isinstance(value, dict):
-            values |= {f"{name}.{inner_name}": inner for inner_name, inner in flat(value).items()}
-        else:
-            values[name] = value if isinstance(value, str | int | float | bool) else str(value)
-    return values
+    return {
+        name: value if isinstance(value, str | int | float | bool) else str(value)
+        for name, value in dotted(config).items()
+    }
 
 
 def describe(accelerator: Accelerator) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from tokenizer.corpus.config import CorpusConfig, Quoting
 from tokenizer.corpus.quarantine import RowError
 from tokenizer.corpus.text_files import Part, encoding_of, lines
 
+# Formats that have dialects.
+TABLES = ("csv", "tsv")
 DELIMITERS = (",", "\t", ";", "|")
 # A line that spreadsheets write above the header.
 SEPARATOR_LINE = re.compile(r"sep=(.)\s*")

@@ -16,7 +16,7 @@ from configs.errors import InputError
 from configs.hub_commit import hub_commit
 from tokenizer.corpus import formats, synthetic_reviews
 from tokenizer.corpus.config import CorpusConfig
-from tokenizer.corpus.dialects import dialect_of
+from tokenizer.corpus.dialects import TABLES, dialect_of
 from tokenizer.corpus.files import find_files, format_of, passed_over
 from tokenizer.corpus.text_files import Part, encoding_of, is_divisible
 
@@ -144,7 +144,7 @@ def describe(corpus: CorpusConfig) -> list[str]:
         if file_format == "parquet":
             continue
         encoding = encoding_of(file, corpus)
-        dialect = str(dialect_of(str(file), corpus)) if file_format in ("csv", "tsv") else ""
+        dialect = str(dialect_of(str(file), corpus)) if file_format in TABLES else ""
         way = "; ".join(part for part in (dialect, "" if encoding == "utf-8" else encoding) if part)
         if way:
             ways.setdefault(way, []).append(file)

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from configs.command_line import load, value_text
+from configs.command_line import as_dict, dotted, load, value_text
 from finetune.comparison.config import CompareConfig
 from finetune.comparison.grid import with_local_source
 from finetune.comparison.reporting.sections import Section
@@ -71,13 +71,13 @@ def changed_settings(config: CompareConfig, runs: Sequence[Run]) -> dict[str, Se
     """
     base = load(FinetuneConfig, config.finetune)
     # A copy in `data_folder` is the same data set.
-    of_file = flat(dataclasses.replace(base, corpus=with_local_source(base.corpus, config)))
+    of_file = dotted(as_dict(dataclasses.replace(base, corpus=with_local_source(base.corpus, config))))
     settings: dict[str, dict[int, dict[str, Any]]] = {}
     keys: dict[str, dict[str, None]] = {}
     for run in runs:
         # A row is called as its model, or tells it.
         expected = of_file | {"model.name": run.model}
-        own = {key: value for key, value in flat(run.config).items() if key not in OF_EACH_RUN}
+        own = {key: value for key, value in dotted(as_dict(run.config)).items() if key not in OF_EACH_RUN}
         settings.setdefault(run.model, {})[run.label_budget] = own
         keys.setdefault(run.model, {}).update(dict.fromkeys(key for key in own if own[key] != expected[key]))
     return {
@@ -112,13 +112,3 @@ def in_words(settings: Settings, shared: Mapping[str, Any]) -> str:
         else:
             texts.append(f"{key} " + " or ".join(f"{text} ({budget:,} labels)" for budget, text in by_budget.items()))
     return ", ".join(texts)
-
-
-def flat(config: Any) -> dict[str, Any]:
-    """The fields of a config and of those in it, by dotted key."""
-    values: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        inner = flat(value) if dataclasses.is_dataclass(value) else None
-        values |= {field.name: value} if inner is None else {f"{field.name}.{key}": one for key, one in inner.items()}
-    return values
