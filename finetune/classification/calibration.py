@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say, and the temperature that makes them.
+"""Whether probabilities mean what they say, and the temperature and the bias that make them.
 
 Where a text may have several labels, [N, C] in place of [N], each label is a yes or no of its own.
 
@@ -14,6 +14,8 @@ import scipy.special
 BINS = 15
 # Beyond these a temperature tells of too few validation texts, not of the model.
 LOWEST, HIGHEST = 0.1, 20.0
+# Of the shift between two classes, in nats of calibrated log-odds: what is expected before any text is seen.
+SHIFT_DEVIATION = 1.0
 
 
 def fit_temperature(logits_NC: np.ndarray, labels_N: np.ndarray) -> float:
@@ -31,16 +33,58 @@ def fit_temperature(logits_NC: np.ndarray, labels_N: np.ndarray) -> float:
         from finetune.classification.metrics import label_loss
 
         return _least(label_loss, logits_NC, smoothed(labels_N))
-    classes = logits_NC.shape[1]
-    counts_C = np.bincount(labels_N, minlength=classes)
-    others_N = 1 / (counts_C[labels_N] + classes)
-    targets_NC = np.repeat(others_N[:, None], classes, axis=1)
-    targets_NC[np.arange(len(labels_N)), labels_N] = 1 - (classes - 1) * others_N
 
     def loss(logits_NC: np.ndarray, targets_NC: np.ndarray) -> float:
         return -float((targets_NC * scipy.special.log_softmax(logits_NC, axis=1)).mean())
 
-    return _least(loss, logits_NC, targets_NC)
+    return _least(loss, logits_NC, smoothed_classes(labels_N, logits_NC.shape[1]))
+
+
+def fit_bias(logits_NC: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
+    """What to add to the logits, [C], for the least loss of validation texts at their own best temperature.
+
+    Bias-corrected temperature scaling (Alexandari, Kundaje and Shrikumar 2020, arXiv 1901.06852): softmax(z / T + c),
+    here with a prior that draws c to zero, as few texts know little of it (a normal distribution, of which the
+    difference of two classes has a deviation of one nat), and the targets of `fit_temperature`. Gives T c, whose sum
+    is zero.
+
+    >>> rng = np.random.default_rng(0)
+    >>> labels = np.arange(400) % 2
+    >>> margins = 6.0 * (2 * labels - 1) + 6.0 * rng.normal(size=400)
+    >>> bias = fit_bias(np.stack([np.zeros(400), margins - 5.0], axis=1), labels)
+    >>> 4 < bias[1] - bias[0] < 6
+    True
+    """
+    logits_NC, classes = logits_NC.astype(np.float64), logits_NC.shape[1]
+    targets_NC = smoothed_classes(labels_N, classes)
+
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        inverse, shifts_C = np.exp(-parameters[0]), parameters[1:]
+        logarithms_NC = scipy.special.log_softmax(logits_NC * inverse + shifts_C, axis=1)
+        errors_NC = np.exp(logarithms_NC) - targets_NC
+        # The difference of two independent shifts has twice the variance of one.
+        precision = 2 / SHIFT_DEVIATION**2
+        value = -(targets_NC * logarithms_NC).sum() + precision / 2 * (shifts_C**2).sum()
+        slope = -inverse * (errors_NC * logits_NC).sum()
+        return value, np.concatenate([[slope], errors_NC.sum(0) + precision * shifts_C])
+
+    bounds = [(np.log(LOWEST), np.log(HIGHEST)), *[(None, None)] * classes]
+    start = np.concatenate([[np.log(np.clip(logits_NC.std(), LOWEST, HIGHEST))], np.zeros(classes)])
+    found = scipy.optimize.minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+    return np.exp(found[0]) * (found[1:] - found[1:].mean())
+
+
+def smoothed_classes(labels_N: np.ndarray, classes: int) -> np.ndarray:
+    """What is expected of further texts in place of 1 and 0, [N, C]: (n + 1) / (n + C) for the class of n texts.
+
+    >>> smoothed_classes(np.array([0, 0, 1]), 2).round(3).tolist()
+    [[0.75, 0.25], [0.75, 0.25], [0.333, 0.667]]
+    """
+    counts_C = np.bincount(labels_N, minlength=classes)
+    others_N = 1 / (counts_C[labels_N] + classes)
+    targets_NC = np.repeat(others_N[:, None], classes, axis=1)
+    targets_NC[np.arange(len(labels_N)), labels_N] = 1 - (classes - 1) * others_N
+    return targets_NC
 
 
 def _least(loss: Callable[[np.ndarray, np.ndarray], float], logits_NC: np.ndarray, targets_NC: np.ndarray) -> float:

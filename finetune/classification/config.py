@@ -78,6 +78,11 @@ class TaskConfig:
         """Validate the keys."""
         if self.refit and self.validation is not None:
             raise InputError("refit: validation texts with a place of their own (`validation`) are not trained on")
+        if self.refit and self.model.calibrated_bias:
+            raise InputError(
+                "model.calibrated_bias: is fitted to texts that the model has not seen, and `refit` trains on them; "
+                "leave out one of the two"
+            )
         require_at_least(8, sequence_length=self.sequence_length)
         require_at_least(1, maximum_validation_texts=self.maximum_validation_texts)
         require_between(0.01, 0.9, validation_share=self.validation_share, test_share=self.test_share)

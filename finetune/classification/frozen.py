@@ -19,6 +19,7 @@ from configs.errors import InputError
 from finetune.classification.config import TaskConfig
 from finetune.classification.metrics import probability_scores
 from finetune.classification.multi_label.one_versus_rest import OneVersusRest
+from pretrain.training.sharded import like
 
 # Inverse strengths of the L2 penalty, to be selected on the validation texts.
 INVERSE_PENALTIES = (1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0)
@@ -55,6 +56,20 @@ def without_output_layer(model: Any) -> Generator[Any]:
         yield model
     finally:
         setattr(parent, name, layer)
+
+
+def shift_logits(model: Any, shifts_C: np.ndarray) -> None:
+    """Add to the bias of the output layer, in place, on however many devices it lies.
+
+    Raises:
+        InputError: the model has no linear output layer, or the layer has no bias.
+    """
+    parent, name = output_layer(model)
+    bias = getattr(parent, name).bias
+    if bias is None:
+        raise InputError(f"model.calibrated_bias: the output layer of {type(model).__name__} has no bias")
+    with torch.no_grad():
+        bias.add_(like(torch.from_numpy(shifts_C).to(device=bias.device, dtype=bias.dtype), bias))
 
 
 def fit_linear(

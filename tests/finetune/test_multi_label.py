@@ -286,6 +286,11 @@ def test_other_labels_in_the_test_texts_are_refused(chain, texts, tmp_path) -> N
         trained(chain, texts, test=str(other))
 
 
+def test_a_calibrated_bias_is_for_one_class_a_text(chain, texts) -> None:
+    with pytest.raises(InputError, match=r"model\.calibrated_bias: is for texts of one class each; .*`threshold`"):
+        trained(chain, texts, "frozen", model__calibrated_bias=True)
+
+
 @pytest.mark.parametrize("name", ["bag-of-words", "frozen"])
 def test_a_refit_keeps_the_thresholds_that_were_chosen(chain, texts, name) -> None:
     keys = {"validation": None, "label_budget": 100}

@@ -131,7 +131,8 @@ def test_sharded_fine_tuning_with_fewer_texts_than_processes_is_that_of_one_proc
         rows = (chain / "labelled" / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
         (tmp_path / f"{split}.jsonl").write_text("\n".join(rows[:count]), encoding="utf-8")
     shutil.copy(chain / "labelled" / "train.jsonl", tmp_path)
-    keys = {"model__classifier_init": "linear_probe", "model__pooling": "max"} if name == "bert" else {}
+    keys = {"model__classifier_init": "linear_probe", "model__pooling": "max", "model__calibrated_bias": True}
+    keys = keys if name == "bert" else {}
     one, two = (
         finetune_config(
             chain, model__name=name, corpus__source=str(tmp_path), training__duration="6 steps",
