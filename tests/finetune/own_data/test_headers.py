@@ -79,13 +79,22 @@ def test_a_question_beside_the_number_of_a_row_is_a_text(tmp_path: Path, first: 
         # An empty cell tells nothing, whatever else is a number.
         ("x,0,,{long}", ["x,1,*,{text}", "x,0,,{text}"], ("4", "2")),
         ("5,,{long}", ["3,{text},{text}{text}", "5,{text},{text}{text}"], ("3", "1")),
-        # A class in other letters.
+        # A class in other letters, also beside a question or a remark.
         ("Pos,{long}", ["neg,{text}", "pos,{text}"], ("2", "1")),
+        ("Pos,Why would anyone do it?", ["neg,{text}?", "pos,{text}", "neg,{text}"], ("2", "1")),
+        ("Pos,Loved it (all of it).", ["neg,{text}", "pos,{text}"], ("2", "1")),
+        # A name of texts is none above classes.
+        ("question,How to install it on this", ["bug,{text}", "question,{text}"], ("2", "1")),
+        ("1,question,How to install it on this", ["{n},bug,{text}", "{n},question,{text}"], ("3", "2")),
+        ("review,so so", ["review,{text}", "praise,{text}"], ("2", "1")),
     ],
 )
 def test_a_row_is_no_header_by_one_of_its_cells(tmp_path: Path, first: str, others: list[str], expected) -> None:
     rng = random.Random(1)
-    rows = [others[n % 2].replace("{text}", f"{sentence(n % 2, rng)} {n}") for n in range(60)]
+    rows = [
+        others[n % len(others)].replace("{text}", f"{sentence(n % 2, rng)} {n}").replace("{n}", str(n))
+        for n in range(60)
+    ]
     lines = [first.format(long="It was a good film in all that it had."), *rows]
     assert columns_of(tmp_path / "t.csv", lines) == (*expected, False)
 
@@ -98,7 +107,6 @@ def test_a_row_is_no_header_by_one_of_its_cells(tmp_path: Path, first: str, othe
         ("Customer Feedback,label", ("spam", "label")),
         # A survey, whose answers are written otherwise.
         ("What did you like about the hotel?,Yes", ("yes", "no")),
-        ("Comment (optional).,Recommend", ("recommend", "not recommend")),
         ("Kommentar,Bemerkung!,Y", (",y", "x,n")),
     ],
 )
