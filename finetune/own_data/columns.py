@@ -18,8 +18,8 @@ from finetune.own_data.headers import (
     TEXT_NAMES,
     are_names,
     cell_of,
-    is_above_numbers,
     is_data,
+    is_header_above,
     is_no_name,
     is_value,
     plain,
@@ -29,6 +29,7 @@ from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.dialects import DELIMITERS, TABLES
 from tokenizer.corpus.quarantine import RowError
+from tokenizer.corpus.row_labels import APPLIES
 from tokenizer.corpus.shards import shards
 from tokenizer.corpus.text_files import lines_of_head
 
@@ -62,7 +63,7 @@ def find_columns(
     contents = read_contents(corpus, labelled)
     header = corpus.header
     if text is None and header is None and begins_with_data(contents, corpus, label, likely):
-        log.info("columns: the first row of %s is taken for one of its texts (`--header`)", corpus.source)
+        log.info("columns: the first row of %s is taken for one of its texts (`--header`)", part_of(corpus))
         corpus, header = dataclasses.replace(corpus, header=False, text_column="1"), False
         contents = read_contents(corpus, labelled)
     taken = label
@@ -86,35 +87,49 @@ def find_columns(
     return Columns(text, label, header)
 
 
+def part_of(corpus: CorpusConfig) -> str:
+    """The source of a corpus and, of one with splits, its split, for a line.
+
+    >>> part_of(CorpusConfig(source="a", split="all")), part_of(CorpusConfig(source="a", split="test"))
+    ('a', "a (split 'test')")
+    """
+    return corpus.source if corpus.split == "all" else f"{corpus.source} (split {corpus.split!r})"
+
+
 def begins_with_data(
     contents: dict[str, Content], corpus: CorpusConfig, label: str | None, likely: Columns | None
 ) -> bool:
     """Whether the first row of a table is one of its texts, by what is known of its columns, else by what it holds.
 
-    A name that is given stands in a header; a number that is given, and is no name there, is of a table without one.
+    A name that is given stands in a header. A number that is given, and is no name there, is of a table without one.
+
+    Raises:
+        InputError: a number is given, and the first row looks like names of columns.
     """
     given = [name for name in (label, corpus.second_text_column, *(corpus.label_columns or ())) if name is not None]
     known = given if likely is None else [*given, likely.text, likely.label or likely.text]
     if any(name in contents and not name.isdecimal() for name in known):
         return False
-    if (several := corpus.label_columns or ()) and len(several) > 1 and contents.keys() >= {*several}:
-        # No row has the numbers of its labels in it.
+    several = {*(corpus.label_columns or ())}
+    if several and all(name in contents and holds_zero_or_one(contents[name]) for name in several):
+        # Two of 0 and 1 alone cannot both stand there in a row.
         return False
     numbers = [name for name in given if name.isdecimal() and likely is None]
     numbers = [name for name in numbers if name not in contents and 0 < int(name) <= len(contents)]
-    if numbers and not has_names(contents, numbers) and is_a_table(corpus):
+    if numbers and is_a_table(corpus):
+        if is_header_above(contents, numbers):
+            key = "label_column" if numbers[0] == label else "label_columns" if several else "second_text_column"
+            raise InputError(
+                f"{key}: {part_of(corpus)} has no column {numbers[0]!r}, as its first row looks like names of columns; "
+                f"it has {described(contents)}; give one of these or, if that row is one of the texts, `--header false`"
+            )
         return True
     return is_data(contents)
 
 
-def has_names(contents: dict[str, Content], numbers: Iterable[str]) -> bool:
-    """Whether the first row has names of columns, though numbers of classes' columns are given."""
-    names = list(contents)
-    if are_names(names) or any(is_above_numbers(cell_of(name, contents), contents[name]) for name in names):
-        return True
-    above = [(cell_of(name, contents), contents[name]) for name in (names[int(number) - 1] for number in numbers)]
-    is_misfit = any(held.may_be_classes and not is_value(cell, held) for cell, held in above)
-    return is_misfit and not any(map(is_no_name, names))
+def holds_zero_or_one(held: Content) -> bool:
+    """Whether a column tells of each row whether a label applies."""
+    return {value.lower() for value in held.values} <= {*APPLIES}
 
 
 def is_a_table(corpus: CorpusConfig) -> bool:
@@ -341,5 +356,5 @@ def tell_of_header(text: str, label: str, contents: dict[str, Content], corpus: 
         log.log(
             logging.WARNING if is_class else logging.INFO,
             "columns: the first row of %s (%r, %r) is taken for names of columns; if it is one of its texts, give "
-            "`--header false`", corpus.source, text, label,
+            "`--header false`", part_of(corpus), text, label,
         )  # fmt: skip

@@ -109,6 +109,22 @@ def is_data(contents: Mapping[str, Content]) -> bool:
     return has_sentence
 
 
+def is_header_above(contents: Mapping[str, Content], numbers: Iterable[str]) -> bool:
+    """Whether the first row has names of columns, though numbers of columns are given: what stands above the classes in
+    one of these is none of them, and something there is a usual name, or stands above numbers.
+
+    >>> texts, words = Content(filled=9, texts=9), Content(rows=9, filled=9, values={"good", "bad"})
+    >>> [is_header_above({"text": texts, cell: words}, ["2"]) for cell in ("mood", "good")]
+    [True, False]
+    >>> is_header_above({"just so": texts, "mixed": words}, ["2"])
+    False
+    """
+    cells = [(cell_of(name, contents), held) for name, held in contents.items()]
+    above = (cells[int(number) - 1] for number in numbers)
+    is_misfit = any(cell and held.may_be_classes and not is_value(cell, held) for cell, held in above)
+    return is_misfit and (are_names(cell for cell, _ in cells) or any(is_above_numbers(*one) for one in cells))
+
+
 def own_classes(names: Mapping[str, str], contents: Mapping[str, Content]) -> list[str]:
     """The columns with a few values of which the cell of the first row is one: beside a sentence above texts, in any
     letters.
