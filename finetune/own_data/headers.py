@@ -32,6 +32,8 @@ LONGEST_NAME = 6
 FEW_QUESTIONS = 0.05
 # What stands for a number that is missing.
 MISSING = ("", "na", "n/a", "nan", "none", "null", "-", "?")
+# What stands for the label of a text whose label is hidden, as in GLUE.
+HIDDEN = "-1"
 # Between the words of a name.
 BETWEEN_WORDS = re.compile(r"[\s_-]+")
 # What is rather a name than a text of one word.

@@ -67,19 +67,32 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str, li
         which = f"{', '.join(map(repr, dict.fromkeys([*named, *possible, *many])))} may all be it"
     raise InputError(
         f"label_column: which column of {corpus.source!r} is the label? {which}; it has {described(contents)}; "
-        + (how_to_give_labels(possible, others, contents, corpus) if likely is None else as_labelled_or_usual(likely))
+        + (
+            how_to_give_labels(possible, others, contents, corpus)
+            if likely is None
+            else as_labelled_or_usual(likely, all(map(str.isdecimal, contents)))
+        )
     )
 
 
-def as_labelled_or_usual(likely: Columns) -> str:
+def as_labelled_or_usual(likely: Columns, has_numbers: bool) -> str:
     """What to do about the label of test texts that is not found.
 
-    >>> as_labelled_or_usual(Columns("text", "mood", None))
+    Args:
+        likely: the columns of the labelled texts.
+        has_numbers: whether the columns of the test texts have no names.
+
+    >>> as_labelled_or_usual(Columns("text", "mood", None), has_numbers=False)
     "call the column 'mood', as in the labelled texts, or 'label'"
+    >>> as_labelled_or_usual(Columns("1", "2", False), has_numbers=False).rpartition("; ")[2]
+    'if the first row of a table is one of its texts, give `--header false`'
     """
     name = likely.label or SURE_LABEL_NAMES[0]
     told = as_labelled(name, likely)
-    return told if name.isdecimal() or plain(name) in LABEL_NAMES else f"{told}, or {SURE_LABEL_NAMES[0]!r}"
+    if name.isdecimal():
+        is_told = likely.header is not False or has_numbers
+        return told if is_told else f"{told}; if the first row of a table is one of its texts, give `--header false`"
+    return told if plain(name) in LABEL_NAMES else f"{told}, or {SURE_LABEL_NAMES[0]!r}"
 
 
 def is_split(name: str, held: Content) -> bool:
