@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,12 +19,13 @@ from finetune.own_data.columns import (
     called,
     column_names,
     find_columns,
+    find_text,
     is_a_table,
     read_contents,
     readable_rows,
     with_lone_name,
 )
-from finetune.own_data.contents import is_address, is_date
+from finetune.own_data.contents import Content, is_address, is_date
 from finetune.own_data.headers import are_names, is_a_header, is_data, is_long_enough, looks_like_a_text
 from finetune.own_data.text_formats import has_columns, labels_before, table_format
 from tokenizer.corpus import formats
@@ -38,6 +39,8 @@ from tokenizer.corpus.text_files import lines_of_head
 
 log = logging.getLogger(__name__)
 
+# The share of rows of JSON that may have a key of their own with a text in it, beside texts of a word.
+FEW_ROWS = 0.1
 STDIN = "-"
 # A pipe is text, a line each, unless its format is given.
 PIPE_FORMAT = "lines"
@@ -163,6 +166,13 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
     if found is not None and (not has_number or are_names(names)):
         return dataclasses.replace(corpus, text_column=found)
     names = names if is_table else names_in_most_rows(corpus)
+    if not is_table and (beside := texts_beside(names, read_contents(corpus, labelled=False))):
+        column = find_text(beside, corpus)
+        log.warning(
+            "predict: column %r of %s is read, which half of its rows or more lack; another may be the text of these "
+            "(`--text_column`)", column, corpus.source,
+        )  # fmt: skip
+        return dataclasses.replace(corpus, text_column=column)
     if len(names) == 1:
         # Whatever it holds: the texts may be short, or the same again and again.
         is_known = not is_table or corpus.header is not None
@@ -218,6 +228,19 @@ def names_in_most_rows(corpus: CorpusConfig) -> list[str]:
     rows = [[*row] for row in itertools.islice(readable_rows(corpus), ENOUGH_ROWS)]
     counts = Counter(itertools.chain.from_iterable(rows))
     return [name for name, count in counts.items() if 2 * count > len(rows)]
+
+
+def texts_beside(names: Sequence[str], contents: Mapping[str, Content]) -> dict[str, Content]:
+    """The columns of JSON that hold texts, if only others than those of most rows do, and in more than a few rows.
+
+    >>> ids, texts = Content(rows=9, filled=9, texts=9), Content(rows=3, filled=3, texts=3, words=3, characters=99)
+    >>> [*texts_beside(["id"], {"id": ids, "body": texts})], texts_beside(["body"], {"id": ids, "body": texts})
+    (['body'], {})
+    """
+    rows = max((held.rows for held in contents.values()), default=0)
+    found = {name: held for name, held in contents.items() if held.holds_texts}
+    is_few = sum(held.filled for held in found.values()) <= FEW_ROWS * rows
+    return {} if is_few or not found.keys().isdisjoint(names) else found
 
 
 def first_columns(corpus: CorpusConfig) -> list[str]:

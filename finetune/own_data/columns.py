@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,16 @@ from finetune.own_data.advice import NESTED, Columns, as_labelled, described, or
 from finetune.own_data.contents import SHORTEST_TEXTS, Content
 from finetune.own_data.headers import (
     ALL_TEXT_NAMES,
+    HIDDEN,
     LESSER_TEXT_NAMES,
+    MISSING,
     MUCH_LONGER,
     PAIRS,
     TEXT_NAMES,
     are_names,
     cell_of,
-    is_above_numbers,
     is_data,
+    is_header_above,
     is_no_name,
     is_value,
     plain,
@@ -28,18 +30,27 @@ from finetune.own_data.label_columns import find_label, tell_of_splits
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.dialects import DELIMITERS, TABLES
+from tokenizer.corpus.documents import label_key
 from tokenizer.corpus.quarantine import RowError
+from tokenizer.corpus.row_labels import APPLIES, label_of
 from tokenizer.corpus.shards import shards
 from tokenizer.corpus.text_files import lines_of_head
 
 # Rows of a corpus without labels that are looked at.
 ENOUGH_ROWS = 2000
+# What stands there for a label that is not told.
+HIDDEN_KEYS = {*map(label_key, (*MISSING, HIDDEN))}
 
 log = logging.getLogger(__name__)
 
 
 def find_columns(
-    corpus: CorpusConfig, text: str | None, label: str | None, labelled: bool, likely: Columns | None = None
+    corpus: CorpusConfig,
+    text: str | None,
+    label: str | None,
+    labelled: bool,
+    likely: Columns | None = None,
+    classes: Collection[str] = (),
 ) -> Columns:
     """The columns of a corpus.
 
@@ -49,6 +60,7 @@ def find_columns(
         label: the name of the label column, if it was given.
         labelled: whether a label is needed.
         likely: the columns of another corpus, which are taken if they are here, too.
+        classes: the keys of that corpus's labels (`label_key`), by which a number is known as that of its label.
 
     Raises:
         InputError: none, or more than one, may be it; the message names the columns and the key to set.
@@ -62,28 +74,34 @@ def find_columns(
     contents = read_contents(corpus, labelled)
     header = corpus.header
     if text is None and header is None and begins_with_data(contents, corpus, label, likely):
-        log.info("columns: the first row of %s is taken for one of its texts (`--header`)", corpus.source)
+        log.info("columns: the first row of %s is taken for one of its texts (`--header`)", part_of(corpus))
         corpus, header = dataclasses.replace(corpus, header=False, text_column="1"), False
         contents = read_contents(corpus, labelled)
-    taken = label
-    if likely is not None:
-        text = likely_text(likely, contents) if text is None else text
-        # A number may be that of the text here.
-        if label is None and likely.label is not None and not likely.label.isdecimal():
-            taken = called(likely.label, contents)
-    text = find_text(contents, corpus, taken, likely) if text is None else text
+    if likely is not None and label is None and likely.label is not None:
+        label = likely_label(likely.label, contents, corpus, classes)
+    if likely is not None and text is None:
+        text = likely_text(likely, contents, label if labelled else None)
+    text = find_text(contents, corpus, label, likely) if text is None else text
     if not labelled:
         return Columns(text, None, header)
-    if label is None and likely is not None and likely.label is not None:
-        label = likely_label(likely.label, contents, text)
     label = find_label(contents, corpus, text, likely) if label is None else label
     if likely is None:
         tell_of_splits(contents, label)
         if not is_given:
             tell_of_other_texts(text, contents, corpus, label)
-        if not is_given and given_label is None and header is None:
-            tell_of_header(text, label, contents, corpus)
+    is_named = likely is not None and likely.label is not None and label == called(likely.label, contents)
+    if not (is_given or is_named) and given_label is None and header is None:
+        tell_of_header(text, label, contents, corpus)
     return Columns(text, label, header)
+
+
+def part_of(corpus: CorpusConfig) -> str:
+    """The source of a corpus and, of one with splits, its split, for a line.
+
+    >>> part_of(CorpusConfig(source="a", split="all")), part_of(CorpusConfig(source="a", split="test"))
+    ('a', "a (split 'test')")
+    """
+    return corpus.source if corpus.split == "all" else f"{corpus.source} (split {corpus.split!r})"
 
 
 def begins_with_data(
@@ -91,30 +109,35 @@ def begins_with_data(
 ) -> bool:
     """Whether the first row of a table is one of its texts, by what is known of its columns, else by what it holds.
 
-    A name that is given stands in a header; a number that is given, and is no name there, is of a table without one.
+    A name that is given stands in a header. A number that is given, and is no name there, is of a table without one.
+
+    Raises:
+        InputError: a number is given, and the first row looks like names of columns.
     """
     given = [name for name in (label, corpus.second_text_column, *(corpus.label_columns or ())) if name is not None]
     known = given if likely is None else [*given, likely.text, likely.label or likely.text]
     if any(name in contents and not name.isdecimal() for name in known):
         return False
-    if (several := corpus.label_columns or ()) and len(several) > 1 and contents.keys() >= {*several}:
-        # No row has the numbers of its labels in it.
+    several = {*(corpus.label_columns or ())}
+    if several and all(name in contents and holds_zero_or_one(contents[name]) for name in several):
+        # Two of 0 and 1 alone cannot both stand there in a row.
         return False
     numbers = [name for name in given if name.isdecimal() and likely is None]
     numbers = [name for name in numbers if name not in contents and 0 < int(name) <= len(contents)]
-    if numbers and not has_names(contents, numbers) and is_a_table(corpus):
+    if numbers and is_a_table(corpus):
+        if is_header_above(contents, numbers):
+            key = "label_column" if numbers[0] == label else "label_columns" if several else "second_text_column"
+            raise InputError(
+                f"{key}: {part_of(corpus)} has no column {numbers[0]!r}, as its first row looks like names of columns; "
+                f"it has {described(contents)}; give one of these or, if that row is one of the texts, `--header false`"
+            )
         return True
     return is_data(contents)
 
 
-def has_names(contents: dict[str, Content], numbers: Iterable[str]) -> bool:
-    """Whether the first row has names of columns, though numbers of classes' columns are given."""
-    names = list(contents)
-    if are_names(names) or any(is_above_numbers(cell_of(name, contents), contents[name]) for name in names):
-        return True
-    above = [(cell_of(name, contents), contents[name]) for name in (names[int(number) - 1] for number in numbers)]
-    is_misfit = any(held.may_be_classes and not is_value(cell, held) for cell, held in above)
-    return is_misfit and not any(map(is_no_name, names))
+def holds_zero_or_one(held: Content) -> bool:
+    """Whether a column tells of each row whether a label applies."""
+    return {value.lower() for value in held.values} <= {*APPLIES}
 
 
 def is_a_table(corpus: CorpusConfig) -> bool:
@@ -122,22 +145,23 @@ def is_a_table(corpus: CorpusConfig) -> bool:
     return any(part.format in TABLES for part in itertools.chain.from_iterable(shards(corpus)))
 
 
-def likely_text(likely: Columns, contents: dict[str, Content]) -> str | None:
+def likely_text(likely: Columns, contents: dict[str, Content], label: str | None = None) -> str | None:
     """The text column of the labelled texts, if other texts have it; one with a number only if it can be the text.
 
-    Labels of several words beside words are none.
+    The label of these texts is none, if it is known: it may have several words, beside texts of one.
 
     >>> texts, ids = Content(filled=9, texts=9, words=9, characters=180), Content(filled=9, texts=9, numbers=9)
     >>> one, words = Columns("1", "2", False), Content(filled=9, texts=9, characters=45)
     >>> [likely_text(one, {"1": held, "2": texts}) for held in (texts, ids, words)]
-    ['1', None, '1']
+    ['1', None, None]
+    >>> likely_text(one, {"1": words, "2": texts}, label="2")
+    '1'
     """
     found = called(likely.text, contents)
     if found is None or not likely.text.isdecimal() or contents[found].holds_texts:
         return found
     is_no_text = contents[found].holds_no_texts
-    labels = () if is_no_text or contents[found].may_be_classes else (likely.label,)
-    others = (held for name, held in contents.items() if name not in (found, *labels) and not held.may_be_classes)
+    others = (held for name, held in contents.items() if name not in (found, label) and not held.may_be_classes)
     may_be_text = (held.holds_texts or (is_no_text and is_long_and_no_class(held)) for held in others)
     return None if any(may_be_text) else found
 
@@ -147,22 +171,39 @@ def is_long_and_no_class(held: Content) -> bool:
     return held.length >= SHORTEST_TEXTS and not (held.holds_no_texts or held.may_be_classes)
 
 
-def likely_label(name: str, contents: dict[str, Content], text: str) -> str | None:
-    """The label column of the labelled texts, if other texts have it; one with a number only if it can be the label."""
+def likely_label(name: str, contents: dict[str, Content], corpus: CorpusConfig, classes: Collection[str]) -> str | None:
+    """The label column of the labelled texts, if other texts have it; one with a number only if it holds classes."""
     found = called(name, contents)
-    if found is None or not name.isdecimal():
-        return found
-    held = contents[found]
-    # Of a few texts, each may have another class.
-    is_none = held.are_all_different and (held.numbers == held.filled or held.holds_dates or held.holds_addresses)
-    return None if found == text or is_none else found
+    return found if found is None or not name.isdecimal() or holds_classes(corpus, found, classes) else None
 
 
-def holds_numbered(corpus: CorpusConfig, columns: Columns) -> bool:
+def holds_classes(corpus: CorpusConfig, column: str, classes: Collection[str]) -> bool:
+    """Whether half of the labels in a column, or more, are classes; also if all are hidden."""
+    if not classes:
+        return False
+    rows = [keys for row in readable_rows(corpus) if (keys := label_keys(row.get(column), corpus)) - HIDDEN_KEYS]
+    return 2 * sum(keys <= {*classes} for keys in rows) >= len(rows)
+
+
+def label_keys(value: Any, corpus: CorpusConfig) -> set[str]:
+    """The keys of the labels in a cell (`label_key`); none of what is no label.
+
+    >>> sorted(label_keys("Drama;war", CorpusConfig(label_separator=";"))), label_keys(None, CorpusConfig())
+    (['drama', 'war'], set())
+    """
+    try:
+        label = label_of(value, corpus)
+    except RowError:
+        return set()
+    return {label_key(one) for one in (label if isinstance(label, tuple) else (label,))}
+
+
+def holds_numbered(corpus: CorpusConfig, columns: Columns, classes: Collection[str]) -> bool:
     """Whether the numbers of columns in another table are those of its text and its label, too, by what they hold."""
     contents = read_contents(corpus, columns.label is not None)
-    has_label = columns.label is None or likely_label(columns.label, contents, columns.text) is not None
-    return has_label and likely_text(columns, contents) is not None
+    label = None if columns.label is None else likely_label(columns.label, contents, corpus, classes)
+    has_label = columns.label is None or label is not None
+    return has_label and likely_text(columns, contents, label) is not None
 
 
 def with_lone_name(corpus: CorpusConfig) -> CorpusConfig:
@@ -341,5 +382,5 @@ def tell_of_header(text: str, label: str, contents: dict[str, Content], corpus: 
         log.log(
             logging.WARNING if is_class else logging.INFO,
             "columns: the first row of %s (%r, %r) is taken for names of columns; if it is one of its texts, give "
-            "`--header false`", corpus.source, text, label,
+            "`--header false`", part_of(corpus), text, label,
         )  # fmt: skip

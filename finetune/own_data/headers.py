@@ -28,18 +28,17 @@ LABEL_NAMES = (
 )  # fmt: skip
 # A name of a column does not have as many words.
 LONGEST_NAME = 6
-# A column has fewer questions among its texts, if the one above them is its name; fewer than half, if there is more to
-# say so.
-FEW_QUESTIONS, HALF = 0.05, 0.5
+# A column has fewer questions among its texts, if the one above them is its name.
+FEW_QUESTIONS = 0.05
 # What stands for a number that is missing.
 MISSING = ("", "na", "n/a", "nan", "none", "null", "-", "?")
+# What stands for the label of a text whose label is hidden, as in GLUE.
+HIDDEN = "-1"
 # Between the words of a name.
 BETWEEN_WORDS = re.compile(r"[\s_-]+")
 # What is rather a name than a text of one word.
 IDENTIFIER = re.compile(r"[a-z][a-z0-9]*|[A-Za-z]\w*_\w*", re.ASCII)
 SENTENCE_ENDS = (".", "?")
-# What a heading ends with, and hardly a text: `Comment (optional).`
-REMARK = re.compile(r"\([^()]+\)\W*$")
 # Of what is no name even if it is one word, and of Chinese and Japanese, which has no spaces.
 SURE_ENDS = ("!", "\u3002", "\uff01", "\uff1f")
 
@@ -65,8 +64,9 @@ def is_data(contents: Mapping[str, Content]) -> bool:
     >>> is_data({"is so": texts, "good": words}), is_data({"sms": texts, "good": words})
     (True, False)
 
-    An empty cell tells nothing, a class beside a sentence may be called as columns are or have other letters, but for a
-    question or a remark in brackets, and a sentence beside a class outweighs what is no class above one column.
+    An empty cell tells nothing, and a sentence beside a class outweighs what is no class above one column. A class
+    beside a sentence may be called as columns are, or have other letters, but for a question that is one of few.
+    Without a sentence, a column of classes may be called as one of them by a usual name of labels, but not of texts.
 
     >>> long = "It was a good film, all in all."
     >>> [is_data({long: texts, "good": words, other: words}) for other in ("", "rare", "good_2")]
@@ -74,8 +74,10 @@ def is_data(contents: Mapping[str, Content]) -> bool:
     >>> y, yes = Content(rows=9, filled=9, values={"y", "n"}), Content(rows=9, filled=9, values={"yes", "no"})
     >>> is_data({long: texts, "y": y}), is_data({"All comments": texts, "y": y})
     (True, False)
-    >>> [is_data({cell: texts, "Yes": yes}) for cell in (long, "What did you like?", "Comments (in a few words).")]
-    [True, False, False]
+    >>> is_data({long: texts, "Yes": yes}), is_data({"What did you like?": texts, "Yes": yes})
+    (True, False)
+    >>> is_data({"where now": texts, "question": Content(rows=9, filled=9, values={"question", "request"})})
+    True
     """
     # A cell that stands there twice has got a number as a name.
     names = {name: cell_of(name, contents) for name in contents}
@@ -85,9 +87,13 @@ def is_data(contents: Mapping[str, Content]) -> bool:
     misfits = [name for name in classes if names[name] and name not in own]
     if (classes and not own) or len(misfits) > has_sentence:
         return False
-    known = are_names(cell for name, cell in names.items() if not has_sentence or name not in own)
+    called = {plain(names[name]) for name in own}
+    known = are_names(cell for name, cell in names.items() if name not in own)
+    known = known or not (has_sentence or called.isdisjoint(LABEL_NAMES))
     if known or any(is_above_numbers(names[name], held) for name, held in contents.items()):
         return False
+    if not called.isdisjoint(ALL_TEXT_NAMES):
+        return True
     texts = {name: held for name, held in contents.items() if held.holds_texts and name not in classes}
     longest = max(texts, key=lambda name: texts[name].length, default=None)
     if classes and longest is not None:
@@ -105,15 +111,30 @@ def is_data(contents: Mapping[str, Content]) -> bool:
     return has_sentence
 
 
+def is_header_above(contents: Mapping[str, Content], numbers: Iterable[str]) -> bool:
+    """Whether the first row has names of columns, though numbers of columns are given: what stands above the classes in
+    one of these is none of them, and something there is a usual name, or stands above numbers.
+
+    >>> texts, words = Content(filled=9, texts=9), Content(rows=9, filled=9, values={"good", "bad"})
+    >>> [is_header_above({"text": texts, cell: words}, ["2"]) for cell in ("mood", "good")]
+    [True, False]
+    >>> is_header_above({"just so": texts, "mixed": words}, ["2"])
+    False
+    """
+    cells = [(cell_of(name, contents), held) for name, held in contents.items()]
+    above = (cells[int(number) - 1] for number in numbers)
+    is_misfit = any(cell and held.may_be_classes and not is_value(cell, held) for cell, held in above)
+    return is_misfit and (are_names(cell for cell, _ in cells) or any(is_above_numbers(*one) for one in cells))
+
+
 def own_classes(names: Mapping[str, str], contents: Mapping[str, Content]) -> list[str]:
     """The columns with a few values of which the cell of the first row is one: beside a sentence above texts, in any
     letters.
     """
     # A survey calls a column as one of its answers, but for a capital.
-    is_question = any(is_question_above_answers(names[name], contents[name], HALF) for name in names)
-    has_heading = is_question or any(is_no_name(cell) and REMARK.search(cell) for cell in names.values())
+    is_question = any(is_question_above_answers(names[name], contents[name]) for name in names)
     has_sentence = any(is_no_name(names[name]) and held.holds_texts for name, held in contents.items())
-    in_any_case = has_sentence and not has_heading
+    in_any_case = has_sentence and not is_question
     return [
         name
         for name, held in contents.items()
@@ -159,15 +180,15 @@ def is_above_numbers(cell: str, held: Content) -> bool:
     return cell.lower() not in MISSING and held.numbers == held.filled > 0 and not is_number(cell)
 
 
-def is_question_above_answers(cell: str, held: Content, share: float = FEW_QUESTIONS) -> bool:
-    """Whether a cell is a question, as hardly any text below it is, or less than a share of them.
+def is_question_above_answers(cell: str, held: Content) -> bool:
+    """Whether a cell is a question, as hardly any text below it is.
 
     >>> texts = Content(filled=9, texts=9, words=9, characters=110)
     >>> is_question_above_answers("Why?", texts), is_question_above_answers("So.", texts)
     (True, False)
     """
     is_question = cell.endswith(QUESTION_ENDS) and held.holds_texts
-    return is_question and held.questions < share * held.filled
+    return is_question and held.questions < FEW_QUESTIONS * held.filled
 
 
 def is_a_header(cells: Mapping[str, str], contents: Mapping[str, Content]) -> bool:

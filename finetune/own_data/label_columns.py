@@ -14,15 +14,6 @@ SURE_LABEL_NAMES = ("label", "labels", "class")
 TOPIC_NAMES, TARGET = ("category", "categories", "topic", "topics"), "target"
 # The names of labels beside which a topic is asked about, also as the last word of longer ones (`star_rating`).
 JUDGEMENTS = ({*LABEL_NAMES} | {"stance", "verdict", "judgement", "judgment"}) - {*TOPIC_NAMES, TARGET}
-# A column of many values with one of these in its name may hold classes as well as another with a few values.
-CLASS_NAMES = (
-    "label", "class", "klass", "categor", "kategor", "topic", "thema", "type", "intent", "absicht", "emotion", "genre",
-    "fine",
-)  # fmt: skip
-# Words of the names of columns with a few values that are no label beside many: classes of classes, languages, splits.
-NO_LABEL_NAMES = {
-    "coarse", "locale", "language", "lang", "sprache", "country", "split", "fold", "part", "partition", "set", "subset",
-}  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -60,18 +51,15 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str, li
             break
     many = [name for name, held in others.items() if may_be_many_classes(held)]
     is_known = likely is None or all(map(str.isdecimal, contents))
-    is_asked = any(may_be_called_as_classes(name) for name in many)
-    if len(possible) == 1 and not named and is_known and not (many and (is_asked or is_no_label(possible[0]))):
-        if many:
-            beside = ", ".join(f"{name!r} ({len(contents[name].values)} values)" for name in many)
-            log.info("columns: the label is %r, and not %s (`--label_column`)", possible[0], beside)
+    if len(possible) == 1 and not (named or many) and is_known:
         return possible[0]
     if not possible and named:
         # What is wrong with it is told when its values are read.
         return named[0]
     which = "none has a few values that come often"
     if splits := [name for name, held in others.items() if held.may_be_classes and is_split(name, held)]:
-        which = f"{', '.join(map(repr, splits))} holds only names of splits, and {which.replace('none', 'no other')}"
+        hold = "holds" if len(splits) == 1 else "hold"
+        which = f"{', '.join(map(repr, splits))} {hold} only names of splits, and {which.replace('none', 'no other')}"
     if possible and not is_known:
         which = "none has a usual name"
     elif possible:
@@ -79,19 +67,32 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str, li
         which = f"{', '.join(map(repr, dict.fromkeys([*named, *possible, *many])))} may all be it"
     raise InputError(
         f"label_column: which column of {corpus.source!r} is the label? {which}; it has {described(contents)}; "
-        + (how_to_give_labels(possible, others, contents, corpus) if likely is None else as_labelled_or_usual(likely))
+        + (
+            how_to_give_labels(possible, others, contents, corpus)
+            if likely is None
+            else as_labelled_or_usual(likely, all(map(str.isdecimal, contents)))
+        )
     )
 
 
-def as_labelled_or_usual(likely: Columns) -> str:
+def as_labelled_or_usual(likely: Columns, has_numbers: bool) -> str:
     """What to do about the label of test texts that is not found.
 
-    >>> as_labelled_or_usual(Columns("text", "mood", None))
+    Args:
+        likely: the columns of the labelled texts.
+        has_numbers: whether the columns of the test texts have no names.
+
+    >>> as_labelled_or_usual(Columns("text", "mood", None), has_numbers=False)
     "call the column 'mood', as in the labelled texts, or 'label'"
+    >>> as_labelled_or_usual(Columns("1", "2", False), has_numbers=False).rpartition("; ")[2]
+    'if the first row of a table is one of its texts, give `--header false`'
     """
     name = likely.label or SURE_LABEL_NAMES[0]
     told = as_labelled(name, likely)
-    return told if name.isdecimal() or plain(name) in LABEL_NAMES else f"{told}, or {SURE_LABEL_NAMES[0]!r}"
+    if name.isdecimal():
+        is_told = likely.header is not False or has_numbers
+        return told if is_told else f"{told}; if the first row of a table is one of its texts, give `--header false`"
+    return told if plain(name) in LABEL_NAMES else f"{told}, or {SURE_LABEL_NAMES[0]!r}"
 
 
 def is_split(name: str, held: Content) -> bool:
@@ -122,25 +123,6 @@ def may_be_many_classes(held: Content) -> bool:
     (True, False)
     """
     return not held.may_be_classes and held.repeats(TEXTS_A_CLASS) and not held.holds_no_texts
-
-
-def may_be_called_as_classes(name: str) -> bool:
-    """Whether a column is called as one that holds classes.
-
-    >>> may_be_called_as_classes("gold_intent"), may_be_called_as_classes("fine"), may_be_called_as_classes("user")
-    (True, True, False)
-    """
-    words = plain(name)
-    return words.rpartition("_")[2] in LABEL_NAMES or any(part in words for part in CLASS_NAMES)
-
-
-def is_no_label(name: str) -> bool:
-    """Whether a column is called as one that is seldom the label, where another has many values.
-
-    >>> is_no_label("coarse"), is_no_label("Lang"), is_no_label("is_complaint")
-    (True, True, False)
-    """
-    return not NO_LABEL_NAMES.isdisjoint(plain(name).split("_"))
 
 
 def is_topic(name: str, held: Content) -> bool:

@@ -1,17 +1,37 @@
 """The columns of test and unlabelled texts: those of the labelled ones or, if they have others, those found."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from configs.errors import InputError
 from finetune.own_data.advice import Columns, as_labelled
-from finetune.own_data.columns import called, column_names, find_columns, holds_numbered, read_contents, readable_rows
-from finetune.own_data.headers import are_names
+from finetune.own_data.columns import (
+    called,
+    column_names,
+    find_columns,
+    holds_numbered,
+    is_a_table,
+    label_keys,
+    part_of,
+    read_contents,
+    readable_rows,
+)
+from finetune.own_data.headers import LABEL_NAMES, are_names, is_no_name, plain
 from finetune.own_data.label_columns import is_split
 from tokenizer.corpus.config import CorpusConfig
-from tokenizer.corpus.documents import label_key
-from tokenizer.corpus.row_labels import APPLIES
+from tokenizer.corpus.documents import is_number, label_key
+
+# Yes and no in several languages, which may be about anything.
+YES_OR_NO = {
+    "yes", "no", "y", "n", "true", "false", "t", "f", "on", "off", "ja", "nein", "j", "wahr", "falsch", "oui", "non",
+    "o", "vrai", "faux", "si", "s\u00ed", "s\u00ec", "s", "verdadero", "falso", "vero", "sim", "n\u00e3o", "nao", "nee",
+    "nej", "nei", "tak", "nie", "ano", "ne", "da", "nu", "\u0434\u0430", "\u043d\u0435\u0442", "evet", "hay\u0131r",
+    "hayir", "igen", "nem", "kyll\u00e4", "ei", "\u662f", "\u5426", "\u306f\u3044", "\u3044\u3044\u3048",
+}  # fmt: skip
+
+log = logging.getLogger(__name__)
 
 
 def where_in(found: Columns, columns: Columns) -> str:
@@ -39,62 +59,80 @@ def columns_of_others(
         is_labelled: whether a label is needed.
         likely: the columns of the labelled texts.
         labelled: the labelled texts.
-        by_classes: whether the label may have any name, if its values are classes of the labelled texts.
+        by_classes: whether the label may have any name, if it has the same values as that of the labelled texts.
 
     Raises:
         InputError: they are not found.
     """
+    classes = classes_of(labelled) if is_labelled else set()
     try:
-        found = found_columns(corpus, is_labelled, likely, labelled if by_classes else None)
+        found = found_columns(corpus, is_labelled, likely, classes, by_classes and is_labelled)
         if found.label is not None and likely.label is not None:
-            check_label(found, corpus, likely, labelled)
+            check_label(found, corpus, likely, labelled, classes)
     except InputError as error:
         told, twice, _ = str(error).partition("; rename them")
         raise InputError(f"{told}{twice}") from None
     return found
 
 
-def found_columns(corpus: CorpusConfig, is_labelled: bool, likely: Columns, labelled: CorpusConfig | None) -> Columns:
-    """The columns by their names or, under any name, with the classes of the labelled texts, if these are given."""
+def found_columns(
+    corpus: CorpusConfig, is_labelled: bool, likely: Columns, classes: Collection[str], by_classes: bool
+) -> Columns:
+    """The columns by their names or, if the label may have any, the one with the classes."""
     try:
-        return find_columns(corpus, None, None, is_labelled, likely)
+        return find_columns(corpus, None, None, is_labelled, likely, classes)
     except InputError:
-        label = column_of_classes(corpus, labelled) if is_labelled and labelled is not None else None
+        label = column_of_classes(corpus, likely, classes) if by_classes else None
         if label is None:
             raise
-        return find_columns(corpus, None, label, is_labelled, likely)
+        return find_columns(corpus, None, label, is_labelled, likely, classes)
 
 
-def column_of_classes(corpus: CorpusConfig, labelled: CorpusConfig) -> str | None:
-    """The only column of test texts with a few values, if these are classes of the labelled texts; yes and no may be
-    about anything.
+def column_of_classes(corpus: CorpusConfig, likely: Columns, classes: Collection[str]) -> str | None:
+    """The only column of test texts with a few values, if it has the same as the label of the labelled texts has, and
+    these are words, but not yes and no; in a table, only under a header that is one beyond doubt.
     """
     contents = read_contents(corpus, labelled=True)
     possible = [name for name, held in contents.items() if held.may_be_classes and not is_split(name, held)]
-    if len(possible) != 1:
+    if len(possible) != 1 or any(is_number(key) or key in YES_OR_NO for key in classes):
         return None
-    values = contents[possible[0]].values
-    # The name is none where it is a class, too.
-    classes = classes_in({*values, possible[0]}, labelled)
-    return possible[0] if classes == values and not {value.lower() for value in values} <= {*APPLIES} else None
+    name = possible[0]
+    others = [other for other in contents if other != name]
+    has_names = (are_names(others) or called(likely.text, others)) and not any(map(is_no_name, contents))
+    is_under_header = has_names or corpus.header or not is_a_table(corpus)
+    is_alike = keys_in(corpus, name) == classes and label_key(name) not in classes
+    return name if is_under_header and is_alike else None
 
 
-def check_label(found: Columns, corpus: CorpusConfig, likely: Columns, labelled: CorpusConfig) -> None:
-    """Refuse test labels that are something else in the labelled texts.
+def check_label(
+    found: Columns, corpus: CorpusConfig, likely: Columns, labelled: CorpusConfig, classes: Collection[str]
+) -> None:
+    """Refuse a test label that is something else in the labelled texts; warn of one that is known by its values alone.
 
     Raises:
-        InputError: the labelled texts have that column, too, beside their label.
+        InputError: the labelled texts have that column, too, beside their label, or it has neither its name or place
+            nor the same values.
     """
-    lacking, label = None, likely.label or ""
-    if likely.header is False and label.isdecimal():
-        if found.header is False and len(column_names(with_columns(corpus, found))) < int(label):
-            lacking = f"it has no column {label}"
-    elif called(found.label or "", column_names(labelled)) not in (None, likely.label):
-        lacking = f"{found.label!r} is another column of the labelled texts"
+    names, label, here, lacking = column_names(labelled), likely.label or "", found.label or "", None
+    if found.header is False:
+        # Under a header, columns have a place, too; keys of JSON, and folders, have none.
+        has_place = label in names and is_a_table(labelled)
+        is_known = here == (label if likely.header is False else str(names.index(label) + 1) if has_place else None)
+    else:
+        is_known = plain(here) in (plain(label), *LABEL_NAMES)
+        if likely.header is not False and called(here, names) not in (None, label):
+            lacking = f"{here!r} is another column of the labelled texts"
+    if not (is_known or lacking) and keys_in(with_columns(corpus, found), here) != classes:
+        lacking = f"column {here!r} has not the same values as the label of the labelled texts"
     if lacking is not None:
         raise InputError(
             f"label_column: which column of {corpus.source!r} is the label? {lacking}; {as_labelled(label, likely)}"
         )
+    if not is_known:
+        log.warning(
+            "columns: column %r of %s is taken for the label, as it has the same values as that of the labelled texts; "
+            "if the label is another, %s", here, part_of(corpus), as_labelled(label, likely),
+        )  # fmt: skip
 
 
 def columns_of_split(corpus: CorpusConfig, columns: Columns, header: bool | None, labelled: CorpusConfig) -> Columns:
@@ -119,8 +157,9 @@ def columns_of_split(corpus: CorpusConfig, columns: Columns, header: bool | None
     other = dataclasses.replace(corpus, header=header, text_column=CorpusConfig.text_column)
     first = column_names(other)
     # A class may be called as columns are.
-    has_names = are_names(first) and are_names({*first} - classes_in(first, labelled))
-    if not is_alike or has_names or not holds_numbered(corpus, columns):
+    classes = set() if columns.label is None else classes_of(labelled)
+    has_names = are_names(cell for cell in first if label_key(cell) not in classes)
+    if not is_alike or has_names or not holds_numbered(corpus, columns, classes):
         return columns_of_others(other, columns.label is not None, columns, labelled, by_classes=False)
     return Columns(columns.text, columns.label, corpus.header)
 
@@ -132,10 +171,14 @@ def labels_of(corpus: CorpusConfig) -> Iterator[str]:
         yield "" if label is None else str(label).strip()
 
 
-def classes_in(cells: Iterable[str], labelled: CorpusConfig) -> set[str]:
-    """Those of the cells that are labels of the labelled texts."""
-    classes = {label_key(label) for label in labels_of(labelled)}
-    return {cell for cell in cells if label_key(cell) in classes}
+def classes_of(labelled: CorpusConfig) -> set[str]:
+    """The keys of the labels of the labelled texts."""
+    return keys_in(labelled, labelled.label_column)
+
+
+def keys_in(corpus: CorpusConfig, column: str) -> set[str]:
+    """The keys of the labels in a column (`label_key`)."""
+    return {key for row in readable_rows(corpus) for key in label_keys(row.get(column), corpus)}
 
 
 def with_columns(corpus: CorpusConfig, columns: Columns) -> CorpusConfig:

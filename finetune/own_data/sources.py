@@ -7,10 +7,10 @@ from pathlib import Path
 
 from configs.errors import InputError
 from finetune.own_data.advice import Columns
-from finetune.own_data.columns import column_names, find_columns
+from finetune.own_data.columns import column_names, find_columns, read_contents
 from finetune.own_data.config import OwnDataConfig, with_flags
 from finetune.own_data.contents import SPLIT_NAMES, UNLABELLED_NAMES
-from finetune.own_data.headers import MISSING
+from finetune.own_data.headers import HIDDEN, MISSING
 from finetune.own_data.other_columns import columns_of_others, columns_of_split, labels_of, where_in, with_columns
 from finetune.own_data.separators import find_separator
 from finetune.own_data.text_formats import BETWEEN_PARTS, with_text_format
@@ -24,8 +24,6 @@ NAMES = {TRAIN: (TRAIN,), TEST: (TEST,), UNLABELLED: UNLABELLED_NAMES}
 # Splits that are tested on where those of the test split are hidden.
 VALIDATION_NAMES = ("validation", "valid", "val", "dev", "development")
 SHOWN_FILES = 6
-# What stands for the label of a text whose label is hidden, as in GLUE.
-HIDDEN = "-1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +70,9 @@ def find_sources(config: OwnDataConfig) -> Sources:
             # Pretraining reads no pairs, and no labels.
             corpus = dataclasses.replace(corpus, second_text_column=None, labels=None)
         if corpus is not None and given is not None:
+            corpus = dataclasses.replace(corpus, label_separator=labelled.label_separator)
             found = columns_of_others(corpus, part == TEST and by_column, columns, labelled)
-            corpus = dataclasses.replace(with_columns(corpus, found), label_separator=labelled.label_separator)
+            corpus = with_columns(corpus, found)
             log.info("own data: %s texts in %s of %s", part, where_in(found, columns), given)
         elif corpus is not None and part == TEST and by_column:
             corpus = labelled_sibling(labelled, corpus, columns, config.header)
@@ -105,8 +104,10 @@ def labelled_sibling(
     instead = None
     if (validation := sibling(labelled, VALIDATION_NAMES)) is not None:
         instead, _ = with_labels(validation, labelled, columns, header)
+    may_have_some = reason and any(held.may_be_classes for held in read_contents(test, labelled=True).values())
     log.warning(
-        "own data: the split %r of %s has no labels, and is left out; %s for testing%s", test.split, test.source,
+        "own data: the split %r of %s has no labels%s, and is left out; %s for testing%s", test.split, test.source,
+        " that are known as such" if may_have_some else "",
         "other texts are set aside" if instead is None else f"the split {instead.split!r} is taken", reason,
     )  # fmt: skip
     return instead

@@ -182,3 +182,38 @@ def test_a_table_without_a_header_lacks_no_column(tmp_path: Path, caplog) -> Non
     corpus = CorpusConfig(source=str(tmp_path / "a.csv"), split="all", delimiter="\t")
     assert with_text_column(corpus, None, "text").header is False
     assert "has no column" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("rows", "column"),
+    [
+        ([{"id": f"a{n}", ("body", "title")[n % 2]: f"a text of many words, {n}"} for n in range(40)], "body"),
+        ([{"lang": "en", ("body", "title")[n % 2]: f"a text of many words, {n}"} for n in range(40)], "body"),
+        ([{"id": n} | ({} if n % 3 else {"review": f"a text of many words, {n}"}) for n in range(40)], "review"),
+        # Ids as long as texts, beside another column of all rows.
+        (
+            [
+                {"id": f"{n:032x}", "lang": ("en", "de")[n % 2], ("body", "title")[n % 2]: f"a text of many words, {n}"}
+                for n in range(40)
+            ],
+            "body",
+        ),
+    ],
+)
+@pytest.mark.parametrize("trained_on", ["text", None])
+def test_the_only_column_of_most_rows_is_no_text_beside_texts(
+    tmp_path: Path, caplog, rows: list[dict], column: str, trained_on: str | None
+) -> None:
+    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "a.jsonl", rows)), split="all")
+    assert with_text_column(corpus, None, trained_on).text_column == column
+    assert f"column {column!r} of" in caplog.text
+    assert "is read, which half of its rows or more lack" in caplog.text
+
+
+def test_a_class_called_as_columns_are_makes_no_header(tmp_path: Path) -> None:
+    acts = [f"{('question', 'request')[n % 2]},give me that and this please {n}" for n in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["question,where is it now", *acts]))
+    corpus = CorpusConfig(source=str(tmp_path / "a.csv"), split="all")
+    for trained_on in ("2", "text"):
+        found = with_text_column(corpus, None, trained_on)
+        assert (found.text_column, found.header) == ("2", False)

@@ -2,12 +2,16 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from configs.errors import InputError
 from finetune.own_data.columns import Columns, find_columns
+from finetune.own_data.config import OwnDataConfig
+from finetune.own_data.sources import find_sources
 from tests.finetune.own_data.test_columns import rows_of
+from tests.finetune.own_data.test_texts import long_text
 from tests.helpers.corpora import write_jsonl, write_table
 from tests.helpers.finetuning import sentence
 from tokenizer.corpus.config import CorpusConfig
@@ -61,6 +65,9 @@ def test_the_label_of_test_texts_has_a_usual_name(tmp_path: Path, name: str, is_
         ("{text},{class}", ("1", "2")),
         ("{class},{text}", ("2", "1")),
         ("{id},{name}", ("2", None)),
+        # The label's number is nothing to unlabelled texts.
+        ("{text},{name}", ("1", None)),
+        ("{name},{text}", ("2", None)),
     ],
 )
 @pytest.mark.parametrize("likely", [Columns("2", "1", False), Columns("1", "2", False)])
@@ -92,4 +99,180 @@ def test_each_label_of_a_few_test_texts_may_be_another(tmp_path: Path, cells) ->
     file = tmp_path / "t.csv"
     file.write_text("".join('"{}","{}"\n'.format(*cells(n)) for n in range(20)))
     corpus = CorpusConfig(source=str(file), header=False)
-    assert find_columns(corpus, None, None, True, Columns("1", "2", False))[:2] == ("1", "2")
+    classes = {cells(n)[1] for n in range(40)}
+    assert find_columns(corpus, None, None, True, Columns("1", "2", False), classes)[:2] == ("1", "2")
+
+
+@pytest.mark.parametrize("rows", [6, 60])
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("{class},{text}", ("2", "1")),
+        ("{user},{class},{text}", ("3", "2")),
+        ("{text},{user},{class}", ("1", "3")),
+        ("{text},{class}", ("1", "2")),
+    ],
+)
+def test_the_number_of_the_label_is_one_only_above_the_classes(
+    tmp_path: Path, line: str, place: tuple[str, str], rows: int
+) -> None:
+    file, rng = tmp_path / "t.csv", random.Random(1)
+    cells = [
+        {"user": f"user{n}", "text": f"{sentence(n % 2, rng)} {n}", "class": ("ham", "spam")[n % 2]}
+        for n in range(rows)
+    ]
+    file.write_text("".join(f"{line.format(**cell)}\n" for cell in cells))
+    corpus, likely = CorpusConfig(source=str(file), header=False), Columns("2", "1", False)
+    if rows > 6 or place == ("2", "1"):
+        assert find_columns(corpus, None, None, True, likely, {"ham", "spam"})[:2] == place
+        return
+    # So few tell nothing.
+    with pytest.raises(
+        InputError, match=r"it has to be column 1 of a table without a header, as in the labelled texts$"
+    ):
+        find_columns(corpus, None, None, True, likely, {"ham", "spam"})
+
+
+def test_a_name_for_the_labels_of_a_table_without_a_header_is_asked_about_with_the_flag(tmp_path: Path) -> None:
+    # A title that is called as columns are makes a header of the first row.
+    rng, file = random.Random(1), tmp_path / "t.csv"
+    lines = [f"{n % 2 + 1},So it is,{sentence(n % 2, rng)} {n}." for n in range(60)]
+    file.write_text("\n".join(["2,Review,I love it all in all.", *lines]))
+    corpus = CorpusConfig(source=str(file), split="all")
+    with pytest.raises(InputError, match=r"; if the first row of a table is one of its texts, give `--header false`$"):
+        find_columns(corpus, None, None, True, Columns("3", "1", False), {"1", "2"})
+
+
+@pytest.mark.parametrize(
+    ("classes", "values", "is_taken"),
+    [
+        (("bad", "good"), ("Good", "bad"), True),
+        (("bad", "so", "good"), ("bad", "so", "good"), True),
+        ((["war"], ["war", "drama"]), (["drama"], ["war"]), True),
+        # Others, only some of them, yes and no, and numbers may be about something else.
+        (("bad", "good"), ("bad", "new"), False),
+        (("low", "medium", "high"), ("low", "high"), False),
+        (("no", "yes"), ("no", "yes"), False),
+        (("Nein", "Ja"), ("nein", "ja"), False),
+        (("N", "Y"), ("N", "Y"), False),
+        (("t", "f"), ("t", "f"), False),
+        (("no", "yes", "perhaps"), ("no", "yes", "perhaps"), False),
+        (("0", "1"), ("0", "1"), False),
+        ((1, 2, 3, 4, 5), (1, 2, 3, 4, 5), False),
+    ],
+)
+def test_a_test_file_may_call_its_label_anything_if_it_has_all_classes_and_these_are_words(
+    tmp_path: Path, caplog, classes: tuple, values: tuple, is_taken: bool
+) -> None:
+    rng = random.Random(1)
+    labelled, test = (
+        [{"text": long_text(rng, n % 2), name: ones[n % len(ones)]} for n in range(60)]
+        for name, ones in (("mood", classes), ("gold", values))
+    )
+    config = OwnDataConfig(
+        labelled=str(write_jsonl(tmp_path / "a.jsonl", labelled)), test=str(write_jsonl(tmp_path / "b.jsonl", test))
+    )
+    if not is_taken:
+        with pytest.raises(InputError, match=r"none has a usual name; .*call the column 'mood', as in .*, or 'label'$"):
+            find_sources(config)
+        return
+    found = find_sources(config).test
+    assert found is not None
+    assert found.label_column == "gold"
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "column 'gold' of" in caplog.text
+    assert "if the label is another, call the column 'mood', as in the labelled texts" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("head", "header", "label"),
+    [
+        ("text,gold", None, "gold"),
+        ("REVIEW,gold", None, "gold"),
+        # What may be a row, unless it is said to be none.
+        ("so so,neutral", None, None),
+        ("It was so so.,neutral", None, None),
+        ("Kommentar,Urteil", None, None),
+        ("Kommentar,Urteil", True, "Urteil"),
+    ],
+)
+def test_a_test_table_may_call_its_label_anything_under_a_header_beyond_doubt(
+    tmp_path: Path, head: str, header: bool | None, label: str | None
+) -> None:
+    rng = random.Random(1)
+    for name, first in (("a", "review,mood"), ("b", head)):
+        lines = [f"{long_text(rng, n % 2)},{('bad', 'good')[n % 2]}" for n in range(60)]
+        (tmp_path / f"{name}.csv").write_text("\n".join([first, *lines]))
+    config = OwnDataConfig(labelled=str(tmp_path / "a.csv"), test=str(tmp_path / "b.csv"), header=header)
+    if label is None:
+        with pytest.raises(InputError, match="none has a usual name; it has "):
+            find_sources(config)
+        return
+    found = find_sources(config).test
+    assert found is not None
+    assert (found.label_column, found.header) == (label, header)
+
+
+@pytest.mark.parametrize(
+    ("train", "head", "test", "expected", "is_told"),
+    [
+        # Other columns beside the label, or fewer.
+        ("{id},{text},{class}", "", "{text},{class}", ("1", "2"), True),
+        ("{text},{class}", "", "{text},{user},{class}", ("1", "3"), True),
+        ("{text},{class}", "", "{user},{text},{class}", ("2", "3"), True),
+        ("{id},{text},{stars}", "", "{text},{stars}", ("1", "2"), True),
+        # The labelled texts have a header, under which columns have places, too, or are called by numbers.
+        ("{text},{class}", "review,mood", "{text},{class}", ("1", "2"), False),
+        ("{text},{class}", "review,mood", "{class},{text}", ("2", "1"), True),
+        ("{text},{class},{id}", "text,1,2", "{text},{class}", ("1", "2"), False),
+        # Something else that is numbers, too.
+        ("{id},{text},{stars}", "", "{text},{persons}", None, False),
+    ],
+)
+def test_the_label_of_a_test_table_without_a_header_has_its_place_or_all_classes(
+    tmp_path: Path, caplog, train: str, head: str, test: str, expected: tuple[str, str] | None, is_told: bool
+) -> None:
+    (tmp_path / "set").mkdir()
+    rng = random.Random(1)
+    for name, line, first in (("train", train, [head] * bool(head)), ("test", test, [])):
+        cells = [
+            {
+                "id": n,
+                "user": f"user{n}",
+                "text": f"{long_text(rng, n % 2)} {n}.",
+                "class": ("ham", "spam")[n % 2],
+                "stars": n % 5 + 1,
+                "persons": n % 4 + 1,
+            }
+            for n in range(60)
+        ]
+        (tmp_path / "set" / f"{name}.csv").write_text("\n".join([*first, *(line.format(**cell) for cell in cells)]))
+    keys: dict[str, Any] = {"label_column": "1"} if "1" in head else {}
+    files: dict[str, Any] = {
+        "labelled": str(tmp_path / "set" / "train.csv"),
+        "test": str(tmp_path / "set" / "test.csv"),
+    }
+    if expected is None:
+        with pytest.raises(
+            InputError, match="'2' has not the same values as the label of the labelled texts; it has to"
+        ):
+            find_sources(OwnDataConfig(**files, **keys))
+        assert find_sources(OwnDataConfig(labelled=str(tmp_path / "set"), **keys)).test is None
+        assert "has no labels that are known as such, and is left out" in caplog.text
+        return
+    for config in (OwnDataConfig(**files, **keys), OwnDataConfig(labelled=str(tmp_path / "set"), **keys)):
+        caplog.clear()
+        found = find_sources(config).test
+        assert found is not None
+        assert (found.text_column, found.label_column, found.header) == (*expected, False)
+        assert ("is taken for the label, as it has the same values" in caplog.text) == is_told
+        assert [record.levelname for record in caplog.records] == ["WARNING"] * is_told
+
+
+def test_a_row_of_test_texts_that_is_taken_for_a_header_is_told(tmp_path: Path, caplog) -> None:
+    rng = random.Random(1)
+    for name, first in (("a", "aside,It is so."), ("b", "topic,what now")):
+        lines = [f"{('topic', 'aside')[n % 2]},{long_text(rng, n % 2)} {n}." for n in range(60)]
+        (tmp_path / f"{name}.csv").write_text("\n".join([first, *lines]))
+    find_sources(OwnDataConfig(labelled=str(tmp_path / "a.csv"), test=str(tmp_path / "b.csv")))
+    assert "b.csv ('what now', 'topic') is taken for names of columns; if it is one of its texts, give" in caplog.text

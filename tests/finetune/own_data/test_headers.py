@@ -1,5 +1,6 @@
 """The first row of a table is its header or a row, also where its cells are short or stand after a space."""
 
+import dataclasses
 import random
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tokenizer.corpus.config import CorpusConfig
 
 def columns_of(file: Path, lines: list[str], labelled: bool = True) -> tuple:
     file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return find_columns(CorpusConfig(source=str(file)), None, None, labelled)
+    return find_columns(CorpusConfig(source=str(file), split="all"), None, None, labelled)
 
 
 @pytest.mark.parametrize("labels", ["01", ("neg", "pos")])
@@ -79,13 +80,22 @@ def test_a_question_beside_the_number_of_a_row_is_a_text(tmp_path: Path, first: 
         # An empty cell tells nothing, whatever else is a number.
         ("x,0,,{long}", ["x,1,*,{text}", "x,0,,{text}"], ("4", "2")),
         ("5,,{long}", ["3,{text},{text}{text}", "5,{text},{text}{text}"], ("3", "1")),
-        # A class in other letters.
+        # A class in other letters, also beside a question or a remark.
         ("Pos,{long}", ["neg,{text}", "pos,{text}"], ("2", "1")),
+        ("Pos,Why would anyone do it?", ["neg,{text}?", "pos,{text}", "neg,{text}"], ("2", "1")),
+        ("Pos,Loved it (all of it).", ["neg,{text}", "pos,{text}"], ("2", "1")),
+        # A name of texts is none above classes.
+        ("question,How to install it on this", ["bug,{text}", "question,{text}"], ("2", "1")),
+        ("1,question,How to install it on this", ["{n},bug,{text}", "{n},question,{text}"], ("3", "2")),
+        ("review,so so", ["review,{text}", "praise,{text}"], ("2", "1")),
     ],
 )
 def test_a_row_is_no_header_by_one_of_its_cells(tmp_path: Path, first: str, others: list[str], expected) -> None:
     rng = random.Random(1)
-    rows = [others[n % 2].replace("{text}", f"{sentence(n % 2, rng)} {n}") for n in range(60)]
+    rows = [
+        others[n % len(others)].replace("{text}", f"{sentence(n % 2, rng)} {n}").replace("{n}", str(n))
+        for n in range(60)
+    ]
     lines = [first.format(long="It was a good film in all that it had."), *rows]
     assert columns_of(tmp_path / "t.csv", lines) == (*expected, False)
 
@@ -98,7 +108,6 @@ def test_a_row_is_no_header_by_one_of_its_cells(tmp_path: Path, first: str, othe
         ("Customer Feedback,label", ("spam", "label")),
         # A survey, whose answers are written otherwise.
         ("What did you like about the hotel?,Yes", ("yes", "no")),
-        ("Comment (optional).,Recommend", ("recommend", "not recommend")),
         ("Kommentar,Bemerkung!,Y", (",y", "x,n")),
     ],
 )
@@ -119,14 +128,58 @@ def test_a_sentence_that_is_taken_for_a_row_is_told(tmp_path: Path, caplog) -> N
     assert "is taken for one of its texts (`--header`)" in caplog.text
 
 
-@pytest.mark.parametrize("head", ["text,mood", "remark,mood", "remark,mood,nr"])
-def test_a_number_is_no_column_of_a_table_with_a_header(tmp_path: Path, head: str) -> None:
+@pytest.mark.parametrize("head", ["text,mood", "remark,mood,nr"])
+def test_a_number_beside_a_header_is_asked_about(tmp_path: Path, head: str) -> None:
     rng, file = random.Random(1), tmp_path / "t.csv"
     rows = [f"{sentence(n % 2, rng)},{('neg', 'pos')[n % 2]}{f',{n}' * (head.count(',') - 1)}" for n in range(60)]
     file.write_text("\n".join([head, *rows]))
-    found = find_columns(CorpusConfig(source=str(file)), None, "2", labelled=True)
-    # Reading tells that there is no column 2, and which there are.
-    assert found == (head.partition(",")[0], "2", None)
+    corpus = CorpusConfig(source=str(file), split="all")
+    told = (
+        r"^label_column: .*t\.csv has no column '2', as its first row looks like names .* 'mood' \(2 values\).*; give "
+    )
+    with pytest.raises(InputError, match=f"{told}one of these or, if that row is one of the texts, `--header false`$"):
+        find_columns(corpus, None, "2", labelled=True)
+    corpus = dataclasses.replace(corpus, header=False)
+    assert find_columns(corpus, None, "2", labelled=True) == ("1", "2", False)
+
+
+def test_numbers_of_labels_beside_a_header_are_asked_about(tmp_path: Path) -> None:
+    rng, file = random.Random(1), tmp_path / "t.csv"
+    rows = [f"{sentence(n % 2, rng)},{n % 2},{n // 2 % 2}" for n in range(60)]
+    file.write_text("\n".join(["text,billing,bug", *rows]))
+    with pytest.raises(InputError, match=r"^label_columns: .* has no column '2', as its first row looks like names"):
+        find_columns(CorpusConfig(source=str(file), label_columns=["2", "3"]), None, None, labelled=False)
+
+
+@pytest.mark.parametrize(
+    ("first", "cells", "given"),
+    [
+        # Cells that are called as columns are, of rows that have a class where the number says.
+        ("question,so it is", "{act},{text}", {"label": "1"}),
+        ("2,Review,{long}", "{number},it {n},{text}", {"label": "1"}),
+        ("so it is,Question,no", "{text},{text},{word}", {"label": "3", "second_text_column": "2"}),
+        # A word above numbers, a class that no other row has, several labels.
+        ("so it is,unknown,no", "{text},{n},{word}", {"label": "3"}),
+        ("so it is,perhaps", "{text},{word}", {"label": "2"}),
+        ('so it is,"4,10",eeb', '{text},"4,{number}",{n}x', {"label": "2", "label_separator": ","}),
+    ],
+)
+def test_a_number_is_of_a_table_without_a_header(tmp_path: Path, first: str, cells: str, given: dict) -> None:
+    rng, file = random.Random(1), tmp_path / "t.csv"
+    rows = [
+        cells.format(
+            act=("question", "request")[n % 2],
+            number=n % 2 + 1,
+            word=("no", "yes")[n % 2],
+            n=n,
+            text=f"{sentence(n % 2, rng)} {n}",
+        )
+        for n in range(60)
+    ]
+    file.write_text("\n".join([first.format(long="I love it; a great film."), *rows]))
+    label, keys = given["label"], {key: value for key, value in given.items() if key != "label"}
+    found = find_columns(CorpusConfig(source=str(file), **keys), None, label, labelled=True)
+    assert (found.label, found.header) == (label, False)
 
 
 def test_several_numbers_that_stand_in_the_first_row_are_names(tmp_path: Path) -> None:
@@ -136,6 +189,10 @@ def test_several_numbers_that_stand_in_the_first_row_are_names(tmp_path: Path) -
     file.write_text("\n".join([f"{head},1,2", *rows]))
     corpus = CorpusConfig(source=str(file), label_columns=["1", "2"])
     assert find_columns(corpus, None, None, labelled=False) == (head, None, None)
+    # A row may have the numbers in it, of which one is no 0 or 1.
+    rows = [f"{n % 2},{n // 2 % 2},{n % 4 + 1},{sentence(n % 2, rng)}" for n in range(60)]
+    file.write_text("\n".join(["1,0,2,It was a good film in all. Really so.", *rows]))
+    assert find_columns(corpus, None, None, labelled=False) == ("4", None, False)
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,19 @@ def test_a_test_split_with_hidden_labels_is_left_out(tmp_path: Path, caplog, hid
     assert f"has no labels, and is left out; {instead} for testing" in caplog.text
 
 
+@pytest.mark.parametrize("hidden", ["-1", "?"])
+def test_hidden_labels_of_a_table_without_a_header_are_known_by_their_place(
+    tmp_path: Path, caplog, hidden: str
+) -> None:
+    (tmp_path / "set").mkdir()
+    for name, labels in (("train", ("pos", "neg")), ("test", (hidden, hidden))):
+        lines = [f"This is {name} text number {n} of many.,{labels[n % 2]}" for n in range(40)]
+        (tmp_path / "set" / f"{name}.csv").write_text("\n".join(lines))
+    assert split(tmp_path, labelled=str(tmp_path / "set"))[0].classes == ["neg", "pos"]
+    assert "the split 'test' of" in caplog.text
+    assert "has no labels, and is left out; other texts are set aside for testing\n" in caplog.text
+
+
 def test_a_label_that_training_texts_have_is_not_hidden(tmp_path: Path, caplog) -> None:
     (tmp_path / "set").mkdir()
     table(tmp_path / "set" / "train.csv", ["-1", "1"])

@@ -182,7 +182,12 @@ def test_a_test_split_of_another_shape_is_read_or_told(
         ),
         ("text,target,topic", "text,topic", {"label_column": "target"}, "'topic' is another column"),
         # Two of three columns without a header.
-        ("", "", {"label_column": "3"}, "it has no column 3"),
+        (
+            "",
+            "",
+            {"label_column": "3"},
+            "column '2' has not the same values as the label of the labelled texts; it has to",
+        ),
     ],
 )
 def test_another_column_of_the_labelled_texts_is_no_test_label(
@@ -204,24 +209,18 @@ def test_another_column_of_the_labelled_texts_is_no_test_label(
         find_sources(OwnDataConfig(**files, **keys))
 
 
-@pytest.mark.parametrize(
-    ("values", "is_taken"), [(("bad", "good"), True), (("bad", "new"), False), (("0", "1"), False)]
-)
-def test_a_test_file_may_call_its_only_column_of_classes_anything(
-    tmp_path: Path, values: tuple[str, str], is_taken: bool
-) -> None:
-    rng, classes = random.Random(1), (*values[:1], "good") if "new" in values else values
-    rows = [(long_text(rng, n % 2), n % 2) for n in range(60)]
-    labelled = write_jsonl(tmp_path / "a.jsonl", [{"text": text, "mood": classes[one]} for text, one in rows])
-    test = write_jsonl(tmp_path / "b.jsonl", [{"text": text, "gold": values[one]} for text, one in rows])
-    config = OwnDataConfig(labelled=str(labelled), test=str(test))
-    if not is_taken:
-        with pytest.raises(InputError, match=r"none has a usual name; .*call the column 'mood', as in .*, or 'label'$"):
-            find_sources(config)
-        return
-    found = find_sources(config).test
-    assert found is not None
-    assert found.label_column == "gold"
+def test_the_split_is_told_of_which_the_first_row_is_a_text(tmp_path: Path, caplog) -> None:
+    (tmp_path / "set").mkdir()
+    rng = random.Random(1)
+    for name, line in (("train", "{0},{1},{2}"), ("test", "{1},{2}")):
+        lines = [line.format(n, f"{long_text(rng, n % 2)}.", ("bad", "good")[n % 2]) for n in range(60)]
+        (tmp_path / "set" / f"{name}.csv").write_text("\n".join(lines))
+    with caplog.at_level("INFO"):
+        find_sources(OwnDataConfig(labelled=str(tmp_path / "set")))
+    for split_name in ("train", "test"):
+        assert (
+            f"the first row of {tmp_path / 'set'} (split '{split_name}') is taken for one of its texts" in caplog.text
+        )
 
 
 def test_a_class_in_the_first_row_of_a_split_is_no_name(tmp_path: Path) -> None:
