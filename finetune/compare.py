@@ -253,7 +253,8 @@ def check_tasks(config: CompareConfig) -> None:
     for name, budget in itertools.product(config.models, config.label_budgets):
         task, _ = cell_config(config, name, budget, config.seeds[0], {}, {})
         check_model_name(task.model.name)
-        tasks[repr((corpora_of(task), budget, task.validation_share, task.class_weights))] = task
+        settings = budget, task.validation_share, task.class_weights, task.model.calibrated_bias
+        tasks[repr((corpora_of(task), *settings))] = task
     for task in tasks.values():
         compared_score(config, has_several_labels(task))
         texts = repr(corpora_of(task))

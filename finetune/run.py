@@ -20,7 +20,7 @@ from finetune.classification import bag_of_words
 from finetune.classification.calibration import calibrated, calibration_facts, fit_bias, fit_temperature
 from finetune.classification.config import MULTI_LABEL
 from finetune.classification.evaluation import EVALUATION_TOKENS, evaluate, latency_alone, logit_scores, predict
-from finetune.classification.frozen import fit_linear, output_layer, shift_logits, without_output_layer
+from finetune.classification.frozen import fit_linear, output_layer, require_bias, shift_logits, without_output_layer
 from finetune.classification.labels import class_weights
 from finetune.classification.multi_label.thresholds import at_temperature
 from finetune.classification.objective import classification_loss
@@ -116,14 +116,11 @@ def _start(config: FinetuneConfig, folder: RunFolder) -> Start:
     with accelerator.main_process_first():
         task = load_task(config, tokenizer, tokenizer_folder, config.runs)
     config.score_of(task.classes.multi_label)
-    if config.model.calibrated_bias and task.classes.multi_label:
-        raise InputError(
-            "model.calibrated_bias: is for texts of one class each; where a text may have several labels, `threshold` "
-            "chooses from which probability on each label applies"
-        )
     problem_type = MULTI_LABEL if task.classes.multi_label else None
     model = classifier(config.model, checkpoint, tokenizer, task.classes.names, config.seed, problem_type)
     check_fit(model, tokenizer, config.sequence_length)
+    if config.model.calibrated_bias:
+        require_bias(model)
     names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
     if takes_token_types(model):
         names.append("token_type_ids")
@@ -261,7 +258,12 @@ def _test_and_save(
         held_out = evaluation_epoch(task.validation, task.validation_indices, evaluation_tokens(accelerator))
         validation = predict(accelerator, held_out, model)
         if config.model.calibrated_bias:
-            validation, facts = _shifted(start.model, validation, facts)
+            weights_C = class_weights(config, task.train.classes_N[task.train_indices], task.classes.names)
+            bias_C = fit_bias(*validation, weights_C).astype(np.float32)
+            shift_logits(start.model, bias_C)
+            facts |= {"bias_shift": bias_C.tolist()}
+            # As the model says it, in its own precision.
+            validation = predict(accelerator, held_out, model)
         temperature = fit_temperature(*validation)
         thresholds_C = label_thresholds(validation, temperature, config)
         scores = scores_as_tested(logit_scores(*validation, config), validation, temperature, thresholds_C)
@@ -292,22 +294,6 @@ def _test_and_save(
         facts |= calibration_facts(temperature, logits_NC, labels_N)
         facts |= {} if chosen is None else chosen.facts(facts)
         write_result(folder, facts, scores, task.classes, probabilities_NC, labels_N, test_rows, decisions)
-
-
-def _shifted(
-    model: Any, validation: tuple[np.ndarray, np.ndarray], facts: dict[str, Any]
-) -> tuple[tuple[np.ndarray, np.ndarray], dict[str, Any]]:
-    """Shift the bias of a model's output layer to the least loss; gives validation logits and facts as they are then.
-
-    Args:
-        model: without its wrappers.
-        validation: logits of the validation texts, and their class indices.
-        facts: entries of the result.
-    """
-    logits_NC, labels_N = validation
-    bias_C = fit_bias(logits_NC, labels_N).astype(np.float32)
-    shift_logits(model, bias_C)
-    return (logits_NC + bias_C, labels_N), facts | {"bias_shift": bias_C.tolist()}
 
 
 def evaluation_tokens(accelerator: Accelerator) -> int:

@@ -21,8 +21,8 @@ SHIFT_DEVIATION = 1.0
 def fit_temperature(logits_NC: np.ndarray, labels_N: np.ndarray) -> float:
     """The number to divide logits by for the least loss of validation texts (Guo et al. 2017, arXiv 1706.04599).
 
-    With few texts, all right, any number would do but the smallest is best; as in Platt 1999, the targets are therefore
-    not 1 and 0 but what is expected of further texts: (n + 1) / (n + C) for the class of n texts.
+    With few texts, all right, any number would do but the smallest is best; so the targets are not 1 and 0, but those
+    of `smoothed_classes`.
 
     >>> logits = np.array([[4.0, 0.0]] * 6 + [[0.0, 4.0]] * 6)
     >>> labels = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0])
@@ -40,50 +40,62 @@ def fit_temperature(logits_NC: np.ndarray, labels_N: np.ndarray) -> float:
     return _least(loss, logits_NC, smoothed_classes(labels_N, logits_NC.shape[1]))
 
 
-def fit_bias(logits_NC: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
+def fit_bias(logits_NC: np.ndarray, labels_N: np.ndarray, weights_C: np.ndarray | None = None) -> np.ndarray:
     """What to add to the logits, [C], for the least loss of validation texts at their own best temperature.
 
     Bias-corrected temperature scaling (Alexandari, Kundaje and Shrikumar 2020, arXiv 1901.06852): softmax(z / T + c),
     here with a prior that draws c to zero, as few texts know little of it (a normal distribution, of which the
-    difference of two classes has a deviation of one nat), and the targets of `fit_temperature`. Gives T c, whose sum
-    is zero.
+    difference of two classes has a deviation of one nat), and the targets of `smoothed_classes`. Gives T c, whose sum
+    is zero; zeros if a logit is NaN or infinite.
+
+    Args:
+        logits_NC: of the validation texts.
+        labels_N: their classes.
+        weights_C: of the classes in training, so that what they are for is kept; None if all weigh the same.
 
     >>> rng = np.random.default_rng(0)
     >>> labels = np.arange(400) % 2
     >>> margins = 6.0 * (2 * labels - 1) + 6.0 * rng.normal(size=400)
     >>> bias = fit_bias(np.stack([np.zeros(400), margins - 5.0], axis=1), labels)
-    >>> 4 < bias[1] - bias[0] < 6
+    >>> bool(4 < bias[1] - bias[0] < 6)
     True
     """
-    logits_NC, classes = logits_NC.astype(np.float64), logits_NC.shape[1]
-    targets_NC = smoothed_classes(labels_N, classes)
+    classes = logits_NC.shape[1]
+    scale = float(logits_NC.astype(np.float64).std()) if np.isfinite(logits_NC).all() else 0.0
+    if scale == 0:
+        return np.zeros(classes)
+    standard_NC, targets_NC = logits_NC / scale, smoothed_classes(labels_N, classes)
+    weights_N1 = np.ones((len(labels_N), 1)) if weights_C is None else weights_C[labels_N, None]
+    # The difference of two independent shifts has twice the variance of one.
+    precision = 2 / SHIFT_DEVIATION**2
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         inverse, shifts_C = np.exp(-parameters[0]), parameters[1:]
-        logarithms_NC = scipy.special.log_softmax(logits_NC * inverse + shifts_C, axis=1)
-        errors_NC = np.exp(logarithms_NC) - targets_NC
-        # The difference of two independent shifts has twice the variance of one.
-        precision = 2 / SHIFT_DEVIATION**2
-        value = -(targets_NC * logarithms_NC).sum() + precision / 2 * (shifts_C**2).sum()
-        slope = -inverse * (errors_NC * logits_NC).sum()
+        logarithms_NC = scipy.special.log_softmax(standard_NC * inverse + shifts_C, axis=1)
+        errors_NC = weights_N1 * (np.exp(logarithms_NC) - targets_NC)
+        value = -(weights_N1 * targets_NC * logarithms_NC).sum() + precision / 2 * (shifts_C**2).sum()
+        slope = -inverse * (errors_NC * standard_NC).sum()
         return value, np.concatenate([[slope], errors_NC.sum(0) + precision * shifts_C])
 
     bounds = [(np.log(LOWEST), np.log(HIGHEST)), *[(None, None)] * classes]
-    start = np.concatenate([[np.log(np.clip(logits_NC.std(), LOWEST, HIGHEST))], np.zeros(classes)])
-    found = scipy.optimize.minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
-    return np.exp(found[0]) * (found[1:] - found[1:].mean())
+    found = scipy.optimize.minimize(loss, np.zeros(1 + classes), jac=True, bounds=bounds, method="L-BFGS-B").x
+    return scale * np.exp(found[0]) * (found[1:] - found[1:].mean())
 
 
 def smoothed_classes(labels_N: np.ndarray, classes: int) -> np.ndarray:
-    """What is expected of further texts in place of 1 and 0, [N, C]: (n + 1) / (n + C) for the class of n texts.
+    """What is expected of further texts in place of 1 and 0, [N, C]: of two classes (n + 1) / (n + 2) for that of n
+    texts, as in Platt 1999; of more, what N / 2 texts would have, as each may have only a few. The others share the
+    rest.
 
     >>> smoothed_classes(np.array([0, 0, 1]), 2).round(3).tolist()
     [[0.75, 0.25], [0.75, 0.25], [0.333, 0.667]]
+    >>> smoothed_classes(np.array([0, 1, 1, 2]), 3)[0].tolist()
+    [0.75, 0.125, 0.125]
     """
-    counts_C = np.bincount(labels_N, minlength=classes)
-    others_N = 1 / (counts_C[labels_N] + classes)
-    targets_NC = np.repeat(others_N[:, None], classes, axis=1)
-    targets_NC[np.arange(len(labels_N)), labels_N] = 1 - (classes - 1) * others_N
+    texts_N = np.bincount(labels_N, minlength=classes)[labels_N] if classes <= 2 else len(labels_N) / 2
+    rest_N = np.broadcast_to(1 / (texts_N + 2), len(labels_N))
+    targets_NC = np.repeat(rest_N[:, None] / max(1, classes - 1), classes, axis=1)
+    targets_NC[np.arange(len(labels_N)), labels_N] = 1 - rest_N
     return targets_NC
 
 

@@ -43,7 +43,8 @@ class TaskConfig:
     refit: bool = added_later(False)
     """When everything is chosen on the validation texts (the best checkpoint, penalties, temperature, thresholds),
     train once more on all labels, those included, for the same share of `training.duration` with a whole schedule in
-    it, and test that model. The run that chooses has a folder of its own. For validation texts that are set aside."""
+    it, and test that model. The run that chooses has a folder of its own. For validation texts that are set aside. No
+    text is left to fit a bias to then (`model.calibrated_bias`), so it stays as it was trained."""
     label_budget: int | None = None
     """Use only this many training labels, a stratified sample for each seed; null uses all."""
     sequence_length: int = 128
@@ -78,11 +79,6 @@ class TaskConfig:
         """Validate the keys."""
         if self.refit and self.validation is not None:
             raise InputError("refit: validation texts with a place of their own (`validation`) are not trained on")
-        if self.refit and self.model.calibrated_bias:
-            raise InputError(
-                "model.calibrated_bias: is fitted to texts that the model has not seen, and `refit` trains on them; "
-                "leave out one of the two"
-            )
         require_at_least(8, sequence_length=self.sequence_length)
         require_at_least(1, maximum_validation_texts=self.maximum_validation_texts)
         require_between(0.01, 0.9, validation_share=self.validation_share, test_share=self.test_share)
@@ -104,8 +100,13 @@ class TaskConfig:
         """The score that selects, of texts with one class or several labels.
 
         Raises:
-            InputError: `select_by` is a score of the others.
+            InputError: `select_by` is a score of the others, or `model.calibrated_bias` is set for several labels.
         """
+        if multi_label and self.model.calibrated_bias:
+            raise InputError(
+                "model.calibrated_bias: is for texts of one class each; where a text may have several labels, "
+                "`threshold` chooses from which probability on each label applies; set it to false"
+            )
         others, instead = ("accuracy", "subset_accuracy") if multi_label else ("micro_f1", "accuracy")
         if self.select_by == others or (self.select_by == "subset_accuracy" and not multi_label):
             kind = "a text may have several labels" if multi_label else "a text has one class"

@@ -58,16 +58,23 @@ def without_output_layer(model: Any) -> Generator[Any]:
         setattr(parent, name, layer)
 
 
-def shift_logits(model: Any, shifts_C: np.ndarray) -> None:
-    """Add to the bias of the output layer, in place, on however many devices it lies.
+def require_bias(model: Any) -> None:
+    """Refuse a model whose output layer cannot be shifted, before it is trained.
 
     Raises:
-        InputError: the model has no linear output layer, or the layer has no bias.
+        InputError: it has no linear output layer, or one without a bias.
     """
     parent, name = output_layer(model)
+    if getattr(parent, name).bias is None:
+        raise InputError(
+            f"model.calibrated_bias: the output layer of {type(model).__name__} has no bias to shift; leave it out"
+        )
+
+
+def shift_logits(model: Any, shifts_C: np.ndarray) -> None:
+    """Add to the bias of the output layer, in place, on however many devices it lies."""
+    parent, name = output_layer(model)
     bias = getattr(parent, name).bias
-    if bias is None:
-        raise InputError(f"model.calibrated_bias: the output layer of {type(model).__name__} has no bias")
     with torch.no_grad():
         bias.add_(like(torch.from_numpy(shifts_C).to(device=bias.device, dtype=bias.dtype), bias))
 

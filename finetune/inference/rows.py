@@ -26,7 +26,7 @@ from finetune.own_data.columns import (
     with_lone_name,
 )
 from finetune.own_data.contents import Content, is_address, is_date
-from finetune.own_data.headers import are_names, is_a_header, is_data, is_long_enough, looks_like_a_text
+from finetune.own_data.headers import are_names, is_a_header, is_data, is_long_enough, looks_like_a_text, plain
 from finetune.own_data.text_formats import has_columns, labels_before, table_format
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
@@ -231,16 +231,30 @@ def names_in_most_rows(corpus: CorpusConfig) -> list[str]:
 
 
 def texts_beside(names: Sequence[str], contents: Mapping[str, Content]) -> dict[str, Content]:
-    """The columns of JSON that hold texts, if only others than those of most rows do, and in more than a few rows.
+    """The columns of JSON that hold texts, in more than a few rows, if those of most rows are ids, classes or no texts.
 
     >>> ids, texts = Content(rows=9, filled=9, texts=9), Content(rows=3, filled=3, texts=3, words=3, characters=99)
     >>> [*texts_beside(["id"], {"id": ids, "body": texts})], texts_beside(["body"], {"id": ids, "body": texts})
     (['body'], {})
+    >>> texts_beside(["satz"], {"satz": ids, "body": texts})
+    {}
     """
+    if not all(is_no_text(name, contents[name]) for name in names if name in contents):
+        return {}
     rows = max((held.rows for held in contents.values()), default=0)
     found = {name: held for name, held in contents.items() if held.holds_texts}
     is_few = sum(held.filled for held in found.values()) <= FEW_ROWS * rows
     return {} if is_few or not found.keys().isdisjoint(names) else found
+
+
+def is_no_text(name: str, held: Content) -> bool:
+    """Whether a column of JSON is not that of the texts, by what it holds or by being called an id.
+
+    >>> is_no_text("tweet_id", Content()), is_no_text("tweet", Content(filled=9, texts=9))
+    (True, False)
+    """
+    is_class = held.may_be_classes or len(held.values) == 1
+    return plain(name).split("_")[-1] == "id" or held.holds_no_texts or is_class
 
 
 def first_columns(corpus: CorpusConfig) -> list[str]:

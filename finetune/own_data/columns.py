@@ -13,6 +13,7 @@ from finetune.own_data.contents import SHORTEST_TEXTS, Content
 from finetune.own_data.headers import (
     ALL_TEXT_NAMES,
     HIDDEN,
+    LABEL_NAMES,
     LESSER_TEXT_NAMES,
     MISSING,
     MUCH_LONGER,
@@ -40,6 +41,9 @@ from tokenizer.corpus.text_files import lines_of_head
 ENOUGH_ROWS = 2000
 # What stands there for a label that is not told.
 HIDDEN_KEYS = {*map(label_key, (*MISSING, HIDDEN))}
+
+# Which a row may hold as well.
+USUAL_NAMES = {*ALL_TEXT_NAMES, *LABEL_NAMES}
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +75,15 @@ def find_columns(
         corpus = dataclasses.replace(corpus, text_column=text)
     elif not labelled:
         corpus = with_lone_name(corpus)
-    contents = read_contents(corpus, labelled)
+    # Of a first row, a cell of several labels is one of those below it only as a whole.
+    contents = read_contents(dataclasses.replace(corpus, label_separator=None), labelled)
     header = corpus.header
     if text is None and header is None and begins_with_data(contents, corpus, label, likely):
-        log.info("columns: the first row of %s is taken for one of its texts (`--header`)", part_of(corpus))
+        level = logging.WARNING if any(plain(name) in USUAL_NAMES for name in contents) else logging.INFO
+        log.log(level, "columns: the first row of %s is taken for one of its texts (`--header`)", part_of(corpus))
         corpus, header = dataclasses.replace(corpus, header=False, text_column="1"), False
+        contents = read_contents(corpus, labelled)
+    elif corpus.label_separator is not None:
         contents = read_contents(corpus, labelled)
     if likely is not None and label is None and likely.label is not None:
         label = likely_label(likely.label, contents, corpus, classes)
@@ -174,7 +182,12 @@ def is_long_and_no_class(held: Content) -> bool:
 def likely_label(name: str, contents: dict[str, Content], corpus: CorpusConfig, classes: Collection[str]) -> str | None:
     """The label column of the labelled texts, if other texts have it; one with a number only if it holds classes."""
     found = called(name, contents)
-    return found if found is None or not name.isdecimal() or holds_classes(corpus, found, classes) else None
+    if found is None or not name.isdecimal():
+        return found
+    held = contents[found]
+    # Numbers of rows may be classes, too.
+    are_of_rows = held.are_all_different and (held.numbers == held.filled or held.holds_dates or held.holds_addresses)
+    return found if not are_of_rows and holds_classes(corpus, found, classes) else None
 
 
 def holds_classes(corpus: CorpusConfig, column: str, classes: Collection[str]) -> bool:

@@ -174,8 +174,9 @@ class ClassifierConfig(RecurrentSizes):
     arXiv 2202.10054). `auto`: by logistic regression in encoders, at random in recurrent models, which lose by it."""
     calibrated_bias: bool = added_later(False)
     """For neural models and `frozen`, where a text has one class: when training has ended, shift the output layer's
-    bias to the least loss of the validation texts, as far as these tell (Alexandari et al. 2020, arXiv 1901.06852).
-    Once a model knows its few training texts by heart, nothing keeps it from leaning to one class on others."""
+    bias to the least loss of the validation texts, weighted by `class_weights`, as far as these texts tell (Alexandari
+    et al. 2020, arXiv 1901.06852). Once a model knows its few training texts by heart, nothing keeps it from leaning
+    to one class on others. Scores on validation texts are of the shifted model, and so a little too good."""
     pooling: Pooling | None = digested_as(None, "mean", {"mean": "mean of tokens"})  # noqa: RUF009
     """How the states of a text become one vector: the `mean` or `max` over tokens; `last`, a recurrent model's last
     state, or `cls`, an encoder's first; all three (`concat`); or `attention`, of the last state to all states in a

@@ -36,9 +36,11 @@ def _comparison(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         (
             "What was compared",
             f"Every model learned from the same labels, {seeds} times over: each seed draws its own labels, "
-            "initial weights and order. The state of a model that is best on validation texts is tested once, at "
-            "the end, on texts that nothing was chosen by; with `refit`, one that was trained again on all of the "
-            "labels, for as long as was best. " + starts,
+            "initial weights and order. The state of a model that is best on validation texts, or its last where the "
+            "settings have it evaluated once, is tested once, at the end, on texts that nothing was chosen by in the "
+            "comparison; with `model.calibrated_bias`, validation texts shift the bias of its output layer before; "
+            "with `refit`, one is tested that was trained again on all of the labels, for as long as was best. "
+            + starts,
         ),
         (
             "Who is the rival",

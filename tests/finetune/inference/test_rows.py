@@ -217,3 +217,15 @@ def test_a_class_called_as_columns_are_makes_no_header(tmp_path: Path) -> None:
     for trained_on in ("2", "text"):
         found = with_text_column(corpus, None, trained_on)
         assert (found.text_column, found.header) == ("2", False)
+
+
+@pytest.mark.parametrize("name", ["tweet", "satz"])
+def test_a_column_of_all_rows_that_may_be_the_text_is_read_though_few_rows_have_longer_ones(
+    tmp_path: Path, name: str
+) -> None:
+    rows = [
+        {"id": n, name: f"Staubsaugerbeutel{n}"} | ({} if n % 3 else {"reply": f"my camera came after {n} days"})
+        for n in range(60)
+    ]
+    corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "a.jsonl", rows)), split="all")
+    assert with_text_column(corpus, None, "text").text_column == name

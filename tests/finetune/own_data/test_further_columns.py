@@ -276,3 +276,37 @@ def test_a_row_of_test_texts_that_is_taken_for_a_header_is_told(tmp_path: Path, 
         (tmp_path / f"{name}.csv").write_text("\n".join([first, *lines]))
     find_sources(OwnDataConfig(labelled=str(tmp_path / "a.csv"), test=str(tmp_path / "b.csv")))
     assert "b.csv ('what now', 'topic') is taken for names of columns; if it is one of its texts, give" in caplog.text
+
+
+def test_numbers_of_rows_are_not_the_classes_of_test_texts(tmp_path: Path) -> None:
+    rng = random.Random(1)
+    labelled = [f'{rng.randrange(20)},"{long_text(rng, n % 2)} {n}."' for n in range(400)]
+    numbered = [f'{n},"{long_text(rng, n % 2)} {n}, too."' for n in range(15)]
+    for name, lines in (("train", labelled), ("test", numbered)):
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines))
+    with pytest.raises(InputError, match=r"label_column: which column of .* is the label"):
+        find_sources(OwnDataConfig(labelled=str(tmp_path / "train.csv"), test=str(tmp_path / "test.csv")))
+
+
+@pytest.mark.parametrize("part", ["test", "unlabelled"])
+@pytest.mark.parametrize("separator", [None, ";"])
+def test_a_first_row_with_several_labels_is_no_header(tmp_path: Path, part: str, separator: str | None) -> None:
+    rng = random.Random(1)
+    joined = ("war;drama", "comedy;crime", "drama", "war")
+    for name in ("a", "b"):
+        lines = [f'"{long_text(rng, n % 2)} {n}.",{joined[n % 4]}' for n in range(60)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines))
+    further: dict[str, Any] = {part: str(tmp_path / "b.csv")}
+    sources = find_sources(OwnDataConfig(labelled=str(tmp_path / "a.csv"), label_separator=separator, **further))
+    found = getattr(sources, part)
+    assert (sources.labelled.header, found.header, found.text_column) == (False, False, "1")
+
+
+def test_a_row_called_as_columns_are_is_told(tmp_path: Path, caplog) -> None:
+    lines = [
+        f"{('give me', 'where is')[n % 2]} that and this {n},{('statement', 'question')[n % 2]}" for n in range(60)
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(["Satz,question", *lines]))
+    find_sources(OwnDataConfig(labelled=str(tmp_path / "a.csv")))
+    told = [record for record in caplog.records if "the first row of" in record.message]
+    assert [record.levelname for record in told] == ["WARNING"]
