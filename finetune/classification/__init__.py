@@ -9,7 +9,7 @@ In: labelled corpora. Out: batches, a loss, predictions and metrics. Read in thi
   `tokenization_head_tail.py`: long texts cut to head and tail
 - `multi_label/`: what texts with several labels need beside that
 - `objective.py`: the loss; `evaluation.py`: class scores over all processes
-- `metrics.py`: accuracy, macro-F1, Matthews; `calibration.py`: temperature and calibration error;
+- `metrics.py`: accuracy, macro-F1, Matthews; `calibration.py`: temperature, bias and calibration error;
   `predictions.py`: `result.json` and the prediction for every test text
 - `bag_of_words.py`: logistic regression on words and pairs of words; `frozen.py`: on the states of an encoder that is
   not trained

@@ -71,13 +71,6 @@ def is_data(contents: Mapping[str, Content]) -> bool:
     >>> long = "It was a good film, all in all."
     >>> [is_data({long: texts, "good": words, other: words}) for other in ("", "rare", "good_2")]
     [True, True, True]
-    >>> y, yes = Content(rows=9, filled=9, values={"y", "n"}), Content(rows=9, filled=9, values={"yes", "no"})
-    >>> is_data({long: texts, "y": y}), is_data({"All comments": texts, "y": y})
-    (True, False)
-    >>> is_data({long: texts, "Yes": yes}), is_data({"What did you like?": texts, "Yes": yes})
-    (True, False)
-    >>> is_data({"where now": texts, "question": Content(rows=9, filled=9, values={"question", "request"})})
-    True
     """
     # A cell that stands there twice has got a number as a name.
     names = {name: cell_of(name, contents) for name in contents}

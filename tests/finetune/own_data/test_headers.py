@@ -8,6 +8,8 @@ import pytest
 
 from configs.errors import InputError
 from finetune.own_data.columns import find_columns
+from finetune.own_data.contents import Content
+from finetune.own_data.headers import is_data
 from tests.helpers.finetuning import sentence
 from tokenizer.corpus.config import CorpusConfig
 
@@ -233,3 +235,18 @@ def test_a_header_that_may_be_a_row_is_told(tmp_path: Path, caplog, first: str, 
     lines = [first, *(f"{sentence(n % 2, rng)},{('neg', 'pos')[n % 2]}" for n in range(60))]
     assert columns_of(tmp_path / "t.csv", lines) == (*first.split(","), None)
     assert ("if it is one of its texts, give `--header false`" in caplog.text) == is_told
+
+
+@pytest.mark.parametrize(
+    ("text", "cell", "values", "is_row"),
+    [
+        ("It was a good film, all in all.", "y", {"y", "n"}, True),
+        ("All comments", "y", {"y", "n"}, False),
+        ("It was a good film, all in all.", "Yes", {"yes", "no"}, True),
+        ("What did you like?", "Yes", {"yes", "no"}, False),
+        ("where now", "question", {"question", "request"}, True),
+    ],
+)
+def test_a_class_called_as_columns_are_beside_a_text(text: str, cell: str, values: set[str], is_row: bool) -> None:
+    texts = Content(rows=9, filled=9, texts=9, words=9, characters=110)
+    assert is_data({text: texts, cell: Content(rows=9, filled=9, values=values)}) == is_row
