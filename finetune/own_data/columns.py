@@ -194,8 +194,9 @@ def holds_classes(corpus: CorpusConfig, column: str, classes: Collection[str]) -
     """Whether half of the labels in a column, or more, are classes; also if all are hidden."""
     if not classes:
         return False
+    known = {*classes}
     rows = [keys for row in readable_rows(corpus) if (keys := label_keys(row.get(column), corpus)) - HIDDEN_KEYS]
-    return 2 * sum(keys <= {*classes} for keys in rows) >= len(rows)
+    return 2 * sum(keys <= known for keys in rows) >= len(rows)
 
 
 def label_keys(value: Any, corpus: CorpusConfig) -> set[str]:

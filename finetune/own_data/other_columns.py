@@ -1,9 +1,9 @@
 """The columns of test and unlabelled texts: those of the labelled ones or, if they have others, those found."""
 
 import dataclasses
+import functools
 import logging
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Callable, Collection
 
 from configs.errors import InputError
 from finetune.own_data.advice import Columns, as_labelled
@@ -30,6 +30,9 @@ YES_OR_NO = {
     "nej", "nei", "tak", "nie", "ano", "ne", "da", "nu", "\u0434\u0430", "\u043d\u0435\u0442", "evet", "hay\u0131r",
     "hayir", "igen", "nem", "kyll\u00e4", "ei", "\u662f", "\u5426", "\u306f\u3044", "\u3044\u3044\u3048",
 }  # fmt: skip
+
+Classes = Callable[[], set[str]]
+"""Gives the keys of the labels of the labelled texts (`label_key`)."""
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +67,8 @@ def columns_of_others(
     Raises:
         InputError: they are not found.
     """
-    classes = classes_of(labelled) if is_labelled else set()
+    # Read once, and only if names do not tell.
+    classes = functools.cache(lambda: classes_of(labelled))
     try:
         found = found_columns(corpus, is_labelled, likely, classes, by_classes and is_labelled)
         if found.label is not None and likely.label is not None:
@@ -76,16 +80,17 @@ def columns_of_others(
 
 
 def found_columns(
-    corpus: CorpusConfig, is_labelled: bool, likely: Columns, classes: Collection[str], by_classes: bool
+    corpus: CorpusConfig, is_labelled: bool, likely: Columns, classes: Classes, by_classes: bool
 ) -> Columns:
     """The columns by their names or, if the label may have any, the one with the classes."""
+    is_numbered = is_labelled and likely.label is not None and likely.label.isdecimal()
     try:
-        return find_columns(corpus, None, None, is_labelled, likely, classes)
+        return find_columns(corpus, None, None, is_labelled, likely, classes() if is_numbered else ())
     except InputError:
-        label = column_of_classes(corpus, likely, classes) if by_classes else None
+        label = column_of_classes(corpus, likely, classes()) if by_classes else None
         if label is None:
             raise
-        return find_columns(corpus, None, label, is_labelled, likely, classes)
+        return find_columns(corpus, None, label, is_labelled, likely)
 
 
 def column_of_classes(corpus: CorpusConfig, likely: Columns, classes: Collection[str]) -> str | None:
@@ -105,7 +110,7 @@ def column_of_classes(corpus: CorpusConfig, likely: Columns, classes: Collection
 
 
 def check_label(
-    found: Columns, corpus: CorpusConfig, likely: Columns, labelled: CorpusConfig, classes: Collection[str]
+    found: Columns, corpus: CorpusConfig, likely: Columns, labelled: CorpusConfig, classes: Classes
 ) -> None:
     """Refuse a test label that is something else in the labelled texts; warn of one that is known by its values alone.
 
@@ -122,7 +127,7 @@ def check_label(
         is_known = plain(here) in (plain(label), *LABEL_NAMES)
         if likely.header is not False and called(here, names) not in (None, label):
             lacking = f"{here!r} is another column of the labelled texts"
-    if not (is_known or lacking) and keys_in(with_columns(corpus, found), here) != classes:
+    if not (is_known or lacking) and keys_in(with_columns(corpus, found), here) != classes():
         lacking = f"column {here!r} has not the same values as the label of the labelled texts"
     if lacking is not None:
         raise InputError(
@@ -162,13 +167,6 @@ def columns_of_split(corpus: CorpusConfig, columns: Columns, header: bool | None
     if not is_alike or has_names or not holds_numbered(corpus, columns, classes):
         return columns_of_others(other, columns.label is not None, columns, labelled, by_classes=False)
     return Columns(columns.text, columns.label, corpus.header)
-
-
-def labels_of(corpus: CorpusConfig) -> Iterator[str]:
-    """The cells of the label column, as text; none of a missing one."""
-    for row in readable_rows(corpus):
-        label: Any = row.get(corpus.label_column)
-        yield "" if label is None else str(label).strip()
 
 
 def classes_of(labelled: CorpusConfig) -> set[str]:

@@ -2,16 +2,17 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from configs.errors import InputError
 from finetune.own_data.advice import Columns
-from finetune.own_data.columns import column_names, find_columns, read_contents
+from finetune.own_data.columns import column_names, find_columns, read_contents, readable_rows
 from finetune.own_data.config import OwnDataConfig, with_flags
 from finetune.own_data.contents import SPLIT_NAMES, UNLABELLED_NAMES
 from finetune.own_data.headers import HIDDEN, MISSING
-from finetune.own_data.other_columns import columns_of_others, columns_of_split, labels_of, where_in, with_columns
+from finetune.own_data.other_columns import columns_of_others, columns_of_split, where_in, with_columns
 from finetune.own_data.separators import find_separator
 from finetune.own_data.text_formats import BETWEEN_PARTS, with_text_format
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
@@ -140,6 +141,13 @@ def has_labels(corpus: CorpusConfig, labelled: CorpusConfig) -> bool:
         hidden.add(label)
     # Where all are alike, it may be that the training texts have such labels, too.
     return not hidden or any(label in hidden - {""} for label in labels_of(labelled))
+
+
+def labels_of(corpus: CorpusConfig) -> Iterator[str]:
+    """The cells of the label column, as text; none of a missing one."""
+    for row in readable_rows(corpus):
+        label: Any = row.get(corpus.label_column)
+        yield "" if label is None else str(label).strip()
 
 
 def corpus_of(config: OwnDataConfig, source: str, part: str) -> CorpusConfig:
