@@ -4,9 +4,12 @@ DIR holds `imdb/{train,unsupervised}.parquet`. Measures real tokens per second o
 the peer is a baseline run (one process, all cores, 128 tokens, all documents), measured alternately.
 """
 
+import contextlib
 import dataclasses
 import statistics
+import subprocess
 import sys
+from collections.abc import Generator
 from typing import Any
 
 from benchmarks.measurement.measuring import measure_stage, print_measurement
@@ -24,11 +27,13 @@ SWITCHES = {
     "dropout-off": ("dropout", "torch"),
     "compile-on": ("compile", True),
 }
+# Beside a process that computes.
+BUSY = "beside-another"
 
 
 @dataclasses.dataclass(frozen=True)
 class ScalingBenchmarkConfig:
-    """Measure throughput by threads, processes, sequence length and corpus size, and without each fast path."""
+    """Measure throughput by threads, processes, length and corpus size, without each fast path, and by waiting."""
 
     data_folder: str
     """The folder with `imdb/train.parquet` and `imdb/unsupervised.parquet`."""
@@ -43,7 +48,7 @@ class ScalingBenchmarkConfig:
     documents: list[int] = dataclasses.field(default_factory=lambda: [1000])
     """Numbers of documents."""
     only: str | None = None
-    """Measure only `threads`, `processes`, `length`, `documents` or `switch`."""
+    """Measure only `threads`, `processes`, `length`, `documents`, `switch` or `waiting`."""
     runs: str = "runs/benchmarks"
     """The parent folder of all run folders."""
 
@@ -69,16 +74,31 @@ def run(config: ScalingBenchmarkConfig) -> None:
     for count in config.documents:
         variants[f"documents.{count}"] = ({"corpus.maximum_documents": count, "held_out_share": 0.02}, [])
     variants |= {f"switch.{name}": ({f"training.speed.{key}": value}, []) for name, (key, value) in SWITCHES.items()}
+    variants |= {f"waiting.{beside}": ({"training.speed.waiting": "sleep"}, []) for beside in ("alone", BUSY)}
     for name, (changes, launcher) in variants.items():
         if config.only is not None and not name.startswith(config.only):
             continue
         theirs, ours = [], []
+        waits = {"training.speed.waiting": "torch"} if name.startswith("waiting") else {}
         for number in range(config.rounds):
-            theirs.append(measure_stage("pretrain", baseline, FILE)["tokens_per_second"])
             keys = baseline | changes | {"name": f"benchmark-{name}"}
-            ours.append(measure_stage("pretrain", keys, FILE, launcher, ACCELERATE_USE_CPU="true")["tokens_per_second"])
+            with other_work() if name.endswith(BUSY) else contextlib.nullcontext():
+                theirs.append(measure_stage("pretrain", baseline | waits, FILE)["tokens_per_second"])
+                rates = measure_stage("pretrain", keys, FILE, launcher, ACCELERATE_USE_CPU="true")
+            ours.append(rates["tokens_per_second"])
             print(f"{name}, round {number + 1}: {ours[-1]:,.0f} against {theirs[-1]:,.0f} tokens/s", file=sys.stderr)
         print_measurement(f"scaling.{name}", statistics.median(ours), statistics.median(theirs), "tokens/s")
+
+
+@contextlib.contextmanager
+def other_work() -> Generator[None]:
+    """A process that computes all the while."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def main() -> None:

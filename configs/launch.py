@@ -1,4 +1,4 @@
-"""Process start: memory allocator, CPU threads and number of processes.
+"""Process start: memory allocator, CPU threads, how they wait, and number of processes.
 
 Nothing here imports torch: the allocator is set before anything heavy is loaded.
 """
@@ -29,6 +29,12 @@ MOST_KEPT = 1.5
 # These keep large buffers anyway.
 OTHER_ALLOCATORS = ("tcmalloc", "jemalloc", "mimalloc")
 RESTARTED = "BERTLET_STARTED_AGAIN"
+# How OpenMP's threads wait for each other; its runtimes read these when torch is loaded.
+WAIT_POLICY = "OMP_WAIT_POLICY"
+OTHER_WAIT_POLICIES = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+# Seconds in which other work is looked for, and how much of a processor it may take unheeded.
+SECONDS_OF_LOOKING = 0.3
+UNHEEDED = 0.25
 
 
 def launched_precision() -> str:
@@ -120,6 +126,61 @@ def held_memory() -> int:
     return memory.rss - getattr(memory, "shared", 0)
 
 
+def waiting_settings(
+    waiting: str, threads: int, environment: Mapping[str, str], processors: int, busy: float
+) -> dict[str, str]:
+    """The environment variables for threads that sleep while they wait for each other; empty to leave it to OpenMP.
+
+    A thread that waits spins, which is the fastest where each has a processor of its own. Where other work has it for
+    a while, the others spin until it is back, after each of thousands of operations a second.
+
+    Args:
+        waiting: `training.speed.waiting`.
+        threads: of this process.
+        environment: the environment variables, in which a choice of the user's stands.
+        processors: that this process may use.
+        busy: how many of them are at other work, such as 0.9.
+
+    >>> waiting_settings("auto", 2, {}, 2, busy=0.9), waiting_settings("auto", 2, {}, 4, busy=0.9)
+    ({'OMP_WAIT_POLICY': 'PASSIVE'}, {})
+    >>> waiting_settings("auto", 2, {"OMP_WAIT_POLICY": "ACTIVE"}, 2, busy=0.9)
+    {}
+    """
+    chosen = any(name in environment for name in (WAIT_POLICY, *OTHER_WAIT_POLICIES))
+    crowded = threads + busy > processors + UNHEEDED
+    if chosen or threads < 2 or waiting == "torch" or (waiting == "auto" and not crowded):
+        return {}
+    return {WAIT_POLICY: "PASSIVE"}
+
+
+def tune_waiting(waiting: str, threads: int | None) -> None:
+    """Have this process's threads sleep while they wait for each other if other work takes their processors.
+
+    It is to be called before torch is loaded. Looking takes `SECONDS_OF_LOOKING`, and is left out where nothing hangs
+    on it. The processes of a launcher would take each other for other work: of these, none looks.
+
+    Args:
+        waiting: `training.speed.waiting`.
+        threads: `training.threads`.
+    """
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    threads = threads or default_threads(os.environ, physical_cores()) or (int(given) if given.isdecimal() else 2)
+    alone = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) == 1
+    processors, busy = len(allowed_processors()), 0.0
+    if waiting == "auto" and alone and waiting_settings("sleep", threads, os.environ, processors, busy):
+        shares = psutil.cpu_percent(SECONDS_OF_LOOKING, percpu=True)
+        busy = sum(shares[processor] for processor in allowed_processors() if processor < len(shares)) / 100
+    settings = waiting_settings(waiting, threads, os.environ, processors, busy)
+    os.environ.update(settings)
+    if settings and waiting == "auto":
+        log.info(
+            "threads: they sleep while they wait for each other, as other work has %.1f of %d processors (disable: "
+            "--training.speed.waiting torch)",
+            busy,
+            processors,
+        )
+
+
 def default_threads(environment: Mapping[str, str], cores: int) -> int | None:
     """Default number of CPU threads per process; None leaves the choice to torch.
 
@@ -141,8 +202,15 @@ def default_threads(environment: Mapping[str, str], cores: int) -> int | None:
 
 def physical_cores() -> int:
     """The number of physical cores that this process may use."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = len(allowed_processors())
     return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed))
+
+
+def allowed_processors() -> list[int]:
+    """The numbers of the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def check_world_size(requested: int | None, environment: Mapping[str, str], running: int) -> None:

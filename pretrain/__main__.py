@@ -2,7 +2,7 @@
 
 from configs.command_line import parse
 from configs.errors import run_command
-from configs.launch import launched_rank, tune_allocator
+from configs.launch import launched_rank, tune_allocator, tune_waiting
 from configs.run_folder import FINISHED_BEFORE
 from configs.terminal import show_progress_lines
 from pretrain.config import PretrainConfig
@@ -20,6 +20,7 @@ def main() -> None:
         print(f"pretrain: {FINISHED_BEFORE}")
     else:
         tune_allocator(config.training.speed.allocator)
+        tune_waiting(config.training.speed.waiting, config.training.threads)
         from pretrain.run import run
 
         folder = run(config)

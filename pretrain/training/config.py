@@ -93,6 +93,9 @@ class SpeedConfig:
     products: Literal["auto", "torch", "onednn"] = outside_digest("auto")
     """Who computes fp32 matrix products on a CPU. `auto`: oneDNN where it is clearly faster than torch's default and as
     exact; on CPUs with AMX, `onednn` computes in bf16."""
+    waiting: Literal["auto", "sleep", "torch"] = outside_digest("auto")
+    """How CPU threads wait for each other. `torch`: they spin, as torch leaves it; `sleep`; `auto`: `sleep` where, at
+    the start, other work leaves fewer processors than threads. OMP_WAIT_POLICY takes precedence."""
     tf32: bool = outside_digest(True)
     """On a GPU, TF32 for fp32 operations."""
     activation_checkpointing: bool | None = outside_digest(None)

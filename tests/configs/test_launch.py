@@ -23,12 +23,15 @@ print(*sys.argv[1:], *(name for name in ALLOCATOR if name in os.environ))
 """
 
 
+CHOICES = ("MALLOC_", "BERTLET_", "LD_", "OMP_", "GOMP_", "KMP_", "LOCAL_", "ACCELERATE_")
+
+
 def plain():
-    return {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "BERTLET_", "LD_"))}
+    return {name: value for name, value in os.environ.items() if not name.startswith(CHOICES)}
 
 
-def probed(folder, wanted, **environment):
-    (folder / "probe.py").write_text(PROBE.format(wanted=wanted), encoding="utf-8")
+def probed(folder, probe, **environment):
+    (folder / "probe.py").write_text(probe, encoding="utf-8")
     return subprocess.run(
         [sys.executable, str(folder / "probe.py"), "--an", "argument"],
         cwd=ROOT, env=plain() | {"PYTHONPATH": str(ROOT)} | environment, capture_output=True, text=True, check=True,
@@ -37,7 +40,7 @@ def probed(folder, wanted, **environment):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 def test_the_command_is_started_once_more_with_its_arguments_and_says_so_in_a_line(tmp_path):
-    ended = probed(tmp_path, wanted=True)
+    ended = probed(tmp_path, PROBE.format(wanted=True))
     assert ended.stdout.split() == ["--an", "argument", *ALLOCATOR]
     (line,) = ended.stderr.splitlines()
     assert line.startswith("allocator: restarted with MALLOC_")
@@ -49,13 +52,60 @@ def test_the_command_is_started_once_more_with_its_arguments_and_says_so_in_a_li
     [(False, {}), (True, {"MALLOC_ARENA_MAX": "2"}), (True, {"BERTLET_STARTED_AGAIN": "1"})],
 )
 def test_it_is_not_where_it_is_off_or_somebody_has_chosen(tmp_path, wanted, environment):
-    ended = probed(tmp_path, wanted, **environment)
+    ended = probed(tmp_path, PROBE.format(wanted=wanted), **environment)
     assert ended.stdout.split() == ["--an", "argument"]
     assert not ended.stderr
 
 
+LOOK = """
+import logging, os
+from configs import launch
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+launch.allowed_processors = lambda: [0, 2]
+launch.psutil.cpu_percent = lambda seconds, percpu: print("looked") or {shares}
+launch.tune_waiting("{waiting}", {threads})
+print(os.environ.get("OMP_WAIT_POLICY"))
+"""
+BUSY, QUIET = [10.0, 100.0, 80.0, 100.0], [10.0, 100.0, 10.0, 100.0]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "threads", "shares", "environment", "found"),
+    [
+        ("auto", 2, BUSY, {}, "looked PASSIVE"),
+        ("auto", 2, QUIET, {}, "looked None"),
+        ("auto", 1, BUSY, {}, "None"),
+        ("auto", None, BUSY, {"OMP_NUM_THREADS": "1"}, "None"),
+        ("auto", None, BUSY, {"OMP_NUM_THREADS": "2,1"}, "looked PASSIVE"),
+        ("auto", 2, BUSY, {"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE"),
+        ("auto", 2, BUSY, {"GOMP_SPINCOUNT": "7"}, "None"),
+        ("auto", 2, BUSY, {"LOCAL_WORLD_SIZE": "2"}, "None"),
+        ("torch", 2, BUSY, {}, "None"),
+        ("sleep", 2, QUIET, {}, "PASSIVE"),
+    ],
+)
+def test_threads_sleep_while_they_wait_where_other_work_has_their_processors(
+    tmp_path, waiting, threads, shares, environment, found
+):
+    ended = probed(tmp_path, LOOK.format(waiting=waiting, threads=threads, shares=shares), **environment)
+    assert " ".join(ended.stdout.split()) == found
+    told = "other work has 0.9 of 2 processors (disable: --training.speed.waiting torch)"
+    assert (told in ended.stderr) == (found == "looked PASSIVE")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what GNU's OpenMP prints")
+def test_the_threads_of_torch_do_as_they_are_told(tmp_path):
+    probe = "from configs.launch import tune_waiting\ntune_waiting({waiting!r}, 2)\nimport torch\n"
+    told = {
+        waiting: probed(tmp_path, probe.format(waiting=waiting), OMP_DISPLAY_ENV="verbose").stderr
+        for waiting in ("sleep", "torch")
+    }
+    assert "GOMP_SPINCOUNT = '0'" in told["sleep"]
+    assert "GOMP_SPINCOUNT = '300000'" in told["torch"]
+
+
 def test_only_the_main_process_of_several_speaks(tmp_path):
-    assert not probed(tmp_path, True, LOCAL_RANK="1").stderr
+    assert not probed(tmp_path, PROBE.format(wanted=True), LOCAL_RANK="1").stderr
 
 
 @pytest.mark.parametrize(
