@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
+from configs.errors import InputError
 from finetune.own_data.columns import readable_rows
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
 from tokenizer.corpus.documents import label_key
@@ -12,6 +13,8 @@ from tokenizer.corpus.row_labels import OneLabel, list_in
 
 # Of the parts of joined cells, those that must also stand elsewhere.
 RECOMBINED_SHARE = 0.5
+# Characters of a cell in a message.
+SHOWN = 80
 
 
 def find_separator(corpus: CorpusConfig) -> str | None:
@@ -23,6 +26,9 @@ def find_separator(corpus: CorpusConfig) -> str | None:
 
     Args:
         corpus: with its columns.
+
+    Raises:
+        InputError: all cells look like lists, and some are none.
     """
     cells = Counter(
         value.strip()
@@ -32,7 +38,12 @@ def find_separator(corpus: CorpusConfig) -> str | None:
     if not cells:
         return None
     if all(cell[:1] == "[" and cell[-1:] == "]" for cell in cells):
-        return LIST_CELLS if all(_is_list(cell, corpus) for cell in cells) else None
+        if (other := next((cell for cell in cells if not _is_list(cell, corpus)), None)) is None:
+            return LIST_CELLS
+        raise InputError(
+            f"label_separator: the labels in column {corpus.label_column!r} of {corpus.source!r} look like lists without "
+            f"quotes or commas ({other[:SHOWN]!r}); write them as JSON, or give `--label_separator ''` if each is one label"
+        )
     by_key: dict[str, list[OneLabel]] = {}
     for cell in cells:
         by_key.setdefault(label_key(cell), []).append(cell)

@@ -99,6 +99,9 @@ def _after_label(line: str) -> dict[str, Any] | RowError:
     label, text = [*line.split(maxsplit=1), "", ""][:2]
     if text.startswith(FASTTEXT_LABEL):
         return RowError("it has several labels; write JSON with a list of labels in each row")
+    if label.startswith(FASTTEXT_LABEL):
+        # As in fastText's own examples: `__label__7 , A text.`
+        text = text.removeprefix(", ")
     return {"label": label.removeprefix(FASTTEXT_LABEL).removesuffix(":"), "text": text.strip()}
 
 
