@@ -34,7 +34,7 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str, li
     """
     others = {name: held for name, held in contents.items() if name not in (text, corpus.second_text_column)}
     by_name = {plain(name): name for name in others}
-    named = [by_name[name] for name in LABEL_NAMES if name in by_name]
+    named = [by_name[name] for name in LABEL_NAMES if name in by_name and may_be_called(name, likely)]
     possible = [name for name, held in others.items() if held.may_be_classes and not is_split(name, held)]
     for name in named:
         if name in possible and is_topic(name, contents[name]):
@@ -73,6 +73,25 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str, li
             else as_labelled_or_usual(likely, all(map(str.isdecimal, contents)))
         )
     )
+
+
+def may_be_called(name: str, likely: Columns | None) -> bool:
+    """Whether the label of test texts may have this usual name: not one of topics, if that of the labelled texts has
+    none, or the reverse.
+
+    Args:
+        name: of a column.
+        likely: the columns of the labelled texts, if these are others.
+
+    >>> stars, topic = Columns("text", "stars", None), Columns("text", "topic", None)
+    >>> [may_be_called(name, stars) for name in ("rating", "category")]
+    [True, False]
+    >>> [may_be_called(name, topic) for name in ("rating", "category", "label")]
+    [False, True, True]
+    """
+    if likely is None or likely.label is None or likely.label.isdecimal():
+        return True
+    return plain(name) in SURE_LABEL_NAMES or (plain(name) in TOPIC_NAMES) == (plain(likely.label) in TOPIC_NAMES)
 
 
 def as_labelled_or_usual(likely: Columns, has_numbers: bool) -> str:

@@ -41,8 +41,9 @@ def find_separator(corpus: CorpusConfig) -> str | None:
         if (other := next((cell for cell in cells if not _is_list(cell, corpus)), None)) is None:
             return LIST_CELLS
         raise InputError(
-            f"label_separator: the labels in column {corpus.label_column!r} of {corpus.source!r} look like lists without "
-            f"quotes or commas ({other[:SHOWN]!r}); write them as JSON, or give `--label_separator ''` if each is one label"
+            f"label_separator: the labels in column {corpus.label_column!r} of {corpus.source!r} look like lists "
+            f"without quotes or commas ({other[:SHOWN]!r}); write them as JSON, or give `--label_separator ''` if each "
+            "is one label"
         )
     by_key: dict[str, list[OneLabel]] = {}
     for cell in cells:

@@ -148,3 +148,12 @@ def test_a_sentence_that_is_taken_for_a_name_is_told(tmp_path: Path) -> None:
     rows = rows_of("Please tell us in a few words what you liked.", "mood", region=lambda n: "NSE"[n % 3])
     with pytest.raises(InputError, match="or, if the first row is none of names, `--header false`"):
         label_of(tmp_path, rows)
+
+
+def test_a_lone_column_is_asked_about_with_what_stands_between_others(tmp_path: Path) -> None:
+    rows = "".join(f"{sentence(n % 2, random.Random(n))}~{n % 2}\n" for n in range(40))
+    (tmp_path / "t.csv").write_text(f"text~label\n{rows}")
+    with pytest.raises(InputError, match=r"'text~label' .*give what stands between them with `--delimiter`$"):
+        find_columns(CorpusConfig(source=str(tmp_path / "t.csv")), None, None, labelled=True)
+    corpus = CorpusConfig(source=str(tmp_path / "t.csv"), delimiter="~")
+    assert find_columns(corpus, None, None, labelled=True)[:2] == ("text", "label")

@@ -77,6 +77,15 @@ def test_cells_that_look_like_lists_and_are_none_are_asked_about(tmp_path: Path,
     assert split(tmp_path, labelled=str(file), label_separator="")[0].classes == sorted(values)
 
 
+def test_columns_of_labels_may_be_called_in_capitals_in_the_test_file(tmp_path: Path) -> None:
+    bits = [row | {"bug": n % 2, "billing": n // 2 % 2} for n, row in enumerate(cells(["x"]))]
+    tests = [{"Text": f"{row['text']} so", "Bug": row["bug"], "BILLING": row["billing"]} for row in bits]
+    files = [write_table(tmp_path / f"{n}.csv", rows) for n, rows in enumerate((bits, tests))]
+    facts, parts = split(tmp_path, labelled=str(files[0]), test=str(files[1]), label_columns=["bug", "billing"])
+    assert (facts.classes, facts.test_texts) == (["bug", "billing"], 60)
+    assert {frozenset(row["label"]) for row in parts["test"]} >= {frozenset(["billing", "bug"]), frozenset()}
+
+
 @pytest.mark.parametrize("kind", [bool, str, float])
 def test_lists_of_zero_and_one_are_refused_whatever_they_are_written_as(tmp_path: Path, kind: type) -> None:
     rows = [row | {"label": [kind(n % 2), kind(0), kind(1)]} for n, row in enumerate(cells(["x"]))]
