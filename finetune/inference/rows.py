@@ -18,6 +18,7 @@ from finetune.own_data.advice import tell_of_no_texts
 from finetune.own_data.columns import (
     ENOUGH_ROWS,
     called,
+    check_number,
     column_names,
     find_columns,
     find_text,
@@ -160,9 +161,10 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
     """The corpus with the column of its text: the given one, that of the run, or the one that is found.
 
     Raises:
-        InputError: no column holds texts.
+        InputError: no column holds texts; or the number of one is given, and the first row looks like names.
     """
     if text_column is not None:
+        check_number(corpus, text_column, None, labelled=False)
         return dataclasses.replace(corpus, text_column=text_column)
     is_table = is_a_table(corpus)
     has_number = is_table and trained_on is not None and trained_on.isdecimal() and corpus.header is None

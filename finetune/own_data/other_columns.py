@@ -195,13 +195,13 @@ def keys_in(corpus: CorpusConfig, column: str) -> set[str]:
 
 
 def with_label_columns(corpus: CorpusConfig) -> CorpusConfig:
-    """The corpus with its columns of 0 and 1 as they are called in it, whatever the case."""
-    if corpus.label_columns is None:
+    """The corpus with its columns of 0 and 1 as they are called in it, whatever the case; numbers are no names."""
+    if corpus.label_columns is None or all(map(str.isdecimal, corpus.label_columns)):
         return corpus
-    by_key = {label_key(name): name for name in column_names(corpus)}
-    return dataclasses.replace(
-        corpus, label_columns=[by_key.get(label_key(name), name) for name in corpus.label_columns]
-    )
+    names = column_names(corpus)
+    by_key = {label_key(name): name for name in names}
+    called_here = [name if name in names else by_key.get(label_key(name), name) for name in corpus.label_columns]
+    return dataclasses.replace(corpus, label_columns=called_here)
 
 
 def with_columns(corpus: CorpusConfig, columns: Columns) -> CorpusConfig:

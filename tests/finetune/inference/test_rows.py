@@ -236,3 +236,13 @@ def test_a_column_of_all_rows_that_may_be_the_text_is_read_though_few_rows_have_
     ]
     corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "a.jsonl", rows)), split="all")
     assert with_text_column(corpus, None, "text").text_column == name
+
+
+def test_the_number_of_a_column_above_which_names_stand_is_asked_about(tmp_path: Path) -> None:
+    rows = [f"a film of number {n},{('pos', 'neg')[n % 2]}\n" for n in range(12)]
+    corpus = CorpusConfig(source=str(tmp_path / "a.csv"), split="all")
+    (tmp_path / "a.csv").write_text("".join(["Satz,Stimmung\n", *rows]))
+    with pytest.raises(InputError, match=r"as its first row looks like names of columns; .*`--header false`"):
+        with_text_column(corpus, "1", "text")
+    (tmp_path / "a.csv").write_text("".join(rows))
+    assert len([*read(with_text_column(corpus, "1", "text"))]) == 12
