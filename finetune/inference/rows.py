@@ -197,7 +197,8 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
         name, header = (names[0], corpus.header) if has_header else ("1", False)
         return dataclasses.replace(corpus, text_column=name, header=header)
     columns = find_columns(corpus, None, None, labelled=False)
-    if has_number and columns.text != trained_on:
+    place = str(names.index(columns.text) + 1) if columns.text in names else columns.text
+    if has_number and place != trained_on:
         log.info(
             "predict: column %r of %s is read, and not column %s, as in training (`--text_column`)", columns.text,
             corpus.source, trained_on,

@@ -15,7 +15,7 @@ from tokenizer.corpus.dialects import TABLES
 from tokenizer.corpus.documents import label_key
 from tokenizer.corpus.files import ENDINGS, ending, find_files
 from tokenizer.corpus.joined_labels import MADE_LABELS, OTHER_JOINTS, OWN_TEXTS, joint_of, made_of_others
-from tokenizer.corpus.row_labels import APPLIES, OneLabel
+from tokenizer.corpus.row_labels import OneLabel
 
 SHOWN_COLUMNS = 12
 # Joined labels have a part in common with so many others, on average, at least.
@@ -54,7 +54,7 @@ def how_to_give_labels(
         corpus: the corpus.
     """
     advice = f"give the column with `--label_column NAME`{or_without_header(contents)}"
-    binary = [name for name in possible if {key.lower() for key in contents[name].values} <= {*APPLIES}]
+    binary = [name for name in possible if contents[name].are_zero_or_one]
     if len(binary) > 1:
         given = shlex.quote(json.dumps(binary, ensure_ascii=False))
         return f"{advice}, or, if each of some is a label of its own, `--label_columns {given}`"

@@ -39,7 +39,7 @@ from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.dialects import TABLES
 from tokenizer.corpus.documents import label_key
 from tokenizer.corpus.quarantine import RowError
-from tokenizer.corpus.row_labels import APPLIES, label_of
+from tokenizer.corpus.row_labels import label_of
 from tokenizer.corpus.shards import shards
 from tokenizer.corpus.text_files import lines_of_head
 
@@ -137,7 +137,7 @@ def begins_with_data(
     if any(name in contents and not name.isdecimal() for name in known):
         return False
     several = {*(corpus.label_columns or ())}
-    if several and all(name in contents and holds_zero_or_one(contents[name]) for name in several):
+    if several and all(name in contents and contents[name].are_zero_or_one for name in several):
         # Two of 0 and 1 alone cannot both stand there in a row.
         return False
     numbers = [name for name in given if name.isdecimal() and likely is None]
@@ -157,7 +157,11 @@ def check_number(corpus: CorpusConfig, text: str, label: str | None, labelled: b
         InputError: the first row looks like names of columns.
     """
     if text.isdecimal() and corpus.header is None and is_a_table(corpus):
-        contents = read_contents(dataclasses.replace(corpus, label_separator=None), labelled)
+        try:
+            contents = read_contents(dataclasses.replace(corpus, label_separator=None), labelled)
+        except InputError:
+            # As of two cells that are alike in a first row that is no header.
+            return
         if text not in contents:
             labels = [name for name in (label, *(corpus.label_columns or ())) if name is not None]
             ask_about_header(contents, corpus, "text_column", text, labels)
@@ -176,11 +180,6 @@ def ask_about_header(
             f"{key}: {part_of(corpus)} has no column {number!r}, as its first row looks like names of columns; "
             f"it has {described(contents)}; give one of these or, if that row is one of the texts, `--header false`"
         )
-
-
-def holds_zero_or_one(held: Content) -> bool:
-    """Whether a column tells of each row whether a label applies."""
-    return {value.lower() for value in held.values} <= {*APPLIES}
 
 
 def is_a_table(corpus: CorpusConfig) -> bool:

@@ -377,6 +377,12 @@ def test_a_topic_of_the_test_file_is_not_the_judgement_of_the_labelled_texts(
         return
     with pytest.raises(InputError, match=rf"none has a usual name; .*call the column '{label}', as in the labelled"):
         find_sources(config)
+    if label == "category":
+        return
+    # Beside a judgement, too.
+    write_table(tmp_path / "b.csv", [row | {"rating": n // 2 % 3, "category": n % 3} for n, row in enumerate(test)])
+    with pytest.raises(InputError, match=r"which column of .* is the label"):
+        find_sources(config)
 
 
 @pytest.mark.parametrize("keys", [{"labels": ["bad", "good"]}, {}])
