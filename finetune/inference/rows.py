@@ -199,7 +199,9 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
     columns = find_columns(corpus, None, None, labelled=False)
     place = str(names.index(columns.text) + 1) if columns.text in names else columns.text
     if has_number and place != trained_on:
-        log.info(
+        # Without names, nothing else tells which is the text.
+        log.log(
+            logging.WARNING if columns.header is False else logging.INFO,
             "predict: column %r of %s is read, and not column %s, as in training (`--text_column`)", columns.text,
             corpus.source, trained_on,
         )  # fmt: skip
