@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from configs.errors import InputError
 from finetune.own_data.advice import Columns, as_labelled
 from finetune.own_data.columns import (
+    HIDDEN_KEYS,
     called,
     column_names,
     find_columns,
@@ -19,7 +20,7 @@ from finetune.own_data.columns import (
     readable_rows,
 )
 from finetune.own_data.headers import LABEL_NAMES, are_names, is_no_name, plain
-from finetune.own_data.label_columns import is_split, may_be_called
+from finetune.own_data.label_columns import SURE_LABEL_NAMES, is_split, may_be_called
 from finetune.own_data.missing_labels import unlabelled_names
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import is_number, label_key
@@ -89,10 +90,24 @@ def found_columns(
     try:
         return find_columns(corpus, None, None, is_labelled, likely, classes() if is_numbered else (), width)
     except InputError:
-        label = column_of_classes(corpus, likely, classes()) if by_classes else None
+        label = usual_of_classes(corpus, likely, classes) if is_labelled else None
+        if label is None and by_classes:
+            label = column_of_classes(corpus, likely, classes())
         if label is None:
             raise
         return find_columns(corpus, None, label, is_labelled, likely)
+
+
+def usual_of_classes(corpus: CorpusConfig, likely: Columns, classes: Classes) -> str | None:
+    """The only column of test texts with a usual name of labels, be it of topics or not, if all in it are classes of
+    the labelled texts: words or, where their label is just called so (`label`, `class`), also numbers.
+    """
+    named = [name for name in column_names(corpus) if plain(name) in LABEL_NAMES and name != likely.text]
+    if len(named) != 1 or likely.label is None or likely.label.isdecimal():
+        return None
+    keys = keys_in(corpus, named[0]) - HIDDEN_KEYS
+    is_told = plain(likely.label) in SURE_LABEL_NAMES or not any(is_number(key) or key in YES_OR_NO for key in keys)
+    return named[0] if is_told and keys and keys <= classes() else None
 
 
 def column_of_classes(corpus: CorpusConfig, likely: Columns, classes: Collection[str]) -> str | None:
@@ -126,7 +141,8 @@ def check_label(
         has_place = label in names and is_a_table(labelled)
         is_known = here == (label if likely.header is False else str(names.index(label) + 1) if has_place else None)
     else:
-        is_known = plain(here) == plain(label) or (plain(here) in LABEL_NAMES and may_be_called(here, likely))
+        is_usual = plain(here) in LABEL_NAMES and may_be_called(here, likely)
+        is_known = is_usual or plain(here) == plain(label) or here == usual_of_classes(corpus, likely, classes)
         if likely.header is not False and called(here, names) not in (None, label):
             lacking = f"{here!r} is another column of the labelled texts"
     if not (is_known or lacking) and not have_classes(keys_in(with_columns(corpus, found), here), classes(), corpus):

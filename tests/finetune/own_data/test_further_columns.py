@@ -341,7 +341,9 @@ def test_the_number_of_a_column_is_not_that_of_names_beside_longer_texts(tmp_pat
 def test_a_column_of_titles_stays_one_in_a_table_like_it(tmp_path: Path) -> None:
     rng = random.Random(1)
     for name in ("train.csv", "test.csv", "more.csv"):
+        # Without their labels, too.
         rows = [f"{n % 2 + 1},so it is {n},{sentence(n % 2, rng) * 3} {n}\n" for n in range(60)]
+        rows = rows if name != "more.csv" else [row[1:] for row in rows]
         (tmp_path / "set").mkdir(exist_ok=True)
         (tmp_path / "set" / name).write_text("".join(rows))
     keys: dict[str, Any] = {"text_column": "2", "label_column": "1", "unlabelled": str(tmp_path / "set" / "more.csv")}
@@ -355,7 +357,7 @@ def test_a_column_of_titles_stays_one_in_a_table_like_it(tmp_path: Path) -> None
     ("label", "other", "is_taken"),
     [
         ("stars", "category", False),
-        ("label", "Topic", False),
+        ("label", "Topic", True),
         ("category", "stars", False),
         ("category", "topic", True),
         ("category", "label", True),
@@ -383,6 +385,22 @@ def test_a_topic_of_the_test_file_is_not_the_judgement_of_the_labelled_texts(
     write_table(tmp_path / "b.csv", [row | {"rating": n // 2 % 3, "category": n % 3} for n, row in enumerate(test)])
     with pytest.raises(InputError, match=r"which column of .* is the label"):
         find_sources(config)
+
+
+@pytest.mark.parametrize(("label", "other"), [("sentiment", "category"), ("category", "intent"), ("label", "topic")])
+@pytest.mark.parametrize("is_split", [False, True])
+def test_a_usual_name_is_that_of_the_test_label_where_all_its_words_are_classes(
+    tmp_path: Path, caplog, label: str, other: str, is_split: bool
+) -> None:
+    labelled, test = (rows_of("text", name) for name in (label, other))
+    # Not all of the classes, as of a small file.
+    labelled += [row | {label: "so so"} for row in labelled[:8]]
+    files = [str(write_table(tmp_path / f"{n}.csv", rows)) for n, rows in (("train", labelled), ("test", test))]
+    config = OwnDataConfig(labelled=str(tmp_path)) if is_split else OwnDataConfig(labelled=files[0], test=files[1])
+    found = find_sources(config).test
+    assert found is not None
+    assert found.label_column == other
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 @pytest.mark.parametrize("keys", [{"labels": ["bad", "good"]}, {}])
