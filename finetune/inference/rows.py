@@ -169,6 +169,7 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
     is_table = is_a_table(corpus)
     has_number = is_table and trained_on is not None and trained_on.isdecimal() and corpus.header is None
     if has_number and (numbered := _numbered(corpus, trained_on)) is not None:
+        _tell_of_number(numbered.text_column, trained_on, numbered)
         return numbered
     corpus = with_lone_name(corpus) if is_table else corpus
     names = column_names(corpus)
@@ -198,19 +199,25 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
         return dataclasses.replace(corpus, text_column=name, header=header)
     columns = find_columns(corpus, None, None, labelled=False)
     place = str(names.index(columns.text) + 1) if columns.text in names else columns.text
-    if has_number and place != trained_on:
-        # Without names, nothing else tells which is the text.
-        log.log(
-            logging.WARNING if columns.header is False else logging.INFO,
-            "predict: column %r of %s is read, and not column %s, as in training (`--text_column`)", columns.text,
-            corpus.source, trained_on,
-        )  # fmt: skip
+    if has_number:
+        found = dataclasses.replace(corpus, text_column=columns.text, header=columns.header)
+        _tell_of_number(place, trained_on, found)
     if trained_on is not None and not trained_on.isdecimal() and columns.header is not False:
         log.info(
             "predict: %s has no column %r, as the texts that the model was trained on; column %r is read "
             "(`--text_column`)", corpus.source, trained_on, columns.text,
         )  # fmt: skip
     return dataclasses.replace(corpus, text_column=columns.text, header=columns.header)
+
+
+def _tell_of_number(number: str, trained_on: str | None, corpus: CorpusConfig) -> None:
+    """Tell of a column in another place than in training; without names, nothing else tells which is the text."""
+    if number != trained_on:
+        log.log(
+            logging.WARNING if corpus.header is False else logging.INFO,
+            "predict: column %r of %s is read, and not column %s, as in training (`--text_column`)", corpus.text_column,
+            corpus.source, trained_on,
+        )  # fmt: skip
 
 
 def _numbered(corpus: CorpusConfig, column: str) -> CorpusConfig | None:
@@ -239,11 +246,14 @@ def _numbered(corpus: CorpusConfig, column: str) -> CorpusConfig | None:
         # Above short texts, as names of people are, a name is as long: those of other columns tell.
         are_rows = all(is_long_enough(cells[name], other) for name, other in {**texts, column: held}.items())
         others = [other.length for name, other in texts.items() if name != column and not other.may_be_classes]
-        return without if are_rows and MUCH_LONGER * held.length >= max(others, default=0.0) else None
-    if held.holds_no_texts and (is_date(cell) or is_address(cell)):
-        # As all below it: there is no header here, either.
-        return dataclasses.replace(without, text_column=find_columns(without, None, None, labelled=False).text)
-    return None
+        if not are_rows:
+            return None
+        if MUCH_LONGER * held.length >= max(others, default=0.0):
+            return without
+    elif not (held.holds_no_texts and (is_date(cell) or is_address(cell))):
+        return None
+    # As all below it, or beside longer texts in rows alone: there is no header here, either.
+    return dataclasses.replace(without, text_column=find_columns(without, None, None, labelled=False).text)
 
 
 def names_in_most_rows(corpus: CorpusConfig) -> list[str]:

@@ -107,6 +107,8 @@ def test_lines_that_look_like_a_table_are_told(
             "Bericht",
         ),
         ("1", [f"Bob van Dyk {n},a film of number {n} that I did like and would see again" for n in range(12)], "2"),
+        # Of a row alone, too.
+        ("1", ["Bob van Dyk,a film of number 1 that I did like and would see again"], "2"),
         # Texts, also of one word, where nothing else has several.
         ("2", [f"{n % 2},a film of number {n}" for n in range(12)], "2"),
         ("2", [f"{n % 2},{('good', 'dull', 'fine')[n % 3]}" for n in range(12)], "2"),
