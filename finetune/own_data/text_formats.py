@@ -81,9 +81,11 @@ def with_text_format(corpus: CorpusConfig, is_labelled: bool) -> CorpusConfig:
 
 
 def tell_of_lines(files: Sequence[Path], corpus: CorpusConfig) -> None:
-    """Warn of files that are a document each, if they may have a text a line: many, and no blank line between."""
+    """Warn of files that are a document each, if they may have a text a line: more lines than there are files, and no
+    blank line between.
+    """
     heads = [lines_of_head(file, corpus) for file in files[:SHOWN_FILES]]
-    if all(len(head) == HEAD_LINES and all(map(str.strip, head)) for head in heads):
+    if len(files) < HEAD_LINES and all(len(head) == HEAD_LINES and all(map(str.strip, head)) for head in heads):
         log.warning(
             "own data: %d files of %s are one document each, of %d lines or more; if each line is a text, join them "
             "into one file", len(files), corpus.source, HEAD_LINES,

@@ -176,3 +176,9 @@ def test_unlabelled_files_that_may_have_a_text_a_line_are_told_of(tmp_path: Path
         (tmp_path / "more" / f"{name}.txt").write_text(content * 40)
     find_sources(OwnDataConfig(labelled=str(tmp_path / "t.txt"), unlabelled=str(tmp_path / "more")))
     assert ("2 files of " in caplog.text and "of 20 lines or more; if each line" in caplog.text) == is_told
+    # Of many files with few lines, each is a document.
+    for n in range(30):
+        (tmp_path / "more" / f"{n}.txt").write_text(content * 40)
+    caplog.clear()
+    find_sources(OwnDataConfig(labelled=str(tmp_path / "t.txt"), unlabelled=str(tmp_path / "more")))
+    assert "if each line" not in caplog.text
