@@ -1,5 +1,6 @@
 """Whether the cells of a label column hold several labels, and what stands between them."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 
@@ -13,6 +14,8 @@ from tokenizer.corpus.row_labels import OneLabel, list_in
 
 # Of the parts of joined cells, those that must also stand elsewhere.
 RECOMBINED_SHARE = 0.5
+# Between the labels of what looks like a list.
+BETWEEN = re.compile(r"[\s,]+")
 # Characters of a cell in a message.
 SHOWN = 80
 
@@ -28,7 +31,7 @@ def find_separator(corpus: CorpusConfig) -> str | None:
         corpus: with its columns.
 
     Raises:
-        InputError: all cells look like lists, and some are none.
+        InputError: all cells look like lists, and some with several labels are none.
     """
     cells = Counter(
         value.strip()
@@ -38,8 +41,12 @@ def find_separator(corpus: CorpusConfig) -> str | None:
     if not cells:
         return None
     if all(cell[:1] == "[" and cell[-1:] == "]" for cell in cells):
-        if (other := next((cell for cell in cells if not _is_list(cell, corpus)), None)) is None:
+        others = [cell for cell in cells if not _is_list(cell, corpus)]
+        if not others:
             return LIST_CELLS
+        if (other := next((cell for cell in others if len(BETWEEN.split(cell[1:-1].strip())) > 1), None)) is None:
+            # As `[POS]` and `[NEG]`.
+            return None
         raise InputError(
             f"label_separator: the labels in column {corpus.label_column!r} of {corpus.source!r} look like lists "
             f"without quotes or commas ({other[:SHOWN]!r}); write them as JSON, or give `--label_separator ''` if each "
