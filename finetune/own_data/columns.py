@@ -23,6 +23,7 @@ from finetune.own_data.headers import (
     LABEL_NAMES,
     MISSING,
     MUCH_LONGER,
+    SURE_TEXT_NAMES,
     TEXT_NAMES,
     cell_of,
     first_of_pair,
@@ -98,7 +99,7 @@ def find_columns(
     if likely is not None and text is None and (not labelled or has_place(likely, label)):
         text = likely_text(likely, contents, label if labelled else None, width)
     text = find_text(contents, corpus, label, likely) if text is None else text
-    if not is_given:
+    if not is_given and (likely is None or text != called(likely.text, contents)):
         tell_of_no_texts(text, contents[text])
     if not labelled:
         return Columns(text, None, header)
@@ -201,8 +202,8 @@ def likely_text(
 ) -> str | None:
     """The text column of the labelled texts, if other texts have it; one with a number only if it can be the text.
 
-    That is: beside no much longer texts, unless there are as many columns and classes in the place of the label. The
-    label of these texts is none, if it is known: it may have several words, beside texts of one.
+    That is: beside no much longer texts, unless there are as many columns and, in the place of the label, classes or
+    nothing. The label of these texts is none, if it is known: it may have several words, beside texts of one.
 
     >>> texts, ids = Content(filled=9, texts=9, words=9, characters=180), Content(filled=9, texts=9, numbers=9)
     >>> one, words = Columns("1", "2", False), Content(filled=9, texts=9, characters=45)
@@ -218,13 +219,13 @@ def likely_text(
     if found is None or not likely.text.isdecimal():
         return found
     held, place = contents[found], contents.get(likely.label or "")
-    is_alike = len(contents) == width and place is not None and (label == likely.label or place.may_be_classes)
+    has_label = place is not None and (label == likely.label or place.may_be_classes or len(place.values) <= 1)
+    is_alike = len(contents) == width and has_label
     others = [held for name, held in contents.items() if name not in (found, label) and not held.may_be_classes]
     if held.holds_texts:
         are_longer = any(other.holds_texts and other.length > MUCH_LONGER * held.length for other in others)
         return found if is_alike or not are_longer else None
-    is_no_text = held.holds_no_texts
-    may_be_text = (other.holds_texts or (is_no_text and is_long_and_no_class(other)) for other in others)
+    may_be_text = (other.holds_texts or (held.holds_no_texts and is_long_and_no_class(other)) for other in others)
     return None if any(may_be_text) else found
 
 
@@ -355,9 +356,9 @@ def find_text(
     rows = max(held.rows for held in contents.values())
     free = {name: held for name, held in others.items() if 2 * held.filled > rows}
     texts = {name: held.length for name, held in free.items() if held.holds_texts}
-    # An id, an address or a date may be called `review`, `post` or `message`, too.
+    # An id, an address or a date may be called `review`, `post` or `message`, too; a word, `text`.
     usual = [name for name, held in free.items() if not held.holds_no_texts and plain(name) in ALL_TEXT_NAMES]
-    by_name = {plain(name): name for name in usual if name in texts or not texts}
+    by_name = {plain(name): name for name in usual if name in texts or not texts or plain(name) in SURE_TEXT_NAMES}
     for name in ALL_TEXT_NAMES:
         if name in by_name:
             found = by_name[name]

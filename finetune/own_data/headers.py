@@ -14,6 +14,8 @@ TEXT_NAMES = (
     "review_body", "comment_text", "tweet_text", "content", "comment", "message", "tweet", "post", "comments", "tweets",
     "utterance", "question",
 )  # fmt: skip
+# What these hold is never an id, also where it is a word.
+SURE_TEXT_NAMES = ("text", "texts", "sentence", "sentences")
 # Other columns may be called so, too: taken only if none has much longer texts.
 LESSER_TEXT_NAMES = ("body", "document", "description", "abstract", "title")
 MUCH_LONGER = 3

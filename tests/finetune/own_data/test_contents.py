@@ -122,9 +122,17 @@ def test_ids_addresses_and_dates_below_a_usual_name_are_not_the_text(
         is_labelled = likely is None or likely.label is not None
         assert find_columns(corpus, None, None, is_labelled, likely).text == "Rezension"
         assert (f"the text is not {usual!r}, which holds no texts of several words" in caplog.text) == is_told
+    # A word is the text where its column is just called so.
+    words = [{"text": f"a{n}"} | row for n, row in enumerate(rows)]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "w.csv", words)))
+    assert find_columns(corpus, None, None, labelled=True).text == "text"
     # Where there is nothing else, a line warns of addresses and dates.
     rows = [{usual: row[usual], "label": row["label"]} for row in rows]
     corpus = CorpusConfig(source=str(write_table(tmp_path / "u.csv", rows)))
     caplog.clear()
     assert find_columns(corpus, None, None, labelled=True).text == usual
     assert ("the text is" in caplog.text) != is_told
+    # But not of the column that the labelled texts have, or was given.
+    caplog.clear()
+    assert find_columns(corpus, None, None, True, Columns(usual, "label", None)).text == usual
+    assert "the text is" not in caplog.text
