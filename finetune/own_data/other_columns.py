@@ -20,11 +20,13 @@ from finetune.own_data.columns import (
     readable_rows,
 )
 from finetune.own_data.headers import LABEL_NAMES, are_names, is_no_name, plain
-from finetune.own_data.label_columns import SURE_LABEL_NAMES, is_split, may_be_called
+from finetune.own_data.label_columns import SURE_LABEL_NAMES, TARGET, is_split, may_be_called
 from finetune.own_data.missing_labels import unlabelled_names
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import is_number, label_key
 
+# What labels are called that may be about anything.
+NEUTRAL_NAMES = (*SURE_LABEL_NAMES, TARGET, "y")
 # Yes and no in several languages, which may be about anything.
 YES_OR_NO = {
     "yes", "no", "y", "n", "true", "false", "t", "f", "on", "off", "ja", "nein", "j", "wahr", "falsch", "oui", "non",
@@ -100,13 +102,14 @@ def found_columns(
 
 def usual_of_classes(corpus: CorpusConfig, likely: Columns, classes: Classes) -> str | None:
     """The only column of test texts with a usual name of labels, be it of topics or not, if all in it are classes of
-    the labelled texts: words or, where their label is just called so (`label`, `class`), also numbers.
+    the labelled texts: words or, where a label is just called so (`label`, `target`), also numbers.
     """
     named = [name for name in column_names(corpus) if plain(name) in LABEL_NAMES and name != likely.text]
     if len(named) != 1 or likely.label is None or likely.label.isdecimal():
         return None
     keys = keys_in(corpus, named[0]) - HIDDEN_KEYS
-    is_told = plain(likely.label) in SURE_LABEL_NAMES or not any(is_number(key) or key in YES_OR_NO for key in keys)
+    is_neutral = not {plain(likely.label), plain(named[0])}.isdisjoint(NEUTRAL_NAMES)
+    is_told = is_neutral or not any(is_number(key) or key in YES_OR_NO for key in keys)
     return named[0] if is_told and keys and keys <= classes() else None
 
 

@@ -353,56 +353,6 @@ def test_a_column_of_titles_stays_one_in_a_table_like_it(tmp_path: Path) -> None
         assert [corpus.text_column for corpus in found.corpora()] == ["2", "2", "2"]
 
 
-@pytest.mark.parametrize(
-    ("label", "other", "is_taken"),
-    [
-        ("stars", "category", False),
-        ("label", "Topic", True),
-        ("category", "stars", False),
-        ("category", "topic", True),
-        ("category", "label", True),
-        ("stars", "rating", True),
-        ("mood", "category", False),
-    ],
-)
-def test_a_topic_of_the_test_file_is_not_the_judgement_of_the_labelled_texts(
-    tmp_path: Path, label: str, other: str, is_taken: bool
-) -> None:
-    labelled, test = ([row | {name: n % 3} for n, row in enumerate(rows_of("text", name))] for name in (label, other))
-    config = OwnDataConfig(
-        labelled=str(write_table(tmp_path / "a.csv", labelled)), test=str(write_table(tmp_path / "b.csv", test))
-    )
-    if is_taken:
-        found = find_sources(config).test
-        assert found is not None
-        assert found.label_column == other
-        return
-    with pytest.raises(InputError, match=rf"none has a usual name; .*call the column '{label}', as in the labelled"):
-        find_sources(config)
-    if label == "category":
-        return
-    # Beside a judgement, too.
-    write_table(tmp_path / "b.csv", [row | {"rating": n // 2 % 3, "category": n % 3} for n, row in enumerate(test)])
-    with pytest.raises(InputError, match=r"which column of .* is the label"):
-        find_sources(config)
-
-
-@pytest.mark.parametrize(("label", "other"), [("sentiment", "category"), ("category", "intent"), ("label", "topic")])
-@pytest.mark.parametrize("is_split", [False, True])
-def test_a_usual_name_is_that_of_the_test_label_where_all_its_words_are_classes(
-    tmp_path: Path, caplog, label: str, other: str, is_split: bool
-) -> None:
-    labelled, test = (rows_of("text", name) for name in (label, other))
-    # Not all of the classes, as of a small file.
-    labelled += [row | {label: "so so"} for row in labelled[:8]]
-    files = [str(write_table(tmp_path / f"{n}.csv", rows)) for n, rows in (("train", labelled), ("test", test))]
-    config = OwnDataConfig(labelled=str(tmp_path)) if is_split else OwnDataConfig(labelled=files[0], test=files[1])
-    found = find_sources(config).test
-    assert found is not None
-    assert found.label_column == other
-    assert not [record for record in caplog.records if record.levelname == "WARNING"]
-
-
 @pytest.mark.parametrize("keys", [{"labels": ["bad", "good"]}, {}])
 def test_the_classes_of_test_texts_are_those_that_are_asked_for(tmp_path: Path, keys: dict) -> None:
     labelled, test = (rows_of("text", name) for name in ("label", "mood"))
