@@ -66,6 +66,8 @@ def run(config: FinetuneConfig) -> RunFolder:
     folder = run_folder(config)
     chosen = None
     if config.refit and not folder.finished:
+        if config.model.calibrated_bias:
+            log.warning("finetune: no bias is fitted (`model.calibrated_bias`): `refit` leaves no validation texts")
         chosen = Chosen.of(_run_that_chooses(config), config.training.duration)
     if config.model.name == BAG_OF_WORDS:
         return run_unless_finished(folder, "finetune", lambda: bag_of_words.train_and_test(config, folder, chosen))

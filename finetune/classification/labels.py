@@ -118,6 +118,16 @@ def class_counts(classes_N: np.ndarray, count: int) -> np.ndarray:
     return classes_N.sum(0, dtype=np.int64) if classes_N.ndim == 2 else np.bincount(classes_N, minlength=count)
 
 
+def groups_of_each(classes_N: np.ndarray, count: int, keys: Sequence[str]) -> np.ndarray:
+    """How many groups of texts with the same key begin with a text of each of the classes, [C].
+
+    >>> groups_of_each(np.array([0, 1, 1]), 2, ["a", "a", "b"]).tolist()
+    [1, 1]
+    """
+    _, firsts = np.unique(np.array(keys, dtype=object), return_index=True)
+    return class_counts(classes_N[firsts], count)
+
+
 def label_set(
     labels: Iterable[Label], names: dict[Label, str], corpus: CorpusConfig, tell_joined: bool = True
 ) -> LabelSet:

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from configs.errors import InputError
+from finetune.own_data.advice import tell_of_no_texts
 from finetune.own_data.columns import (
     ENOUGH_ROWS,
     called,
+    check_number,
     column_names,
     find_columns,
     find_text,
@@ -26,7 +28,15 @@ from finetune.own_data.columns import (
     with_lone_name,
 )
 from finetune.own_data.contents import Content, is_address, is_date
-from finetune.own_data.headers import are_names, is_a_header, is_data, is_long_enough, looks_like_a_text, plain
+from finetune.own_data.headers import (
+    MUCH_LONGER,
+    are_names,
+    is_a_header,
+    is_data,
+    is_long_enough,
+    looks_like_a_text,
+    plain,
+)
 from finetune.own_data.text_formats import has_columns, labels_before, table_format
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
@@ -151,19 +161,22 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
     """The corpus with the column of its text: the given one, that of the run, or the one that is found.
 
     Raises:
-        InputError: no column holds texts.
+        InputError: no column holds texts; or the number of one is given, and the first row looks like names.
     """
     if text_column is not None:
+        check_number(corpus, text_column, None, labelled=False)
         return dataclasses.replace(corpus, text_column=text_column)
     is_table = is_a_table(corpus)
     has_number = is_table and trained_on is not None and trained_on.isdecimal() and corpus.header is None
     if has_number and (numbered := _numbered(corpus, trained_on)) is not None:
+        _tell_of_number(numbered.text_column, trained_on, numbered)
         return numbered
     corpus = with_lone_name(corpus) if is_table else corpus
     names = column_names(corpus)
     found = None if trained_on is None else called(trained_on, names)
     # In the first row of a table without a header, the number of a column is a value.
     if found is not None and (not has_number or are_names(names)):
+        tell_of_no_texts(found, read_contents(corpus, labelled=False)[found])
         return dataclasses.replace(corpus, text_column=found)
     names = names if is_table else names_in_most_rows(corpus)
     if not is_table and (beside := texts_beside(names, read_contents(corpus, labelled=False))):
@@ -185,6 +198,10 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
         name, header = (names[0], corpus.header) if has_header else ("1", False)
         return dataclasses.replace(corpus, text_column=name, header=header)
     columns = find_columns(corpus, None, None, labelled=False)
+    place = str(names.index(columns.text) + 1) if columns.text in names else columns.text
+    if has_number:
+        found = dataclasses.replace(corpus, text_column=columns.text, header=columns.header)
+        _tell_of_number(place, trained_on, found)
     if trained_on is not None and not trained_on.isdecimal() and columns.header is not False:
         log.info(
             "predict: %s has no column %r, as the texts that the model was trained on; column %r is read "
@@ -193,13 +210,23 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
     return dataclasses.replace(corpus, text_column=columns.text, header=columns.header)
 
 
+def _tell_of_number(number: str, trained_on: str | None, corpus: CorpusConfig) -> None:
+    """Tell of a column in another place than in training; without names, nothing else tells which is the text."""
+    if number != trained_on:
+        log.log(
+            logging.WARNING if corpus.header is False else logging.INFO,
+            "predict: column %r of %s is read, and not column %s, as in training (`--text_column`)", corpus.text_column,
+            corpus.source, trained_on,
+        )  # fmt: skip
+
+
 def _numbered(corpus: CorpusConfig, column: str) -> CorpusConfig | None:
     """The corpus with the column of this number, or of this name above texts, if it is such a table.
 
     A label in its first row may be the same number. Who was trained on a table without a header gets one, if nothing in
-    the first row is a usual name or stands above numbers, what stands in the column there is about as long as what
-    stands below it, and there are texts: of one word, or numbers or dates, if no other column has texts of several
-    words. Else the texts are looked for.
+    the first row is a usual name or stands above numbers, what stands there is about as long as the texts below it, and
+    there are texts, and no much longer ones in another column: of one word, or numbers or dates, if no other column has
+    texts of several words. Else the texts are looked for.
     """
     if are_names(first_columns(corpus)):
         return None
@@ -214,13 +241,19 @@ def _numbered(corpus: CorpusConfig, column: str) -> CorpusConfig | None:
     cell, cells = str(first[column]), {name: str(value) for name, value in first.items()}
     if is_a_header(cells, contents):
         return None
-    others = [other for name, other in contents.items() if name != column]
-    if held.holds_texts or not any(other.holds_texts for other in others):
-        return without if is_long_enough(cell, held) else None
-    if held.holds_no_texts and (is_date(cell) or is_address(cell)):
-        # As all below it: there is no header here, either.
-        return dataclasses.replace(without, text_column=find_columns(without, None, None, labelled=False).text)
-    return None
+    texts = {name: other for name, other in contents.items() if other.holds_texts and name in cells}
+    if held.holds_texts or not texts:
+        # Above short texts, as names of people are, a name is as long: those of other columns tell.
+        are_rows = all(is_long_enough(cells[name], other) for name, other in {**texts, column: held}.items())
+        others = [other.length for name, other in texts.items() if name != column and not other.may_be_classes]
+        if not are_rows:
+            return None
+        if MUCH_LONGER * held.length >= max(others, default=0.0):
+            return without
+    elif not (held.holds_no_texts and (is_date(cell) or is_address(cell))):
+        return None
+    # As all below it, or beside longer texts in rows alone: there is no header here, either.
+    return dataclasses.replace(without, text_column=find_columns(without, None, None, labelled=False).text)
 
 
 def names_in_most_rows(corpus: CorpusConfig) -> list[str]:

@@ -1,24 +1,28 @@
-"""What a message says of columns that are not found: what there is, and which flag or name helps."""
+"""What is told of columns: of those not found, what there is and which flag or name helps; of others, a line."""
 
 import itertools
 import json
+import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from finetune.own_data.contents import MAXIMUM_CLASSES, MAXIMUM_VALUES, SHORTEST_TEXTS, Content
-from finetune.own_data.headers import is_no_name
+from finetune.own_data.headers import LESSER_TEXT_NAMES, is_no_name, pair_in, plain
 from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.dialects import TABLES
 from tokenizer.corpus.documents import label_key
 from tokenizer.corpus.files import ENDINGS, ending, find_files
 from tokenizer.corpus.joined_labels import MADE_LABELS, OTHER_JOINTS, OWN_TEXTS, joint_of, made_of_others
-from tokenizer.corpus.row_labels import APPLIES, OneLabel
+from tokenizer.corpus.row_labels import OneLabel
 
 SHOWN_COLUMNS = 12
 # Joined labels have a part in common with so many others, on average, at least.
 LABELS_A_PART = 2
 NESTED = "what is within objects is not read: write text and label as keys of each row"
+
+log = logging.getLogger(__name__)
 
 
 class Columns(NamedTuple):
@@ -50,7 +54,7 @@ def how_to_give_labels(
         corpus: the corpus.
     """
     advice = f"give the column with `--label_column NAME`{or_without_header(contents)}"
-    binary = [name for name in possible if {key.lower() for key in contents[name].values} <= {*APPLIES}]
+    binary = [name for name in possible if contents[name].are_zero_or_one]
     if len(binary) > 1:
         given = shlex.quote(json.dumps(binary, ensure_ascii=False))
         return f"{advice}, or, if each of some is a label of its own, `--label_columns {given}`"
@@ -58,11 +62,19 @@ def how_to_give_labels(
         return f"{advice}; {NESTED}"
     if not possible and (joined := joined_labels(others)) is not None:
         return f"{advice}; if a text may have several labels, also `--label_separator {shlex.quote(joined)}`"
+    if len(contents) == 1 and ENDINGS.get(ending(Path(corpus.source))) in TABLES:
+        return f"{advice}; if it has several columns, give what stands between them with `--delimiter`"
     if not possible and Path(corpus.source).is_dir():
         files = find_files(corpus) or []
         if len(files) > 1 and all(ENDINGS.get(ending(file), "text") != "text" for file in files):
             return f"{advice}; a table has its labels in a column, as only text files may be a class each"
     return advice
+
+
+def how_to_give_text(contents: dict[str, Content]) -> str:
+    """The flags for a text that is not found, for a message."""
+    nested = any(held.kind_of_objects is not None for held in contents.values())
+    return f"give the column with `--text_column NAME`{or_without_header(contents)}{f'; {NESTED}' if nested else ''}"
 
 
 def or_without_header(contents: Mapping[str, Content]) -> str:
@@ -108,3 +120,35 @@ def described(contents: Mapping[str, Content]) -> str:
         kind = "bytes, which are no text" if held.binary else held.kind_of_objects or kind
         told.append(f"{name[:40]!r} ({kind})")
     return ", ".join([*told, *["…"] * (len(contents) > SHOWN_COLUMNS)])
+
+
+def tell_of_other_texts(text: str, contents: dict[str, Content], corpus: CorpusConfig, label: str) -> None:
+    """Tell, in a line, of a column with longer texts than the one that was found, of the other texts of pairs, or of
+    others.
+    """
+    if corpus.second_text_column is not None:
+        return
+    texts = {name: held.length for name, held in contents.items() if held.holds_texts and name != label}
+    longest = max(texts, key=lambda name: texts[name], default=text)
+    by_name = {plain(name): name for name in contents if name not in (text, label)}
+    if (pair := pair_in(contents, label)) is not None:
+        log.info(
+            "columns: the text is %r alone; for pairs of texts give `--text_column %s --second_text_column %s`",
+            text, *pair,
+        )  # fmt: skip
+    elif passed := [by_name[name] for name in LESSER_TEXT_NAMES if name in by_name]:
+        log.info("columns: the text is %r, and not %s (`--text_column`)", text, ", ".join(map(repr, passed)))
+    elif contents[longest].length > contents[text].length:
+        log.info(
+            "columns: the text is %r, of %.0f characters on average; %r has longer ones, of %.0f (`--text_column`)",
+            text, contents[text].length, longest, contents[longest].length,
+        )  # fmt: skip
+    elif passed := [name for name in texts if name != text and not contents[name].may_be_classes]:
+        log.info("columns: the text is %r, and not %s (`--text_column`)", text, ", ".join(map(repr, passed)))
+
+
+def tell_of_no_texts(text: str, held: Content) -> None:
+    """Warn of a column with numbers, dates or addresses that is taken for the text."""
+    if held.holds_addresses or held.holds_dates:
+        kind = "addresses" if held.holds_addresses else "numbers or dates"
+        log.warning("columns: the text is %r, which holds %s (`--text_column`)", text, kind)

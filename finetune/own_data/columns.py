@@ -8,19 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import InputError
-from finetune.own_data.advice import NESTED, Columns, as_labelled, described, or_without_header
+from finetune.own_data.advice import (
+    Columns,
+    as_labelled,
+    described,
+    how_to_give_text,
+    tell_of_no_texts,
+    tell_of_other_texts,
+)
 from finetune.own_data.contents import SHORTEST_TEXTS, Content
 from finetune.own_data.headers import (
     ALL_TEXT_NAMES,
     HIDDEN,
     LABEL_NAMES,
-    LESSER_TEXT_NAMES,
     MISSING,
     MUCH_LONGER,
-    PAIRS,
+    SURE_TEXT_NAMES,
     TEXT_NAMES,
-    are_names,
     cell_of,
+    first_of_pair,
+    is_a_row_of_names,
     is_data,
     is_header_above,
     is_no_name,
@@ -30,10 +37,10 @@ from finetune.own_data.headers import (
 from finetune.own_data.label_columns import find_label, tell_of_splits
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
-from tokenizer.corpus.dialects import DELIMITERS, TABLES
+from tokenizer.corpus.dialects import TABLES
 from tokenizer.corpus.documents import label_key
 from tokenizer.corpus.quarantine import RowError
-from tokenizer.corpus.row_labels import APPLIES, label_of
+from tokenizer.corpus.row_labels import label_of
 from tokenizer.corpus.shards import shards
 from tokenizer.corpus.text_files import lines_of_head
 
@@ -41,7 +48,6 @@ from tokenizer.corpus.text_files import lines_of_head
 ENOUGH_ROWS = 2000
 # What stands there for a label that is not told.
 HIDDEN_KEYS = {*map(label_key, (*MISSING, HIDDEN))}
-
 # Which a row may hold as well.
 USUAL_NAMES = {*ALL_TEXT_NAMES, *LABEL_NAMES}
 
@@ -55,6 +61,7 @@ def find_columns(
     labelled: bool,
     likely: Columns | None = None,
     classes: Collection[str] = (),
+    width: int | None = None,
 ) -> Columns:
     """The columns of a corpus.
 
@@ -65,12 +72,14 @@ def find_columns(
         labelled: whether a label is needed.
         likely: the columns of another corpus, which are taken if they are here, too.
         classes: the keys of that corpus's labels (`label_key`), by which a number is known as that of its label.
+        width: how many columns that corpus has.
 
     Raises:
         InputError: none, or more than one, may be it; the message names the columns and the key to set.
     """
     is_given, given_label = text is not None, label
     if text is not None:
+        check_number(corpus, text, label, labelled)
         # Of a table without a header, a number.
         corpus = dataclasses.replace(corpus, text_column=text)
     elif not labelled:
@@ -87,9 +96,11 @@ def find_columns(
         contents = read_contents(corpus, labelled)
     if likely is not None and label is None and likely.label is not None:
         label = likely_label(likely.label, contents, corpus, classes)
-    if likely is not None and text is None:
-        text = likely_text(likely, contents, label if labelled else None)
+    if likely is not None and text is None and (not labelled or has_place(likely, label)):
+        text = likely_text(likely, contents, label if labelled else None, width)
     text = find_text(contents, corpus, label, likely) if text is None else text
+    if not is_given and (likely is None or text != called(likely.text, contents)):
+        tell_of_no_texts(text, contents[text])
     if not labelled:
         return Columns(text, None, header)
     label = find_label(contents, corpus, text, likely) if label is None else label
@@ -127,25 +138,49 @@ def begins_with_data(
     if any(name in contents and not name.isdecimal() for name in known):
         return False
     several = {*(corpus.label_columns or ())}
-    if several and all(name in contents and holds_zero_or_one(contents[name]) for name in several):
+    if several and all(name in contents and contents[name].are_zero_or_one for name in several):
         # Two of 0 and 1 alone cannot both stand there in a row.
         return False
     numbers = [name for name in given if name.isdecimal() and likely is None]
     numbers = [name for name in numbers if name not in contents and 0 < int(name) <= len(contents)]
     if numbers and is_a_table(corpus):
-        if is_header_above(contents, numbers):
-            key = "label_column" if numbers[0] == label else "label_columns" if several else "second_text_column"
-            raise InputError(
-                f"{key}: {part_of(corpus)} has no column {numbers[0]!r}, as its first row looks like names of columns; "
-                f"it has {described(contents)}; give one of these or, if that row is one of the texts, `--header false`"
-            )
+        key = "label_column" if numbers[0] == label else "label_columns" if several else "second_text_column"
+        labels = [name for name in numbers if name != corpus.second_text_column]
+        ask_about_header(contents, corpus, key, numbers[0], labels)
         return True
     return is_data(contents)
 
 
-def holds_zero_or_one(held: Content) -> bool:
-    """Whether a column tells of each row whether a label applies."""
-    return {value.lower() for value in held.values} <= {*APPLIES}
+def check_number(corpus: CorpusConfig, text: str, label: str | None, labelled: bool) -> None:
+    """Check that the number of a text column is not given for a table with a header.
+
+    Raises:
+        InputError: the first row looks like names of columns.
+    """
+    if text.isdecimal() and corpus.header is None and is_a_table(corpus):
+        try:
+            contents = read_contents(dataclasses.replace(corpus, label_separator=None), labelled)
+        except InputError:
+            # As of two cells that are alike in a first row that is no header.
+            return
+        if text not in contents:
+            labels = [name for name in (label, *(corpus.label_columns or ())) if name is not None]
+            ask_about_header(contents, corpus, "text_column", text, labels)
+
+
+def ask_about_header(
+    contents: dict[str, Content], corpus: CorpusConfig, key: str, number: str, labels: Iterable[str]
+) -> None:
+    """Ask whether the first row is the header, if the number of a column is given and that row looks like names.
+
+    Raises:
+        InputError: it does.
+    """
+    if is_header_above(contents, labels):
+        raise InputError(
+            f"{key}: {part_of(corpus)} has no column {number!r}, as its first row looks like names of columns; "
+            f"it has {described(contents)}; give one of these or, if that row is one of the texts, `--header false`"
+        )
 
 
 def is_a_table(corpus: CorpusConfig) -> bool:
@@ -153,10 +188,22 @@ def is_a_table(corpus: CorpusConfig) -> bool:
     return any(part.format in TABLES for part in itertools.chain.from_iterable(shards(corpus)))
 
 
-def likely_text(likely: Columns, contents: dict[str, Content], label: str | None = None) -> str | None:
+def has_place(likely: Columns, label: str | None) -> bool:
+    """Whether the text may stand where it does in the labelled texts: not by its number alone, without the label's.
+
+    >>> [has_place(Columns("1", "2", False), label) for label in ("2", "3", None)]
+    [True, False, False]
+    """
+    return not likely.text.isdecimal() or label == likely.label
+
+
+def likely_text(
+    likely: Columns, contents: dict[str, Content], label: str | None = None, width: int | None = None
+) -> str | None:
     """The text column of the labelled texts, if other texts have it; one with a number only if it can be the text.
 
-    The label of these texts is none, if it is known: it may have several words, beside texts of one.
+    That is: beside no much longer texts, unless there are as many columns and, in the place of the label, classes or
+    nothing. The label of these texts is none, if it is known: it may have several words, beside texts of one.
 
     >>> texts, ids = Content(filled=9, texts=9, words=9, characters=180), Content(filled=9, texts=9, numbers=9)
     >>> one, words = Columns("1", "2", False), Content(filled=9, texts=9, characters=45)
@@ -164,13 +211,21 @@ def likely_text(likely: Columns, contents: dict[str, Content], label: str | None
     ['1', None, None]
     >>> likely_text(one, {"1": words, "2": texts}, label="2")
     '1'
+    >>> names = Content(filled=9, texts=9, words=9, characters=45)
+    >>> likely_text(one, {"1": names, "2": texts}), likely_text(one, {"1": names, "2": ids, "3": texts}, "2", 3)
+    (None, '1')
     """
     found = called(likely.text, contents)
-    if found is None or not likely.text.isdecimal() or contents[found].holds_texts:
+    if found is None or not likely.text.isdecimal():
         return found
-    is_no_text = contents[found].holds_no_texts
-    others = (held for name, held in contents.items() if name not in (found, label) and not held.may_be_classes)
-    may_be_text = (held.holds_texts or (is_no_text and is_long_and_no_class(held)) for held in others)
+    held, place = contents[found], contents.get(likely.label or "")
+    has_label = place is not None and (label == likely.label or place.may_be_classes or len(place.values) <= 1)
+    is_alike = len(contents) == width and has_label
+    others = [held for name, held in contents.items() if name not in (found, label) and not held.may_be_classes]
+    if held.holds_texts:
+        are_longer = any(other.holds_texts and other.length > MUCH_LONGER * held.length for other in others)
+        return found if is_alike or not are_longer else None
+    may_be_text = (other.holds_texts or (held.holds_no_texts and is_long_and_no_class(other)) for other in others)
     return None if any(may_be_text) else found
 
 
@@ -212,12 +267,12 @@ def label_keys(value: Any, corpus: CorpusConfig) -> set[str]:
     return {label_key(one) for one in (label if isinstance(label, tuple) else (label,))}
 
 
-def holds_numbered(corpus: CorpusConfig, columns: Columns, classes: Collection[str]) -> bool:
-    """Whether the numbers of columns in another table are those of its text and its label, too, by what they hold."""
+def holds_numbered(corpus: CorpusConfig, columns: Columns, classes: Collection[str], width: int) -> bool:
+    """Whether the numbers of columns in another table, of so many, are those of its text and its label, too."""
     contents = read_contents(corpus, columns.label is not None)
     label = None if columns.label is None else likely_label(columns.label, contents, corpus, classes)
     has_label = columns.label is None or label is not None
-    return has_label and likely_text(columns, contents, label) is not None
+    return has_label and likely_text(columns, contents, label, width) is not None
 
 
 def with_lone_name(corpus: CorpusConfig) -> CorpusConfig:
@@ -229,16 +284,6 @@ def with_lone_name(corpus: CorpusConfig) -> CorpusConfig:
         if is_free and plain(name) in ALL_TEXT_NAMES:
             return dataclasses.replace(corpus, text_column=name)
     return corpus
-
-
-def is_a_row_of_names(line: str) -> bool:
-    """Whether a line is the header of a table with several columns, one of which has a usual name.
-
-    >>> is_a_row_of_names('"id";"text"'), is_a_row_of_names("Good, long"), is_a_row_of_names("comment")
-    (True, False, False)
-    """
-    tables = (line.split(delimiter) for delimiter in DELIMITERS if delimiter in line)
-    return any(are_names(cell.strip().strip('"') for cell in cells) for cells in tables)
 
 
 def called(name: str, columns: Iterable[str]) -> str | None:
@@ -310,17 +355,20 @@ def find_text(
     # Of JSON, rows may lack a column.
     rows = max(held.rows for held in contents.values())
     free = {name: held for name, held in others.items() if 2 * held.filled > rows}
-    by_name = {plain(name): name for name, held in free.items() if not held.holds_numbers}
-    longest = max((held.length for held in free.values() if held.holds_texts), default=0.0)
+    texts = {name: held.length for name, held in free.items() if held.holds_texts}
+    # An id, an address or a date may be called `review`, `post` or `message`, too; a word, `text`.
+    usual = [name for name, held in free.items() if not held.holds_no_texts and plain(name) in ALL_TEXT_NAMES]
+    by_name = {plain(name): name for name in usual if name in texts or not texts or plain(name) in SURE_TEXT_NAMES}
     for name in ALL_TEXT_NAMES:
         if name in by_name:
             found = by_name[name]
-            if name in TEXT_NAMES or MUCH_LONGER * candidates[found].length >= longest:
+            if name in TEXT_NAMES or MUCH_LONGER * candidates[found].length >= max(texts.values(), default=0.0):
                 return found
+    if passed := [name for name in usual if plain(name) in TEXT_NAMES]:
+        log.warning("columns: the text is not %r, which holds no texts of several words (`--text_column`)", passed[0])
     if (first := first_of_pair(contents)) in free:
         return first
     # Rather what has several words than several numbers or an address, and these than a name of a class; dates last.
-    texts = {name: held.length for name, held in free.items() if held.holds_texts}
     in_words = {name: length for name, length in texts.items() if not free[name].is_wordless}
     long_enough = (
         {name: held.length for name, held in kind.items() if held.length >= SHORTEST_TEXTS and not held.holds_dates}
@@ -332,61 +380,13 @@ def find_text(
             f"text_column: no column of {corpus.source!r} holds texts; it has {described(contents)}; "
             + (how_to_give_text(contents) if likely is None else as_labelled(likely.text, likely))
         )
-    found = max(lengths, key=lambda name: lengths[name])
-    if contents[found].holds_addresses or contents[found].holds_dates:
-        kind = "addresses" if contents[found].holds_addresses else "numbers or dates"
-        log.warning("columns: the text is %r, which holds %s (`--text_column`)", found, kind)
-    return found
+    return max(lengths, key=lambda name: lengths[name])
 
 
 def dates_alone(others: dict[str, Content]) -> dict[str, float] | None:
     """The length of the only column that is long enough for texts, though it holds dates, and no classes."""
     lengths = {name: held.length for name, held in others.items() if held.length >= SHORTEST_TEXTS}
     return lengths if len(lengths) == 1 else None
-
-
-def how_to_give_text(contents: dict[str, Content]) -> str:
-    """The flags for a text that is not found, for a message."""
-    nested = any(held.kind_of_objects is not None for held in contents.values())
-    return f"give the column with `--text_column NAME`{or_without_header(contents)}{f'; {NESTED}' if nested else ''}"
-
-
-def pair_in(contents: dict[str, Content], label: str | None = None) -> tuple[str, str] | None:
-    """The columns of a pair of texts, by their names; none of them is the label."""
-    by_name = {plain(name): name for name, held in contents.items() if held.holds_texts and name != label}
-    found = next((pair for pair in PAIRS if {*pair} <= by_name.keys()), None)
-    return None if found is None else (by_name[found[0]], by_name[found[1]])
-
-
-def first_of_pair(contents: dict[str, Content]) -> str | None:
-    """The first text of a pair, if there is one; a parse of it is longer."""
-    pair = pair_in(contents)
-    return None if pair is None else pair[0]
-
-
-def tell_of_other_texts(text: str, contents: dict[str, Content], corpus: CorpusConfig, label: str) -> None:
-    """Tell, in a line, of a column with longer texts than the one that was found, of the other texts of pairs, or of
-    others.
-    """
-    if corpus.second_text_column is not None:
-        return
-    texts = {name: held.length for name, held in contents.items() if held.holds_texts and name != label}
-    longest = max(texts, key=lambda name: texts[name], default=text)
-    by_name = {plain(name): name for name in contents if name not in (text, label)}
-    if (pair := pair_in(contents, label)) is not None:
-        log.info(
-            "columns: the text is %r alone; for pairs of texts give `--text_column %s --second_text_column %s`",
-            text, *pair,
-        )  # fmt: skip
-    elif passed := [by_name[name] for name in LESSER_TEXT_NAMES if name in by_name]:
-        log.info("columns: the text is %r, and not %s (`--text_column`)", text, ", ".join(map(repr, passed)))
-    elif contents[longest].length > contents[text].length:
-        log.info(
-            "columns: the text is %r, of %.0f characters on average; %r has longer ones, of %.0f (`--text_column`)",
-            text, contents[text].length, longest, contents[longest].length,
-        )  # fmt: skip
-    elif passed := [name for name in texts if name != text and not contents[name].may_be_classes]:
-        log.info("columns: the text is %r, and not %s (`--text_column`)", text, ", ".join(map(repr, passed)))
 
 
 def tell_of_header(text: str, label: str, contents: dict[str, Content], corpus: CorpusConfig) -> None:

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from tokenizer.corpus.documents import is_number
+from tokenizer.corpus.row_labels import APPLIES
 
 # More different values are taken for classes only below a usual name.
 MAXIMUM_CLASSES = 50
@@ -151,6 +152,11 @@ class Content:
     def may_be_classes(self) -> bool:
         """Whether it holds a few values, each often."""
         return len(self.values) <= MAXIMUM_CLASSES and self.repeats(TEXTS_A_CLASS)
+
+    @property
+    def are_zero_or_one(self) -> bool:
+        """Whether it tells of each row whether a label applies."""
+        return {value.lower() for value in self.values} <= {*APPLIES}
 
     @property
     def are_splits(self) -> bool:

@@ -4,7 +4,9 @@ import re
 from collections.abc import Container, Iterable, Mapping
 
 from finetune.own_data.contents import QUESTION_ENDS, Content, weight
+from tokenizer.corpus.dialects import DELIMITERS
 from tokenizer.corpus.documents import is_number, label_key
+from tokenizer.corpus.joined_labels import JOINTS
 
 # What such columns are called in published data sets, the most frequent first.
 TEXT_NAMES = (
@@ -12,6 +14,8 @@ TEXT_NAMES = (
     "review_body", "comment_text", "tweet_text", "content", "comment", "message", "tweet", "post", "comments", "tweets",
     "utterance", "question",
 )  # fmt: skip
+# What these hold is never an id, also where it is a word.
+SURE_TEXT_NAMES = ("text", "texts", "sentence", "sentences")
 # Other columns may be called so, too: taken only if none has much longer texts.
 LESSER_TEXT_NAMES = ("body", "document", "description", "abstract", "title")
 MUCH_LONGER = 3
@@ -105,19 +109,39 @@ def is_data(contents: Mapping[str, Content]) -> bool:
 
 
 def is_header_above(contents: Mapping[str, Content], numbers: Iterable[str]) -> bool:
-    """Whether the first row has names of columns, though numbers of columns are given: what stands above the classes in
-    one of these is none of them, and something there is a usual name, or stands above numbers.
+    """Whether the first row may have names of columns, though the numbers of some are given: what stands above classes
+    is none of them or, where there are none, something there is a usual name, or stands above numbers. A class that no
+    other row has looks like a name, and could not be trained on.
+
+    Args:
+        contents: what each column holds, by the cells of the first row.
+        numbers: of the columns that are labels; if there are none, any may be one.
 
     >>> texts, words = Content(filled=9, texts=9), Content(rows=9, filled=9, values={"good", "bad"})
-    >>> [is_header_above({"text": texts, cell: words}, ["2"]) for cell in ("mood", "good")]
-    [True, False]
-    >>> is_header_above({"just so": texts, "mixed": words}, ["2"])
-    False
+    >>> [is_header_above({"satz": texts, cell: words}, ["2"]) for cell in ("mood", "good", "so;so", "1")]
+    [True, False, False, False]
+    >>> is_header_above({"satz": texts, "intent": texts}, ["2"]), is_header_above({"satz": texts, "a": texts}, ["2"])
+    (True, False)
     """
     cells = [(cell_of(name, contents), held) for name, held in contents.items()]
-    above = (cells[int(number) - 1] for number in numbers)
-    is_misfit = any(cell and held.may_be_classes and not is_value(cell, held) for cell, held in above)
-    return is_misfit and (are_names(cell for cell, _ in cells) or any(is_above_numbers(*one) for one in cells))
+    above = [cells[int(number) - 1] for number in numbers if number.isdecimal() and 0 < int(number) <= len(cells)]
+    few = [(cell, held) for cell, held in above or cells if cell and held.may_be_classes]
+    if any(is_value(*one) for one in few):
+        return False
+    # A number, or several labels, may be there only once, and be a class or a name.
+    if any(not (is_number(cell) or has_joint(cell)) for cell, _ in few):
+        return True
+    others = [(cell, held) for cell, held in cells if not is_value(cell, held)]
+    return are_names(cell for cell, _ in others) or any(is_above_numbers(*one) for one in others)
+
+
+def has_joint(cell: str) -> bool:
+    """Whether a cell may be several labels, which may stand there only once together.
+
+    >>> has_joint("bug;billing"), has_joint("mood")
+    (True, False)
+    """
+    return any(joint in cell for joint in JOINTS)
 
 
 def own_classes(names: Mapping[str, str], contents: Mapping[str, Content]) -> list[str]:
@@ -205,9 +229,32 @@ def are_names(cells: Iterable[str]) -> bool:
     return any(plain(cell) in (*ALL_TEXT_NAMES, *LABEL_NAMES) for cell in cells)
 
 
+def is_a_row_of_names(line: str) -> bool:
+    """Whether a line is the header of a table with several columns, one of which has a usual name.
+
+    >>> is_a_row_of_names('"id";"text"'), is_a_row_of_names("Good, long"), is_a_row_of_names("comment")
+    (True, False, False)
+    """
+    tables = (line.split(delimiter) for delimiter in DELIMITERS if delimiter in line)
+    return any(are_names(cell.strip().strip('"') for cell in cells) for cells in tables)
+
+
 def is_long_enough(cell: str, held: Content, shorter: float = 2) -> bool:
     """Whether a cell may be one of the texts below it, by its length; those may be so many times as long."""
     return shorter * weight(cell) >= held.length > 0
+
+
+def pair_in(contents: dict[str, Content], label: str | None = None) -> tuple[str, str] | None:
+    """The columns of a pair of texts, by their names; none of them is the label."""
+    by_name = {plain(name): name for name, held in contents.items() if held.holds_texts and name != label}
+    found = next((pair for pair in PAIRS if {*pair} <= by_name.keys()), None)
+    return None if found is None else (by_name[found[0]], by_name[found[1]])
+
+
+def first_of_pair(contents: dict[str, Content]) -> str | None:
+    """The first text of a pair, if there is one; a parse of it is longer."""
+    pair = pair_in(contents)
+    return None if pair is None else pair[0]
 
 
 def cell_of(name: str, names: Container[str]) -> str:

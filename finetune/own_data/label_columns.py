@@ -35,6 +35,7 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str, li
     others = {name: held for name, held in contents.items() if name not in (text, corpus.second_text_column)}
     by_name = {plain(name): name for name in others}
     named = [by_name[name] for name in LABEL_NAMES if name in by_name]
+    allowed = [name for name in named if may_be_called(name, likely)]
     possible = [name for name, held in others.items() if held.may_be_classes and not is_split(name, held)]
     for name in named:
         if name in possible and is_topic(name, contents[name]):
@@ -43,6 +44,8 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str, li
                 break
             if beside:
                 log.info("columns: the label is %r, and not %s (`--label_column`)", name, ", ".join(map(repr, beside)))
+        if name not in allowed:
+            continue
         is_sure = plain(name) in SURE_LABEL_NAMES or not (possible or others[name].holds_numbers)
         if others[name].may_be_classes or (is_sure and others[name].repeats(TEXTS_A_CLASS)):
             return name
@@ -53,9 +56,9 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str, li
     is_known = likely is None or all(map(str.isdecimal, contents))
     if len(possible) == 1 and not (named or many) and is_known:
         return possible[0]
-    if not possible and named:
+    if not possible and allowed:
         # What is wrong with it is told when its values are read.
-        return named[0]
+        return allowed[0]
     which = "none has a few values that come often"
     if splits := [name for name, held in others.items() if held.may_be_classes and is_split(name, held)]:
         hold = "holds" if len(splits) == 1 else "hold"
@@ -73,6 +76,25 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str, li
             else as_labelled_or_usual(likely, all(map(str.isdecimal, contents)))
         )
     )
+
+
+def may_be_called(name: str, likely: Columns | None) -> bool:
+    """Whether the label of test texts may have this usual name: not one of topics, if that of the labelled texts has
+    none, or the reverse.
+
+    Args:
+        name: of a column.
+        likely: the columns of the labelled texts, if these are others.
+
+    >>> stars, topic = Columns("text", "stars", None), Columns("text", "topic", None)
+    >>> [may_be_called(name, stars) for name in ("rating", "category")]
+    [True, False]
+    >>> [may_be_called(name, topic) for name in ("rating", "category", "label")]
+    [False, True, True]
+    """
+    if likely is None or likely.label is None or likely.label.isdecimal():
+        return True
+    return plain(name) in SURE_LABEL_NAMES or (plain(name) in TOPIC_NAMES) == (plain(likely.label) in TOPIC_NAMES)
 
 
 def as_labelled_or_usual(likely: Columns, has_numbers: bool) -> str:

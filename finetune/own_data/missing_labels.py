@@ -17,11 +17,18 @@ OPPOSITES = {"supervised": "unsupervised", "sup": "unsup", "labelled": "unlabell
 CLASS_NAMES = ("none",)
 
 
+def unlabelled_names(labels: Collection[str]) -> set[str]:
+    """What the label of a text without one may be, beside these labels in small letters.
+
+    >>> "unsup" in unlabelled_names({"pos", "neg"}), "unsup" in unlabelled_names({"sup", "unsup"})
+    (True, False)
+    """
+    return {*UNLABELLED_NAMES} - {opposite for name, opposite in OPPOSITES.items() if name in labels}
+
+
 def divided(texts: Sequence[Document]) -> tuple[list[Document], list[Document]]:
     """The texts that have a label, and those whose label is that of unlabelled texts, such as aclImdb's `unsup`."""
-    there = {str(text.label).casefold() for text in texts}
-    classes = {opposite for name, opposite in OPPOSITES.items() if name in there}
-    names = {name for name in UNLABELLED_NAMES if name not in classes}
+    names = unlabelled_names({str(text.label).casefold() for text in texts})
     loose = [text for text in texts if str(text.label).casefold() in names]
     if loose:
         # The others are no names of classes.

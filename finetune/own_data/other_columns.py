@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from configs.errors import InputError
 from finetune.own_data.advice import Columns, as_labelled
 from finetune.own_data.columns import (
+    HIDDEN_KEYS,
     called,
     column_names,
     find_columns,
@@ -19,10 +20,13 @@ from finetune.own_data.columns import (
     readable_rows,
 )
 from finetune.own_data.headers import LABEL_NAMES, are_names, is_no_name, plain
-from finetune.own_data.label_columns import is_split
+from finetune.own_data.label_columns import SURE_LABEL_NAMES, TARGET, is_split, may_be_called
+from finetune.own_data.missing_labels import unlabelled_names
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import is_number, label_key
 
+# What labels are called that may be about anything.
+NEUTRAL_NAMES = (*SURE_LABEL_NAMES, TARGET, "y")
 # Yes and no in several languages, which may be about anything.
 YES_OR_NO = {
     "yes", "no", "y", "n", "true", "false", "t", "f", "on", "off", "ja", "nein", "j", "wahr", "falsch", "oui", "non",
@@ -70,7 +74,8 @@ def columns_of_others(
     # Read once, and only if names do not tell.
     classes = functools.cache(lambda: classes_of(labelled))
     try:
-        found = found_columns(corpus, is_labelled, likely, classes, by_classes and is_labelled)
+        width = len(column_names(labelled)) if likely.text.isdecimal() else None
+        found = found_columns(corpus, is_labelled, likely, classes, by_classes and is_labelled, width)
         if found.label is not None and likely.label is not None:
             check_label(found, corpus, likely, labelled, classes)
     except InputError as error:
@@ -80,17 +85,32 @@ def columns_of_others(
 
 
 def found_columns(
-    corpus: CorpusConfig, is_labelled: bool, likely: Columns, classes: Classes, by_classes: bool
+    corpus: CorpusConfig, is_labelled: bool, likely: Columns, classes: Classes, by_classes: bool, width: int | None
 ) -> Columns:
     """The columns by their names or, if the label may have any, the one with the classes."""
     is_numbered = is_labelled and likely.label is not None and likely.label.isdecimal()
     try:
-        return find_columns(corpus, None, None, is_labelled, likely, classes() if is_numbered else ())
+        return find_columns(corpus, None, None, is_labelled, likely, classes() if is_numbered else (), width)
     except InputError:
-        label = column_of_classes(corpus, likely, classes()) if by_classes else None
+        label = usual_of_classes(corpus, likely, classes) if is_labelled else None
+        if label is None and by_classes:
+            label = column_of_classes(corpus, likely, classes())
         if label is None:
             raise
         return find_columns(corpus, None, label, is_labelled, likely)
+
+
+def usual_of_classes(corpus: CorpusConfig, likely: Columns, classes: Classes) -> str | None:
+    """The only column of test texts with a usual name of labels, be it of topics or not, if all in it are classes of
+    the labelled texts: words or, where a label is just called so (`label`, `target`), also numbers.
+    """
+    named = [name for name in column_names(corpus) if plain(name) in LABEL_NAMES and name != likely.text]
+    if len(named) != 1 or likely.label is None or likely.label.isdecimal():
+        return None
+    keys = keys_in(corpus, named[0]) - HIDDEN_KEYS
+    is_neutral = not {plain(likely.label), plain(named[0])}.isdisjoint(NEUTRAL_NAMES)
+    is_told = is_neutral or not any(is_number(key) or key in YES_OR_NO for key in keys)
+    return named[0] if is_told and keys and keys <= classes() else None
 
 
 def column_of_classes(corpus: CorpusConfig, likely: Columns, classes: Collection[str]) -> str | None:
@@ -105,7 +125,7 @@ def column_of_classes(corpus: CorpusConfig, likely: Columns, classes: Collection
     others = [other for other in contents if other != name]
     has_names = (are_names(others) or called(likely.text, others)) and not any(map(is_no_name, contents))
     is_under_header = has_names or corpus.header or not is_a_table(corpus)
-    is_alike = keys_in(corpus, name) == classes and label_key(name) not in classes
+    is_alike = have_classes(keys_in(corpus, name), classes, corpus) and label_key(name) not in classes
     return name if is_under_header and is_alike else None
 
 
@@ -124,10 +144,11 @@ def check_label(
         has_place = label in names and is_a_table(labelled)
         is_known = here == (label if likely.header is False else str(names.index(label) + 1) if has_place else None)
     else:
-        is_known = plain(here) in (plain(label), *LABEL_NAMES)
+        is_usual = plain(here) in LABEL_NAMES and may_be_called(here, likely)
+        is_known = is_usual or plain(here) == plain(label) or here == usual_of_classes(corpus, likely, classes)
         if likely.header is not False and called(here, names) not in (None, label):
             lacking = f"{here!r} is another column of the labelled texts"
-    if not (is_known or lacking) and keys_in(with_columns(corpus, found), here) != classes():
+    if not (is_known or lacking) and not have_classes(keys_in(with_columns(corpus, found), here), classes(), corpus):
         lacking = f"column {here!r} has not the same values as the label of the labelled texts"
     if lacking is not None:
         raise InputError(
@@ -164,7 +185,7 @@ def columns_of_split(corpus: CorpusConfig, columns: Columns, header: bool | None
     # A class may be called as columns are.
     classes = set() if columns.label is None else classes_of(labelled)
     has_names = are_names(cell for cell in first if label_key(cell) not in classes)
-    if not is_alike or has_names or not holds_numbered(corpus, columns, classes):
+    if not is_alike or has_names or not holds_numbered(corpus, columns, classes, len(column_names(labelled))):
         return columns_of_others(other, columns.label is not None, columns, labelled, by_classes=False)
     return Columns(columns.text, columns.label, corpus.header)
 
@@ -174,9 +195,32 @@ def classes_of(labelled: CorpusConfig) -> set[str]:
     return keys_in(labelled, labelled.label_column)
 
 
+def have_classes(keys: set[str], classes: Collection[str], corpus: CorpusConfig) -> bool:
+    """Whether labels are the classes of the labelled texts and nothing else, but for what `corpus.labels` leaves out
+    and the names of texts without a label.
+
+    >>> one = CorpusConfig(labels=["Good", "bad"])
+    >>> have_classes({"bad", "good"}, {"bad", "good", "so", "unsup"}, one), have_classes({"so"}, {"so", "unsup"}, one)
+    (True, False)
+    """
+    wanted = keys | {*classes} if corpus.labels is None else {*map(label_key, corpus.labels)}
+    here, there = ((of & wanted) - unlabelled_names(of) for of in (keys, {*classes}))
+    return bool(here) and here == there
+
+
 def keys_in(corpus: CorpusConfig, column: str) -> set[str]:
     """The keys of the labels in a column (`label_key`)."""
     return {key for row in readable_rows(corpus) for key in label_keys(row.get(column), corpus)}
+
+
+def with_label_columns(corpus: CorpusConfig) -> CorpusConfig:
+    """The corpus with its columns of 0 and 1 as they are called in it, whatever the case; numbers are no names."""
+    if corpus.label_columns is None or all(map(str.isdecimal, corpus.label_columns)):
+        return corpus
+    names = column_names(corpus)
+    by_key = {label_key(name): name for name in names}
+    called_here = [name if name in names else by_key.get(label_key(name), name) for name in corpus.label_columns]
+    return dataclasses.replace(corpus, label_columns=called_here)
 
 
 def with_columns(corpus: CorpusConfig, columns: Columns) -> CorpusConfig:

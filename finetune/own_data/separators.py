@@ -1,8 +1,10 @@
 """Whether the cells of a label column hold several labels, and what stands between them."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 
+from configs.errors import InputError
 from finetune.own_data.columns import readable_rows
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
 from tokenizer.corpus.documents import label_key
@@ -12,6 +14,10 @@ from tokenizer.corpus.row_labels import OneLabel, list_in
 
 # Of the parts of joined cells, those that must also stand elsewhere.
 RECOMBINED_SHARE = 0.5
+# Between the labels of what looks like a list.
+BETWEEN = re.compile(r"[\s,]+")
+# Characters of a cell in a message.
+SHOWN = 80
 
 
 def find_separator(corpus: CorpusConfig) -> str | None:
@@ -23,6 +29,9 @@ def find_separator(corpus: CorpusConfig) -> str | None:
 
     Args:
         corpus: with its columns.
+
+    Raises:
+        InputError: all cells look like lists, and some with several labels are none.
     """
     cells = Counter(
         value.strip()
@@ -32,7 +41,17 @@ def find_separator(corpus: CorpusConfig) -> str | None:
     if not cells:
         return None
     if all(cell[:1] == "[" and cell[-1:] == "]" for cell in cells):
-        return LIST_CELLS if all(_is_list(cell, corpus) for cell in cells) else None
+        others = [cell for cell in cells if not _is_list(cell, corpus)]
+        if not others:
+            return LIST_CELLS
+        if (other := next((cell for cell in others if len(BETWEEN.split(cell[1:-1].strip())) > 1), None)) is None:
+            # As `[POS]` and `[NEG]`.
+            return None
+        raise InputError(
+            f"label_separator: the labels in column {corpus.label_column!r} of {corpus.source!r} look like lists "
+            f"without quotes or commas ({other[:SHOWN]!r}); write them as JSON, or give `--label_separator ''` if each "
+            "is one label"
+        )
     by_key: dict[str, list[OneLabel]] = {}
     for cell in cells:
         by_key.setdefault(label_key(cell), []).append(cell)

@@ -12,7 +12,13 @@ from finetune.own_data.columns import column_names, find_columns, read_contents,
 from finetune.own_data.config import OwnDataConfig, with_flags
 from finetune.own_data.contents import SPLIT_NAMES, UNLABELLED_NAMES
 from finetune.own_data.headers import HIDDEN, MISSING
-from finetune.own_data.other_columns import columns_of_others, columns_of_split, where_in, with_columns
+from finetune.own_data.other_columns import (
+    columns_of_others,
+    columns_of_split,
+    where_in,
+    with_columns,
+    with_label_columns,
+)
 from finetune.own_data.separators import find_separator
 from finetune.own_data.text_formats import BETWEEN_PARTS, with_text_format
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
@@ -72,6 +78,7 @@ def find_sources(config: OwnDataConfig) -> Sources:
             corpus = dataclasses.replace(corpus, second_text_column=None, labels=None)
         if corpus is not None and given is not None:
             corpus = dataclasses.replace(corpus, label_separator=labelled.label_separator)
+            corpus = with_label_columns(corpus) if part == TEST else corpus
             found = columns_of_others(corpus, part == TEST and by_column, columns, labelled)
             corpus = with_columns(corpus, found)
             log.info("own data: %s texts in %s of %s", part, where_in(found, columns), given)

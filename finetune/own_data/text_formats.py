@@ -15,9 +15,9 @@ from configs.errors import InputError
 from finetune.own_data.contents import MAXIMUM_CLASSES, SPLIT_NAMES, TEXTS_A_CLASS
 from finetune.own_data.headers import are_names
 from tokenizer.corpus.config import CorpusConfig
-from tokenizer.corpus.files import COMPANION, ENDINGS, class_files, ending, find_files, walk
+from tokenizer.corpus.files import COMPANION, ENDINGS, class_files, ending, find_files, walk, without_notes
 from tokenizer.corpus.formats import FASTTEXT_LABEL, class_of
-from tokenizer.corpus.text_files import Part, lines, lines_of_head
+from tokenizer.corpus.text_files import HEAD_LINES, Part, lines, lines_of_head
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,8 @@ ALIKE = 0.9
 # What may stand between a text and its label, for a message.
 SEPARATORS = ";,|"
 SHOWN_WORDS = 6
+# Files whose first lines tell what others are.
+SHOWN_FILES = 8
 
 
 def with_text_format(corpus: CorpusConfig, is_labelled: bool) -> CorpusConfig:
@@ -42,13 +44,22 @@ def with_text_format(corpus: CorpusConfig, is_labelled: bool) -> CorpusConfig:
     files = find_files(corpus) if corpus.format == "auto" else None
     if not files or any(ending(file) != ".txt" for file in files):
         return corpus
+    files = without_notes(files) if is_labelled and Path(corpus.source).is_dir() else files
     is_one = Path(corpus.source).is_file()
     is_divided = is_one and has_blank_lines(files[0], corpus)
     # Texts in several folders have these as their labels.
     may_be_table = len({file.parent for file in files}) == 1 if is_labelled else is_one and not is_divided
-    if may_be_table and all(has_columns(file, corpus) for file in files):
+    # A tab may stand behind fastText's mark, too.
+    tables = [] if not may_be_table or are_marked(files, corpus) else [f for f in files if has_columns(f, corpus)]
+    if tables == files:
         log.info("own data: %s is read as a table with tabs between its columns (see `--format`)", corpus.source)
         return dataclasses.replace(corpus, format="tsv", delimiter=corpus.delimiter or "\t")
+    if 2 * len(tables) > len(files):
+        others = ", ".join(file.name for file in files if file not in tables)
+        raise InputError(
+            f"{corpus.source}: {others} is no table with tabs between its columns, as the other files are; move it "
+            "elsewhere, or give the files' `--format` (`tsv` for tables, `class_lines` if each file is a class)"
+        )
     if is_labelled and may_be_table:
         are_parts = all(is_called(file, corpus.split) for file in files) or len(files) == 1
         if have_labels(files, corpus, are_parts):
@@ -64,7 +75,21 @@ def with_text_format(corpus: CorpusConfig, is_labelled: bool) -> CorpusConfig:
             "give a CSV, TSV or JSON file, a folder with a folder or a file for each class, or the file's "
             f"`--format` (`label_lines` if each line begins with its label{as_table})"
         )
+    if not is_labelled and not is_one:
+        tell_of_lines(files, corpus)
     return dataclasses.replace(corpus, format="lines") if is_one and not is_divided else corpus
+
+
+def tell_of_lines(files: Sequence[Path], corpus: CorpusConfig) -> None:
+    """Warn of files that are a document each, if they may have a text a line: more lines than there are files, and no
+    blank line between.
+    """
+    heads = [lines_of_head(file, corpus) for file in files[:SHOWN_FILES]]
+    if len(files) < HEAD_LINES and all(len(head) == HEAD_LINES and all(map(str.strip, head)) for head in heads):
+        log.warning(
+            "own data: %d files of %s are one document each, of %d lines or more; if each line is a text, join them "
+            "into one file", len(files), corpus.source, HEAD_LINES,
+        )  # fmt: skip
 
 
 def is_called(file: Path, split: str) -> bool:
@@ -74,6 +99,13 @@ def is_called(file: Path, split: str) -> bool:
     (True, False)
     """
     return split != "all" and re.fullmatch(rf"{re.escape(split)}(-\d[\w-]*)?\..+", file.name, re.IGNORECASE) is not None
+
+
+def are_marked(files: Sequence[Path], corpus: CorpusConfig) -> bool:
+    """Whether all of the first lines of text files begin with fastText's mark, and have a text behind it."""
+    heads = (labels_before(line for line in lines_of_head(file, corpus) if line.strip()) for file in files)
+    labels = [*itertools.chain.from_iterable(heads)]
+    return bool(labels) and all(label.startswith(FASTTEXT_LABEL) for label in labels)
 
 
 def have_labels(files: Sequence[Path], corpus: CorpusConfig, are_parts: bool) -> bool:
@@ -91,7 +123,7 @@ def have_labels(files: Sequence[Path], corpus: CorpusConfig, are_parts: bool) ->
     first = [label for head in heads for label in head]
     if not first or not all(first):
         return False
-    if all(label.startswith(FASTTEXT_LABEL) for label in first):
+    if are_marked(files, corpus):
         return True
     if any(is_numbered(head) for head in heads):
         return False

@@ -20,7 +20,7 @@ import scipy.sparse.csgraph
 
 from configs.errors import InputError
 from configs.run_folder import write_atomically
-from finetune.classification.labels import LabelSet, class_counts, contradictions, label_set, labels_in
+from finetune.classification.labels import LabelSet, class_counts, contradictions, groups_of_each, label_set, labels_in
 from finetune.classification.splits import document_keys, set_aside, text_key
 from finetune.own_data.config import with_flags
 from finetune.own_data.contents import words_in
@@ -104,7 +104,7 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
     names = {text.label: text.label_name or str(text.label) for text in labelled if text.label is not None}
     wanted = without_loose(sources, loose)
     classes = label_set([text.label for text in labelled if text.label is not None], names, wanted)
-    classes_N = classes.encode([text.label for text in labelled if text.label is not None], sources.labelled)
+    classes_N = encoded(labelled, classes, sources.labelled)
     if torn := contradictions(document_keys(labelled), classes_N):
         log.warning("own data: %d labelled texts stand there more than once, with different labels", torn)
     if sources.test is None:
@@ -112,9 +112,10 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
     else:
         test = read_labelled(sources.test, quarantine_of(folder, TEST), classes.keys)
         test = without_strays(test, sources.test)
-        classes.encode([text.label for text in test if text.label is not None], sources.test)
+        encoded(test, classes, sources.test)
         train = without_tested(labelled, test, classes, sources.labelled)
-    train_N = classes.encode([text.label for text in train if text.label is not None], sources.labelled)
+    warn_of_one_class(test, classes, sources.labelled)
+    train_N = encoded(train, classes, sources.labelled)
     counts = class_counts(train_N, len(classes.names)).tolist()
     check_counts(counts, classes.names, classes.multi_label)
     log.info("own data: %s", classes.counts_line(train_N))
@@ -201,16 +202,6 @@ def with_test_share(
     return train, [text for text, tested in zip(texts, is_test, strict=True) if tested]
 
 
-def groups_of_each(classes_N: np.ndarray, count: int, keys: Sequence[str]) -> np.ndarray:
-    """How many groups of texts with the same key begin with a text of each of the classes, [C].
-
-    >>> groups_of_each(np.array([0, 1, 1]), 2, ["a", "a", "b"]).tolist()
-    [1, 1]
-    """
-    _, firsts = np.unique(np.array(keys, dtype=object), return_index=True)
-    return class_counts(classes_N[firsts], count)
-
-
 def without_loose(sources: Sources, loose: Sequence[Document]) -> CorpusConfig:
     """The labelled corpus without the labels that say that a text has none, if some were asked for."""
     wanted, names = sources.labelled.labels, {str(text.label).casefold() for text in loose}
@@ -265,6 +256,19 @@ class Limited:
                 return
             self.texts, self.characters = self.texts + 1, self.characters + len(document.text)
             yield document
+
+
+def encoded(texts: Sequence[Document], classes: LabelSet, corpus: CorpusConfig) -> np.ndarray:
+    """The classes of texts, as `LabelSet.encode` gives them."""
+    return classes.encode([text.label for text in texts if text.label is not None], corpus)
+
+
+def warn_of_one_class(tests: Sequence[Document], classes: LabelSet, corpus: CorpusConfig) -> None:
+    """Warn of test texts of one class alone, where training texts have more."""
+    there_C = np.flatnonzero(class_counts(encoded(tests, classes, corpus), len(classes.names)))
+    if len(there_C) == 1 < len(classes.names):
+        name = classes.names[there_C[0]]
+        log.warning("own data: all test texts are of class %s, so scores will tell little of the others", name)
 
 
 def without_strays(texts: list[Document], corpus: CorpusConfig) -> list[Document]:
@@ -364,12 +368,7 @@ def without_tested(
     """The texts that are no near duplicates of a test text; where none would be left of a class, no copies."""
     copies = without_copies(texts, tests)
     rest = copies if len(texts) + len(tests) > COMPARED_TEXTS else without_near_duplicates(copies, tests)
-    counts_C, rest_C = (
-        class_counts(
-            classes.encode([text.label for text in part if text.label is not None], corpus), len(classes.names)
-        )
-        for part in (copies, rest)
-    )
+    counts_C, rest_C = (class_counts(encoded(part, classes, corpus), len(classes.names)) for part in (copies, rest))
     if (lacking_C := (rest_C < MINIMUM_TEXTS) & (counts_C >= MINIMUM_TEXTS)).any():
         rest = copies
         names = ", ".join(classes.names[label] for label in np.flatnonzero(lacking_C))

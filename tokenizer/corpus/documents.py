@@ -142,11 +142,11 @@ def is_number(label: OneLabel) -> bool:
 def label_key(label: OneLabel) -> str:
     """What labels that mean the same have in common: numbers their value, words their letters whatever the case.
 
-    >>> [label_key(label) for label in (1, "1", "1.0", "01", " Good ", "GOOD", "True", "\u0130yi")]
-    ['1', '1', '1', '01', 'good', 'good', 'true', 'iyi']
+    >>> [label_key(label) for label in (1, "1", "1.0", "+1", "+-1", "01", " Good ", "GOOD", "True", "\u0130yi")]
+    ['1', '1', '1', '1', '+-1', '01', 'good', 'good', 'true', 'iyi']
     """
     text = str(label).strip()
-    if is_number(text):
+    if is_number(text if text.startswith("+-") else text.removeprefix("+")):
         return format(decimal.Decimal(text).normalize(), "f")
     # The capital of Turkish i is two characters in small letters, an i and a dot above it.
     return unicodedata.normalize("NFC", text.casefold().replace("i\u0307", "i"))

@@ -28,6 +28,8 @@ COMPANION = re.compile(
     r"(readme|notes?|licen[cs]e|changelog|copying|citation)\b.*|.*\.(md|rst|pdf|html?|docx?|odt|rtf|ya?ml|json|py|zip)",
     re.I,
 )
+# Formats in which a note between the files would be read as rows.
+WITHOUT_NOTES = ("csv", "tsv", "label_lines")
 # Offset and magic bytes of archives.
 ARCHIVES = {
     "zip": (0, b"PK\x03\x04"),
@@ -231,10 +233,21 @@ def files_read(folder: Path, corpus: CorpusConfig) -> list[Path]:
     files = [file for file in walk(folder) if is_read(file, corpus)]
     if corpus.format == "class_lines":
         files = class_files(files)
+    elif corpus.format in WITHOUT_NOTES:
+        files = without_notes(files)
     for file in files:
         if not file.exists():
             raise InputError(f"{file}: a link to {os.path.realpath(file)}, which does not exist")
     return files
+
+
+def without_notes(files: list[Path]) -> list[Path]:
+    """The files without text files that are called as notes beside tables are, unless there are no others.
+
+    >>> [file.name for file in without_notes([Path("a.txt"), Path("readme.txt"), Path("notes.csv")])]
+    ['a.txt', 'notes.csv']
+    """
+    return [file for file in files if ending(file) != ".txt" or not COMPANION.fullmatch(file.name)] or files
 
 
 def class_files(files: list[Path]) -> list[Path]:

@@ -99,6 +99,9 @@ def _after_label(line: str) -> dict[str, Any] | RowError:
     label, text = [*line.split(maxsplit=1), "", ""][:2]
     if text.startswith(FASTTEXT_LABEL):
         return RowError("it has several labels; write JSON with a list of labels in each row")
+    if label.startswith(FASTTEXT_LABEL):
+        # As in fastText's own examples: `__label__7 , A text.`
+        text = text.removeprefix(", ")
     return {"label": label.removeprefix(FASTTEXT_LABEL).removesuffix(":"), "text": text.strip()}
 
 
@@ -216,11 +219,22 @@ def read_parquet(part: Part, corpus: CorpusConfig) -> Iterator[Row]:
         end = table.metadata.num_row_groups if part.end is None else part.end
         number = sum(table.metadata.row_group(group).num_rows for group in range(part.begin))
         for batch in table.iter_batches(batch_size=1024, row_groups=list(range(part.begin, end))):
-            for row in _rows_of_batch(batch):
+            for row in _rows_of_batch(with_short_numbers(batch)):
                 yield row, f"{part.source}:row {number}"
                 number += 1
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{part.source}: not readable as Parquet ({' '.join(str(error).split())})") from None
+
+
+def with_short_numbers(batch: Any) -> Any:
+    """An Arrow table with numbers of 32 bits as they are written: 0.1, not 0.10000000149011612, may be a label."""
+    import pyarrow
+
+    for place, field in enumerate(batch.schema):
+        if pyarrow.types.is_float32(field.type):
+            numbers = batch.column(place).cast(pyarrow.string()).cast(pyarrow.float64())
+            batch = batch.set_column(place, field.name, numbers)
+    return batch
 
 
 def _rows_of_batch(batch: Any) -> list[dict[str, Any] | RowError]:

@@ -60,11 +60,13 @@ def several(values: list[Any], corpus: CorpusConfig) -> tuple[OneLabel, ...]:
     """The labels of a list, each once.
 
     Raises:
-        RowError: something in it is no label, or it is a row of 0 and 1.
+        RowError: something in it is no label, or it is a row of 0 and 1, or of true and false.
     """
     labels = [one_label(value, corpus) for value in values]
     different = tuple(dict.fromkeys(labels))
-    if len(different) < len(labels) and set(different) <= {0, 1}:
+    # Two numbers may be labels, as no one writes true and false for any.
+    are_repeated = len(different) < len(labels) and {str(label).lower() for label in different} <= {*APPLIES}
+    if are_repeated or (len(labels) > 1 and any(isinstance(value, bool) for value in values)):
         raise RowError(
             f"column {corpus.label_column!r} holds {values!r}, a 0 or 1 for each label; write the labels that apply, "
             "or a column for each (`corpus.label_columns`)"

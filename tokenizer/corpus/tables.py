@@ -56,7 +56,8 @@ def named(cells: list[str], names: list[str], width: int, header_line: int) -> d
     if len(cells) == width and header_line:
         return RowError(
             f"{width} columns, as in most rows, but line {header_line} has {len(names)} and does not look like their "
-            "header; remove lines above the header, or put texts that contain the separator in double quotes"
+            "header; remove lines above the header, put texts that contain the separator in double quotes, or, if "
+            "another character stands between columns, set corpus.delimiter"
         )
     return RowError(
         f"{len(cells)} columns, but the header has {len(names)}; put texts that contain the separator in double quotes"
@@ -72,8 +73,10 @@ def check_names(names: list[str], corpus: CorpusConfig, file: str) -> None:
     asked = (corpus.text_column, corpus.second_text_column, corpus.label_column, corpus.label_name_column)
     for name in (*asked, *(corpus.label_columns or ())):
         if name is not None and names.count(name) > 1:
+            # In lines above the header, cells are empty.
+            advice = "rename them" if name else "remove the lines above the header"
             raise InputError(
-                f"{file}: {names.count(name)} columns are called {name!r}; rename them, or set corpus.header: false "
+                f"{file}: {names.count(name)} columns are called {name!r}; {advice}, or set corpus.header: false "
                 "and give columns by number, from 1"
             )
 

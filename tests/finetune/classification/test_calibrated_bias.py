@@ -160,8 +160,10 @@ def test_a_run_shifts_its_bias_and_everything_it_leaves_behind_agrees(chain, nam
     assert difference.tolist() == pytest.approx(after["bias_shift"], abs=1e-6)
 
 
-def test_a_run_on_all_labels_has_no_texts_to_fit_it_to(chain):
+def test_a_run_on_all_labels_has_no_texts_to_fit_it_to(chain, caplog):
     keys = {"model__name": "frozen", "validation": None, "label_budget": 60, "refit": True}
     results = [run(finetune_config(chain, **keys, model__calibrated_bias=on)).result() for on in (True, False)]
     assert all("bias_shift" not in result for result in results)
     assert results[0]["test_accuracy"] == results[1]["test_accuracy"]
+    told = [message for message in caplog.messages if "no bias is fitted (`model.calibrated_bias`)" in message]
+    assert len(told) == 1

@@ -100,6 +100,15 @@ def test_lines_that_look_like_a_table_are_told(
         ("1", [f"{('Ann', 'Bo')[n % 2]},a film of number {n}" for n in range(12)], "2"),
         ("2", ["Kommentar;Note", *(f"ein Film, und zwar Nummer {n};{n % 5}" for n in range(12))], "Kommentar"),
         ("1", ["Nr;Kommentar", *(f"{n};der Film {n} ist gut" for n in range(12))], "Kommentar"),
+        # Names of several words, as long as that of their column, and much shorter than what stands beside them.
+        (
+            "1",
+            ["Hotelname,Bericht,Land", *(f"Hotel Sonne {n},a stay of {n} nights in all of it,DE" for n in range(12))],
+            "Bericht",
+        ),
+        ("1", [f"Bob van Dyk {n},a film of number {n} that I did like and would see again" for n in range(12)], "2"),
+        # Of a row alone, too.
+        ("1", ["Bob van Dyk,a film of number 1 that I did like and would see again"], "2"),
         # Texts, also of one word, where nothing else has several.
         ("2", [f"{n % 2},a film of number {n}" for n in range(12)], "2"),
         ("2", [f"{n % 2},{('good', 'dull', 'fine')[n % 3]}" for n in range(12)], "2"),
@@ -115,7 +124,7 @@ def test_the_number_of_a_column_is_that_of_texts(tmp_path: Path, trained_on: str
     (tmp_path / "a.csv").write_text("".join(f"{line}\n" for line in lines))
     corpus = with_text_column(CorpusConfig(source=str(tmp_path / "a.csv"), split="all"), None, trained_on)
     assert corpus.text_column == column
-    assert len([row for row in read(corpus) if row.problem is None]) == len(lines) - (column == "Kommentar")
+    assert len([row for row in read(corpus) if row.problem is None]) == len(lines) - (not column.isdecimal())
 
 
 def test_a_number_that_is_a_name_beside_a_usual_one_is_the_column_of_the_run(tmp_path: Path) -> None:
@@ -229,3 +238,13 @@ def test_a_column_of_all_rows_that_may_be_the_text_is_read_though_few_rows_have_
     ]
     corpus = CorpusConfig(source=str(write_jsonl(tmp_path / "a.jsonl", rows)), split="all")
     assert with_text_column(corpus, None, "text").text_column == name
+
+
+def test_the_number_of_a_column_above_which_names_stand_is_asked_about(tmp_path: Path) -> None:
+    rows = [f"a film of number {n},{('pos', 'neg')[n % 2]}\n" for n in range(12)]
+    corpus = CorpusConfig(source=str(tmp_path / "a.csv"), split="all")
+    (tmp_path / "a.csv").write_text("".join(["Satz,Stimmung\n", *rows]))
+    with pytest.raises(InputError, match=r"as its first row looks like names of columns; .*`--header false`"):
+        with_text_column(corpus, "1", "text")
+    (tmp_path / "a.csv").write_text("".join(rows))
+    assert len([*read(with_text_column(corpus, "1", "text"))]) == 12

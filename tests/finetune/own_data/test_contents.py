@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from configs.errors import InputError
-from finetune.own_data.columns import find_columns
+from finetune.own_data.columns import Columns, find_columns
+from tests.finetune.own_data.test_columns import rows_of
 from tests.helpers.corpora import write_parquet, write_table
 from tokenizer.corpus.config import CorpusConfig
 
@@ -99,3 +100,39 @@ def test_numbers_among_words_are_texts(tmp_path: Path) -> None:
     rows = [{"item": f"{n * 7919 % 997} POS {n} GB 4929{n:04d}", "kind": ("in", "out")[n % 2]} for n in range(60)]
     corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
     assert find_columns(corpus, None, None, labelled=True)[:2] == ("item", "kind")
+
+
+@pytest.mark.parametrize(
+    ("usual", "value", "is_told"),
+    [
+        ("review", "R{}G2B6EBDB3EFG", True),
+        ("post", "https://example.org/p/{}", False),
+        ("post", "2024-05-12 10:{}:00", False),
+        ("Message", "MSG-{}", True),
+        ("comment", "n/a{}", True),
+    ],
+)
+def test_ids_addresses_and_dates_below_a_usual_name_are_not_the_text(
+    tmp_path: Path, caplog, usual: str, value: str, is_told: bool
+) -> None:
+    rows = [{usual: value.format(n + 10)} | row for n, row in enumerate(rows_of("Rezension", "label"))]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "t.csv", rows)))
+    for likely in (None, Columns("text", "label", None), Columns("text", None, None)):
+        caplog.clear()
+        is_labelled = likely is None or likely.label is not None
+        assert find_columns(corpus, None, None, is_labelled, likely).text == "Rezension"
+        assert (f"the text is not {usual!r}, which holds no texts of several words" in caplog.text) == is_told
+    # A word is the text where its column is just called so.
+    words = [{"text": f"a{n}"} | row for n, row in enumerate(rows)]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "w.csv", words)))
+    assert find_columns(corpus, None, None, labelled=True).text == "text"
+    # Where there is nothing else, a line warns of addresses and dates.
+    rows = [{usual: row[usual], "label": row["label"]} for row in rows]
+    corpus = CorpusConfig(source=str(write_table(tmp_path / "u.csv", rows)))
+    caplog.clear()
+    assert find_columns(corpus, None, None, labelled=True).text == usual
+    assert ("the text is" in caplog.text) != is_told
+    # But not of the column that the labelled texts have, or was given.
+    caplog.clear()
+    assert find_columns(corpus, None, None, True, Columns(usual, "label", None)).text == usual
+    assert "the text is" not in caplog.text

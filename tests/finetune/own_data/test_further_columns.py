@@ -310,3 +310,57 @@ def test_a_row_called_as_columns_are_is_told(tmp_path: Path, caplog) -> None:
     find_sources(OwnDataConfig(labelled=str(tmp_path / "a.csv")))
     told = [record for record in caplog.records if "the first row of" in record.message]
     assert [record.levelname for record in told] == ["WARNING"]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("{name},{text}", ("2", None)),
+        ("{name},{class},{text}", ("3", "2")),
+        ("{name},{text},{class}", ("2", "3")),
+        # As many columns with the label in its place: the texts may be the short ones.
+        ("{name},{class}", ("1", "2")),
+    ],
+)
+def test_the_number_of_a_column_is_not_that_of_names_beside_longer_texts(tmp_path: Path, line: str, found) -> None:
+    rng = random.Random(1)
+    cells = [
+        {"name": f"Bob van Dyk {n}", "text": f"{sentence(n % 2, rng) * 3} {n}", "class": ("ham", "spam")[n % 2]}
+        for n in range(60)
+    ]
+    for name, form in (("a.csv", "{text},{class}"), ("b.csv", line)):
+        (tmp_path / name).write_text("".join(f"{form.format(**cell)}\n" for cell in cells))
+    part = "unlabelled" if found[1] is None else "test"
+    keys: dict[str, Any] = {part: str(tmp_path / "b.csv")}
+    sources = find_sources(OwnDataConfig(labelled=str(tmp_path / "a.csv"), **keys))
+    corpus = sources.unlabelled if found[1] is None else sources.test
+    assert corpus is not None
+    assert (corpus.text_column, found[1] and corpus.label_column) == found
+
+
+def test_a_column_of_titles_stays_one_in_a_table_like_it(tmp_path: Path) -> None:
+    rng = random.Random(1)
+    for name in ("train.csv", "test.csv", "more.csv"):
+        # Without their labels, too.
+        rows = [f"{n % 2 + 1},so it is {n},{sentence(n % 2, rng) * 3} {n}\n" for n in range(60)]
+        rows = rows if name != "more.csv" else [row[1:] for row in rows]
+        (tmp_path / "set").mkdir(exist_ok=True)
+        (tmp_path / "set" / name).write_text("".join(rows))
+    keys: dict[str, Any] = {"text_column": "2", "label_column": "1", "unlabelled": str(tmp_path / "set" / "more.csv")}
+    for test in (None, str(tmp_path / "set" / "test.csv")):
+        source = str(tmp_path / "set") if test is None else str(tmp_path / "set" / "train.csv")
+        found = find_sources(OwnDataConfig(labelled=source, test=test, **keys))
+        assert [corpus.text_column for corpus in found.corpora()] == ["2", "2", "2"]
+
+
+@pytest.mark.parametrize("keys", [{"labels": ["bad", "good"]}, {}])
+def test_the_classes_of_test_texts_are_those_that_are_asked_for(tmp_path: Path, keys: dict) -> None:
+    labelled, test = (rows_of("text", name) for name in ("label", "mood"))
+    # Of a class that is left out, or without one.
+    labelled += [row | {"label": "so so" if keys else "unsup"} for row in labelled[:8]]
+    config = OwnDataConfig(
+        labelled=str(write_table(tmp_path / "a.csv", labelled)), test=str(write_table(tmp_path / "b.csv", test)), **keys
+    )
+    found = find_sources(config).test
+    assert found is not None
+    assert found.label_column == "mood"

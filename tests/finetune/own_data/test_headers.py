@@ -151,6 +151,10 @@ def test_numbers_of_labels_beside_a_header_are_asked_about(tmp_path: Path) -> No
     file.write_text("\n".join(["text,billing,bug", *rows]))
     with pytest.raises(InputError, match=r"^label_columns: .* has no column '2', as its first row looks like names"):
         find_columns(CorpusConfig(source=str(file), label_columns=["2", "3"]), None, None, labelled=False)
+    # Numbers may be names, too.
+    file.write_text("\n".join(["text,1,2", *rows]))
+    with pytest.raises(InputError, match=r"^label_columns: .* has no column '3', as its first row looks like names"):
+        find_columns(CorpusConfig(source=str(file), label_columns=["2", "3"]), None, None, labelled=False)
 
 
 @pytest.mark.parametrize(
@@ -160,9 +164,9 @@ def test_numbers_of_labels_beside_a_header_are_asked_about(tmp_path: Path) -> No
         ("question,so it is", "{act},{text}", {"label": "1"}),
         ("2,Review,{long}", "{number},it {n},{text}", {"label": "1"}),
         ("so it is,Question,no", "{text},{text},{word}", {"label": "3", "second_text_column": "2"}),
-        # A word above numbers, a class that no other row has, several labels.
+        ("so it is,so is it,y", "{text},{text},{y}", {"label": None, "second_text_column": "2"}),
+        # A word above numbers, several labels.
         ("so it is,unknown,no", "{text},{n},{word}", {"label": "3"}),
-        ("so it is,perhaps", "{text},{word}", {"label": "2"}),
         ('so it is,"4,10",eeb', '{text},"4,{number}",{n}x', {"label": "2", "label_separator": ","}),
     ],
 )
@@ -173,6 +177,7 @@ def test_a_number_is_of_a_table_without_a_header(tmp_path: Path, first: str, cel
             act=("question", "request")[n % 2],
             number=n % 2 + 1,
             word=("no", "yes")[n % 2],
+            y="xy"[n % 2],
             n=n,
             text=f"{sentence(n % 2, rng)} {n}",
         )
@@ -181,7 +186,41 @@ def test_a_number_is_of_a_table_without_a_header(tmp_path: Path, first: str, cel
     file.write_text("\n".join([first.format(long="I love it; a great film."), *rows]))
     label, keys = given["label"], {key: value for key, value in given.items() if key != "label"}
     found = find_columns(CorpusConfig(source=str(file), **keys), None, label, labelled=True)
-    assert (found.label, found.header) == (label, False)
+    assert (found.label, found.header) == (label or "3", False)
+
+
+@pytest.mark.parametrize(
+    ("head", "cells", "text", "label"),
+    [
+        ("text,tags", "{text},{tags}", "1", None),
+        ("id,text,label", "{n},{text},{n2}", "2", "3"),
+        ("Satz,Stimmung", "{text},{word}", None, "2"),
+        ("Satz,Stimmung", "{text},{word}", "1", None),
+        ("Satz,Wert", "{text},{n2}", "1", "2"),
+        ("text,intent", "{text},intent {n}", "1", "2"),
+        # A class that no other row has, and could not be trained on.
+        ("so it is,perhaps", "{text},{word}", None, "2"),
+    ],
+)
+def test_a_number_above_which_names_seem_to_stand_is_asked_about(tmp_path: Path, head, cells, text, label) -> None:
+    rng, file = random.Random(1), tmp_path / "t.csv"
+    rows = [
+        cells.format(
+            text=f"{sentence(n % 2, rng)} {n}",
+            n=n,
+            n2=n % 2,
+            word=("no", "yes")[n % 2],
+            tags=("a", "a;b", "b;c")[n % 3],
+        )
+        for n in range(60)
+    ]
+    file.write_text("\n".join([head, *rows]))
+    with pytest.raises(InputError, match=r"as its first row looks like names of columns; .*`--header false`$"):
+        find_columns(CorpusConfig(source=str(file)), text, label, labelled=True)
+    # Of a row, which is no header, nothing is asked, and who says so is believed.
+    assert find_columns(CorpusConfig(source=str(file), header=False), text or "1", label or "2", True).header is False
+    file.write_text("\n".join(rows))
+    assert find_columns(CorpusConfig(source=str(file)), text or "1", label or "2", labelled=True).header is None
 
 
 def test_several_numbers_that_stand_in_the_first_row_are_names(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from configs.errors import InputError
 from finetune.own_data.columns import find_columns
+from finetune.own_data.config import OwnDataConfig
+from finetune.own_data.sources import find_sources
 from tests.finetune.own_data.test_columns import rows_of
 from tests.helpers.corpora import write_jsonl, write_table
 from tests.helpers.finetuning import sentence
@@ -148,3 +150,64 @@ def test_a_sentence_that_is_taken_for_a_name_is_told(tmp_path: Path) -> None:
     rows = rows_of("Please tell us in a few words what you liked.", "mood", region=lambda n: "NSE"[n % 3])
     with pytest.raises(InputError, match="or, if the first row is none of names, `--header false`"):
         label_of(tmp_path, rows)
+
+
+def test_a_lone_column_is_asked_about_with_what_stands_between_others(tmp_path: Path) -> None:
+    rows = "".join(f"{sentence(n % 2, random.Random(n))}~{n % 2}\n" for n in range(40))
+    (tmp_path / "t.csv").write_text(f"text~label\n{rows}")
+    with pytest.raises(InputError, match=r"'text~label' .*give what stands between them with `--delimiter`$"):
+        find_columns(CorpusConfig(source=str(tmp_path / "t.csv")), None, None, labelled=True)
+    corpus = CorpusConfig(source=str(tmp_path / "t.csv"), delimiter="~")
+    assert find_columns(corpus, None, None, labelled=True)[:2] == ("text", "label")
+
+
+@pytest.mark.parametrize(
+    ("label", "other", "is_taken"),
+    [
+        ("stars", "category", False),
+        ("label", "Topic", True),
+        ("category", "stars", False),
+        ("category", "topic", True),
+        ("category", "label", True),
+        ("category", "target", True),
+        ("y", "topic", True),
+        ("stars", "rating", True),
+        ("mood", "category", False),
+    ],
+)
+def test_a_topic_of_the_test_file_is_not_the_judgement_of_the_labelled_texts(
+    tmp_path: Path, label: str, other: str, is_taken: bool
+) -> None:
+    labelled, test = ([row | {name: n % 3} for n, row in enumerate(rows_of("text", name))] for name in (label, other))
+    config = OwnDataConfig(
+        labelled=str(write_table(tmp_path / "a.csv", labelled)), test=str(write_table(tmp_path / "b.csv", test))
+    )
+    if is_taken:
+        found = find_sources(config).test
+        assert found is not None
+        assert found.label_column == other
+        return
+    with pytest.raises(InputError, match=rf"none has a usual name; .*call the column '{label}', as in the labelled"):
+        find_sources(config)
+    if label == "category":
+        return
+    # Beside a judgement, too.
+    write_table(tmp_path / "b.csv", [row | {"rating": n // 2 % 3, "category": n % 3} for n, row in enumerate(test)])
+    with pytest.raises(InputError, match=r"which column of .* is the label"):
+        find_sources(config)
+
+
+@pytest.mark.parametrize(("label", "other"), [("sentiment", "category"), ("category", "intent"), ("label", "topic")])
+@pytest.mark.parametrize("is_split", [False, True])
+def test_a_usual_name_is_that_of_the_test_label_where_all_its_words_are_classes(
+    tmp_path: Path, caplog, label: str, other: str, is_split: bool
+) -> None:
+    labelled, test = (rows_of("text", name) for name in (label, other))
+    # Not all of the classes, as of a small file.
+    labelled += [row | {label: "so so"} for row in labelled[:8]]
+    files = [str(write_table(tmp_path / f"{n}.csv", rows)) for n, rows in (("train", labelled), ("test", test))]
+    config = OwnDataConfig(labelled=str(tmp_path)) if is_split else OwnDataConfig(labelled=files[0], test=files[1])
+    found = find_sources(config).test
+    assert found is not None
+    assert found.label_column == other
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]

@@ -59,13 +59,40 @@ def cells(values: list[str], count: int = 60) -> list[dict[str, Any]]:
         (["good, really", "bad, awful"], None),
         (["yes, often", "no, often", "yes, never", "no, never"], None),
         (["Paris, TX", "Rome, GA", "Paris, TN"], None),
-        (["[a]", "[b]"], None),
         (["good", "bad"], None),
+        (["[a]", "[b]"], None),
     ],
 )
 def test_a_separator_is_found_where_parts_recombine(tmp_path: Path, values: list[str], separator: str | None) -> None:
     file = write_table(tmp_path / "t.tsv", cells(values), "\t")
     assert find_separator(CorpusConfig(source=str(file))) == separator
+
+
+@pytest.mark.parametrize("values", [["[joy, anger]", "[joy]"], ["[ 3 10]", "[3]"], ["['a' 'b']", "['a']", "['b']"]])
+def test_cells_that_look_like_lists_and_are_none_are_asked_about(tmp_path: Path, values: list[str]) -> None:
+    file = write_table(tmp_path / "t.tsv", cells(values), "\t")
+    with pytest.raises(InputError, match=r"look like lists .* write them as JSON, or give `--label_separator ''`"):
+        split(tmp_path, labelled=str(file))
+    assert split(tmp_path, labelled=str(file), label_separator="")[0].classes == sorted(values)
+
+
+def test_columns_of_labels_may_be_called_in_capitals_in_the_test_file(tmp_path: Path) -> None:
+    bits = [row | {"bug": n % 2, "billing": n // 2 % 2} for n, row in enumerate(cells(["x"]))]
+    tests = [{"Text": f"{row['text']} so", "Bug": row["bug"], "BILLING": row["billing"]} for row in bits]
+    files = [write_table(tmp_path / f"{n}.csv", rows) for n, rows in enumerate((bits, tests))]
+    facts, parts = split(tmp_path, labelled=str(files[0]), test=str(files[1]), label_columns=["bug", "billing"])
+    assert (facts.classes, facts.test_texts) == (["bug", "billing"], 60)
+    assert {frozenset(row["label"]) for row in parts["test"]} >= {frozenset(["billing", "bug"]), frozenset()}
+
+
+@pytest.mark.parametrize("kind", [bool, str, float])
+def test_lists_of_zero_and_one_are_refused_whatever_they_are_written_as(tmp_path: Path, kind: type) -> None:
+    rows = [row | {"label": [kind(n % 2), kind(0), kind(1)]} for n, row in enumerate(cells(["x"]))]
+    with pytest.raises(InputError, match=r"a 0 or 1 for each label; write the labels that apply"):
+        split(tmp_path, labelled=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+    pairs = [row | {"label": [n % 2 == 0, n % 2 == 1]} for n, row in enumerate(rows)]
+    with pytest.raises(InputError, match=r"a 0 or 1 for each label"):
+        split(tmp_path, labelled=str(write_jsonl(tmp_path / "t.jsonl", pairs)))
 
 
 def test_what_may_be_one_label_is_refused_with_both_ways_out(tmp_path: Path) -> None:

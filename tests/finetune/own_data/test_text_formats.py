@@ -119,7 +119,7 @@ def test_one_class_in_several_splits_is_refused(tmp_path: Path) -> None:
 def test_names_of_classes_may_differ_in_signs(tmp_path: Path, names: list[str]) -> None:
     for name in names:
         write_lines(tmp_path / "set" / f"{name}.txt", ["a{}"])
-    assert split(tmp_path, labelled=str(tmp_path / "set"))[0].classes == sorted(names)
+    assert sorted(split(tmp_path, labelled=str(tmp_path / "set"))[0].classes) == sorted(names)
 
 
 @pytest.mark.parametrize("lines", [1, 60])
@@ -131,3 +131,54 @@ def test_a_note_that_may_be_a_class_is_told_of(tmp_path: Path, caplog, lines: in
         (tmp_path / "set" / "license.txt").rename(tmp_path / "set" / "license.md")
     assert find_sources(OwnDataConfig(labelled=str(tmp_path / "set"))).labelled.format == "class_lines"
     assert ("is taken for a note beside the classes" in caplog.text) == (lines > 1)
+
+
+@pytest.mark.parametrize("note", ["readme.txt", "notes.txt", "readme.md"])
+@pytest.mark.parametrize("line", ["{text}  \t{label}", "__label__{label} {text}", "__label__{label}\t{text}"])
+def test_a_note_beside_files_with_labels_in_them_is_left_out(tmp_path: Path, caplog, note: str, line: str) -> None:
+    rng = random.Random(0)
+    for name in ("amazon_labelled", "imdb_labelled", "yelp_labelled"):
+        rows = (line.format(text=f"{sentence(n % 2, rng)} {n}", label=n % 2) + "\n" for n in range(40))
+        (tmp_path / "set").mkdir(exist_ok=True)
+        (tmp_path / "set" / f"{name}.txt").write_text("".join(rows))
+    (tmp_path / "set" / note).write_text("These were collected for a paper.\n\nThey are good.\n")
+    with caplog.at_level("INFO"):
+        facts, parts = split(tmp_path, labelled=str(tmp_path / "set"))
+    assert (facts.classes, facts.train_texts + facts.test_texts) == (["0", "1"], 120)
+    assert not any("\t" in row[facts.text_column] for row in parts["train"])
+    assert f"1 file(s) not read: {note}" in caplog.text
+
+
+def test_a_file_that_is_no_table_beside_tables_is_asked_about(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for name in ("one", "two"):
+        rows = "".join(f"{sentence(n % 2, random.Random(n))} {n}\t{n % 2}\n" for n in range(40))
+        (tmp_path / "set" / f"{name}.txt").write_text(rows)
+    (tmp_path / "set" / "counts.txt").write_text("texts 80\nclasses 2\n")
+    with pytest.raises(InputError, match=r"counts\.txt is no table with tabs .* move it elsewhere"):
+        split(tmp_path, labelled=str(tmp_path / "set"))
+
+
+@pytest.mark.parametrize("line", ["__label__{}\t{}", "__label__{} , {}"])
+def test_fasttexts_mark_may_stand_before_a_tab_or_a_comma(tmp_path: Path, line: str) -> None:
+    text = {n: f"{sentence(n % 2, random.Random(n))} {n}" for n in range(60)}
+    (tmp_path / "t.txt").write_text("".join(line.format(("neg", "pos")[n % 2], text[n]) + "\n" for n in text))
+    facts, parts = split(tmp_path, labelled=str(tmp_path / "t.txt"))
+    assert facts.classes == ["neg", "pos"]
+    assert {row["text"] for row in parts["train"]} <= {*text.values()}
+
+
+@pytest.mark.parametrize(("content", "is_told"), [("A text.\n", True), ("A text.\n\n", False)])
+def test_unlabelled_files_that_may_have_a_text_a_line_are_told_of(tmp_path: Path, caplog, content, is_told) -> None:
+    write_lines(tmp_path / "t.txt", ["neg:", "pos:"])
+    (tmp_path / "more").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "more" / f"{name}.txt").write_text(content * 40)
+    find_sources(OwnDataConfig(labelled=str(tmp_path / "t.txt"), unlabelled=str(tmp_path / "more")))
+    assert ("2 files of " in caplog.text and "of 20 lines or more; if each line" in caplog.text) == is_told
+    # Of many files with few lines, each is a document.
+    for n in range(30):
+        (tmp_path / "more" / f"{n}.txt").write_text(content * 40)
+    caplog.clear()
+    find_sources(OwnDataConfig(labelled=str(tmp_path / "t.txt"), unlabelled=str(tmp_path / "more")))
+    assert "if each line" not in caplog.text

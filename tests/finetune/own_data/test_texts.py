@@ -359,3 +359,19 @@ def test_what_to_do_about_labels_that_are_none_is_told(tmp_path: Path, rows: lis
 def test_a_column_is_not_asked_for_twice(keys: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="'text' is given twice"):
         OwnDataConfig(labelled="a.csv", text_column="text", **keys)
+
+
+@pytest.mark.parametrize("label", ["yes", "no"])
+def test_test_texts_of_one_class_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture, label: str) -> None:
+    rows = labelled_rows()
+    tests = [row | {"text": f"{row['text']} So it is."} for row in rows[:20]]
+    for number, kept in enumerate((tests, [row | {"label": label} for row in tests])):
+        (tmp_path / str(number)).mkdir()
+        files = [tmp_path / str(number) / name for name in ("train.jsonl", "test.jsonl")]
+        for file, ones in zip(files, (rows, kept), strict=True):
+            write_jsonl(file, ones)
+        for source, test in ((files[0], str(files[1])), (files[0].parent, None)):
+            caplog.clear()
+            split(tmp_path, labelled=str(source), test=test)
+            is_told = f"all test texts are of class {label}, so scores will tell little" in caplog.text
+            assert is_told == (number == 1)

@@ -1,5 +1,6 @@
 """What each kind of bad input is told, by key or by file and line."""
 
+import itertools
 import json
 import re
 
@@ -8,6 +9,9 @@ import pyarrow.parquet
 import pytest
 
 from tests.helpers.corpora import ROWS, WRITERS, pairs, refusal, texts, write_jsonl, write_parquet, write_table
+from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.formats import read_parquet
+from tokenizer.corpus.shards import shards
 
 
 @pytest.mark.parametrize("name", ["gone.csv", "gone.jsonl", "deep/er/gone"])
@@ -126,6 +130,8 @@ def test_a_line_above_the_header_is_told(tmp_path, above):
     assert refusal(source=str(file)).startswith(
         f"{file}:2: 2 columns, as in most rows, but line 1 has 1 and does not look like their header; remove lines"
     )
+    file.write_text("text^label\n" + "Good, so^pos\n" * 9)
+    assert "if another character stands between columns, set corpus.delimiter (9 of 9" in refusal(source=str(file))
 
 
 @pytest.mark.parametrize(
@@ -294,3 +300,13 @@ def test_half_an_emoji_in_the_name_of_a_column_is_a_question_mark(tmp_path, name
     (tmp_path / name).write_text(f"[{row}]" if name == "a.json" else f"{row}\n", encoding="utf-8")
     assert texts(source=str(tmp_path / name), text_column="te?xt") == ["Good"]
     assert texts(source=str(tmp_path / name), text_column="na\u00efve") == ["so"]
+
+
+def test_numbers_of_32_bits_are_read_as_they_are_written(tmp_path):
+    scores = pyarrow.array([0.1, 0.7, None, 3.0, 1e-7], pyarrow.float32())
+    table = pyarrow.table({"text": list("abcde"), "label": scores})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    corpus = CorpusConfig(source=str(tmp_path / "a.parquet"))
+    [part] = itertools.chain.from_iterable(shards(corpus))
+    rows = [row for row, _ in read_parquet(part, corpus) if isinstance(row, dict)]
+    assert [row["label"] for row in rows] == [0.1, 0.7, None, 3.0, 1e-7]

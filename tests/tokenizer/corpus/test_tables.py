@@ -77,6 +77,17 @@ def test_a_delimiter_at_the_end_of_each_row_is_no_column(tmp_path):
     assert pairs(source=str(file)) == [("Good", "1"), ("Bad", "0")]
 
 
+@pytest.mark.parametrize(
+    ("above", "message"),
+    [("Export of 2024,,", "2 columns are called ''; remove the lines above the header"), ("", "no column 'text'")],
+)
+def test_lines_above_the_header_are_told_by_their_empty_cells(tmp_path, above, message):
+    file = tmp_path / "a.csv"
+    rows = "".join(f"{number},{number % 2},A text.\n" for number in range(9))
+    file.write_text(f"{above}\nid,label,Text\n{rows}", encoding="utf-8")
+    assert message in refusal(source=str(file), text_column="" if above else "text")
+
+
 def test_two_columns_of_one_name_are_refused_if_they_are_asked_for(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text("text,label,text\na,1,b\n", encoding="utf-8")
