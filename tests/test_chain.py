@@ -59,7 +59,9 @@ def test_bad_input_ends_with_one_line_before_training(chain: Path, tmp_path: Pat
     ended = typed("pretrain", "--config", str(chain / "pretrain.yaml"), *flags, "--runs", str(tmp_path / "runs"),
                   "--tokenizer", str(next((chain / "runs" / "tokenizer").iterdir())))  # fmt: skip
     assert ended.returncode == 2
-    lines = [line for line in ended.stderr.splitlines() if not line.startswith(("tokens: ", "allocator: ", "threads: "))]
+    lines = [
+        line for line in ended.stderr.splitlines() if not line.startswith(("tokens: ", "allocator: ", "threads: "))
+    ]
     assert len(lines) == 1, ended.stderr
     assert lines[0].startswith("python -m pretrain: error: ")
     assert message in lines[0]

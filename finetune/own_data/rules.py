@@ -40,6 +40,9 @@ UNEVEN = 4
 DESIGNS = ((3, 5), (3, 3), (2, 3), (1, 3), (1, 2))
 
 SPEED: Settings = {"precision": "fastest"}
+# The best of four checkpoints by the validation texts, or the last, whose bias they fit.
+CHOOSING: Settings = {"duration": "4 epochs, at least 300 steps", "evaluations": 4}
+FITTING: Settings = {"duration": "4 epochs, at least 200 steps", "evaluations": 1}
 SIZES: dict[str, dict[str, Settings]] = {
     "tiny": {
         "pretrain": {"muon_learning_rate": 0.02, "learning_rate": 2e-3},
@@ -173,7 +176,7 @@ def stage_settings(design: Design, places: Places, texts: Texts) -> dict[str, Se
             "pretrain": stages["pretrain"],
             "language_model": stages["language_model"],
             "finetune": stages["finetune"],
-            "models": {model: model_settings(model) for model in design.models},
+            "models": {model: model_settings(model, fits_bias(design, texts)) for model in design.models},
             "seeds": design.seeds,
             "label_budgets": design.label_budgets,
         }
@@ -252,35 +255,50 @@ def finetune_settings(design: Design, places: Places, texts: Texts) -> Settings:
             "dropout": 0.0,
             "pooling": "max" if design.long_texts else "mean",
             "classifier_init": "auto",
+            "calibrated_bias": fits_bias(design, texts),
         },
         "optimizer": {"name": "muon", "beta2": 0.98} | SIZES[design.size]["finetune"],
-        "training": {
-            "duration": "4 epochs, at least 300 steps",
-            "batch_size": 16,
-            "evaluations": 4,
-            "threads": 1,
-            "speed": SPEED,
-        },
+        "training": (FITTING if fits_bias(design, texts) else CHOOSING)
+        | {"batch_size": 16, "threads": 1, "speed": SPEED},
     }
 
 
-def model_settings(model: str) -> Settings:
-    """What a model has instead of the encoder's settings: those that were best for it on validation texts."""
-    if is_recurrent(model):
-        rate = 5e-3 if model == "lm-lstm" else 2e-3
-        settings: Settings = {
-            "token_masking": 0.0,
-            "model.pooling": "max",
-            "model.dropout": 0.3,
-            "model.embedding_dropout": 0.1,
-            "optimizer.name": "adamw",
-            "optimizer.learning_rate": rate,
-            "optimizer.weight_decay": 0.0,
-            "optimizer.beta2": 0.99,
-        }
-        gradual = {"optimizer.layer_decay": 0.385, "optimizer.schedule": "slanted_triangular"}
-        return settings | (gradual if model == "lm-lstm" else {})
-    return {"model.pooling": "mean"} if model == "frozen" else {}
+def fits_bias(design: Design, texts: Texts) -> bool:
+    """Whether validation texts fit the bias of the pretrained encoder's last weights, not choose among checkpoints.
+
+    Fewer steps without a choice were better for reviews, and not for sentences (docs/diary.md).
+    """
+    return design.long_texts and not texts.multi_label
+
+
+def model_settings(model: str, encoder_fits_bias: bool) -> Settings:
+    """What a model has instead of the encoder's settings: those that were best for it on validation texts.
+
+    Args:
+        model: its name in the comparison.
+        encoder_fits_bias: `fits_bias`; the other models choose among checkpoints whatever the texts.
+    """
+    if model in {BAG_OF_WORDS, "bert"}:
+        return {}
+    settings: Settings = {}
+    if encoder_fits_bias:
+        settings = {f"training.{key}": value for key, value in CHOOSING.items()} | {"model.calibrated_bias": False}
+    if model == "frozen":
+        return settings | {"model.pooling": "mean"}
+    if not is_recurrent(model):
+        return settings
+    settings |= {
+        "token_masking": 0.0,
+        "model.pooling": "max",
+        "model.dropout": 0.3,
+        "model.embedding_dropout": 0.1,
+        "optimizer.name": "adamw",
+        "optimizer.learning_rate": 5e-3 if model == "lm-lstm" else 2e-3,
+        "optimizer.weight_decay": 0.0,
+        "optimizer.beta2": 0.99,
+    }
+    gradual = {"optimizer.layer_decay": 0.385, "optimizer.schedule": "slanted_triangular"}
+    return settings | (gradual if model == "lm-lstm" else {})
 
 
 def tokens_text(tokens: int) -> str:

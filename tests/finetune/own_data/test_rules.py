@@ -1,5 +1,6 @@
 """The written rules give settings that every stage accepts."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -64,3 +65,31 @@ def test_every_stage_accepts_the_settings(tmp_path: Path, size: str, long_texts:
     recurrent, _ = cell_config(comparison, "lstm", 100, 0, {}, {})
     assert recurrent.optimizer.name == "adamw"
     assert recurrent.token_masking == 0
+
+
+@pytest.mark.parametrize(
+    ("long_texts", "multi_label", "fits"), [(True, False, True), (False, False, False), (True, True, False)]
+)
+def test_the_encoder_of_long_texts_of_one_class_fits_its_bias_and_others_choose(
+    long_texts: bool, multi_label: bool, fits: bool
+) -> None:
+    design = Design(
+        "tiny", 2000, 64, long_texts, 128, [100], [0, 1], ["lstm", "bert-scratch", "frozen", "bert"], 10, 10
+    )
+    texts = dataclasses.replace(facts(400), multi_label=multi_label)
+    stages = {name: name for name in ("tokenizer", "pretrain", "language_model", "finetune")}
+    settings = rules.stage_settings(design, Places.of(texts, "data", stages, "en"), texts)
+    finetune, models = settings["finetune"], settings["compare"]["models"]
+    assert models["bert"] == {}
+    encoder = {
+        "training.duration": f"4 epochs, at least {200 if fits else 300} steps",
+        "training.evaluations": 1 if fits else 4,
+        "model.calibrated_bias": fits,
+    }
+    for key, value in encoder.items():
+        part, name = key.split(".")
+        assert finetune[part][name] == value
+    for model in ("lstm", "bert-scratch", "frozen"):
+        keys = encoder | models[model]
+        assert (keys["training.duration"], keys["training.evaluations"]) == ("4 epochs, at least 300 steps", 4)
+        assert not keys["model.calibrated_bias"]
