@@ -166,18 +166,18 @@ def tune_waiting(waiting: str, threads: int | None) -> None:
     given = os.environ.get("OMP_NUM_THREADS", "")
     threads = threads or default_threads(os.environ, physical_cores()) or (int(given) if given.isdecimal() else 2)
     alone = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) == 1
-    processors, busy = len(allowed_processors()), 0.0
-    if waiting == "auto" and alone and waiting_settings("sleep", threads, os.environ, processors, busy):
+    allowed, busy = allowed_processors(), 0.0
+    if waiting == "auto" and alone and waiting_settings("sleep", threads, os.environ, len(allowed), busy):
         shares = psutil.cpu_percent(SECONDS_OF_LOOKING, percpu=True)
-        busy = sum(shares[processor] for processor in allowed_processors() if processor < len(shares)) / 100
-    settings = waiting_settings(waiting, threads, os.environ, processors, busy)
+        busy = sum(shares[processor] for processor in allowed if processor < len(shares)) / 100
+    settings = waiting_settings(waiting, threads, os.environ, len(allowed), busy)
     os.environ.update(settings)
     if settings and waiting == "auto":
         log.info(
             "threads: they sleep while they wait for each other, as other work has %.1f of %d processors (disable: "
             "--training.speed.waiting torch)",
             busy,
-            processors,
+            len(allowed),
         )
 
 

@@ -198,16 +198,16 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
         name, header = (names[0], corpus.header) if has_header else ("1", False)
         return dataclasses.replace(corpus, text_column=name, header=header)
     columns = find_columns(corpus, None, None, labelled=False)
-    place = str(names.index(columns.text) + 1) if columns.text in names else columns.text
+    read = dataclasses.replace(corpus, text_column=columns.text, header=columns.header)
     if has_number:
-        found = dataclasses.replace(corpus, text_column=columns.text, header=columns.header)
-        _tell_of_number(place, trained_on, found)
+        place = str(names.index(columns.text) + 1) if columns.text in names else columns.text
+        _tell_of_number(place, trained_on, read)
     if trained_on is not None and not trained_on.isdecimal() and columns.header is not False:
         log.info(
             "predict: %s has no column %r, as the texts that the model was trained on; column %r is read "
             "(`--text_column`)", corpus.source, trained_on, columns.text,
         )  # fmt: skip
-    return dataclasses.replace(corpus, text_column=columns.text, header=columns.header)
+    return read
 
 
 def _tell_of_number(number: str, trained_on: str | None, corpus: CorpusConfig) -> None:

@@ -109,12 +109,13 @@ def write(sources: Sources, folder: Path, maximum_characters: int) -> Texts:
         log.warning("own data: %d labelled texts stand there more than once, with different labels", torn)
     if sources.test is None:
         train, test = with_test_share(labelled, classes_N, classes.names)
+        test_N = encoded(test, classes, sources.labelled)
     else:
         test = read_labelled(sources.test, quarantine_of(folder, TEST), classes.keys)
         test = without_strays(test, sources.test)
-        encoded(test, classes, sources.test)
+        test_N = encoded(test, classes, sources.test)
         train = without_tested(labelled, test, classes, sources.labelled)
-    warn_of_one_class(test, classes, sources.labelled)
+    warn_of_one_class(test_N, classes.names)
     train_N = encoded(train, classes, sources.labelled)
     counts = class_counts(train_N, len(classes.names)).tolist()
     check_counts(counts, classes.names, classes.multi_label)
@@ -263,12 +264,12 @@ def encoded(texts: Sequence[Document], classes: LabelSet, corpus: CorpusConfig) 
     return classes.encode([text.label for text in texts if text.label is not None], corpus)
 
 
-def warn_of_one_class(tests: Sequence[Document], classes: LabelSet, corpus: CorpusConfig) -> None:
+def warn_of_one_class(test_N: np.ndarray, names: Sequence[str]) -> None:
     """Warn of test texts of one class alone, where training texts have more."""
-    there_C = np.flatnonzero(class_counts(encoded(tests, classes, corpus), len(classes.names)))
-    if len(there_C) == 1 < len(classes.names):
-        name = classes.names[there_C[0]]
-        log.warning("own data: all test texts are of class %s, so scores will tell little of the others", name)
+    there_C = np.flatnonzero(class_counts(test_N, len(names)))
+    if len(there_C) == 1 < len(names):
+        only = names[there_C[0]]
+        log.warning("own data: all test texts are of class %s, so scores will tell little of the others", only)
 
 
 def without_strays(texts: list[Document], corpus: CorpusConfig) -> list[Document]:
