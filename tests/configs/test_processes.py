@@ -56,11 +56,10 @@ from configs.processes import in_processes
 
 def work(number):
     file = Path(sys.argv[1]) / str(number)
-    file.write_text("begun")
-    if number < 2:
-        return
     try:
-        time.sleep(60)
+        file.write_text("begun")
+        if number >= 2:
+            time.sleep(60)
     except BaseException:
         file.write_text("saved")
         raise
