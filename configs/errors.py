@@ -15,6 +15,7 @@ from typing import NoReturn
 
 ROOMS = ("configs", "tokenizer", "pretrain", "finetune")
 
+USER_ERROR = 2
 # EX_TEMPFAIL of sysexits.h, which schedulers take as a request to requeue the job.
 STOPPED = 75
 RESUME = "run the same command again to resume"
@@ -90,7 +91,7 @@ def run_command(program: str, command: Callable[[], None], several_processes: bo
         command()
         sys.stdout.flush()
     except InputError as error:
-        _exit(program, f"error: {error}", 2)
+        _exit(program, f"error: {error}", USER_ERROR)
     except RunError as error:
         _exit(program, f"stopped: {error}", 1)
     except (KeyboardInterrupt, Interrupted) as error:
@@ -100,7 +101,7 @@ def run_command(program: str, command: Callable[[], None], several_processes: bo
         if number == errno.EPIPE and _reader_has_gone():
             raise SystemExit(READER_GONE) from None
         if number in NOT_WRITABLE and file is not None:
-            _exit(program, f"error: {file}: {os.strerror(number)}", 2)
+            _exit(program, f"error: {file}: {os.strerror(number)}", USER_ERROR)
         if number not in DISK_FULL:
             raise
         what = os.strerror(number) + (f" ({file})" if file else "")

@@ -173,11 +173,12 @@ def tune_waiting(waiting: str, threads: int | None) -> None:
     settings = waiting_settings(waiting, threads, os.environ, len(allowed), busy)
     os.environ.update(settings)
     if settings and waiting == "auto":
+        number = len(allowed)
+        reason = f"there are {threads} for {number}" if threads > number else f"other work has {busy:.1f} of {number}"
         log.info(
-            "threads: they sleep while they wait for each other, as other work has %.1f of %d processors (disable: "
+            "threads: they sleep while they wait for each other, as %s processors (disable: "
             "--training.speed.waiting torch)",
-            busy,
-            len(allowed),
+            reason,
         )
 
 

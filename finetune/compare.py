@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from configs.command_line import parse
-from configs.errors import InputError, run_command
+from configs.errors import InputError, RunError, run_command
 from configs.launch import ALLOCATOR, release_memory
 from configs.run_folder import RunFolder
 from configs.terminal import show_progress_lines
@@ -69,7 +69,8 @@ def begin(config: CompareConfig) -> Begun:
     """Check the texts of all stages and runs, and train the tokenizer.
 
     Raises:
-        InputError: an invalid key, file or text; or the stage failed.
+        InputError: an invalid key, file or text.
+        RunError: the stage failed.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in ALLOCATOR.items()})
     tokenizer, stages = stage_configs(config)
@@ -91,7 +92,8 @@ def run(config: CompareConfig) -> RunFolder:
     A model of which a run failed, and failed again, is left out; `failed` in the result names these runs.
 
     Raises:
-        InputError: an invalid key, file or text, reported before anything is trained; a stage or every model failed.
+        InputError: an invalid key, file or text, reported before anything is trained.
+        RunError: a stage or every model failed.
     """
     tokenizer_run, stages, cells = begin(config)
     tokenizer_override: Overrides = {"tokenizer": str(tokenizer_run.path)}
@@ -107,7 +109,7 @@ def run(config: CompareConfig) -> RunFolder:
     failed = {failure.cell.model for failure in failures}
     complete = [cell for cell in cells if cell.model not in failed]
     if not complete:
-        raise InputError(f"runs of every model failed; the first with: {failures[0].reason}")
+        raise RunError(f"runs of every model failed; the first with: {failures[0].reason}")
     return write_comparison(config, complete, pretrained, tuned, failures)
 
 
@@ -320,7 +322,7 @@ def main() -> None:
         from finetune.comparison.analysis.words import count
 
         left_out = ", ".join(sorted({run["model"] for run in result["failed"]}))
-        raise InputError(
+        raise RunError(
             f"{count(len(result['failed']), 'run')} failed twice, and the comparison leaves out {left_out}: "
             f"{result['failed'][0]['reason']}; run the same command again for them alone"
         )

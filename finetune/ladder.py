@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from configs.command_line import parse
-from configs.errors import InputError, run_command
+from configs.errors import RunError, run_command
 from configs.run_folder import RunFolder
 from configs.terminal import show_progress_lines
 from finetune.compare import begin, run_cell
@@ -47,7 +47,8 @@ def plan(config: LadderConfig) -> tuple[CompareConfig, Overrides, list[Planned]]
     """The comparison of the one model, the tokenizer's folder and the rungs; texts are checked, the tokenizer trained.
 
     Raises:
-        InputError: an invalid key, file or text; or the tokenizer's stage failed.
+        InputError: an invalid key, file or text.
+        RunError: the tokenizer's stage failed.
     """
     one = one_model(config)
     begun = begin(one)
@@ -64,7 +65,8 @@ def run(config: LadderConfig) -> RunFolder:
     """Run every rung that is not finished, and write what they tell.
 
     Raises:
-        InputError: an invalid key, file or text, reported before anything is trained; or a stage or run failed.
+        InputError: an invalid key, file or text, reported before anything is trained.
+        RunError: a stage or run failed.
     """
     one, tokenizer_override, planned = plan(config)
     for number, (rung, stages) in enumerate(planned, start=1):
@@ -78,7 +80,7 @@ def run(config: LadderConfig) -> RunFolder:
     if failures:
         from finetune.comparison.analysis.words import count
 
-        raise InputError(
+        raise RunError(
             f"{count(len(failures), 'run')} failed twice: {failures[0].reason}; run the same command again for them "
             "alone"
         )

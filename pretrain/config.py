@@ -11,6 +11,7 @@ from pretrain.data.config import MaskingConfig, PreparationConfig
 from pretrain.models.config import EncoderConfig, RecurrentLMConfig
 from pretrain.objectives.registry import objective_named
 from pretrain.training.config import OptimizerConfig, TrainingConfig
+from pretrain.training.schedule import Duration
 from tokenizer.corpus.config import CorpusConfig
 
 
@@ -57,8 +58,8 @@ class PretrainConfig:
     log_with: str | list[str] | None = outside_digest(None)  # noqa: RUF009
     """Trackers of accelerate in addition to `metrics.jsonl`, such as `tensorboard` or `[tensorboard, trackio]`."""
     checkpoint_hub: str | None = outside_digest(None)
-    """`owner/name` on the Hub, a private repository that is created if it is missing: each checkpoint is pushed there
-    while training goes on, and a run without checkpoints on this machine goes on from there."""
+    """`owner/name` on the Hub, a repository that is created as a private one if it is missing: each checkpoint is
+    pushed there while training goes on, and a run without checkpoints on this machine goes on from there."""
     runs: str = outside_digest("runs")
     """The folder of runs."""
 
@@ -77,4 +78,10 @@ class PretrainConfig:
             raise InputError(
                 f"sequence_length: {self.sequence_length} exceeds model.maximum_positions "
                 f"({self.model.maximum_positions})"
+            )
+        timed = Duration.parse(self.training.duration).unit == "seconds"
+        if not recurrent and self.masking.final_rate is not None and (timed or self.phases is not None):
+            raise InputError(
+                "masking.final_rate: the rate of a batch has to follow from its number; give training.duration in "
+                "epochs, steps or tokens, and leave phases out"
             )

@@ -297,15 +297,9 @@ def sources(
 def epochs_of_run(config: PretrainConfig, source: MaskedLMSource) -> float:
     """The length of a run in epochs; that of an epoch in tokens is taken from the first.
 
-    Raises:
-        InputError: the duration is a time, or there are phases.
+    Of a run with `masking.final_rate`, whose duration is no time and which has no phases (`PretrainConfig`).
     """
     duration = Duration.parse(config.training.duration)
-    if duration.unit == "seconds" or config.phases is not None:
-        raise InputError(
-            "masking.final_rate: the rate of a batch has to follow from its number; give training.duration in epochs, "
-            "steps or tokens, and leave phases out"
-        )
     epoch = source.epoch(0)
     in_an_epoch = {"epochs": 1, "steps": len(epoch.batches), "tokens": int(epoch.plan.lengths.sum())}
     return max(duration.amount / in_an_epoch[duration.unit], duration.minimum_steps / len(epoch.batches))

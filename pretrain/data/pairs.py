@@ -1,8 +1,8 @@
 """An epoch of sentence pairs, as integers over the token store.
 
 The rules are those of google-research/bert, create_pretraining_data.py (`create_instances_from_document`),
-with one difference: if ten draws find no other document, the reference code labels a continuation "random"; here
-the random document is drawn from the other documents only, so that "random" always means another document.
+with one difference: if ten draws find no other document, the reference code takes B from a random place of the same
+document; here the random document is drawn from the other documents only, so that "random" always means another one.
 
 There are two more kinds of pairs: `balanced`, exactly half random with the same lengths in both halves, and `ordered`,
 for sentence-order prediction.

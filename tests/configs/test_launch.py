@@ -93,6 +93,13 @@ def test_threads_sleep_while_they_wait_where_other_work_has_their_processors(
     assert (told in ended.stderr) == (found == "looked PASSIVE")
 
 
+def test_more_threads_than_processors_are_told_as_such(tmp_path):
+    # Once, this said that other work had 0.0 of two processors.
+    ended = probed(tmp_path, LOOK.format(waiting="auto", threads=3, shares=[0.0, 0.0, 0.0]))
+    assert ended.stdout.split() == ["looked", "PASSIVE"]
+    assert "as there are 3 for 2 processors (disable" in ended.stderr
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads what GNU's OpenMP prints")
 def test_the_threads_of_torch_do_as_they_are_told(tmp_path):
     probe = "from configs.launch import tune_waiting\ntune_waiting({waiting!r}, 2)\nimport torch\n"

@@ -54,8 +54,8 @@ class CorpusConfig:
     """Read only documents with these labels, such as `[neg, pos]` to skip the folder `unsup` of aclImdb, whatever the
     case and however numbers are written. Where a text may have several labels, other labels are left out, not texts."""
     encoding: str = digested_as("auto", "utf-8")
-    """Character encoding of text, CSV and JSON files. `auto`: UTF-8, or UTF-16 and UTF-32 where a byte order mark or
-    zeros tell it."""
+    """Character encoding of text, CSV and JSON files. `auto`: UTF-8, UTF-16 where a byte order mark or zeros tell
+    it, UTF-32 where a mark does."""
     delimiter: str | None = added_later(None)
     """What stands between the columns of a CSV or TSV file; null finds it: comma, tab, semicolon or bar."""
     quoting: Quoting = added_later("auto")  # noqa: RUF009

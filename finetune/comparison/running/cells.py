@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 
 from tqdm import tqdm
 
-from configs.errors import InputError
+from configs.errors import RunError
 from configs.processes import LostProcessError, in_processes
 from configs.terminal import progress
 from finetune.comparison.config import CompareConfig
@@ -56,7 +56,7 @@ def run_cells(
             whatever fails.
 
     Raises:
-        InputError: too many in a row failed, as on a full disk.
+        RunError: too many in a row failed, as on a full disk.
     """
     if not unfinished:
         return []
@@ -83,7 +83,7 @@ def run_cells(
             # The runs of a model stand together, and what ails one of them may ail no other model.
             of_models = len({failure.cell.model for failure in failures[-in_a_row:]})
             if maximum_in_a_row and in_a_row >= maximum_in_a_row and of_models >= min(maximum_in_a_row, len(models)):
-                raise InputError(f"{in_a_row} runs in a row failed, the last with: {found}")
+                raise RunError(f"{in_a_row} runs in a row failed, the last with: {found}")
             log.warning("%s failed: %s", cell, found)
     return failures
 

@@ -102,7 +102,8 @@ def measure(
         fine_tune: what runs a fine-tuning config; a module-level function.
 
     Raises:
-        InputError: a stage or run failed.
+        InputError: a stage or run has a user error.
+        RunError: a stage failed.
     """
     _, digest = find_tokenizer(str(tokenizer_run.path), config.runs)
     speeds: dict[str, float] = {}
@@ -138,6 +139,8 @@ def _stage_probe(config: CompareConfig, name: str, stage: PretrainConfig, tokeni
         "training.duration": f"{STAGE_SECONDS}seconds",
         "training.evaluations": 1,
         "training.log_every": 1,
+        # It has no part in how long a step takes, and needs a run that ends after a number of steps.
+        "masking.final_rate": None,
     }
     probe = load(PretrainConfig, getattr(config, name), overrides | {"runs": config.runs})
     folder = pretrain_folder(dataclasses.replace(probe, corpus=stage.corpus))

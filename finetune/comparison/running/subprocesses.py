@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from configs.errors import STOPPED, InputError, Interrupted
+from configs.errors import STOPPED, USER_ERROR, InputError, Interrupted, RunError
 from configs.processes import GRACE_SECONDS
 from configs.run_folder import RunFolder
 
@@ -22,7 +22,8 @@ def run_stage(command: str, folder: RunFolder) -> None:
     """Run a stage in a separate process, unless it is finished.
 
     Raises:
-        InputError: the stage failed; it has printed its own message.
+        InputError: the stage has a user error; it has printed its own message.
+        RunError: it failed in another way, such as by a full disk.
     """
     if folder.finished:
         print(f"finished: {folder.path}", flush=True)
@@ -32,7 +33,7 @@ def run_stage(command: str, folder: RunFolder) -> None:
     if status == STOPPED:
         raise Interrupted(signal.SIGTERM)
     if status != 0 or not folder.finished:
-        raise InputError(f"`{command}` exited with status {status}")
+        raise _failure(status)(f"`{command}` exited with status {status}")
 
 
 def arguments_of(command: str) -> list[str]:
@@ -51,12 +52,18 @@ def run_quietly(command: str) -> None:
     """Run a stage in a separate process; of its output, only the last line of a failure is shown.
 
     Raises:
-        InputError: it failed.
+        InputError: it has a user error.
+        RunError: it failed in another way.
     """
     done = subprocess.run(arguments_of(command), capture_output=True, text=True, check=False)
     if done.returncode:
         message = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise InputError(f"`{command}` exited with status {done.returncode}: {message}")
+        raise _failure(done.returncode)(f"`{command}` exited with status {done.returncode}: {message}")
+
+
+def _failure(status: int) -> type[Exception]:
+    """What a command has raised that ended with this status."""
+    return InputError if status == USER_ERROR else RunError
 
 
 def run_process(arguments: Sequence[str]) -> int:

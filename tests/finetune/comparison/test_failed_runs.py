@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from configs.errors import InputError
+from configs.errors import RunError
 from configs.processes import LostProcessError
 from finetune import compare
 from finetune.comparison.running import cells as running
@@ -46,7 +46,7 @@ def test_a_run_that_fails_twice_is_named_and_its_model_left_out(
     )
     monkeypatch.setattr(sys, "argv", ["compare"])
     monkeypatch.setattr(compare, "parse", lambda kind, program: config)
-    with pytest.raises(InputError, match=r"1 run failed twice.* leaves out lstm: "):
+    with pytest.raises(RunError, match=r"1 run failed twice.* leaves out lstm: "):
         compare.main()
     assert tried == [2, 1]
     assert cells[1].folder.finished
@@ -135,7 +135,7 @@ def test_when_run_after_run_fails_no_other_is_started(compared: Path) -> None:
     cells = compare.grid_cells(config, tokenizer, {})[:5]
     for cell in cells[:3]:
         cell.folder.path.write_text("in the way", encoding="utf-8")
-    with pytest.raises(InputError, match=f"3 runs in a row failed.*{cells[2].folder.path.name}"):
+    with pytest.raises(RunError, match=f"3 runs in a row failed.*{cells[2].folder.path.name}"):
         running.run_cells(cells, config, compare.run_cell)
     assert not cells[4].folder.finished
     for cell in cells:

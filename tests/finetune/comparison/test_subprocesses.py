@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import Interrupted
+from configs.errors import InputError, Interrupted, RunError
 from configs.run_folder import RunFolder
 from finetune.comparison.running import subprocesses
 
@@ -60,3 +60,11 @@ def test_a_stage_that_was_interrupted_interrupts_the_comparison(tmp_path, monkey
     with pytest.raises(Interrupted) as caught:
         subprocesses.run_stage("python -m pretrain", RunFolder(tmp_path))
     assert caught.value.code == 75
+
+
+@pytest.mark.parametrize(("status", "error"), [(2, InputError), (1, RunError), (-9, RunError), (0, RunError)])
+def test_only_a_stage_that_had_a_user_error_is_one_of_the_comparison(tmp_path, monkeypatch, status, error):
+    # Once, a full disk in pretraining ended the comparison with the status of user errors.
+    monkeypatch.setattr(subprocesses, "run_process", lambda arguments: status)
+    with pytest.raises(error, match=f"`python -m pretrain` exited with status {status}"):
+        subprocesses.run_stage("python -m pretrain", RunFolder(tmp_path))

@@ -1,6 +1,7 @@
 """The token store: what is read back is what was encoded."""
 
 import dataclasses
+import functools
 import itertools
 import json
 import math
@@ -225,13 +226,12 @@ def test_ray_makes_the_same_store(tokenizer_folder, tmp_path, monkeypatch):
     ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
     source = many_shards(tmp_path, monkeypatch)
     local = made(source, tokenizer_folder, tmp_path / "local", processes=1)
+    monkeypatch.setattr(ray, "init", functools.partial(ray.init, num_cpus=2, configure_logging=False))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Ray's own making
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
-        try:
-            distributed = made(source, tokenizer_folder, tmp_path / "distributed", backend="ray")
-        finally:
-            ray.shutdown()
+        # As a command does, which starts Ray and sends it the packages; once, it looked for them in the wrong folder.
+        distributed = made(source, tokenizer_folder, tmp_path / "distributed", backend="ray")
+    assert not ray.is_initialized()
     assert bytes_of(local) == bytes_of(distributed)
 
 
