@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from configs.errors import InputError
 from finetune import compare
+from finetune.comparison.grid import stage_configs
 from finetune.comparison.running import estimate, subprocesses
 from finetune.own_data import plan, rules
 from finetune.own_data.config import OwnDataConfig
@@ -17,6 +19,7 @@ from tests.finetune.own_data.test_texts import labelled_rows
 from tests.helpers import forked
 from tests.helpers.corpora import write_jsonl, write_table
 from tests.helpers.several_labels import rows_with_labels
+from tokenizer.run_paths import run_folder as tokenizer_folder
 
 
 def run_forked(words: list[str]) -> int:
@@ -63,6 +66,21 @@ def test_a_plan_says_what_was_chosen_and_leaves_no_probe(planned) -> None:
     comparison = plan.comparison_of(plan.run(config, fine_tune), config)
     assert comparison.seeds == [0, 1]
     assert comparison.label_budgets[-1] == result["texts"]["train_texts"]
+
+
+def test_a_recipe_whose_masking_rate_moves_is_measured_too(planned, monkeypatch) -> None:
+    # Its rate needs a run of so many steps, and a probe is one of so many seconds.
+    folder, config = planned
+    comparison = plan.comparison_of(plan.run(config, fine_tune), config)
+    changed = dataclasses.replace(comparison.set, pretrain={"masking.final_rate": 0.1, "training.duration": "9 steps"})
+    comparison = dataclasses.replace(comparison, set=changed)
+    tokenizer, stages = stage_configs(comparison)
+    assert stages["pretrain"].masking.final_rate == 0.1
+    monkeypatch.setattr(estimate, "STAGE_SECONDS", 1)
+    monkeypatch.setattr(subprocesses, "run_quietly", run_quietly)
+    probe = estimate._stage_probe(comparison, "pretrain", stages["pretrain"], tokenizer_folder(tokenizer))
+    assert probe.result()["tokens_per_second"] > 0
+    shutil.rmtree(probe.path)
 
 
 def test_a_plan_without_pretraining_tells_of_none(planned) -> None:
