@@ -36,6 +36,8 @@ class FinetuneConfig(TaskConfig):
         super().__post_init__()
         if self.patience is not None:
             require_at_least(1, patience=self.patience)
+        if self.adversarial_step and self.training.speed.compile:
+            raise InputError("training.speed.compile: a compiled model has no adversarial_step; leave one of them out")
 
 
 def check_model_name(name: str) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from finetune.classification.evaluation import EVALUATION_TOKENS, evaluate, late
 from finetune.classification.frozen import fit_linear, output_layer, require_bias, shift_logits, without_output_layer
 from finetune.classification.labels import class_weights
 from finetune.classification.multi_label.thresholds import at_temperature
-from finetune.classification.objective import classification_loss
+from finetune.classification.objective import ADVERSARIAL_PASSES, adversarial_loss, classification_loss
 from finetune.classification.predictions import (
     Chosen,
     label_decisions,
@@ -43,6 +44,7 @@ from pretrain.models.config import is_from_scratch, is_frozen
 from pretrain.models.fit import check_fit
 from pretrain.models.pretraining_models import takes_token_types
 from pretrain.models.safe_loading import quiet_transformers
+from pretrain.objectives.objective import LossOutput
 from pretrain.run_paths import fingerprints
 from pretrain.training import averaging, checkpoints, sharded
 from pretrain.training.config import TrainingConfig
@@ -151,6 +153,15 @@ def without_workers(config: TrainingConfig) -> TrainingConfig:
     return config if config.workers is not None else dataclasses.replace(config, workers=0)
 
 
+def _loss(config: FinetuneConfig, task: Task) -> Callable[..., LossOutput]:
+    """The loss of a run, with the weights of its classes."""
+    weights = class_weights(config, task.train.classes_N[task.train_indices], task.classes.names)
+    weights_C = None if weights is None else torch.tensor(weights)
+    if config.adversarial_step:
+        return functools.partial(adversarial_loss, weights_C=weights_C, size=config.adversarial_step)
+    return functools.partial(classification_loss, weights_C=weights_C)
+
+
 def _run_neural(config: FinetuneConfig, folder: RunFolder, chosen: Chosen | None = None) -> None:
     start = _start(config, folder)
     accelerator, model = start.accelerator, start.model
@@ -160,10 +171,13 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder, chosen: Chosen | None
     tokens_per_step = config.training.batch_size * tokens // len(task.train_indices)
     if config.model.fits_output_layer:
         _fit_output_layer(config, start)
-    weights = class_weights(config, task.train.classes_N[task.train_indices], task.classes.names)
-    prepared = prepare_for_training(
-        accelerator, model, config.training, config.optimizer, tokens_per_step, tokens, folder
-    )
+    training = without_workers(config.training)
+    if config.adversarial_step:
+        # A compiled model would not see its word vectors move.
+        training = dataclasses.replace(training, speed=dataclasses.replace(training.speed, compile=False))
+    prepared = prepare_for_training(accelerator, model, training, config.optimizer, tokens_per_step, tokens, folder)
+    if config.adversarial_step:
+        prepared.meter.flops = dataclasses.replace(prepared.meter.flops, passes=ADVERSARIAL_PASSES)
     buckets = length_buckets(config.sequence_length) if prepared.fast_paths.compiled else ()
     train_texts = dataclasses.replace(task.train, buckets=buckets)
     source = TextSource(train_texts, task.train_indices, config.training.batch_size, config.seed, config.token_masking)
@@ -177,9 +191,9 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder, chosen: Chosen | None
             accelerator=accelerator,
             **prepared._asdict(),
             phases=[(1.0, source)],
-            loss=functools.partial(classification_loss, weights_C=None if weights is None else torch.tensor(weights)),
+            loss=_loss(config, task),
             evaluate=evaluate_held_out if chosen is None else None,
-            config=without_workers(config.training),
+            config=training,
             optimizer_config=config.optimizer,
             folder=folder,
             seed=config.seed,

@@ -8,7 +8,7 @@ import functools
 import statistics
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -38,6 +38,8 @@ class FlopCount:
     """Per target token, in the vocabulary head."""
     sequence: float = 0.0
     """Per sequence, in pooler and classifier."""
+    passes: int = field(default=FORWARD_AND_BACKWARD, repr=False)
+    """Forward passes that a training step takes as many operations as."""
 
     @classmethod
     def of(cls, model: nn.Module) -> "FlopCount":
@@ -71,7 +73,7 @@ class FlopCount:
             + self.prediction * sum(totals.get(name, 0) for name in ("mlm", "lm", "backward_lm"))
             + self.sequence * totals["sequences"]
         )
-        return FORWARD_AND_BACKWARD * forward
+        return self.passes * forward
 
 
 @functools.cache

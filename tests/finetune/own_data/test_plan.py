@@ -70,7 +70,7 @@ def test_a_plan_says_what_was_chosen_and_leaves_no_probe(planned) -> None:
 
 def test_a_recipe_whose_masking_rate_moves_is_measured_too(planned, monkeypatch) -> None:
     # Its rate needs a run of so many steps, and a probe is one of so many seconds.
-    folder, config = planned
+    _, config = planned
     comparison = plan.comparison_of(plan.run(config, fine_tune), config)
     changed = dataclasses.replace(comparison.set, pretrain={"masking.final_rate": 0.1, "training.duration": "9 steps"})
     comparison = dataclasses.replace(comparison, set=changed)

@@ -82,7 +82,9 @@ def test_two_fine_tuning_processes_end_well_and_answer_every_test_text(chain, tm
 
     tokenizer, _ = find_tokenizer(str(chain / "tokenizer.yaml"), str(chain / "runs"))
     one, two = (
-        finetune_config(chain, model__name="lstm", tokenizer=tokenizer, runs=str(tmp_path / name))
+        finetune_config(
+            chain, model__name="lstm", adversarial_step=0.02, tokenizer=tokenizer, runs=str(tmp_path / name)
+        )
         for name in ("one", "two")
     )
     alone = run(one)
@@ -131,7 +133,10 @@ def test_sharded_fine_tuning_with_fewer_texts_than_processes_is_that_of_one_proc
         rows = (chain / "labelled" / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
         (tmp_path / f"{split}.jsonl").write_text("\n".join(rows[:count]), encoding="utf-8")
     shutil.copy(chain / "labelled" / "train.jsonl", tmp_path)
-    keys = {"model__classifier_init": "linear_probe", "model__pooling": "max", "model__calibrated_bias": True}
+    keys = {
+        "model__classifier_init": "linear_probe", "model__pooling": "max", "model__calibrated_bias": True,
+        "adversarial_step": 0.02,
+    }  # fmt: skip
     keys = keys if name == "bert" else {}
     one, two = (
         finetune_config(
