@@ -22,12 +22,22 @@ from finetune.own_data.other_columns import (
 from finetune.own_data.separators import find_separator
 from finetune.own_data.text_formats import BETWEEN_PARTS, with_text_format
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
-from tokenizer.corpus.files import ENDINGS, ending, find_files, has_split, have_class_endings, is_read, walk
+from tokenizer.corpus.files import (
+    ENDINGS,
+    ending,
+    entry_of,
+    find_files,
+    has_split,
+    have_class_endings,
+    inner_folders,
+    is_read,
+    walk,
+)
 
 log = logging.getLogger(__name__)
 
 TRAIN, TEST, UNLABELLED = "train", "test", "unlabelled"
-NAMES = {TRAIN: (TRAIN,), TEST: (TEST,), UNLABELLED: UNLABELLED_NAMES}
+NAMES = {TRAIN: (TRAIN, "training"), TEST: (TEST, "testing"), UNLABELLED: UNLABELLED_NAMES}
 # Splits that are tested on where those of the test split are hidden.
 VALIDATION_NAMES = ("validation", "valid", "val", "dev", "development")
 SHOWN_FILES = 6
@@ -178,22 +188,82 @@ def corpus_of(config: OwnDataConfig, source: str, part: str) -> CorpusConfig:
     if "sample" in (source, corpus.format):
         return dataclasses.replace(corpus, split=splits[0])
     if Path(source).is_dir():
-        if is_labelled and corpus.format == "auto" and have_class_endings(walk(Path(source))):
-            log.info("own data: %s is read as a file for each class, with a text a line", source)
-            return dataclasses.replace(corpus, format="class_lines")
-        found = [split for split in folder_splits(corpus, splits) if not (is_labelled and is_class(corpus, split))]
-        if not found and is_labelled and (parts := [*files_named(corpus)]):
-            log.warning(
-                "own data: all files of %s are read as one part, also %s; call one train and one test with its ending "
-                "(`train.csv`), or give one with `--labelled` and one with `--test`",
-                source, ", ".join(file.name for file in parts[:SHOWN_FILES]),
-            )  # fmt: skip
-        return with_text_format(dataclasses.replace(corpus, split=found[0] if found else "all"), is_labelled)
+        return corpus_of_folder(corpus, splits, is_labelled)
     if find_files(corpus) is None:
         there = hub_splits(source)
         found = splits_called((*splits, TRAIN), there)
         return dataclasses.replace(corpus, split=found[0] if found else there[0])
     return with_text_format(corpus, is_labelled)
+
+
+def corpus_of_folder(corpus: CorpusConfig, splits: Sequence[str], is_labelled: bool) -> CorpusConfig:
+    """The first split with one of the names that a folder has, or the only folder with data in it; else all files.
+
+    Raises:
+        InputError: there are splits in several folders in it, or files that may be copies of each other in a split.
+    """
+    if is_labelled and corpus.format == "auto" and have_class_endings(walk(Path(corpus.source))):
+        log.info("own data: %s is read as a file for each class, with a text a line", corpus.source)
+        return dataclasses.replace(corpus, format="class_lines")
+    within = [corpus, *inner_folders(corpus)]
+    for inner in within:
+        found = [split for split in folder_splits(inner, splits) if not (is_labelled and is_class(inner, split))]
+        if found:
+            if inner is not corpus:
+                log.info("own data: the splits of %s are those of %s", corpus.source, inner.source)
+            return with_text_format(checked_split(inner, found[0]), is_labelled)
+    if not is_labelled:
+        return with_text_format(corpus, is_labelled)
+    ask_about_inner_splits(corpus)
+    corpus = with_text_format(corpus, is_labelled)
+    parts = [part for inner in within for part in parts_named(inner) if not is_class(inner, part.name)]
+    if parts:
+        log.warning(
+            "own data: all files of %s are read as one part, also %s; call one train and one test (`train.csv`, or a "
+            "folder `train`), or give one with `--labelled` and one with `--test`",
+            corpus.source, ", ".join(part.name for part in parts[:SHOWN_FILES]),
+        )  # fmt: skip
+    return corpus
+
+
+def ask_about_inner_splits(corpus: CorpusConfig) -> None:
+    """Ask which of the folders in a folder is meant, if some have splits: test texts would be trained on.
+
+    Raises:
+        InputError: one has both texts to train on and to test on.
+    """
+    folder = Path(corpus.source)
+    below = {parent for file in walk(folder) if is_read(file, corpus) for parent in file.relative_to(folder).parents}
+    found = []
+    for inner in sorted(str(place) for place in below - {Path()}):
+        one = dataclasses.replace(corpus, source=str(folder / inner))
+        train, test = (folder_splits(one, names) for names in (NAMES[TRAIN], (*NAMES[TEST], *VALIDATION_NAMES)))
+        if train and test and not is_class(one, train[0]):
+            found.append(inner)
+    if found:
+        raise InputError(
+            f"{corpus.source}: texts to train on and to test on are in {', '.join(found[:SHOWN_FILES])}, and all would "
+            "be read as one part; give one of these folders or, if each is a class, make a folder `train` and a folder "
+            "`test`, with a folder for each class in each"
+        )
+
+
+def checked_split(corpus: CorpusConfig, split: str) -> CorpusConfig:
+    """A split of a folder.
+
+    Raises:
+        InputError: a file with just its name, and others of it, may be copies of each other: `train.csv`,
+            `train.v2.csv`.
+    """
+    corpus, folder = dataclasses.replace(corpus, split=split), Path(corpus.source)
+    files = find_files(corpus) or []
+    names = list(dict.fromkeys(entry_of(file, folder).name for file in files))
+    if len(names) > 1 and any(file.parent == folder and stem_of(file) == split for file in files):
+        raise InputError(
+            f"{folder}: {', '.join(names[:SHOWN_FILES])} are all the split {split!r}; if they are copies or versions "
+            f"of the same texts, leave one of them there; if they are parts, move them into a folder {split!r}"
+        )
+    return corpus
 
 
 def is_class(corpus: CorpusConfig, name: str) -> bool:
@@ -205,7 +275,7 @@ def is_class(corpus: CorpusConfig, name: str) -> bool:
         return False
     read = [file.relative_to(folder).parts for file in walk(folder) if is_read(file, corpus)]
     beside = {parts[0] for parts in read if len(parts) > 1}
-    others = sorted(other for other in beside if other.lower() not in SPLIT_NAMES)
+    others = sorted(other for other in beside if words_in_name(other).isdisjoint(SPLIT_NAMES))
     if others:
         log.info("own data: %s is read as a class, as %s is beside it", inner, others[0])
     return bool(others)
@@ -227,6 +297,7 @@ def sibling(labelled: CorpusConfig, splits: Sequence[str]) -> CorpusConfig | Non
         found = splits_called(splits, hub_splits(labelled.source))
     else:
         found = folder_splits(labelled, splits)
+        return checked_split(labelled, found[0]) if found else None
     return dataclasses.replace(labelled, split=found[0]) if found else None
 
 
@@ -243,7 +314,7 @@ def splits_called(names: Sequence[str], splits: Iterable[str]) -> list[str]:
 def folder_splits(corpus: CorpusConfig, names: Sequence[str]) -> list[str]:
     """The splits of a folder that have one of the names, whatever the case, as `corpus.split` names them.
 
-    If there are none, the one file that has a name among other words, such as `reviews_train.csv`.
+    If there are none, the one file or folder that has a name among other words, such as `reviews_train.csv`.
     """
     folder = Path(corpus.source)
     # Small letters first.
@@ -251,33 +322,45 @@ def folder_splits(corpus: CorpusConfig, names: Sequence[str]) -> list[str]:
     found = [split for split in splits_called(names, there) if has_split(corpus, split)]
     if found:
         return found
-    files = files_named(corpus)
+    parts = parts_named(corpus)
     # A word may be about something else: another split of the same set tells, and only one set has splits.
-    counterparts = {other_words for words, other_words in files.values() if words.isdisjoint(names)}
-    named = [(file, other_words) for file, (words, other_words) in files.items() if not words.isdisjoint(names)]
+    counterparts = {other_words for words, other_words in parts.values() if words.isdisjoint(names)}
+    named = [(part, other_words) for part, (words, other_words) in parts.items() if not words.isdisjoint(names)]
     return [stem_of(named[0][0])] if len(named) == 1 and named[0][1] in counterparts else []
 
 
-def files_named(corpus: CorpusConfig) -> dict[Path, tuple[set[str], frozenset[str]]]:
-    """The files of a folder, not of those in it, that have the name of a split among the words of theirs.
+def parts_named(corpus: CorpusConfig) -> dict[Path, tuple[set[str], frozenset[str]]]:
+    """The files of a folder that are read, and the folders with such files, that have the name of a split among the
+    words of theirs.
 
     With each the names of splits, in small letters, and the other words.
     """
-    folder, found = Path(corpus.source), {}
-    for file in walk(folder):
-        words = {*BETWEEN_PARTS.split(stem_of(file).lower())}
-        if file.parent == folder and is_read(file, corpus) and words & SPLIT_NAMES:
-            found[file] = words & SPLIT_NAMES, frozenset(words - SPLIT_NAMES)
-    return found
+    folder = Path(corpus.source)
+    entries = {entry_of(file, folder): None for file in walk(folder) if is_read(file, corpus)}
+    words = {entry: words_in_name(stem_of(entry)) for entry in entries}
+    return {
+        entry: (of_entry & SPLIT_NAMES, frozenset(of_entry - SPLIT_NAMES))
+        for entry, of_entry in words.items()
+        if of_entry & SPLIT_NAMES
+    }
+
+
+def words_in_name(name: str) -> set[str]:
+    """The words of a name, in small letters.
+
+    >>> sorted(words_in_name("Reviews_train-2"))
+    ['2', 'reviews', 'train']
+    """
+    return {*BETWEEN_PARTS.split(name.lower())}
 
 
 def stem_of(file: Path) -> str:
-    """The name of a file without its ending and that of a compression.
+    """The name of a file without its ending and that of a compression, or of a folder.
 
     >>> stem_of(Path("a/reviews.train.CSV.gz"))
     'reviews.train'
     """
-    suffix = ending(file)
+    suffix = "" if file.is_dir() else ending(file)
     return file.name[: file.name.lower().rindex(suffix)] if suffix else file.name
 
 
