@@ -37,15 +37,13 @@ from finetune.own_data.headers import (
     looks_like_a_text,
     plain,
 )
-from finetune.own_data.text_formats import has_columns, labels_before, table_format
+from finetune.own_data.text_formats import KINDS, LABEL_LINES, kind_of_lines
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
-from tokenizer.corpus.documents import clean_html, label_key
+from tokenizer.corpus.documents import clean_html
 from tokenizer.corpus.files import ending, find_files
-from tokenizer.corpus.formats import FASTTEXT_LABEL
 from tokenizer.corpus.quarantine import RowError, clean
 from tokenizer.corpus.shards import shards
-from tokenizer.corpus.text_files import lines_of_head
 
 log = logging.getLogger(__name__)
 
@@ -130,30 +128,13 @@ def _corpus_of(source: str, file_format: str, corpus: CorpusConfig, folder: Path
     return dataclasses.replace(corpus, format=PIPE_FORMAT if TEXT_ENDING in endings else file_format)
 
 
-def _begin_with(labels: Sequence[str], head: Sequence[str]) -> bool:
-    """Whether lines begin with one of the labels, or with what fastText puts before them."""
-    known = {label_key(label) for label in labels}
-    first = labels_before([line for line in head if line.strip()])
-    return bool(first) and all(label.startswith(FASTTEXT_LABEL) or label_key(label) in known for label in first)
-
-
 def _warn_of_columns(source: str, corpus: CorpusConfig, labels: Sequence[str]) -> None:
     """Say so if the lines that are read as a text each look like a table or JSON, or begin with their label."""
     files = (find_files(corpus) or []) if corpus.format == PIPE_FORMAT else []
-    if files and all(has_columns(file, corpus) for file in files):
+    if (kind := kind_of_lines(files, corpus, labels)) is not None:
         log.warning(
-            "predict: the first lines of %s look like a table with tabs between its columns, and each is read as a "
-            "text; `--format tsv` reads the columns", source,
-        )  # fmt: skip
-    elif files and (told := table_format(files, corpus)) is not None:
-        log.warning(
-            "predict: the first lines of %s look like %s, and each is read as a text; `--format %s` reads the columns",
-            source, "JSON objects" if told == "jsonl" else "a table under a header", told,
-        )  # fmt: skip
-    elif files and all(_begin_with(labels, lines_of_head(file, corpus)) for file in files):
-        log.warning(
-            "predict: the first lines of %s seem to begin with their label, and it is read as a word of the text; "
-            "`--format label_lines` leaves it out", source,
+            "predict: the first lines of %s look like %s, and each is read as a text; `--format %s` %s",
+            source, KINDS[kind], kind, "leaves the labels out" if kind == LABEL_LINES else "reads the columns",
         )  # fmt: skip
 
 

@@ -56,8 +56,14 @@ def test_a_large_file_is_read_as_a_small_one(tmp_path: Path, monkeypatch: pytest
     ("content", "advice"),
     [
         ("A fine film.\t1\nA dull film.\t0\n", "`--format tsv` reads"),
-        ("".join(f"__label__{number % 2} A film.\n" for number in range(8)), "`--format label_lines` leaves it out"),
-        ("".join(f"{label}: A film.\n" for label in ("pos", "Neg", "neg")), "`--format label_lines` leaves it out"),
+        (
+            "".join(f"__label__{number % 2} A film.\n" for number in range(8)),
+            "`--format label_lines` leaves the labels out",
+        ),
+        (
+            "".join(f"{label}: A film.\n" for label in ("pos", "Neg", "neg")),
+            "`--format label_lines` leaves the labels out",
+        ),
         ('{"text": "A film.", "id": 1}\n' * 3, "`--format jsonl` reads"),
         ("text,label\nA fine film,1\nA dull film,0\n", "`--format csv` reads"),
         ('id;Review\n1;"A film; fine"\n2;Dull\n', "`--format csv` reads"),
