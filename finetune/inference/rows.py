@@ -31,7 +31,9 @@ from finetune.own_data.contents import Content, is_address, is_date
 from finetune.own_data.headers import (
     MUCH_LONGER,
     are_names,
+    cell_of,
     is_a_header,
+    is_above_numbers,
     is_data,
     is_long_enough,
     looks_like_a_text,
@@ -40,7 +42,7 @@ from finetune.own_data.headers import (
 from finetune.own_data.text_formats import KINDS, LABEL_LINES, kind_of_lines
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
-from tokenizer.corpus.documents import clean_html
+from tokenizer.corpus.documents import clean_html, is_number
 from tokenizer.corpus.files import ending, find_files
 from tokenizer.corpus.quarantine import RowError, clean
 from tokenizer.corpus.shards import shards
@@ -171,11 +173,8 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
         # Whatever it holds: the texts may be short, or the same again and again.
         is_known = not is_table or corpus.header is not None
         has_header = is_known or not is_data(read_contents(corpus, labelled=False))
-        if has_header and not is_known and looks_like_a_text(names[0]):
-            log.warning(
-                "predict: the first line of %s, %r, is taken for the name of its column; if it is a text, give "
-                "`--header false`", corpus.source, names[0],
-            )  # fmt: skip
+        if has_header and not is_known:
+            _tell_of_names(corpus, names[0])
         name, header = (names[0], corpus.header) if has_header else ("1", False)
         return dataclasses.replace(corpus, text_column=name, header=header)
     columns = find_columns(corpus, None, None, labelled=False)
@@ -183,12 +182,30 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
     if has_number:
         place = str(names.index(columns.text) + 1) if columns.text in names else columns.text
         _tell_of_number(place, trained_on, read)
+    if is_table and columns.header is None:
+        _tell_of_names(corpus, columns.text)
     if trained_on is not None and not trained_on.isdecimal() and columns.header is not False:
         log.info(
             "predict: %s has no column %r, as the texts that the model was trained on; column %r is read "
             "(`--text_column`)", corpus.source, trained_on, columns.text,
         )  # fmt: skip
     return read
+
+
+def _tell_of_names(corpus: CorpusConfig, column: str) -> None:
+    """Warn of a first row that is taken for names, though it may be one of the texts: it has no usual name, none above
+    numbers, and several words above the texts, or a number above others beside a word.
+    """
+    contents = read_contents(corpus, labelled=False)
+    cells = {cell_of(name, contents): held for name, held in contents.items()}
+    if are_names(cells) or any(is_above_numbers(cell, held) for cell, held in cells.items()):
+        return
+    has_number = any(is_number(cell) and held.numbers == held.filled > 0 for cell, held in cells.items())
+    if looks_like_a_text(column) or (has_number and not is_number(column)):
+        log.warning(
+            "predict: the first line of %s, %r, is taken for the name of its column; if it is a text, give "
+            "`--header false`", corpus.source, column,
+        )  # fmt: skip
 
 
 def _tell_of_number(number: str, trained_on: str | None, corpus: CorpusConfig) -> None:
