@@ -207,8 +207,10 @@ def corpus_of_folder(corpus: CorpusConfig, splits: Sequence[str], is_labelled: b
         return dataclasses.replace(corpus, format="class_lines")
     within = [corpus, *inner_folders(corpus)]
     for inner in within:
-        found = [split for split in folder_splits(inner, splits) if not (is_labelled and is_class(inner, split))]
-        if found:
+        found = folder_splits(inner, splits)
+        if is_labelled and found and (other := class_beside(inner, found[0])) is not None:
+            log.info("own data: %s is read as a class, as %s is beside it", Path(inner.source) / found[0], other)
+        elif found:
             if inner is not corpus:
                 log.info("own data: the splits of %s are those of %s", corpus.source, inner.source)
             return with_text_format(checked_split(inner, found[0]), is_labelled)
@@ -216,7 +218,7 @@ def corpus_of_folder(corpus: CorpusConfig, splits: Sequence[str], is_labelled: b
         return with_text_format(corpus, is_labelled)
     ask_about_inner_splits(corpus)
     corpus = with_text_format(corpus, is_labelled)
-    parts = [part for inner in within for part in parts_named(inner) if not is_class(inner, part.name)]
+    parts = [part for inner in within for part in parts_named(inner) if class_beside(inner, part.name) is None]
     if parts:
         log.warning(
             "own data: all files of %s are read as one part, also %s; call one train and one test (`train.csv`, or a "
@@ -238,7 +240,7 @@ def ask_about_inner_splits(corpus: CorpusConfig) -> None:
     for inner in sorted(str(place) for place in below - {Path()}):
         one = dataclasses.replace(corpus, source=str(folder / inner))
         train, test = (folder_splits(one, names) for names in (NAMES[TRAIN], (*NAMES[TEST], *VALIDATION_NAMES)))
-        if train and test and not is_class(one, train[0]):
+        if train and test and class_beside(one, train[0]) is None:
             found.append(inner)
     if found:
         raise InputError(
@@ -266,19 +268,16 @@ def checked_split(corpus: CorpusConfig, split: str) -> CorpusConfig:
     return corpus
 
 
-def is_class(corpus: CorpusConfig, name: str) -> bool:
-    """Whether a folder with the name of a split holds the texts of a class: text files alone, beside other folders."""
+def class_beside(corpus: CorpusConfig, name: str) -> str | None:
+    """The folder of a class beside one with the name of a split, if this has text files alone, as that of a class."""
     folder, inner = Path(corpus.source), Path(corpus.source) / name
     files = walk(inner)
     is_split = any(file.parent != inner or ENDINGS.get(ending(file), "text") != "text" for file in files)
     if not files or is_split or any(folder.glob(f"{name}.*")):
-        return False
+        return None
     read = [file.relative_to(folder).parts for file in walk(folder) if is_read(file, corpus)]
     beside = {parts[0] for parts in read if len(parts) > 1}
-    others = sorted(other for other in beside if words_in_name(other).isdisjoint(SPLIT_NAMES))
-    if others:
-        log.info("own data: %s is read as a class, as %s is beside it", inner, others[0])
-    return bool(others)
+    return min((other for other in beside if words_in_name(other).isdisjoint(SPLIT_NAMES)), default=None)
 
 
 def has_known_ending(source: str) -> bool:

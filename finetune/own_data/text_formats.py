@@ -38,6 +38,8 @@ KINDS = {
     "jsonl": "JSON objects",
     LABEL_LINES: "texts behind their labels",
 }
+# Lines of documents with blank lines between, on average, at most; else a few blank lines stand between texts.
+LONGEST_DOCUMENT = 100
 # Files whose first lines tell what others are.
 SHOWN_FILES = 8
 
@@ -56,7 +58,7 @@ def with_text_format(corpus: CorpusConfig, is_labelled: bool) -> CorpusConfig:
     files = without_notes(files) if is_labelled and Path(corpus.source).is_dir() else files
     is_one = Path(corpus.source).is_file()
     gaps, count = gaps_and_lines(files[0], corpus) if is_one and not is_labelled else (0, 0)
-    are_documents = gaps > 0 and count <= HEAD_LINES * (gaps + 1)
+    are_documents = gaps > 0 and count <= LONGEST_DOCUMENT * (gaps + 1)
     # Texts in several folders have these as their labels.
     may_be_table = len({file.parent for file in files}) == 1 if is_labelled else is_one and not are_documents
     # A tab may stand behind fastText's mark, too.
@@ -76,7 +78,12 @@ def with_text_format(corpus: CorpusConfig, is_labelled: bool) -> CorpusConfig:
     if not is_one:
         return corpus
     if are_documents:
-        log.info("own data: blank lines in %s stand between its documents (without any, each line is one)", files[0])
+        length = count / (gaps + 1)
+        log.log(
+            logging.WARNING if length > HEAD_LINES else logging.INFO,
+            "own data: %s is read as documents of %.0f lines on average, with blank lines between; if each line is a "
+            "text, remove the blank lines", files[0], length,
+        )  # fmt: skip
         return corpus
     if gaps:
         log.warning(
@@ -137,7 +144,8 @@ def ask_about_labels_beside(files: Sequence[Path], corpus: CorpusConfig) -> None
         if 2 <= len(values) <= min(MAXIMUM_CLASSES, counts[file] / TEXTS_A_CLASS):
             of_labels.append(file)
     for labels in of_labels:
-        beside = (file for file in files if file not in of_labels and counts[file] == counts[labels])
+        others = (file for file in files if file not in of_labels and counts[file] == counts[labels])
+        beside = (file for file in others if file.parent == labels.parent)
         if (texts := next(beside, None)) is not None:
             part = next((word for word in BETWEEN_PARTS.split(texts.stem.lower()) if word in SPLIT_NAMES), "train")
             raise InputError(
@@ -150,6 +158,9 @@ def ask_about_labels_beside(files: Sequence[Path], corpus: CorpusConfig) -> None
 def tell_of_lines(files: Sequence[Path], corpus: CorpusConfig, is_labelled: bool) -> None:
     """Warn of files whose lines are no texts alone, and of those that are a document each, if they may have a text a
     line: more lines than there are files, of a class if they are labelled, and no blank line between.
+
+    Raises:
+        InputError: one has the labels of the lines of another.
     """
     first = files[:: max(1, len(files) // SHOWN_FILES)]
     if not is_labelled and (kind := kind_of_lines(first, corpus)) is not None:
@@ -158,7 +169,10 @@ def tell_of_lines(files: Sequence[Path], corpus: CorpusConfig, is_labelled: bool
             corpus.source, KINDS[kind], "remove the labels" if kind == LABEL_LINES else f"give a `.{kind}` file",
         )  # fmt: skip
     heads = [lines_of_head(file, corpus) for file in first]
+    # More documents have fewer lines, as they have a file each.
     may_have_lines = len(files) < HEAD_LINES * len({file.parent for file in files})
+    if is_labelled and may_have_lines:
+        ask_about_labels_beside(files, corpus)
     if (
         not Path(corpus.source).is_file()
         and may_have_lines

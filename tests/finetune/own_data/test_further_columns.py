@@ -375,9 +375,9 @@ def test_a_class_that_is_called_as_labels_are_is_no_name_of_them(tmp_path: Path,
         form.format(text=long_text(rng, n % 2), label=label, source=("web", "app", "shop")[n % 3])
         for n, label in enumerate(labels)
     ]
-    for name, head in (("train", "text,label,source" if "source" in form else "text,label"), ("test", None)):
+    for name, head in (("train", "text,label,source" if "source" in form else "text,label"), ("test", "")):
         (tmp_path / f"{name}.csv").write_text("\n".join([head] * bool(head) + lines))
-    keys = {"labelled": str(tmp_path / "train.csv"), "test": str(tmp_path / "test.csv")}
+    keys: dict[str, Any] = {"labelled": str(tmp_path / "train.csv"), "test": str(tmp_path / "test.csv")}
     if "source" in form:
         # As with any other class in the first row, nothing tells which column has these.
         with pytest.raises(InputError, match="'2', '3' may all be it"):
