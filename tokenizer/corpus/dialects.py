@@ -257,7 +257,7 @@ def _other_quotes(sample: Sequence[str], delimiter: str) -> Iterator[tuple[Quote
             rf'(?:{mark} +|^ +)"',
             rf'(?:{mark}|^)".*"(?:{mark}|$)',
             rf'(?:{mark}|^)".*\\".*"(?:{mark}|$)',
-            r'\\[^\\"]',
+            r'(?<!\\)(?:\\\\)*\\[^\\"]',
         )
     )
     usual = USUAL_SHARE * len(sample)
