@@ -101,8 +101,9 @@ def with_labels_in_files(files: Sequence[Path], corpus: CorpusConfig) -> CorpusC
     """
     if (kind := table_format(files, corpus)) is not None:
         raise InputError(
-            f"{corpus.source}: the first lines look like {KINDS[kind]}; give `--format {kind}` or, if they are none, "
-            "`--format class_lines` (each file is a class) or `--format label_lines` (each line begins with its label)"
+            f"{corpus.source}: the first lines look like {KINDS[kind]}; give `--format {kind}` "
+            f"(or call test files `.{kind}`); if they are none, `--format class_lines` (each file is a class) or "
+            "`--format label_lines` (each line begins with its label)"
         )
     are_parts = all(is_called(file, corpus.split) for file in files) or len(files) == 1
     if have_labels(files, corpus, are_parts):
@@ -113,8 +114,8 @@ def with_labels_in_files(files: Sequence[Path], corpus: CorpusConfig) -> CorpusC
         if between is not None:
             raise InputError(
                 f"{corpus.source}: {between!r} seems to stand between each text and its label; give `--format csv "
-                f"--delimiter {between!r}`, which reads all files as one part, or, if each is a class, `--format "
-                "class_lines`"
+                f"--delimiter {between!r}` (or call test files `.csv`), which reads all files as one part, or, if "
+                "each is a class, `--format class_lines`"
             )
         ask_about_labels_beside(files, corpus)
         if all(sum(map(bool, map(str.strip, lines_of_head(file, corpus)))) > 1 for file in files):

@@ -54,7 +54,7 @@ TOO_SIMILAR = (
 WITHOUT_LABEL = "texts without a label may be given with `--unlabelled`, in a file of their own"
 ADVICE = {f"holds {value}, which is not a label": WITHOUT_LABEL for value in ("None", "''", "nan")} | {
     "the label is '": f"{WITHOUT_LABEL}; if it is a class, give `--labels` with it and the others",
-    "(corpus.label_column); the columns are": WITHOUT_LABEL,
+    "(corpus.label_column); the columns are": f"{WITHOUT_LABEL}; labels in another file belong into a table with texts",
     "neither 0 nor 1": "write 1 where the label applies and 0 where it does not, also for words and empty cells",
 }
 

@@ -244,6 +244,16 @@ def test_labels_in_a_file_beside_that_of_the_texts_are_asked_about(tmp_path: Pat
     assert split(tmp_path, labelled=str(tmp_path / "other"))[0].classes == ["neg", "pos"]
 
 
+def test_tables_of_texts_alone_and_labels_alone_are_told_to_be_joined(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for name, place, head in (("X_train", 0, "text"), ("y_train", 1, "label")):
+        (tmp_path / "set" / f"{name}.csv").write_text(
+            "".join(f"{line}\n" for line in (head, *(row[place] for row in ROWS)))
+        )
+    with pytest.raises(InputError, match="labels in another file belong into a table with texts"):
+        split(tmp_path, labelled=str(tmp_path / "set"))
+
+
 def test_files_of_tweeteval_are_asked_about(tmp_path: Path) -> None:
     for part, count in (("train", 80), ("val", 40), ("test", 40)):
         (tmp_path / f"{part}_text.txt").write_text("".join(f"{text} {n}\n" for n, (text, _) in enumerate(ROWS[:count])))
