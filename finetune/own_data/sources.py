@@ -24,6 +24,7 @@ from finetune.own_data.text_formats import BETWEEN_PARTS, with_text_format
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
 from tokenizer.corpus.files import (
     ENDINGS,
+    JUNK,
     ending,
     entry_of,
     find_files,
@@ -335,12 +336,14 @@ def parts_named(corpus: CorpusConfig) -> dict[Path, tuple[set[str], frozenset[st
     With each the names of splits, in small letters, and the other words.
     """
     folder = Path(corpus.source)
-    entries = {entry_of(file, folder): None for file in walk(folder) if is_read(file, corpus)}
-    words = {entry: words_in_name(stem_of(entry)) for entry in entries}
+    # Few are called so, and folders may hold many files.
+    entries = [entry for entry in sorted(folder.iterdir()) if words_in_name(entry.name) & SPLIT_NAMES]
+    words = {entry: words_in_name(stem_of(entry)) for entry in entries if not JUNK.fullmatch(entry.name)}
     return {
         entry: (of_entry & SPLIT_NAMES, frozenset(of_entry - SPLIT_NAMES))
         for entry, of_entry in words.items()
         if of_entry & SPLIT_NAMES
+        and any(is_read(file, corpus) for file in (walk(entry) if entry.is_dir() else [entry]))
     }
 
 
