@@ -20,7 +20,7 @@ from finetune.own_data.other_columns import (
     with_label_columns,
 )
 from finetune.own_data.separators import find_separator
-from finetune.own_data.text_formats import BETWEEN_PARTS, with_text_format
+from finetune.own_data.text_formats import with_text_format, words_in_name
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
 from tokenizer.corpus.files import (
     ENDINGS,
@@ -32,6 +32,7 @@ from tokenizer.corpus.files import (
     have_class_endings,
     inner_folders,
     is_read,
+    stem_of,
     walk,
 )
 
@@ -42,6 +43,8 @@ NAMES = {TRAIN: (TRAIN, "training"), TEST: (TEST, "testing"), UNLABELLED: UNLABE
 # Splits that are tested on where those of the test split are hidden.
 VALIDATION_NAMES = ("validation", "valid", "val", "dev", "development")
 SHOWN_FILES = 6
+# Among as many texts for each, those in a folder that are called as splits are texts of a class, about trains or tests.
+MANY_TEXTS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,7 +223,7 @@ def corpus_of_folder(corpus: CorpusConfig, splits: Sequence[str], is_labelled: b
     ask_about_inner_splits(corpus)
     corpus = with_text_format(corpus, is_labelled)
     parts = [part for inner in within for part in parts_named(inner) if class_beside(inner, part.name) is None]
-    if parts:
+    if parts and len(find_files(corpus) or ()) > 1:
         log.warning(
             "own data: all files of %s are read as one part, also %s; call one train and one test (`train.csv`, or a "
             "folder `train`), or give one with `--labelled` and one with `--test`",
@@ -240,6 +243,9 @@ def ask_about_inner_splits(corpus: CorpusConfig) -> None:
     found = []
     for inner in sorted(str(place) for place in below - {Path()}):
         one = dataclasses.replace(corpus, source=str(folder / inner))
+        texts = [*(folder / inner).glob("*.txt")]
+        if len(texts) > MANY_TEXTS * sum(bool(words_in_name(text.stem) & SPLIT_NAMES) for text in texts) > 0:
+            continue
         train, test = (folder_splits(one, names) for names in (NAMES[TRAIN], (*NAMES[TEST], *VALIDATION_NAMES)))
         if train and test and class_beside(one, train[0]) is None:
             found.append(inner)
@@ -260,6 +266,9 @@ def checked_split(corpus: CorpusConfig, split: str) -> CorpusConfig:
     """
     corpus, folder = dataclasses.replace(corpus, split=split), Path(corpus.source)
     files = find_files(corpus) or []
+    if corpus.format == "auto":
+        # Texts beside tables and the folders of classes are left out later, such as those that a table tells of.
+        files = [file for file in files if ending(file) != ".txt" or file.parent not in folders_of(corpus)] or files
     names = list(dict.fromkeys(entry_of(file, folder).name for file in files))
     if len(names) > 1 and any(file.parent == folder and stem_of(file) == split for file in files):
         raise InputError(
@@ -267,6 +276,12 @@ def checked_split(corpus: CorpusConfig, split: str) -> CorpusConfig:
             f"of the same texts, leave one of them there; if they are parts, move them into a folder {split!r}"
         )
     return corpus
+
+
+def folders_of(corpus: CorpusConfig) -> set[Path]:
+    """The folder of a corpus and those of its splits, in which the folders of classes lie, and notes beside them."""
+    folder = Path(corpus.source)
+    return {folder, *(folder / split for split in corpus.split.split("+"))}
 
 
 def class_beside(corpus: CorpusConfig, name: str) -> str | None:
@@ -345,25 +360,6 @@ def parts_named(corpus: CorpusConfig) -> dict[Path, tuple[set[str], frozenset[st
         if of_entry & SPLIT_NAMES
         and any(is_read(file, corpus) for file in (walk(entry) if entry.is_dir() else [entry]))
     }
-
-
-def words_in_name(name: str) -> set[str]:
-    """The words of a name, in small letters.
-
-    >>> sorted(words_in_name("Reviews_train-2"))
-    ['2', 'reviews', 'train']
-    """
-    return {*BETWEEN_PARTS.split(name.lower())}
-
-
-def stem_of(file: Path) -> str:
-    """The name of a file without its ending and that of a compression, or of a folder.
-
-    >>> stem_of(Path("a/reviews.train.CSV.gz"))
-    'reviews.train'
-    """
-    suffix = "" if file.is_dir() else ending(file)
-    return file.name[: file.name.lower().rindex(suffix)] if suffix else file.name
 
 
 def tell_of_nested_folders(corpus: CorpusConfig) -> None:

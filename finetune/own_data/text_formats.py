@@ -202,6 +202,15 @@ def kind_of_lines(files: Sequence[Path], corpus: CorpusConfig, labels: Iterable[
     return LABEL_LINES if are_labels else None
 
 
+def words_in_name(name: str) -> set[str]:
+    """The words of a name, in small letters.
+
+    >>> sorted(words_in_name("Reviews_train-2"))
+    ['2', 'reviews', 'train']
+    """
+    return {*BETWEEN_PARTS.split(name.lower())}
+
+
 def is_called(file: Path, split: str) -> bool:
     """Whether a file has the name of a split, with a number or without, and not that of a class.
 

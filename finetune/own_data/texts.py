@@ -25,7 +25,7 @@ from finetune.classification.splits import document_keys, set_aside, text_key
 from finetune.own_data.config import with_flags
 from finetune.own_data.contents import words_in
 from finetune.own_data.missing_labels import divided, without_missing
-from finetune.own_data.sources import TEST, TRAIN, UNLABELLED, Sources
+from finetune.own_data.sources import TEST, TRAIN, UNLABELLED, Sources, folders_of
 from pretrain.audits import duplicates
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import Document, label_key
@@ -274,7 +274,7 @@ def warn_of_one_class(test_N: np.ndarray, names: Sequence[str]) -> None:
 
 def without_strays(texts: list[Document], corpus: CorpusConfig) -> list[Document]:
     """The texts without those that lie beside the folders of the classes, such as aclImdb's lists of addresses."""
-    beside = {Path(corpus.source), *(Path(corpus.source) / split for split in corpus.split.split("+"))}
+    beside = folders_of(corpus)
     is_file = [ending(Path(str(text.location))) == ".txt" for text in texts]
     strays = [at and Path(str(text.location)).parent in beside for at, text in zip(is_file, texts, strict=True)]
     if not any(strays) or all(strays):

@@ -62,6 +62,16 @@ def ending(file: Path) -> str:
     return Path(name).suffix
 
 
+def stem_of(file: Path) -> str:
+    """The name of a file without its ending and that of a compression, or of a folder.
+
+    >>> stem_of(Path("a/reviews.train.CSV.gz"))
+    'reviews.train'
+    """
+    suffix = "" if file.is_dir() else ending(file)
+    return file.name[: file.name.lower().rindex(suffix)] if suffix else file.name
+
+
 def format_of(file: Path, corpus: CorpusConfig, file_count: int) -> str:
     """The format given by `corpus.format` or the file's ending; a single `.txt` file is read as blocks.
 

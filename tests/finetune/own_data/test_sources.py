@@ -345,3 +345,31 @@ def test_what_may_be_a_split_twice_is_asked_about(tmp_path: Path, other: str) ->
     write_parts(tmp_path / "set", {"train.jsonl": 20, other: 20})
     with pytest.raises(InputError, match="are all the split 'train'; if they are copies or versions"):
         find_sources(OwnDataConfig(labelled=str(tmp_path / "set")))
+
+
+@pytest.mark.parametrize("other", ["train/1.txt", "train.notes.txt"])
+def test_texts_that_a_table_tells_of_are_left_out(tmp_path: Path, caplog, other: str) -> None:
+    # As in Kaggle's Feedback Prize: `train.csv` beside a folder of essays.
+    write_parts(tmp_path / "set", {"train.jsonl": 60, "test.jsonl": 20, other: 1})
+    facts, _ = split(tmp_path, labelled=str(tmp_path / "set"))
+    assert (facts.train_texts, facts.test_texts, facts.classes) == (60, 20, ["no", "yes"])
+    assert "1 file(s) beside the folders of the classes are left out" in caplog.text
+
+
+def test_text_files_that_may_be_a_split_twice_are_asked_about(tmp_path: Path) -> None:
+    write_parts(tmp_path / "set", dict.fromkeys(["train.txt", "train.v2.txt"], 20))
+    with pytest.raises(InputError, match="are all the split 'train'; if they are copies or versions"):
+        find_sources(OwnDataConfig(labelled=str(tmp_path / "set")))
+
+
+def test_documents_called_as_splits_among_many_are_texts_of_their_class(tmp_path: Path) -> None:
+    names = ["training", "testing", *map(str, range(20))]
+    write_parts(tmp_path / "set", {f"{topic}/{name}.txt": 1 for topic in ("sport", "software") for name in names})
+    facts, _ = split(tmp_path, labelled=str(tmp_path / "set"))
+    assert (facts.train_texts + facts.test_texts, facts.classes) == (44, ["software", "sport"])
+
+
+def test_a_file_alone_is_one_part(tmp_path: Path, caplog) -> None:
+    write_parts(tmp_path / "set", {"train_data.jsonl": 20})
+    find_sources(OwnDataConfig(labelled=str(tmp_path / "set")))
+    assert "are read as one part" not in caplog.text
