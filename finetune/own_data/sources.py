@@ -10,7 +10,7 @@ from configs.errors import InputError
 from finetune.own_data.advice import Columns
 from finetune.own_data.columns import column_names, find_columns, read_contents, readable_rows
 from finetune.own_data.config import OwnDataConfig, with_flags
-from finetune.own_data.contents import SPLIT_NAMES, UNLABELLED_NAMES
+from finetune.own_data.contents import SPLIT_NAMES, UNLABELLED_NAMES, words_in_name
 from finetune.own_data.headers import HIDDEN, MISSING
 from finetune.own_data.other_columns import (
     columns_of_others,
@@ -20,7 +20,7 @@ from finetune.own_data.other_columns import (
     with_label_columns,
 )
 from finetune.own_data.separators import find_separator
-from finetune.own_data.text_formats import with_text_format, words_in_name
+from finetune.own_data.text_formats import with_text_format
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
 from tokenizer.corpus.files import (
     ENDINGS,

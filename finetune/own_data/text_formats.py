@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from configs.errors import InputError
-from finetune.own_data.contents import MAXIMUM_CLASSES, SPLIT_NAMES, TEXTS_A_CLASS
+from finetune.own_data.contents import BETWEEN_PARTS, MAXIMUM_CLASSES, SPLIT_NAMES, TEXTS_A_CLASS
 from finetune.own_data.headers import are_names
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import label_key
@@ -22,8 +22,6 @@ from tokenizer.corpus.text_files import HEAD_LINES, Part, lines, lines_of_head
 
 log = logging.getLogger(__name__)
 
-# Between the parts of a file's name.
-BETWEEN_PARTS = re.compile(r"[\W_]+")
 DIGITS = re.compile(r"\d+")
 # The share of the first lines of a table with as many separators as each other: a text may hold one.
 ALIKE = 0.9
@@ -202,15 +200,6 @@ def kind_of_lines(files: Sequence[Path], corpus: CorpusConfig, labels: Iterable[
     return LABEL_LINES if are_labels else None
 
 
-def words_in_name(name: str) -> set[str]:
-    """The words of a name, in small letters.
-
-    >>> sorted(words_in_name("Reviews_train-2"))
-    ['2', 'reviews', 'train']
-    """
-    return {*BETWEEN_PARTS.split(name.lower())}
-
-
 def is_called(file: Path, split: str) -> bool:
     """Whether a file has the name of a split, with a number or without, and not that of a class.
 
@@ -271,18 +260,24 @@ def have_labels(files: Sequence[Path], corpus: CorpusConfig, are_parts: bool) ->
 
 def separator_of(files: Sequence[Path], corpus: CorpusConfig) -> str | None:
     """What stands between a text and a word that comes again on other lines, if something does on all first lines."""
-    heads = ([line.strip() for line in lines_of_head(file, corpus) if line.strip()] for file in files)
-    head = [*itertools.chain.from_iterable(heads)]
+    heads = [[line.strip() for line in lines_of_head(file, corpus) if line.strip()] for file in files]
     for separator in SEPARATORS:
+        if not all(separator in line for head in heads for line in head):
+            continue
         for place in (0, -1) if separator != SEPARATORS[-1] else (-1,):
-            cells = {line.split(separator)[place].strip() for line in head if separator in line}
+            of_files = [{line.split(separator)[place].strip() for line in head} for head in heads]
+            cells = {*itertools.chain.from_iterable(of_files)}
             # Of several words, it is the beginning of a text behind its label: `pos: well, so it is`.
             are_words = "" not in cells and not any(" " in cell for cell in cells)
-            if are_words and 2 * len(cells) <= len(head) and all(separator in line for line in head):
-                # Where it is the same on all of them, they may be sorted by label.
+            # The number of a line comes once in each file.
+            come_often = all(2 * len(found) <= len(head) for found, head in zip(of_files, heads, strict=True))
+            if are_words and come_often and len(cells) == 1:
+                # They may be sorted by label, or all begin alike: `Hello, this is a text`.
                 rest = itertools.chain.from_iterable(lines(Part(str(file), "text"), corpus) for file in files)
-                if len(cells) > 1 or any(line.strip().split(separator)[place].strip() not in cells for line in rest):
-                    return separator
+                cells = {line.strip().split(separator)[place].strip() for line in rest if line.strip()}
+                are_words = len(cells) <= MAXIMUM_CLASSES and not any(" " in cell for cell in cells)
+            if are_words and come_often and len(cells) > 1:
+                return separator
     return None
 
 

@@ -1,6 +1,7 @@
 """Text files are a class each, or have labels before their lines, only where that is beyond doubt."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,15 @@ def test_labels_in_files_of_another_format_are_asked_about(tmp_path: Path, line,
     if "} ," not in line:
         given: dict[str, Any] = {"format": "csv", **keys}
         assert split(tmp_path, labelled=str(tmp_path / "set"), **given)[0].classes == ["neg", "pos"]
+
+
+@pytest.mark.parametrize("before", [lambda n: f"{n // 2}, ", lambda n: "Hi, " if n < 60 else ""])
+def test_what_texts_of_a_class_begin_with_is_no_label(tmp_path: Path, before: Callable[[int], str]) -> None:
+    (tmp_path / "set").mkdir()
+    for name in ("neg", "pos"):
+        lines = [f"{before(n)}{text} {name}" for n, (text, label) in enumerate(ROWS) if label == name]
+        (tmp_path / "set" / f"{name}.txt").write_text("\n".join(lines))
+    assert split(tmp_path, labelled=str(tmp_path / "set"))[0].classes == ["neg", "pos"]
 
 
 @pytest.mark.parametrize(
