@@ -223,7 +223,7 @@ def corpus_of_folder(corpus: CorpusConfig, splits: Sequence[str], is_labelled: b
     ask_about_inner_splits(corpus)
     corpus = with_text_format(corpus, is_labelled)
     parts = [part for inner in within for part in parts_named(inner) if class_beside(inner, part.name) is None]
-    if parts and len(find_files(corpus) or ()) > 1:
+    if parts:
         log.warning(
             "own data: all files of %s are read as one part, also %s; call one train and one test (`train.csv`, or a "
             "folder `train`), or give one with `--labelled` and one with `--test`",

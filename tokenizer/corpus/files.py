@@ -40,6 +40,8 @@ ARCHIVES = {
 # Of workbooks: the kind by ending, and the magic bytes before 2007 or with a password; later ones are zip archives.
 WORKBOOKS = dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls", ".xlt"), "an Excel") | {".ods": "an OpenDocument"}
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+# What may hold a split, if no other file is called so.
+PACKED = {".zip", ".7z", ".tar", ".tgz", *WORKBOOKS}
 # In the first bytes of a workbook with another ending.
 WORKBOOK_PARTS = {b"[Content_Types].xml": "an Excel", b"opendocument.spreadsheet": "an OpenDocument"}
 # What programs leave beside data: hidden files, Spark's `_SUCCESS`, notes for people.
@@ -208,20 +210,22 @@ def _split_files(folder: Path, split: str, corpus: CorpusConfig) -> tuple[list[P
     """Files named after a split (`train.csv`, `train-00000-of-00002.parquet`), and files in the folder of its name.
 
     Only those that are read: not `train.py`. If there are none, those which have its name in capitals or small letters
-    (`Train.csv`).
+    (`Train.csv`), or else archives and workbooks.
     """
-    entries = sorted(folder.glob("*"))
+    entries, packed = sorted(folder.glob("*")), []
     for case in (re.NOFLAG, re.IGNORECASE):
         name = re.compile(rf"{re.escape(split)}(-\d[\w-]*)?\..+", case)
         named = [file for file in entries if name.fullmatch(file.name) and file.is_file()]
         # In a given format, they may have any ending.
         others = [] if corpus.format == "auto" else [file for file in named if not COMPANION.fullmatch(file.name)]
+        packed = [file for file in named if ending(file) in PACKED]
         named = without_copies([file for file in named if is_read(file, corpus)] or others)
         inner = [entry for entry in entries if re.fullmatch(re.escape(split), entry.name, case)] or [folder / split]
         nested = [file for path in inner for file in files_read(path, corpus)]
         if named or nested:
             return named, nested
-    return [], []
+    # What has to be unpacked first is asked for, as another part would be taken for all texts.
+    return packed, []
 
 
 def has_split(corpus: CorpusConfig, split: str) -> bool:

@@ -369,7 +369,18 @@ def test_documents_called_as_splits_among_many_are_texts_of_their_class(tmp_path
     assert (facts.train_texts + facts.test_texts, facts.classes) == (44, ["software", "sport"])
 
 
-def test_a_file_alone_is_one_part(tmp_path: Path, caplog) -> None:
-    write_parts(tmp_path / "set", {"train_data.jsonl": 20})
-    find_sources(OwnDataConfig(labelled=str(tmp_path / "set")))
-    assert "are read as one part" not in caplog.text
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("train.xlsx", "test.jsonl"), "train.xlsx: an Excel workbook; save its sheet as CSV"),
+        (("train.jsonl", "test.jsonl.zip"), "test.jsonl.zip: a zip archive; unpack it"),
+        (("train.csv.zip", "submission.jsonl"), "train.csv.zip: a zip archive; unpack it"),
+    ],
+)
+def test_a_split_to_be_unpacked_is_asked_for(tmp_path: Path, names: tuple[str, str], told: str) -> None:
+    write_parts(tmp_path / "set", {name: 20 for name in names if name.endswith(".jsonl")})
+    for name in names:
+        if not name.endswith(".jsonl"):
+            (tmp_path / "set" / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(InputError, match=told):
+        split(tmp_path, labelled=str(tmp_path / "set"))
