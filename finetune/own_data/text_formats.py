@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from configs.errors import InputError
-from finetune.own_data.contents import BETWEEN_PARTS, MAXIMUM_CLASSES, SPLIT_NAMES, TEXTS_A_CLASS
-from finetune.own_data.headers import are_names
+from finetune.own_data.contents import BETWEEN_PARTS, MAXIMUM_CLASSES, SPLIT_NAMES, TEXTS_A_CLASS, words_in_name
+from finetune.own_data.headers import LABEL_NAMES, are_names
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import label_key
 from tokenizer.corpus.files import COMPANION, ENDINGS, class_files, ending, find_files, walk, without_notes
@@ -115,7 +115,7 @@ def with_labels_in_files(files: Sequence[Path], corpus: CorpusConfig) -> CorpusC
                 f"--delimiter {between!r}` (or call test files `.csv`), which reads all files as one part, or, if "
                 "each is a class, `--format class_lines`"
             )
-        ask_about_labels_beside(files, corpus)
+        ask_about_labels_beside(files, corpus, "class")
         if all(sum(map(bool, map(str.strip, lines_of_head(file, corpus)))) > 1 for file in files):
             return as_classes(files, corpus)
         return corpus
@@ -127,8 +127,9 @@ def with_labels_in_files(files: Sequence[Path], corpus: CorpusConfig) -> CorpusC
     )
 
 
-def ask_about_labels_beside(files: Sequence[Path], corpus: CorpusConfig) -> None:
-    """Ask about a file with a label for each line of another, as of TweetEval, which would be a class of its own.
+def ask_about_labels_beside(files: Sequence[Path], corpus: CorpusConfig, kind: Literal["class", "document"]) -> None:
+    """Ask about a file with a label for each line of another, as of TweetEval, which would be a class of its own, or a
+    document; a document may have few different lines, as lyrics have, and is called as labels are.
 
     Raises:
         InputError: there is one.
@@ -142,6 +143,8 @@ def ask_about_labels_beside(files: Sequence[Path], corpus: CorpusConfig) -> None
                 values.add(line.strip())
         if 2 <= len(values) <= min(MAXIMUM_CLASSES, counts[file] / TEXTS_A_CLASS):
             of_labels.append(file)
+    if kind == "document":
+        of_labels = [file for file in of_labels if not words_in_name(file.stem).isdisjoint(LABEL_NAMES)]
     for labels in of_labels:
         others = (file for file in files if file not in of_labels and counts[file] == counts[labels])
         beside = (file for file in others if file.parent == labels.parent)
@@ -150,7 +153,8 @@ def ask_about_labels_beside(files: Sequence[Path], corpus: CorpusConfig) -> None
             raise InputError(
                 f"{corpus.source}: {labels.name} seems to hold the labels of the lines of {texts.name}; make one table "
                 "of each two such files, with a text and its label in each row, in another folder (`paste "
-                f"{texts.name} {labels.name} > OTHER/{part}.tsv`); if each file is a class, give `--format class_lines`"
+                f"{texts.name} {labels.name} > OTHER/{part}.tsv`); if each file is a {kind}, give "
+                f"`--format {'class_lines' if kind == 'class' else 'text'}`"
             )
 
 
@@ -171,7 +175,7 @@ def tell_of_lines(files: Sequence[Path], corpus: CorpusConfig, is_labelled: bool
     # More documents have fewer lines, as they have a file each.
     may_have_lines = len(files) < HEAD_LINES * len({file.parent for file in files})
     if is_labelled and may_have_lines:
-        ask_about_labels_beside(files, corpus)
+        ask_about_labels_beside(files, corpus, "document")
     if (
         not Path(corpus.source).is_file()
         and may_have_lines

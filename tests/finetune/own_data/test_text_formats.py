@@ -226,6 +226,15 @@ def test_what_texts_of_a_class_begin_with_is_no_label(tmp_path: Path, before: Ca
     assert split(tmp_path, labelled=str(tmp_path / "set"))[0].classes == ["neg", "pos"]
 
 
+def test_a_document_with_few_different_lines_is_none_of_labels(tmp_path: Path) -> None:
+    for folder in ("pop", "rock"):
+        for n in range(12):
+            lines = ["La la la.", "Na na na."] * 12 if n == 3 else [f"{text} {folder} {n}" for text, _ in ROWS[:24]]
+            (tmp_path / "set" / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "set" / folder / f"{n}.txt").write_text("\n".join(lines))
+    assert split(tmp_path, labelled=str(tmp_path / "set"))[0].classes == ["pop", "rock"]
+
+
 @pytest.mark.parametrize(
     ("texts", "labels"),
     [
