@@ -120,6 +120,8 @@ def with_labels_in_files(files: Sequence[Path], corpus: CorpusConfig) -> CorpusC
             return as_classes(files, corpus)
         return corpus
     as_table = f"; `csv` if {between!r} stands between a text and its label, with `--delimiter {between!r}`"
+    # A given format is not that of test files with an ending.
+    as_table += ", for which a test file has to be called `.csv`"
     raise InputError(
         f"{files[0]}: the first lines are no table with tabs between its columns and begin with no label; "
         "give a CSV, TSV or JSON file, a folder with a folder or a file for each class, or the file's "

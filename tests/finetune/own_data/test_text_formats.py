@@ -226,6 +226,16 @@ def test_what_texts_of_a_class_begin_with_is_no_label(tmp_path: Path, before: Ca
     assert split(tmp_path, labelled=str(tmp_path / "set"))[0].classes == ["neg", "pos"]
 
 
+def test_a_test_file_with_a_separator_is_told_what_to_be_called(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("t.txt", "test.txt", "test.csv")]
+    for number, file in enumerate(files):
+        file.write_text("".join(f"{text} {n} {number};{label}\n" for n, (text, label) in enumerate(ROWS)))
+    given: dict[str, Any] = {"labelled": str(files[0]), "format": "csv", "delimiter": ";"}
+    with pytest.raises(InputError, match=r"test.txt: .* a test file has to be called `\.csv`"):
+        split(tmp_path, test=str(files[1]), **given)
+    assert split(tmp_path, test=str(files[2]), **given)[0].classes == ["neg", "pos"]
+
+
 def test_a_document_with_few_different_lines_is_none_of_labels(tmp_path: Path) -> None:
     for folder in ("pop", "rock"):
         for n in range(12):
