@@ -266,8 +266,8 @@ def checked_split(corpus: CorpusConfig, split: str) -> CorpusConfig:
     """
     corpus, folder = dataclasses.replace(corpus, split=split), Path(corpus.source)
     files = find_files(corpus) or []
-    if corpus.format == "auto":
-        # Texts beside tables and the folders of classes are left out later, such as those that a table tells of.
+    if corpus.format == "auto" and split.lower() not in UNLABELLED_NAMES:
+        # Texts beside tables and the folders of classes are left out of labelled ones, as those that a table tells of.
         files = [file for file in files if ending(file) != ".txt" or file.parent not in folders_of(corpus)] or files
     names = list(dict.fromkeys(entry_of(file, folder).name for file in files))
     if len(names) > 1 and any(file.parent == folder and stem_of(file) == split for file in files):

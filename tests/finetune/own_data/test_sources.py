@@ -362,6 +362,12 @@ def test_text_files_that_may_be_a_split_twice_are_asked_about(tmp_path: Path) ->
         find_sources(OwnDataConfig(labelled=str(tmp_path / "set")))
 
 
+def test_unlabelled_texts_in_two_formats_are_asked_about(tmp_path: Path) -> None:
+    write_parts(tmp_path / "set", dict.fromkeys(["train.jsonl", "unlabelled.jsonl", "unlabelled.txt"], 20))
+    with pytest.raises(InputError, match="are all the split 'unlabelled'; if they are copies or versions"):
+        find_sources(OwnDataConfig(labelled=str(tmp_path / "set")))
+
+
 def test_documents_called_as_splits_among_many_are_texts_of_their_class(tmp_path: Path) -> None:
     names = ["training", "testing", *map(str, range(20))]
     write_parts(tmp_path / "set", {f"{topic}/{name}.txt": 1 for topic in ("sport", "software") for name in names})
