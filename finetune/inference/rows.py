@@ -31,21 +31,21 @@ from finetune.own_data.contents import Content, is_address, is_date
 from finetune.own_data.headers import (
     MUCH_LONGER,
     are_names,
+    cell_of,
     is_a_header,
+    is_above_numbers,
     is_data,
     is_long_enough,
     looks_like_a_text,
     plain,
 )
-from finetune.own_data.text_formats import has_columns, labels_before, table_format
+from finetune.own_data.text_formats import KINDS, LABEL_LINES, kind_of_lines
 from tokenizer.corpus import formats
 from tokenizer.corpus.config import CorpusConfig
-from tokenizer.corpus.documents import clean_html, label_key
+from tokenizer.corpus.documents import clean_html, is_number
 from tokenizer.corpus.files import ending, find_files
-from tokenizer.corpus.formats import FASTTEXT_LABEL
 from tokenizer.corpus.quarantine import RowError, clean
 from tokenizer.corpus.shards import shards
-from tokenizer.corpus.text_files import lines_of_head
 
 log = logging.getLogger(__name__)
 
@@ -130,30 +130,13 @@ def _corpus_of(source: str, file_format: str, corpus: CorpusConfig, folder: Path
     return dataclasses.replace(corpus, format=PIPE_FORMAT if TEXT_ENDING in endings else file_format)
 
 
-def _begin_with(labels: Sequence[str], head: Sequence[str]) -> bool:
-    """Whether lines begin with one of the labels, or with what fastText puts before them."""
-    known = {label_key(label) for label in labels}
-    first = labels_before([line for line in head if line.strip()])
-    return bool(first) and all(label.startswith(FASTTEXT_LABEL) or label_key(label) in known for label in first)
-
-
 def _warn_of_columns(source: str, corpus: CorpusConfig, labels: Sequence[str]) -> None:
     """Say so if the lines that are read as a text each look like a table or JSON, or begin with their label."""
     files = (find_files(corpus) or []) if corpus.format == PIPE_FORMAT else []
-    if files and all(has_columns(file, corpus) for file in files):
+    if (kind := kind_of_lines(files, corpus, labels)) is not None:
         log.warning(
-            "predict: the first lines of %s look like a table with tabs between its columns, and each is read as a "
-            "text; `--format tsv` reads the columns", source,
-        )  # fmt: skip
-    elif files and (told := table_format(files, corpus)) is not None:
-        log.warning(
-            "predict: the first lines of %s look like %s, and each is read as a text; `--format %s` reads the columns",
-            source, "JSON objects" if told == "jsonl" else "a table under a header", told,
-        )  # fmt: skip
-    elif files and all(_begin_with(labels, lines_of_head(file, corpus)) for file in files):
-        log.warning(
-            "predict: the first lines of %s seem to begin with their label, and it is read as a word of the text; "
-            "`--format label_lines` leaves it out", source,
+            "predict: the first lines of %s look like %s, and each is read as a text; `--format %s` %s",
+            source, KINDS[kind], kind, "leaves the labels out" if kind == LABEL_LINES else "reads the columns",
         )  # fmt: skip
 
 
@@ -190,11 +173,8 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
         # Whatever it holds: the texts may be short, or the same again and again.
         is_known = not is_table or corpus.header is not None
         has_header = is_known or not is_data(read_contents(corpus, labelled=False))
-        if has_header and not is_known and looks_like_a_text(names[0]):
-            log.warning(
-                "predict: the first line of %s, %r, is taken for the name of its column; if it is a text, give "
-                "`--header false`", corpus.source, names[0],
-            )  # fmt: skip
+        if has_header and not is_known:
+            _tell_of_names(corpus, names[0])
         name, header = (names[0], corpus.header) if has_header else ("1", False)
         return dataclasses.replace(corpus, text_column=name, header=header)
     columns = find_columns(corpus, None, None, labelled=False)
@@ -202,12 +182,30 @@ def with_text_column(corpus: CorpusConfig, text_column: str | None, trained_on: 
     if has_number:
         place = str(names.index(columns.text) + 1) if columns.text in names else columns.text
         _tell_of_number(place, trained_on, read)
+    if is_table and columns.header is None:
+        _tell_of_names(corpus, columns.text)
     if trained_on is not None and not trained_on.isdecimal() and columns.header is not False:
         log.info(
             "predict: %s has no column %r, as the texts that the model was trained on; column %r is read "
             "(`--text_column`)", corpus.source, trained_on, columns.text,
         )  # fmt: skip
     return read
+
+
+def _tell_of_names(corpus: CorpusConfig, column: str) -> None:
+    """Warn of a first row that is taken for names, though it may be one of the texts: it has no usual name, none above
+    numbers, and several words above the texts, or a number above others beside a word.
+    """
+    contents = read_contents(corpus, labelled=False)
+    cells = {cell_of(name, contents): held for name, held in contents.items()}
+    if are_names(cells) or any(is_above_numbers(cell, held) for cell, held in cells.items()):
+        return
+    has_number = any(is_number(cell) and held.numbers == held.filled > 0 for cell, held in cells.items())
+    if looks_like_a_text(column) or (has_number and not is_number(column)):
+        log.warning(
+            "predict: the first line of %s, %r, is taken for the name of its column; if it is a text, give "
+            "`--header false`", corpus.source, column,
+        )  # fmt: skip
 
 
 def _tell_of_number(number: str, trained_on: str | None, corpus: CorpusConfig) -> None:

@@ -29,6 +29,8 @@ WITHOUT_SPACES = re.compile(f"[{HAN_AND_KANA}{SOUTH_EAST_ASIAN}{HANGUL}]")
 DENSE = re.compile(f"[{HAN_AND_KANA}{HANGUL}]")
 # Where there are no spaces, a character; Korean has some.
 WORD = re.compile(rf"[{HAN_AND_KANA}{SOUTH_EAST_ASIAN}]|[^\s{HAN_AND_KANA}{SOUTH_EAST_ASIAN}]+")
+# Between the parts of a file's name.
+BETWEEN_PARTS = re.compile(r"[\W_]+")
 # What splits are called.
 UNLABELLED_NAMES = ("unlabelled", "unsupervised", "unlabeled", "unsup")
 SPLIT_NAMES = {
@@ -204,6 +206,15 @@ def weight(text: str) -> int:
     (4, 4)
     """
     return len(text) + (0 if text.isascii() else len(DENSE.findall(text)))
+
+
+def words_in_name(name: str) -> set[str]:
+    """The words of a name, in small letters.
+
+    >>> sorted(words_in_name("Reviews_train-2"))
+    ['2', 'reviews', 'train']
+    """
+    return {*BETWEEN_PARTS.split(name.lower())}
 
 
 def words_in(text: str) -> list[str]:

@@ -98,14 +98,34 @@ def is_data(contents: Mapping[str, Content]) -> bool:
         has_words = " " in names[longest] and not all(is_number(names[name]) for name in own)
         if is_long_enough(names[longest], texts[longest], 3 if has_words else 2):
             return True
-        is_name = is_number(names[longest]) or IDENTIFIER.fullmatch(names[longest]) is not None
-        if not is_name and any(all(map(is_number, contents[name].values)) for name in own):
+        if not may_be_name(names[longest]) and any(all(map(is_number, contents[name].values)) for name in own):
             return True
-    # Beside the number of a row, a question is a text.
+    # Beside the number of a row, several words are a text, also a question, and one that is as long as those below it.
     has_number = any(is_number(names[name]) and held.numbers == held.filled > 0 for name, held in contents.items())
+    if has_number and longest is not None and is_text_beside_number(names[longest], texts[longest]):
+        return True
     if not (classes or has_number) and any(is_question_above_answers(names[name], contents[name]) for name in names):
         return False
     return has_sentence
+
+
+def may_be_name(cell: str) -> bool:
+    """Whether a cell above texts may be the name of their column beside a number: a word in small letters, or a number.
+
+    >>> [may_be_name(cell) for cell in ("doc", "doc_EN", "0", "Ok", "no way")]
+    [True, True, True, False, False]
+    """
+    return is_number(cell) or IDENTIFIER.fullmatch(cell) is not None
+
+
+def is_text_beside_number(cell: str, held: Content) -> bool:
+    """Whether a cell above texts is one of them, if a number of the same row is not above what is none.
+
+    >>> texts = Content(filled=9, texts=9, words=9, characters=270)
+    >>> [is_text_beside_number(cell, texts) for cell in ("so good", "Good", "Not-too-bad-by-any-means")]
+    [True, False, True]
+    """
+    return not may_be_name(cell) and (" " in cell or is_long_enough(cell, held))
 
 
 def is_header_above(contents: Mapping[str, Content], numbers: Iterable[str]) -> bool:

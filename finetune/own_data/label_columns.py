@@ -12,6 +12,8 @@ from tokenizer.corpus.config import CorpusConfig
 SURE_LABEL_NAMES = ("label", "labels", "class")
 # What a text is about, or whom, has these names as often as its label has; a number below the last is its label.
 TOPIC_NAMES, TARGET = ("category", "categories", "topic", "topics"), "target"
+# A judgement, or how many votes a text has got.
+VOTES = "score"
 # The names of labels beside which a topic is asked about, also as the last word of longer ones (`star_rating`).
 JUDGEMENTS = ({*LABEL_NAMES} | {"stance", "verdict", "judgement", "judgment"}) - {*TOPIC_NAMES, TARGET}
 
@@ -38,9 +40,10 @@ def find_label(contents: dict[str, Content], corpus: CorpusConfig, text: str, li
     allowed = [name for name in named if may_be_called(name, likely)]
     possible = [name for name, held in others.items() if held.may_be_classes and not is_split(name, held)]
     for name in named:
-        if name in possible and is_topic(name, contents[name]):
+        topic = is_topic(name, contents[name])
+        if name in possible and (topic or plain(name) == VOTES):
             beside = [other for other in possible if other != name]
-            if any(may_be_judgement(other) for other in beside):
+            if topic and any(may_be_judgement(other) for other in beside):
                 break
             if beside:
                 log.info("columns: the label is %r, and not %s (`--label_column`)", name, ", ".join(map(repr, beside)))

@@ -105,7 +105,11 @@ def usual_of_classes(corpus: CorpusConfig, likely: Columns, classes: Classes) ->
     the labelled texts: words or, where a label is just called so (`label`, `target`), also numbers.
     """
     named = [name for name in column_names(corpus) if plain(name) in LABEL_NAMES and name != likely.text]
-    if len(named) != 1 or likely.label is None or likely.label.isdecimal():
+    if not named or likely.label is None or likely.label.isdecimal():
+        return None
+    # In the first row of a table without a header, a class may be called so: `y` above `y` and `n`.
+    named = [name for name in named if label_key(name) not in classes()]
+    if len(named) != 1:
         return None
     keys = keys_in(corpus, named[0]) - HIDDEN_KEYS
     is_neutral = not {plain(likely.label), plain(named[0])}.isdisjoint(NEUTRAL_NAMES)

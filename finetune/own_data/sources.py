@@ -10,7 +10,7 @@ from configs.errors import InputError
 from finetune.own_data.advice import Columns
 from finetune.own_data.columns import column_names, find_columns, read_contents, readable_rows
 from finetune.own_data.config import OwnDataConfig, with_flags
-from finetune.own_data.contents import SPLIT_NAMES, UNLABELLED_NAMES
+from finetune.own_data.contents import SPLIT_NAMES, UNLABELLED_NAMES, words_in_name
 from finetune.own_data.headers import HIDDEN, MISSING
 from finetune.own_data.other_columns import (
     columns_of_others,
@@ -20,17 +20,31 @@ from finetune.own_data.other_columns import (
     with_label_columns,
 )
 from finetune.own_data.separators import find_separator
-from finetune.own_data.text_formats import BETWEEN_PARTS, with_text_format
+from finetune.own_data.text_formats import with_text_format
 from tokenizer.corpus.config import LIST_CELLS, CorpusConfig
-from tokenizer.corpus.files import ENDINGS, ending, find_files, has_split, have_class_endings, is_read, walk
+from tokenizer.corpus.files import (
+    ENDINGS,
+    JUNK,
+    ending,
+    entry_of,
+    find_files,
+    has_split,
+    have_class_endings,
+    inner_folders,
+    is_read,
+    stem_of,
+    walk,
+)
 
 log = logging.getLogger(__name__)
 
 TRAIN, TEST, UNLABELLED = "train", "test", "unlabelled"
-NAMES = {TRAIN: (TRAIN,), TEST: (TEST,), UNLABELLED: UNLABELLED_NAMES}
+NAMES = {TRAIN: (TRAIN, "training"), TEST: (TEST, "testing"), UNLABELLED: UNLABELLED_NAMES}
 # Splits that are tested on where those of the test split are hidden.
 VALIDATION_NAMES = ("validation", "valid", "val", "dev", "development")
 SHOWN_FILES = 6
+# Among as many texts for each, those in a folder that are called as splits are texts of a class, about trains or tests.
+MANY_TEXTS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,17 +192,7 @@ def corpus_of(config: OwnDataConfig, source: str, part: str) -> CorpusConfig:
     if "sample" in (source, corpus.format):
         return dataclasses.replace(corpus, split=splits[0])
     if Path(source).is_dir():
-        if is_labelled and corpus.format == "auto" and have_class_endings(walk(Path(source))):
-            log.info("own data: %s is read as a file for each class, with a text a line", source)
-            return dataclasses.replace(corpus, format="class_lines")
-        found = [split for split in folder_splits(corpus, splits) if not (is_labelled and is_class(corpus, split))]
-        if not found and is_labelled and (parts := [*files_named(corpus)]):
-            log.warning(
-                "own data: all files of %s are read as one part, also %s; call one train and one test with its ending "
-                "(`train.csv`), or give one with `--labelled` and one with `--test`",
-                source, ", ".join(file.name for file in parts[:SHOWN_FILES]),
-            )  # fmt: skip
-        return with_text_format(dataclasses.replace(corpus, split=found[0] if found else "all"), is_labelled)
+        return corpus_of_folder(corpus, splits, is_labelled)
     if find_files(corpus) is None:
         there = hub_splits(source)
         found = splits_called((*splits, TRAIN), there)
@@ -196,19 +200,100 @@ def corpus_of(config: OwnDataConfig, source: str, part: str) -> CorpusConfig:
     return with_text_format(corpus, is_labelled)
 
 
-def is_class(corpus: CorpusConfig, name: str) -> bool:
-    """Whether a folder with the name of a split holds the texts of a class: text files alone, beside other folders."""
+def corpus_of_folder(corpus: CorpusConfig, splits: Sequence[str], is_labelled: bool) -> CorpusConfig:
+    """The first split with one of the names that a folder has, or the only folder with data in it; else all files.
+
+    Raises:
+        InputError: there are splits in several folders in it, or files that may be copies of each other in a split.
+    """
+    if is_labelled and corpus.format == "auto" and have_class_endings(walk(Path(corpus.source))):
+        log.info("own data: %s is read as a file for each class, with a text a line", corpus.source)
+        return dataclasses.replace(corpus, format="class_lines")
+    within = [corpus, *inner_folders(corpus)]
+    for inner in within:
+        found = folder_splits(inner, splits)
+        if is_labelled and found and (other := class_beside(inner, found[0])) is not None:
+            log.info("own data: %s is read as a class, as %s is beside it", Path(inner.source) / found[0], other)
+        elif found:
+            if inner is not corpus:
+                log.info("own data: the splits of %s are those of %s", corpus.source, inner.source)
+            return with_text_format(checked_split(inner, found[0]), is_labelled)
+    if not is_labelled:
+        return with_text_format(corpus, is_labelled)
+    ask_about_inner_splits(corpus)
+    corpus = with_text_format(corpus, is_labelled)
+    parts = [part for inner in within for part in parts_named(inner) if class_beside(inner, part.name) is None]
+    if parts:
+        log.warning(
+            "own data: all files of %s are read as one part, also %s; call one train and one test (`train.csv`, or a "
+            "folder `train`), or give one with `--labelled` and one with `--test`",
+            corpus.source, ", ".join(part.name for part in parts[:SHOWN_FILES]),
+        )  # fmt: skip
+    return corpus
+
+
+def ask_about_inner_splits(corpus: CorpusConfig) -> None:
+    """Ask which of the folders in a folder is meant, if some have splits: test texts would be trained on.
+
+    Raises:
+        InputError: one has both texts to train on and to test on.
+    """
+    folder = Path(corpus.source)
+    below = {parent for file in walk(folder) if is_read(file, corpus) for parent in file.relative_to(folder).parents}
+    found = []
+    for inner in sorted(str(place) for place in below - {Path()}):
+        one = dataclasses.replace(corpus, source=str(folder / inner))
+        texts = [*(folder / inner).glob("*.txt")]
+        if len(texts) > MANY_TEXTS * sum(bool(words_in_name(text.stem) & SPLIT_NAMES) for text in texts) > 0:
+            continue
+        train, test = (folder_splits(one, names) for names in (NAMES[TRAIN], (*NAMES[TEST], *VALIDATION_NAMES)))
+        if train and test and class_beside(one, train[0]) is None:
+            found.append(inner)
+    if found:
+        raise InputError(
+            f"{corpus.source}: texts to train on and to test on are in {', '.join(found[:SHOWN_FILES])}, and all would "
+            "be read as one part; give one of these folders or, if each is a class, make a folder `train` and a folder "
+            "`test`, with a folder for each class in each"
+        )
+
+
+def checked_split(corpus: CorpusConfig, split: str) -> CorpusConfig:
+    """A split of a folder.
+
+    Raises:
+        InputError: a file with just its name, and others of it, may be copies of each other: `train.csv`,
+            `train.v2.csv`.
+    """
+    corpus, folder = dataclasses.replace(corpus, split=split), Path(corpus.source)
+    files = find_files(corpus) or []
+    if corpus.format == "auto" and split.lower() not in UNLABELLED_NAMES:
+        # Texts beside tables and the folders of classes are left out of labelled ones, as those that a table tells of.
+        files = [file for file in files if ending(file) != ".txt" or file.parent not in folders_of(corpus)] or files
+    names = list(dict.fromkeys(entry_of(file, folder).name for file in files))
+    if len(names) > 1 and any(file.parent == folder and stem_of(file) == split for file in files):
+        raise InputError(
+            f"{folder}: {', '.join(names[:SHOWN_FILES])} are all the split {split!r}; if they are copies or versions "
+            f"of the same texts, leave one of them there; if they are parts, move them into a folder {split!r}"
+        )
+    return corpus
+
+
+def folders_of(corpus: CorpusConfig) -> set[Path]:
+    """The folder of a corpus and those of its splits, in which the folders of classes lie, and notes beside them."""
+    folder = Path(corpus.source)
+    return {folder, *(folder / split for split in corpus.split.split("+"))}
+
+
+def class_beside(corpus: CorpusConfig, name: str) -> str | None:
+    """The folder of a class beside one with the name of a split, if this has text files alone, as that of a class."""
     folder, inner = Path(corpus.source), Path(corpus.source) / name
     files = walk(inner)
     is_split = any(file.parent != inner or ENDINGS.get(ending(file), "text") != "text" for file in files)
     if not files or is_split or any(folder.glob(f"{name}.*")):
-        return False
+        return None
     read = [file.relative_to(folder).parts for file in walk(folder) if is_read(file, corpus)]
     beside = {parts[0] for parts in read if len(parts) > 1}
-    others = sorted(other for other in beside if other.lower() not in SPLIT_NAMES)
-    if others:
-        log.info("own data: %s is read as a class, as %s is beside it", inner, others[0])
-    return bool(others)
+    return min((other for other in beside if words_in_name(other).isdisjoint(SPLIT_NAMES)), default=None)
 
 
 def has_known_ending(source: str) -> bool:
@@ -227,6 +312,7 @@ def sibling(labelled: CorpusConfig, splits: Sequence[str]) -> CorpusConfig | Non
         found = splits_called(splits, hub_splits(labelled.source))
     else:
         found = folder_splits(labelled, splits)
+        return checked_split(labelled, found[0]) if found else None
     return dataclasses.replace(labelled, split=found[0]) if found else None
 
 
@@ -243,7 +329,7 @@ def splits_called(names: Sequence[str], splits: Iterable[str]) -> list[str]:
 def folder_splits(corpus: CorpusConfig, names: Sequence[str]) -> list[str]:
     """The splits of a folder that have one of the names, whatever the case, as `corpus.split` names them.
 
-    If there are none, the one file that has a name among other words, such as `reviews_train.csv`.
+    If there are none, the one file or folder that has a name among other words, such as `reviews_train.csv`.
     """
     folder = Path(corpus.source)
     # Small letters first.
@@ -251,34 +337,29 @@ def folder_splits(corpus: CorpusConfig, names: Sequence[str]) -> list[str]:
     found = [split for split in splits_called(names, there) if has_split(corpus, split)]
     if found:
         return found
-    files = files_named(corpus)
+    parts = parts_named(corpus)
     # A word may be about something else: another split of the same set tells, and only one set has splits.
-    counterparts = {other_words for words, other_words in files.values() if words.isdisjoint(names)}
-    named = [(file, other_words) for file, (words, other_words) in files.items() if not words.isdisjoint(names)]
+    counterparts = {other_words for words, other_words in parts.values() if words.isdisjoint(names)}
+    named = [(part, other_words) for part, (words, other_words) in parts.items() if not words.isdisjoint(names)]
     return [stem_of(named[0][0])] if len(named) == 1 and named[0][1] in counterparts else []
 
 
-def files_named(corpus: CorpusConfig) -> dict[Path, tuple[set[str], frozenset[str]]]:
-    """The files of a folder, not of those in it, that have the name of a split among the words of theirs.
+def parts_named(corpus: CorpusConfig) -> dict[Path, tuple[set[str], frozenset[str]]]:
+    """The files of a folder that are read, and the folders with such files, that have the name of a split among the
+    words of theirs.
 
     With each the names of splits, in small letters, and the other words.
     """
-    folder, found = Path(corpus.source), {}
-    for file in walk(folder):
-        words = {*BETWEEN_PARTS.split(stem_of(file).lower())}
-        if file.parent == folder and is_read(file, corpus) and words & SPLIT_NAMES:
-            found[file] = words & SPLIT_NAMES, frozenset(words - SPLIT_NAMES)
-    return found
-
-
-def stem_of(file: Path) -> str:
-    """The name of a file without its ending and that of a compression.
-
-    >>> stem_of(Path("a/reviews.train.CSV.gz"))
-    'reviews.train'
-    """
-    suffix = ending(file)
-    return file.name[: file.name.lower().rindex(suffix)] if suffix else file.name
+    folder = Path(corpus.source)
+    # Few are called so, and folders may hold many files.
+    entries = [entry for entry in sorted(folder.iterdir()) if words_in_name(entry.name) & SPLIT_NAMES]
+    words = {entry: words_in_name(stem_of(entry)) for entry in entries if not JUNK.fullmatch(entry.name)}
+    return {
+        entry: (of_entry & SPLIT_NAMES, frozenset(of_entry - SPLIT_NAMES))
+        for entry, of_entry in words.items()
+        if of_entry & SPLIT_NAMES
+        and any(is_read(file, corpus) for file in (walk(entry) if entry.is_dir() else [entry]))
+    }
 
 
 def tell_of_nested_folders(corpus: CorpusConfig) -> None:

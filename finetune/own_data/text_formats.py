@@ -12,23 +12,32 @@ from pathlib import Path
 from typing import Literal
 
 from configs.errors import InputError
-from finetune.own_data.contents import MAXIMUM_CLASSES, SPLIT_NAMES, TEXTS_A_CLASS
-from finetune.own_data.headers import are_names
+from finetune.own_data.contents import BETWEEN_PARTS, MAXIMUM_CLASSES, SPLIT_NAMES, TEXTS_A_CLASS, words_in_name
+from finetune.own_data.headers import LABEL_NAMES, are_names
 from tokenizer.corpus.config import CorpusConfig
+from tokenizer.corpus.documents import label_key
 from tokenizer.corpus.files import COMPANION, ENDINGS, class_files, ending, find_files, walk, without_notes
 from tokenizer.corpus.formats import FASTTEXT_LABEL, class_of
 from tokenizer.corpus.text_files import HEAD_LINES, Part, lines, lines_of_head
 
 log = logging.getLogger(__name__)
 
-# Between the parts of a file's name.
-BETWEEN_PARTS = re.compile(r"[\W_]+")
 DIGITS = re.compile(r"\d+")
 # The share of the first lines of a table with as many separators as each other: a text may hold one.
 ALIKE = 0.9
-# What may stand between a text and its label, for a message.
-SEPARATORS = ";,|"
+# What may stand between a text and its label; the last only before a label, as tweets begin with it.
+SEPARATORS = ";,|@"
 SHOWN_WORDS = 6
+LABEL_LINES = "label_lines"
+# What the first lines of text files may look like, by the format that reads it.
+KINDS = {
+    "tsv": "a table with tabs between its columns",
+    "csv": "a table under a header",
+    "jsonl": "JSON objects",
+    LABEL_LINES: "texts behind their labels",
+}
+# Lines of documents with blank lines between, on average, at most; else a few blank lines stand between texts.
+LONGEST_DOCUMENT = 100
 # Files whose first lines tell what others are.
 SHOWN_FILES = 8
 
@@ -38,17 +47,18 @@ def with_text_format(corpus: CorpusConfig, is_labelled: bool) -> CorpusConfig:
     they look like it.
 
     Raises:
-        InputError: a single file of labelled texts is no table, so there is no label in it; or files are classes of
-            several splits.
+        InputError: labelled texts have no labels that are read unasked: a single file has none, files look like another
+            format, or they are classes of several splits.
     """
     files = find_files(corpus) if corpus.format == "auto" else None
     if not files or any(ending(file) != ".txt" for file in files):
         return corpus
     files = without_notes(files) if is_labelled and Path(corpus.source).is_dir() else files
     is_one = Path(corpus.source).is_file()
-    is_divided = is_one and has_blank_lines(files[0], corpus)
+    gaps, count = gaps_and_lines(files[0], corpus) if is_one and not is_labelled else (0, 0)
+    are_documents = gaps > 0 and count <= LONGEST_DOCUMENT * (gaps + 1)
     # Texts in several folders have these as their labels.
-    may_be_table = len({file.parent for file in files}) == 1 if is_labelled else is_one and not is_divided
+    may_be_table = len({file.parent for file in files}) == 1 if is_labelled else is_one and not are_documents
     # A tab may stand behind fastText's mark, too.
     tables = [] if not may_be_table or are_marked(files, corpus) else [f for f in files if has_columns(f, corpus)]
     if tables == files:
@@ -61,35 +71,139 @@ def with_text_format(corpus: CorpusConfig, is_labelled: bool) -> CorpusConfig:
             "elsewhere, or give the files' `--format` (`tsv` for tables, `class_lines` if each file is a class)"
         )
     if is_labelled and may_be_table:
-        are_parts = all(is_called(file, corpus.split) for file in files) or len(files) == 1
-        if have_labels(files, corpus, are_parts):
-            log.info("own data: %s is read as lines that begin with their label (see `--format`)", corpus.source)
-            return dataclasses.replace(corpus, format="label_lines")
-        if len(files) > 1 and all(sum(map(bool, map(str.strip, lines_of_head(file, corpus)))) > 1 for file in files):
-            return as_classes(files, corpus)
-    if is_labelled and len(files) == 1:
-        between = separator_of(files[0], corpus)
-        as_table = "" if between is None else f"; `csv` if {between!r} stands between a text and its label"
-        raise InputError(
-            f"{files[0]}: the first lines are no table with tabs between its columns and begin with no label; "
-            "give a CSV, TSV or JSON file, a folder with a folder or a file for each class, or the file's "
-            f"`--format` (`label_lines` if each line begins with its label{as_table})"
-        )
-    if not is_labelled and not is_one:
-        tell_of_lines(files, corpus)
-    return dataclasses.replace(corpus, format="lines") if is_one and not is_divided else corpus
+        return with_labels_in_files(files, corpus)
+    tell_of_lines(files, corpus, is_labelled)
+    if not is_one:
+        return corpus
+    if are_documents:
+        length = count / (gaps + 1)
+        log.log(
+            logging.WARNING if length > HEAD_LINES else logging.INFO,
+            "own data: %s is read as documents of %.0f lines on average, with blank lines between; if each line is a "
+            "text, remove the blank lines", files[0], length,
+        )  # fmt: skip
+        return corpus
+    if gaps:
+        log.warning(
+            "own data: each line of %s is read as a text, as blank lines are few in it (%d between %d others); if they "
+            "stand between documents, make a file of each document, in a folder", files[0], gaps, count,
+        )  # fmt: skip
+    return dataclasses.replace(corpus, format="lines")
 
 
-def tell_of_lines(files: Sequence[Path], corpus: CorpusConfig) -> None:
-    """Warn of files that are a document each, if they may have a text a line: more lines than there are files, and no
-    blank line between.
+def with_labels_in_files(files: Sequence[Path], corpus: CorpusConfig) -> CorpusConfig:
+    """Labelled text files in one folder that are no tables: lines that begin with their labels, or a file for a class.
+
+    Raises:
+        InputError: they look like another format or are the same classes in several splits, or a file has no labels.
     """
-    heads = [lines_of_head(file, corpus) for file in files[:SHOWN_FILES]]
-    if len(files) < HEAD_LINES and all(len(head) == HEAD_LINES and all(map(str.strip, head)) for head in heads):
+    if (kind := table_format(files, corpus)) is not None:
+        raise InputError(
+            f"{corpus.source}: the first lines look like {KINDS[kind]}; give `--format {kind}` "
+            f"(or call test files `.{kind}`); if they are none, `--format class_lines` (each file is a class) or "
+            "`--format label_lines` (each line begins with its label)"
+        )
+    are_parts = all(is_called(file, corpus.split) for file in files) or len(files) == 1
+    if have_labels(files, corpus, are_parts):
+        log.info("own data: %s is read as lines that begin with their label (see `--format`)", corpus.source)
+        return dataclasses.replace(corpus, format="label_lines")
+    between = separator_of(files, corpus)
+    if len(files) > 1:
+        if between is not None:
+            raise InputError(
+                f"{corpus.source}: {between!r} seems to stand between each text and its label; give `--format csv "
+                f"--delimiter {between!r}` (or call test files `.csv`), which reads all files as one part, or, if "
+                "each is a class, `--format class_lines`"
+            )
+        ask_about_labels_beside(files, corpus, "class")
+        if all(sum(map(bool, map(str.strip, lines_of_head(file, corpus)))) > 1 for file in files):
+            return as_classes(files, corpus)
+        return corpus
+    as_table = f"; `csv` if {between!r} stands between a text and its label, with `--delimiter {between!r}`"
+    # A given format is not that of test files with an ending.
+    as_table += ", for which a test file has to be called `.csv`"
+    raise InputError(
+        f"{files[0]}: the first lines are no table with tabs between its columns and begin with no label; "
+        "give a CSV, TSV or JSON file, a folder with a folder or a file for each class, or the file's "
+        f"`--format` (`label_lines` if each line begins with its label{as_table if between else ''})"
+    )
+
+
+def ask_about_labels_beside(files: Sequence[Path], corpus: CorpusConfig, kind: Literal["class", "document"]) -> None:
+    """Ask about a file with a label for each line of another, as of TweetEval, which would be a class of its own, or a
+    document; a document may have few different lines, as lyrics have, and is called as labels are.
+
+    Raises:
+        InputError: there is one.
+    """
+    counts, of_labels = {}, []
+    for file in files:
+        counts[file], values = 0, set()
+        for line in lines(Part(str(file), "text"), corpus):
+            counts[file] += 1
+            if len(values) <= MAXIMUM_CLASSES:
+                values.add(line.strip())
+        if 2 <= len(values) <= min(MAXIMUM_CLASSES, counts[file] / TEXTS_A_CLASS):
+            of_labels.append(file)
+    if kind == "document":
+        of_labels = [file for file in of_labels if not words_in_name(file.stem).isdisjoint(LABEL_NAMES)]
+    for labels in of_labels:
+        others = (file for file in files if file not in of_labels and counts[file] == counts[labels])
+        beside = (file for file in others if file.parent == labels.parent)
+        if (texts := next(beside, None)) is not None:
+            part = next((word for word in BETWEEN_PARTS.split(texts.stem.lower()) if word in SPLIT_NAMES), "train")
+            raise InputError(
+                f"{corpus.source}: {labels.name} seems to hold the labels of the lines of {texts.name}; make one table "
+                "of each two such files, with a text and its label in each row, in another folder (`paste "
+                f"{texts.name} {labels.name} > OTHER/{part}.tsv`); if each file is a {kind}, give "
+                f"`--format {'class_lines' if kind == 'class' else 'text'}`"
+            )
+
+
+def tell_of_lines(files: Sequence[Path], corpus: CorpusConfig, is_labelled: bool) -> None:
+    """Warn of files whose lines are no texts alone, and of those that are a document each, if they may have a text a
+    line: more lines than there are files, of a class if they are labelled, and no blank line between.
+
+    Raises:
+        InputError: one has the labels of the lines of another.
+    """
+    first = files[:: max(1, len(files) // SHOWN_FILES)]
+    if not is_labelled and (kind := kind_of_lines(first, corpus)) is not None:
+        log.warning(
+            "own data: the first lines of %s look like %s, and are read as texts; %s",
+            corpus.source, KINDS[kind], "remove the labels" if kind == LABEL_LINES else f"give a `.{kind}` file",
+        )  # fmt: skip
+    heads = [lines_of_head(file, corpus) for file in first]
+    # More documents have fewer lines, as they have a file each.
+    may_have_lines = len(files) < HEAD_LINES * len({file.parent for file in files})
+    if is_labelled and may_have_lines:
+        ask_about_labels_beside(files, corpus, "document")
+    if (
+        not Path(corpus.source).is_file()
+        and may_have_lines
+        and all(len(head) == HEAD_LINES and all(map(str.strip, head)) for head in heads)
+    ):
         log.warning(
             "own data: %d files of %s are one document each, of %d lines or more; if each line is a text, join them "
-            "into one file", len(files), corpus.source, HEAD_LINES,
+            "into one file%s", len(files), corpus.source, HEAD_LINES,
+            " for each class, in one folder (`pos.txt`, `neg.txt`)" if is_labelled else "",
         )  # fmt: skip
+
+
+def kind_of_lines(files: Sequence[Path], corpus: CorpusConfig, labels: Iterable[str] = ()) -> str | None:
+    """The format of text files that look like a table, like JSON lines, or like texts behind their labels, which are
+    fastText's or given; None if they look like texts.
+    """
+    if files and all(has_columns(file, corpus) for file in files) and not are_marked(files, corpus):
+        return "tsv"
+    if files and (kind := table_format(files, corpus)) is not None:
+        return kind
+    known = {label_key(label) for label in labels}
+    heads = [labels_before(line for line in lines_of_head(file, corpus) if line.strip()) for file in files]
+    are_labels = heads and all(
+        head and all(label.startswith(FASTTEXT_LABEL) or label_key(label) in known for label in head) for head in heads
+    )
+    return LABEL_LINES if are_labels else None
 
 
 def is_called(file: Path, split: str) -> bool:
@@ -135,7 +249,7 @@ def have_labels(files: Sequence[Path], corpus: CorpusConfig, are_parts: bool) ->
     come_often = 2 <= len({*first}) <= len(first) / TEXTS_A_CLASS
     if are_parts:
         is_sorted = all(len(list(itertools.groupby(of_file))) == len({*of_file}) for of_file in labels)
-        return are_few and (come_often or is_sorted) and separator_of(files[0], corpus) is None
+        return are_few and (come_often or is_sorted) and separator_of(files, corpus) is None
     if come_often and are_few and all({*of_file} == names for of_file in labels):
         # Files with the names of classes may have sentences that begin alike.
         are_alike = len({DIGITS.sub("", file.name.lower()) for file in files}) == 1
@@ -150,15 +264,25 @@ def have_labels(files: Sequence[Path], corpus: CorpusConfig, are_parts: bool) ->
     return False
 
 
-def separator_of(file: Path, corpus: CorpusConfig) -> str | None:
-    """What stands between a text and a word that comes again on other lines, if something does on the first lines."""
-    head = [line.strip() for line in lines_of_head(file, corpus) if line.strip()]
+def separator_of(files: Sequence[Path], corpus: CorpusConfig) -> str | None:
+    """What stands between a text and a word that comes again on other lines, if something does on all first lines."""
+    heads = [[line.strip() for line in lines_of_head(file, corpus) if line.strip()] for file in files]
     for separator in SEPARATORS:
-        for place in (0, -1):
-            cells = {line.split(separator)[place].strip() for line in head}
+        if not all(separator in line for head in heads for line in head):
+            continue
+        for place in (0, -1) if separator != SEPARATORS[-1] else (-1,):
+            of_files = [{line.split(separator)[place].strip() for line in head} for head in heads]
+            cells = {*itertools.chain.from_iterable(of_files)}
             # Of several words, it is the beginning of a text behind its label: `pos: well, so it is`.
-            are_words = not any(" " in cell for cell in cells)
-            if are_words and has_columns(file, corpus, separator) and 2 * len(cells) <= len(head):
+            are_words = "" not in cells and not any(" " in cell for cell in cells)
+            # The number of a line comes once in each file.
+            come_often = all(2 * len(found) <= len(head) for found, head in zip(of_files, heads, strict=True))
+            if are_words and come_often and len(cells) == 1:
+                # They may be sorted by label, or all begin alike: `Hello, this is a text`.
+                rest = itertools.chain.from_iterable(lines(Part(str(file), "text"), corpus) for file in files)
+                cells = {line.strip().split(separator)[place].strip() for line in rest if line.strip()}
+                are_words = len(cells) <= MAXIMUM_CLASSES and not any(" " in cell for cell in cells)
+            if are_words and come_often and len(cells) > 1:
                 return separator
     return None
 
@@ -258,15 +382,15 @@ def has_columns(file: Path, corpus: CorpusConfig, separator: str = "\t") -> bool
     return counts.total() > 1 and usual > 0 and count >= ALIKE * counts.total()
 
 
-def has_blank_lines(file: Path, corpus: CorpusConfig) -> bool:
-    """Whether there are blank lines, between documents, in the first million characters of a text file."""
-    characters, has_text, is_after_blank = 0, False, False
+def gaps_and_lines(file: Path, corpus: CorpusConfig) -> tuple[int, int]:
+    """How often blank lines stand between others in the first million characters of a file, and how many others."""
+    gaps, count, characters, is_after_blank = 0, 0, 0, False
     for line in lines(Part(str(file), "text"), corpus):
-        if line.strip() and is_after_blank:
-            return True
-        has_text = has_text or bool(line.strip())
-        is_after_blank = has_text and not line.strip()
+        if line.strip():
+            gaps += is_after_blank and count > 0
+            count += 1
+        is_after_blank = not line.strip()
         characters += len(line)
         if characters > 1 << 20:
             break
-    return False
+    return gaps, count

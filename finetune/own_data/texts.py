@@ -25,7 +25,7 @@ from finetune.classification.splits import document_keys, set_aside, text_key
 from finetune.own_data.config import with_flags
 from finetune.own_data.contents import words_in
 from finetune.own_data.missing_labels import divided, without_missing
-from finetune.own_data.sources import TEST, TRAIN, UNLABELLED, Sources
+from finetune.own_data.sources import TEST, TRAIN, UNLABELLED, Sources, folders_of
 from pretrain.audits import duplicates
 from tokenizer.corpus.config import CorpusConfig
 from tokenizer.corpus.documents import Document, label_key
@@ -54,7 +54,7 @@ TOO_SIMILAR = (
 WITHOUT_LABEL = "texts without a label may be given with `--unlabelled`, in a file of their own"
 ADVICE = {f"holds {value}, which is not a label": WITHOUT_LABEL for value in ("None", "''", "nan")} | {
     "the label is '": f"{WITHOUT_LABEL}; if it is a class, give `--labels` with it and the others",
-    "(corpus.label_column); the columns are": WITHOUT_LABEL,
+    "(corpus.label_column); the columns are": f"{WITHOUT_LABEL}; labels in another file belong into a table with texts",
     "neither 0 nor 1": "write 1 where the label applies and 0 where it does not, also for words and empty cells",
 }
 
@@ -274,7 +274,7 @@ def warn_of_one_class(test_N: np.ndarray, names: Sequence[str]) -> None:
 
 def without_strays(texts: list[Document], corpus: CorpusConfig) -> list[Document]:
     """The texts without those that lie beside the folders of the classes, such as aclImdb's lists of addresses."""
-    beside = {Path(corpus.source), *(Path(corpus.source) / split for split in corpus.split.split("+"))}
+    beside = folders_of(corpus)
     is_file = [ending(Path(str(text.location))) == ".txt" for text in texts]
     strays = [at and Path(str(text.location)).parent in beside for at, text in zip(is_file, texts, strict=True)]
     if not any(strays) or all(strays):

@@ -235,22 +235,37 @@ def _quoting(sample: Sequence[str], delimiter: str, corpus: CorpusConfig) -> tup
     cost, columns, same_width = found[quotes]
     if corpus.quoting == "none":
         return quotes, columns, same_width
-    mark = re.escape(delimiter)
-    after_spaces = re.compile(rf'(?:{mark} +|^ +)"')
-    enclosed = re.compile(rf'(?:{mark}|^)".*\\".*"(?:{mark}|$)')
-    for other, pattern in (
-        (Quotes(True, follow_spaces=True), after_spaces),
-        (Quotes(True, are_escaped=True), enclosed),
-    ):
-        count = sum(pattern.search(line.rstrip("\r\n")) is not None for line in sample)
-        # Where no field holds a delimiter, it does not fail, but the quotes are taken for text.
-        is_usual = count >= USUAL_SHARE * len(sample) and (other.follow_spaces or not quotes.are_used)
-        if count == 0 or not (is_usual or cost > FAILED_SHARE * len(sample)):
+    for other, is_usual in _other_quotes(sample, delimiter):
+        if not (is_usual or cost > FAILED_SHARE * len(sample)):
             continue
         other_cost, other_columns, other_width = _cost(sample, delimiter, other)
-        if other_columns.width > 1 and (2 * other_cost < cost or (is_usual and other_cost == cost == 0)):
+        # Where no field holds a delimiter, it does not fail, but the quotes are taken for text.
+        is_free = not quotes.are_used and other_cost <= FAILED_SHARE * len(sample)
+        is_free = is_free or (other.follow_spaces and other_cost == 0)
+        is_better = 2 * other_cost < cost or (is_usual and (other_cost < cost or is_free))
+        if other_columns.width > 1 and is_better:
             quotes, cost, columns, same_width = other, other_cost, other_columns, other_width
     return quotes, columns, same_width
+
+
+def _other_quotes(sample: Sequence[str], delimiter: str) -> Iterator[tuple[Quotes, bool]]:
+    """The other ways of quoting that some lines show, and whether most lines are written so."""
+    mark = re.escape(delimiter)
+    after_spaces, enclosed, escaped, other_escapes = (
+        sum(re.search(pattern, line.rstrip("\r\n")) is not None for line in sample)
+        for pattern in (
+            rf'(?:{mark} +|^ +)"',
+            rf'(?:{mark}|^)".*"(?:{mark}|$)',
+            rf'(?:{mark}|^)".*\\".*"(?:{mark}|$)',
+            r'(?<!\\)(?:\\\\)*\\[^\\"]',
+        )
+    )
+    usual = USUAL_SHARE * len(sample)
+    if after_spaces:
+        yield Quotes(True, follow_spaces=True), after_spaces >= usual
+    if escaped:
+        # Few texts have quotes in them; a backslash before anything else would be lost.
+        yield Quotes(True, are_escaped=True), enclosed >= usual and escaped > other_escapes
 
 
 def _cost(sample: Sequence[str], delimiter: str, quotes: Quotes) -> tuple[int, Columns, float]:

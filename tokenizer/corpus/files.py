@@ -1,6 +1,7 @@
 """The files of a corpus: which of a folder's are read, and in which format."""
 
 import collections
+import dataclasses
 import json
 import os
 import re
@@ -39,6 +40,8 @@ ARCHIVES = {
 # Of workbooks: the kind by ending, and the magic bytes before 2007 or with a password; later ones are zip archives.
 WORKBOOKS = dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls", ".xlt"), "an Excel") | {".ods": "an OpenDocument"}
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+# What may hold a split, if no other file is called so.
+PACKED = {".zip", ".7z", ".tar", ".tgz", *WORKBOOKS}
 # In the first bytes of a workbook with another ending.
 WORKBOOK_PARTS = {b"[Content_Types].xml": "an Excel", b"opendocument.spreadsheet": "an OpenDocument"}
 # What programs leave beside data: hidden files, Spark's `_SUCCESS`, notes for people.
@@ -59,6 +62,16 @@ def ending(file: Path) -> str:
     for compression in COMPRESSIONS:
         name = name.removesuffix(compression)
     return Path(name).suffix
+
+
+def stem_of(file: Path) -> str:
+    """The name of a file without its ending and that of a compression, or of a folder.
+
+    >>> stem_of(Path("a/reviews.train.CSV.gz"))
+    'reviews.train'
+    """
+    suffix = "" if file.is_dir() else ending(file)
+    return file.name[: file.name.lower().rindex(suffix)] if suffix else file.name
 
 
 def format_of(file: Path, corpus: CorpusConfig, file_count: int) -> str:
@@ -196,17 +209,23 @@ def none_is_read(folder: Path, corpus: CorpusConfig) -> str:
 def _split_files(folder: Path, split: str, corpus: CorpusConfig) -> tuple[list[Path], list[Path]]:
     """Files named after a split (`train.csv`, `train-00000-of-00002.parquet`), and files in the folder of its name.
 
-    If there are none, those which have its name in capitals or small letters (`Train.csv`).
+    Only those that are read: not `train.py`. If there are none, those which have its name in capitals or small letters
+    (`Train.csv`), or else archives and workbooks.
     """
-    entries = sorted(folder.glob("*"))
+    entries, packed = sorted(folder.glob("*")), []
     for case in (re.NOFLAG, re.IGNORECASE):
         name = re.compile(rf"{re.escape(split)}(-\d[\w-]*)?\..+", case)
         named = [file for file in entries if name.fullmatch(file.name) and file.is_file()]
+        # In a given format, they may have any ending.
+        others = [] if corpus.format == "auto" else [file for file in named if not COMPANION.fullmatch(file.name)]
+        packed = [file for file in named if ending(file) in PACKED]
+        named = without_copies([file for file in named if is_read(file, corpus)] or others)
         inner = [entry for entry in entries if re.fullmatch(re.escape(split), entry.name, case)] or [folder / split]
         nested = [file for path in inner for file in files_read(path, corpus)]
         if named or nested:
             return named, nested
-    return [], []
+    # What has to be unpacked first is asked for, as another part would be taken for all texts.
+    return packed, []
 
 
 def has_split(corpus: CorpusConfig, split: str) -> bool:
@@ -230,7 +249,7 @@ def files_read(folder: Path, corpus: CorpusConfig) -> list[Path]:
     Raises:
         InputError: one is a link to nowhere.
     """
-    files = [file for file in walk(folder) if is_read(file, corpus)]
+    files = without_copies([file for file in walk(folder) if is_read(file, corpus)])
     if corpus.format == "class_lines":
         files = class_files(files)
     elif corpus.format in WITHOUT_NOTES:
@@ -239,6 +258,16 @@ def files_read(folder: Path, corpus: CorpusConfig) -> list[Path]:
         if not file.exists():
             raise InputError(f"{file}: a link to {os.path.realpath(file)}, which does not exist")
     return files
+
+
+def without_copies(files: list[Path]) -> list[Path]:
+    """The files without the compressed ones that lie beside what they were made of.
+
+    >>> [file.name for file in without_copies([Path("a.csv"), Path("a.csv.gz"), Path("b.csv.gz")])]
+    ['a.csv', 'b.csv.gz']
+    """
+    plain = {*files}
+    return [file for file in files if file.suffix.lower() not in COMPRESSIONS or file.with_suffix("") not in plain]
 
 
 def without_notes(files: list[Path]) -> list[Path]:
@@ -287,6 +316,30 @@ def walk(folder: Path) -> list[Path]:
     return sorted(file for file in found if file.is_file() or not file.exists())
 
 
+def inner_folders(corpus: CorpusConfig) -> Iterator[CorpusConfig]:
+    """The corpora of the only folder with data in a folder, of the only one in that, and so on: as in a clone of a data
+    set of the Hub, which has notes and descriptions of itself above them.
+    """
+    while True:
+        folder = Path(corpus.source)
+        read = [file for file in walk(folder) if is_read(file, corpus)]
+        data = [file for file in read if file.parent != folder or not COMPANION.fullmatch(file.name)]
+        entries = {entry_of(file, folder) for file in data}
+        if len(entries) != 1 or entries & {*data}:
+            return
+        corpus = dataclasses.replace(corpus, source=str(entries.pop()))
+        yield corpus
+
+
+def entry_of(file: Path, folder: Path) -> Path:
+    """The file or folder in a folder that a file is, or lies in.
+
+    >>> str(entry_of(Path("a/b/c.txt"), Path("a"))), str(entry_of(Path("a/c.txt"), Path("a")))
+    ('a/b', 'a/c.txt')
+    """
+    return folder / file.relative_to(folder).parts[0]
+
+
 def _listed(names: list[str]) -> str:
     return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
 
@@ -317,7 +370,7 @@ def passed_over(corpus: CorpusConfig, files: list[Path]) -> Iterator[str]:
         return
     folders = [source]
     if corpus.split != "all":
-        of_split = {source / file.relative_to(source).parts[0] for file in files}
+        of_split = {entry_of(file, source) for file in files}
         entries = [path for path in sorted(source.iterdir()) if not JUNK.fullmatch(path.name)]
         if beside := [path.name for path in entries if path not in of_split]:
             yield f"{source}: beside {corpus.split!r} there are {_listed(beside)}"

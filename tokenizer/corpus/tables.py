@@ -54,10 +54,13 @@ def named(cells: list[str], names: list[str], width: int, header_line: int) -> d
     if len(cells) == len(names):
         return dict(zip(names, cells, strict=True))
     if len(cells) == width and header_line:
+        # As R's `write.table` does it.
+        is_short = width == len(names) + 1 > 2
+        row_names = "if the first column has the names of rows, give it a name in that line, too; " if is_short else ""
         return RowError(
             f"{width} columns, as in most rows, but line {header_line} has {len(names)} and does not look like their "
-            "header; remove lines above the header, put texts that contain the separator in double quotes, or, if "
-            "another character stands between columns, set corpus.delimiter"
+            f"header; {row_names}remove lines above the header, put texts that contain the separator in double quotes, "
+            "or, if another character stands between columns, set corpus.delimiter"
         )
     return RowError(
         f"{len(cells)} columns, but the header has {len(names)}; put texts that contain the separator in double quotes"

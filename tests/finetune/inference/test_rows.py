@@ -56,8 +56,14 @@ def test_a_large_file_is_read_as_a_small_one(tmp_path: Path, monkeypatch: pytest
     ("content", "advice"),
     [
         ("A fine film.\t1\nA dull film.\t0\n", "`--format tsv` reads"),
-        ("".join(f"__label__{number % 2} A film.\n" for number in range(8)), "`--format label_lines` leaves it out"),
-        ("".join(f"{label}: A film.\n" for label in ("pos", "Neg", "neg")), "`--format label_lines` leaves it out"),
+        (
+            "".join(f"__label__{number % 2} A film.\n" for number in range(8)),
+            "`--format label_lines` leaves the labels out",
+        ),
+        (
+            "".join(f"{label}: A film.\n" for label in ("pos", "Neg", "neg")),
+            "`--format label_lines` leaves the labels out",
+        ),
         ('{"text": "A film.", "id": 1}\n' * 3, "`--format jsonl` reads"),
         ("text,label\nA fine film,1\nA dull film,0\n", "`--format csv` reads"),
         ('id;Review\n1;"A film; fine"\n2;Dull\n', "`--format csv` reads"),
@@ -125,6 +131,34 @@ def test_the_number_of_a_column_is_that_of_texts(tmp_path: Path, trained_on: str
     corpus = with_text_column(CorpusConfig(source=str(tmp_path / "a.csv"), split="all"), None, trained_on)
     assert corpus.text_column == column
     assert len([row for row in read(corpus) if row.problem is None]) == len(lines) - (not column.isdecimal())
+
+
+@pytest.mark.parametrize(
+    ("first", "form", "is_row", "is_told"),
+    [
+        ("1467810369,anna,is upset today", "{id},bob{n},a film of number {n}", True, False),
+        ("7\tis upset today", "{id}\ta film of number {n}", True, False),
+        ("so good,0.91", "a film of number {n},0.{n}", True, False),
+        ("Very-good,0.91", "a film of {n},0.{n}", True, False),
+        # These may be either.
+        ("7,good", "{id},a film of number {n}", False, True),
+        ("Kommentar,2020", "a film of number {n} that i did like,{n}", False, True),
+        ("is upset today,anna", "a film of number {n},bob{n}", False, True),
+        # These are names.
+        ("Nr,ein Kommentar", "{id},a film of number {n}", False, False),
+        ("0,1", "{id},a film of number {n}", False, False),
+        ("7,text", "{id},a film of number {n}", False, False),
+    ],
+)
+def test_the_first_row_of_several_columns_is_a_row_or_told(
+    tmp_path: Path, caplog, first, form, is_row, is_told
+) -> None:
+    lines = [first, *(form.format(id=1467810400 + 13 * n, n=n) for n in range(40))]
+    (tmp_path / "a.csv").write_text("".join(f"{line}\n" for line in lines))
+    corpus = with_text_column(CorpusConfig(source=str(tmp_path / "a.csv"), split="all"), None, "review")
+    found = [row for row in read(corpus) if row.problem is None]
+    assert (len(found) == 41, corpus.header is False) == (is_row, is_row)
+    assert ("is taken for the name of its column; if it is a text" in caplog.text) == is_told
 
 
 def test_a_number_that_is_a_name_beside_a_usual_one_is_the_column_of_the_run(tmp_path: Path) -> None:

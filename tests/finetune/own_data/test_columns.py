@@ -352,6 +352,8 @@ def test_decimal_numbers_are_labels(tmp_path: Path) -> None:
         (("category", "is_long"), ("AB", "01"), "category"),
         (("category", "sub_category"), ("AB", "CD"), "category"),
         (("target", "source"), ("AB", ("bbc", "cnn")), "target"),
+        (("score", "flair"), ("12", "AB"), "score"),
+        (("score", "id"), ("12", None), "score"),
         (("intent", "lang"), ("AB", ("en", "de")), "intent"),
         (("stars", "category"), ("12", "AB"), None),
     ],
@@ -369,7 +371,7 @@ def test_a_topic_beside_a_judgement_is_asked_about(tmp_path: Path, caplog, names
     if found is not None:
         with caplog.at_level("INFO"):
             assert find_columns(corpus, None, None, labelled=True).label == found
-        is_told = names[1] in ("lang", "year", "is_long", "sub_category", "source") and found != "intent"
+        is_told = names[1] in ("lang", "year", "is_long", "sub_category", "source", "flair") and found != "intent"
         assert (f"the label is {found!r}, and not {names[1]!r} (`--label_column`)" in caplog.text) == is_told
         return
     with pytest.raises(InputError, match=r"may all be it.*--label_column NAME"):

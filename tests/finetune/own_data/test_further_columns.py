@@ -364,3 +364,25 @@ def test_the_classes_of_test_texts_are_those_that_are_asked_for(tmp_path: Path, 
     found = find_sources(config).test
     assert found is not None
     assert found.label_column == "mood"
+
+
+@pytest.mark.parametrize("first", ["y", "n"])
+@pytest.mark.parametrize("form", ['"{text}.",{label},{source}', '"{text}.",{label}'])
+def test_a_class_that_is_called_as_labels_are_is_no_name_of_them(tmp_path: Path, first: str, form: str) -> None:
+    rng = random.Random(1)
+    labels = [first, *(("n", "y")[n % 2] for n in range(60))]
+    lines = [
+        form.format(text=long_text(rng, n % 2), label=label, source=("web", "app", "shop")[n % 3])
+        for n, label in enumerate(labels)
+    ]
+    for name, head in (("train", "text,label,source" if "source" in form else "text,label"), ("test", "")):
+        (tmp_path / f"{name}.csv").write_text("\n".join([head] * bool(head) + lines))
+    keys: dict[str, Any] = {"labelled": str(tmp_path / "train.csv"), "test": str(tmp_path / "test.csv")}
+    if "source" in form:
+        # As with any other class in the first row, nothing tells which column has these.
+        with pytest.raises(InputError, match="'2', '3' may all be it"):
+            find_sources(OwnDataConfig(**keys))
+        return
+    found = find_sources(OwnDataConfig(**keys)).test
+    assert found is not None
+    assert (found.text_column, found.label_column, found.header) == ("1", "2", False)

@@ -1,5 +1,6 @@
 """Which files are which part of the texts, and how they are read, is found or told."""
 
+import gzip
 import random
 from pathlib import Path
 from typing import Any
@@ -271,3 +272,121 @@ def test_rows_of_json_without_a_label_are_told_where_they_may_be(tmp_path: Path)
     rows = [row if n % 3 else {"text": row["text"]} for n, row in enumerate(labelled_rows(60))]
     with pytest.raises(InputError, match=r"no column 'label'.*texts without a label may be given with `--unlabelled`"):
         split(tmp_path, labelled=str(write_jsonl(tmp_path / "t.jsonl", rows)))
+
+
+def write_parts(folder: Path, counts: dict[str, int]) -> None:
+    """Files with so many labelled rows each; the label of texts in a file called as hidden is -1."""
+    for name, count in counts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        labels = ("-1",) if "hidden" in name else ("no", "yes")
+        rng = random.Random(name)
+        rows = ({"text": long_text(rng, n % 2), "label": labels[n % len(labels)]} for n in range(count))
+        write_jsonl(folder / name, list(rows))
+
+
+@pytest.mark.parametrize(
+    ("counts", "place", "splits"),
+    [
+        # A clone of a data set of the Hub.
+        ({"data/train-00000-of-00001.jsonl": 60, "data/test.hidden.jsonl": 20, "data/dev.jsonl": 20}, "data", "dev"),
+        ({"archive/data/Train.jsonl": 60, "archive/data/Test.jsonl": 20}, "archive/data", "Test"),
+        ({"plain/a_train.jsonl": 60, "plain/a_test.jsonl": 20, "dataset_infos.json": 1}, "plain", "a_test"),
+        ({"training/a.jsonl": 60, "testing/b.jsonl": 20}, "", "testing"),
+        ({"a-train/a.jsonl": 60, "a-test/b.jsonl": 20}, "", "a-test"),
+        ({"training.jsonl": 60, "testing.jsonl": 20}, "", "testing"),
+    ],
+)
+def test_splits_are_found_in_the_only_folder_with_data(tmp_path: Path, caplog, counts, place, splits) -> None:
+    write_parts(tmp_path / "set", counts)
+    with caplog.at_level("INFO"):
+        facts, _ = split(tmp_path, labelled=str(tmp_path / "set"))
+    assert (facts.train_texts, facts.test_texts, facts.classes) == (60, 20, ["no", "yes"])
+    assert f"test texts are the split {splits!r} of {tmp_path / 'set' / place}" in caplog.text
+    assert (f"the splits of {tmp_path / 'set'} are those of" in caplog.text) == bool(place)
+
+
+@pytest.mark.parametrize(
+    ("names", "places"),
+    [
+        (["de/train.jsonl", "de/test.jsonl", "en/train.jsonl", "en/test.jsonl"], "de, en"),
+        (["data/en/train.jsonl", "data/en/dev.jsonl", "data/fr/a.jsonl"], "data/en"),
+        (["data/train.jsonl", "data/test.jsonl", "more.jsonl"], "data"),
+        (["neg/train/1.txt", "neg/test/1.txt", "pos/train/1.txt", "pos/test/1.txt"], "neg, pos"),
+    ],
+)
+def test_splits_in_several_folders_are_asked_about(tmp_path: Path, names: list[str], places: str) -> None:
+    write_parts(tmp_path / "set", dict.fromkeys(names, 20))
+    with pytest.raises(InputError, match=f"and to test on are in {places}, and all would be read as one part; give"):
+        find_sources(OwnDataConfig(labelled=str(tmp_path / "set")))
+    # Whatever can be read is more text.
+    labelled = write_jsonl(tmp_path / "t.jsonl", labelled_rows(20))
+    assert find_sources(OwnDataConfig(labelled=str(labelled), unlabelled=str(tmp_path / "set"))).unlabelled is not None
+
+
+@pytest.mark.parametrize(("names", "parts"), [(["test_a/a.jsonl", "train_b/b.jsonl"], "test_a, train_b")])
+def test_folders_called_as_parts_that_are_read_as_one_are_told_of(tmp_path: Path, caplog, names, parts) -> None:
+    write_parts(tmp_path / "set", dict.fromkeys(names, 20))
+    find_sources(OwnDataConfig(labelled=str(tmp_path / "set")))
+    assert f"are read as one part, also {parts}; call one train" in caplog.text
+
+
+@pytest.mark.parametrize("other", ["train.py", "train.log", "train.xlsx", "train.jsonl.zip", "train.jsonl.gz"])
+def test_what_is_called_as_a_split_and_not_read_is_told_of(tmp_path: Path, caplog, other: str) -> None:
+    write_parts(tmp_path / "set", {"train.jsonl": 60, "test.jsonl": 20})
+    (tmp_path / "set" / other).write_bytes(gzip.compress((tmp_path / "set" / "train.jsonl").read_bytes()))
+    with caplog.at_level("INFO"):
+        facts, _ = split(tmp_path, labelled=str(tmp_path / "set"))
+    assert (facts.train_texts, facts.test_texts) == (60, 20)
+    assert f"beside 'train+test' there are {other}" in caplog.text
+
+
+@pytest.mark.parametrize("other", ["train.v2.jsonl", "train.json", "train/a.jsonl", "train-1.jsonl"])
+def test_what_may_be_a_split_twice_is_asked_about(tmp_path: Path, other: str) -> None:
+    write_parts(tmp_path / "set", {"train.jsonl": 20, other: 20})
+    with pytest.raises(InputError, match="are all the split 'train'; if they are copies or versions"):
+        find_sources(OwnDataConfig(labelled=str(tmp_path / "set")))
+
+
+@pytest.mark.parametrize("other", ["train/1.txt", "train.notes.txt"])
+def test_texts_that_a_table_tells_of_are_left_out(tmp_path: Path, caplog, other: str) -> None:
+    # As in Kaggle's Feedback Prize: `train.csv` beside a folder of essays.
+    write_parts(tmp_path / "set", {"train.jsonl": 60, "test.jsonl": 20, other: 1})
+    facts, _ = split(tmp_path, labelled=str(tmp_path / "set"))
+    assert (facts.train_texts, facts.test_texts, facts.classes) == (60, 20, ["no", "yes"])
+    assert "1 file(s) beside the folders of the classes are left out" in caplog.text
+
+
+def test_text_files_that_may_be_a_split_twice_are_asked_about(tmp_path: Path) -> None:
+    write_parts(tmp_path / "set", dict.fromkeys(["train.txt", "train.v2.txt"], 20))
+    with pytest.raises(InputError, match="are all the split 'train'; if they are copies or versions"):
+        find_sources(OwnDataConfig(labelled=str(tmp_path / "set")))
+
+
+def test_unlabelled_texts_in_two_formats_are_asked_about(tmp_path: Path) -> None:
+    write_parts(tmp_path / "set", dict.fromkeys(["train.jsonl", "unlabelled.jsonl", "unlabelled.txt"], 20))
+    with pytest.raises(InputError, match="are all the split 'unlabelled'; if they are copies or versions"):
+        find_sources(OwnDataConfig(labelled=str(tmp_path / "set")))
+
+
+def test_documents_called_as_splits_among_many_are_texts_of_their_class(tmp_path: Path) -> None:
+    names = ["training", "testing", *map(str, range(20))]
+    write_parts(tmp_path / "set", {f"{topic}/{name}.txt": 1 for topic in ("sport", "software") for name in names})
+    facts, _ = split(tmp_path, labelled=str(tmp_path / "set"))
+    assert (facts.train_texts + facts.test_texts, facts.classes) == (44, ["software", "sport"])
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("train.xlsx", "test.jsonl"), "train.xlsx: an Excel workbook; save its sheet as CSV"),
+        (("train.jsonl", "test.jsonl.zip"), "test.jsonl.zip: a zip archive; unpack it"),
+        (("train.csv.zip", "submission.jsonl"), "train.csv.zip: a zip archive; unpack it"),
+    ],
+)
+def test_a_split_to_be_unpacked_is_asked_for(tmp_path: Path, names: tuple[str, str], told: str) -> None:
+    write_parts(tmp_path / "set", {name: 20 for name in names if name.endswith(".jsonl")})
+    for name in names:
+        if not name.endswith(".jsonl"):
+            (tmp_path / "set" / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(InputError, match=told):
+        split(tmp_path, labelled=str(tmp_path / "set"))

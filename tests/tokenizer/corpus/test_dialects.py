@@ -1,6 +1,7 @@
 """Dialects that are told by what stands around a delimiter, or by quotes that no spreadsheet writes."""
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,24 @@ def test_a_few_quotes_with_backslashes_do_not_change_the_others(tmp_path: Path) 
     rows[7] = '0,"a \\"so\\" film"'
     file.write_text("\n".join(["label,text", *rows]))
     assert sum(text.endswith(", C:\\dir") for text in texts(source=str(file), maximum_set_aside=0.1)) == 239
+
+
+@pytest.mark.parametrize("every", [2, 3, 20])
+@pytest.mark.parametrize("form", ['"{n}_8"\t{label}\t"{text}"', '"{label}"\t"{text}"', '{label},"{text}, so"'])
+@pytest.mark.parametrize("broken", [0, 1])
+def test_backslashes_before_the_quotes_of_some_texts_are_enough(tmp_path: Path, every, form: str, broken: int) -> None:
+    file, delimiter = tmp_path / "a.csv", "\t" if "\t" in form else ","
+    cells = [f'{n} says \\"so\\" of it' if n % every == 0 else f"{n}!" for n in range(200)]
+    # A backslash with another before it is one of the text.
+    cells[1:40:2] = [f"C:{n}\\\\dir" for n in range(20)]
+    lines = [form.format(n=n, label=n % 2, text=cell) for n, cell in enumerate(cells)]
+    lines[77:78] = [form.format(n=77, label=1, text='a "so" b')] * broken
+    names = ["label", "text"] if form.count(delimiter) == 1 or delimiter == "," else ["id", "label", "text"]
+    file.write_text("\n".join([delimiter.join(names), *lines]))
+    found = [text.removesuffix(", so") for text in texts(source=str(file), maximum_set_aside=0.1)]
+    # The broken row is read as it stands there, or set aside.
+    found = [text for text in found if text != '"a "so" b"']
+    assert found == [re.sub(r"\\(.)", r"\1", cell) for n, cell in enumerate(cells) if n != 77]
 
 
 def test_commas_below_a_name_that_stands_alone_are_text(tmp_path: Path) -> None:

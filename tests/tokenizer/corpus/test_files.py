@@ -266,3 +266,20 @@ def test_a_compressed_archive_is_an_archive(tmp_path):
     for name in ("a.tar.gz", "a.csv.gz"):
         (tmp_path / name).write_bytes(gzip.compress(bytes(head)))
         assert refusal(source=str(tmp_path / name)).startswith(f"{tmp_path / name}: a tar archive; unpack it")
+
+
+@pytest.mark.parametrize(("other", "is_told"), [("train.py", True), ("train.jsonl.gz", True), ("train.2.jsonl", False)])
+def test_only_files_that_are_read_are_of_a_split(tmp_path, other, is_told):
+    write_jsonl(tmp_path / "train.jsonl", ROWS)
+    (tmp_path / other).write_bytes(gzip.compress((tmp_path / "train.jsonl").read_bytes()))
+    corpus = CorpusConfig(source=str(tmp_path), split="train")
+    assert sorted(pairs(source=str(tmp_path), split="train")) == sorted(WITH_LABELS * (1 if is_told else 2))
+    assert describe(corpus) == [f"{tmp_path}: beside 'train' there are {other}"] * is_told
+    # A compressed copy of a file is none of its own, wherever it lies.
+    if other.endswith(".gz"):
+        assert sorted(pairs(source=str(tmp_path), split="all")) == WITH_LABELS
+
+
+def test_files_of_a_split_may_have_any_ending_where_the_format_is_given(tmp_path):
+    write_jsonl(tmp_path / "train.data", ROWS)
+    assert sorted(pairs(source=str(tmp_path), split="train", format="jsonl")) == WITH_LABELS

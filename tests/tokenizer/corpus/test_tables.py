@@ -121,3 +121,15 @@ def test_keys_decide_where_they_are_given(tmp_path, keys, expected):
 @pytest.mark.parametrize("delimiter", ["", ";;", '"', "\n"])
 def test_what_is_no_delimiter_is_refused(tmp_path, delimiter):
     assert refusal(source=str(tmp_path), delimiter=delimiter).startswith("corpus.delimiter: ")
+
+
+def test_a_header_without_a_name_for_those_of_rows_is_told(tmp_path):
+    # As R writes tables.
+    file, rows = tmp_path / "a.csv", "".join(f'"{n}","Good {n}","pos"\n' for n in range(1, 10))
+    file.write_text(f'"text","label"\n{rows}')
+    told = (
+        "line 1 has 2 and does not look like their header; if the first column has the names of rows, give it a name in"
+    )
+    assert told in refusal(source=str(file))
+    file.write_text(f'"row","text","label"\n{rows}')
+    assert pairs(source=str(file)) == [(f"Good {n}", "pos") for n in range(1, 10)]
