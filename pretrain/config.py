@@ -79,8 +79,8 @@ class PretrainConfig:
                 f"sequence_length: {self.sequence_length} exceeds model.maximum_positions "
                 f"({self.model.maximum_positions})"
             )
-        timed = Duration.parse(self.training.duration).unit == "seconds"
-        if not recurrent and self.masking.final_rate is not None and (timed or self.phases is not None):
+        moves = self.masking.final_rate is not None and not recurrent
+        if moves and (self.phases is not None or Duration.parse(self.training.duration).unit == "seconds"):
             raise InputError(
                 "masking.final_rate: the rate of a batch has to follow from its number; give training.duration in "
                 "epochs, steps or tokens, and leave phases out"
