@@ -1,12 +1,15 @@
 """What several test files share."""
 
+import logging
 import os
+from collections.abc import Generator
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from configs.errors import ROOMS
 from finetune.comparison.running.cells import IMPORTS
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -108,6 +111,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return file if file in TOGETHER else nodeid
 
     return Scheduling(config, log)
+
+
+@pytest.fixture(autouse=True)
+def levels_of_loggers() -> Generator[None]:
+    """What a command does to the levels of loggers ends with its test: others look at what is logged."""
+    for room in ROOMS:
+        logging.getLogger(room).setLevel(logging.NOTSET)
+    yield
+    for room in ROOMS:
+        logging.getLogger(room).setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
