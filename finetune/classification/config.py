@@ -58,8 +58,8 @@ class TaskConfig:
     relying on single words, and texts look as in masked-LM pretraining."""
     adversarial_step: float = added_later(0.0)
     """Adversarial training (Miyato et al. 2017, arXiv 1605.07725): models learn from texts whose word vectors are moved
-    against them, by a step of this share of the norm of all these vectors, such as 0.02; 0 trains on the texts as they
-    are. A step of training takes 1.7 times as long. For models that are trained, and not compiled."""
+    against them, by a step of this share of the norm of all these vectors, such as 0.006; 0 trains on the texts as
+    they are. A step takes 5/3 of the arithmetic. For models that are trained, and not compiled."""
     model: ClassifierConfig = field(default_factory=ClassifierConfig)
     class_weights: Literal["balanced"] | list[float] | None = added_later(None)  # noqa: RUF009
     """The weight of each class in training, in the order of the classes: `balanced` gives every class the same in sum,
