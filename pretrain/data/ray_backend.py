@@ -30,11 +30,9 @@ def encode_shards(tasks: Sequence[ShardTask]) -> Iterator[str]:
         raise InputError("preparation.backend: ray is not installed; pip install --editable '.[ray]'") from None
     started_here = not ray.is_initialized()
     if started_here:
-        ray.init(
-            runtime_env={"py_modules": [str(folder) for folder in sent_folders()]},
-            log_to_driver=False,
-            include_dashboard=False,
-        )
+        root = Path(__file__).resolve().parents[2]
+        environment = {"py_modules": [str(root / room) for room in ROOMS[:3]]}
+        ray.init(runtime_env=environment, log_to_driver=False, include_dashboard=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     absolute = [_absolute(task) for task in tasks]
     numbers = ray.data.from_items([{"number": number} for number in range(len(tasks))], override_num_blocks=len(tasks))
@@ -48,12 +46,6 @@ def encode_shards(tasks: Sequence[ShardTask]) -> Iterator[str]:
     finally:
         if started_here:
             ray.shutdown()
-
-
-def sent_folders() -> list[Path]:
-    """The packages that workers on other machines need, which are sent to them."""
-    root = Path(__file__).resolve().parents[2]
-    return [root / room for room in ROOMS[:3]]
 
 
 def _input_error(error: BaseException | None) -> InputError | None:
