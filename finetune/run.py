@@ -24,7 +24,7 @@ from finetune.classification.evaluation import EVALUATION_TOKENS, evaluate, late
 from finetune.classification.frozen import fit_linear, output_layer, require_bias, shift_logits, without_output_layer
 from finetune.classification.labels import class_weights
 from finetune.classification.multi_label.thresholds import at_temperature
-from finetune.classification.objective import ADVERSARIAL_PASSES, adversarial_loss, classification_loss
+from finetune.classification.objective import adversarial_loss, classification_loss
 from finetune.classification.predictions import (
     Chosen,
     label_decisions,
@@ -176,8 +176,8 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder, chosen: Chosen | None
         # A compiled model would not see its word vectors move.
         training = dataclasses.replace(training, speed=dataclasses.replace(training.speed, compile=False))
     prepared = prepare_for_training(accelerator, model, training, config.optimizer, tokens_per_step, tokens, folder)
-    if config.adversarial_step:
-        prepared.meter.flops = dataclasses.replace(prepared.meter.flops, passes=ADVERSARIAL_PASSES)
+    flops = prepared.meter.flops
+    prepared.meter.flops = dataclasses.replace(flops, passes=round(flops.passes * config.step_arithmetic))
     buckets = length_buckets(config.sequence_length) if prepared.fast_paths.compiled else ()
     train_texts = dataclasses.replace(task.train, buckets=buckets)
     source = TextSource(train_texts, task.train_indices, config.training.batch_size, config.seed, config.token_masking)

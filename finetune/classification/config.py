@@ -101,6 +101,13 @@ class TaskConfig:
         if self.maximum_test_texts is not None:
             require_at_least(2, maximum_test_texts=self.maximum_test_texts)
 
+    @property
+    def step_arithmetic(self) -> float:
+        """Arithmetic of a training step beside one with texts as they are, of three passes: with moved word vectors it
+        takes two forward, one back to the word vectors, and a whole one back, which counts as two.
+        """
+        return 5 / 3 if self.adversarial_step else 1.0
+
     def score_of(self, multi_label: bool) -> str:
         """The score that selects, of texts with one class or several labels.
 

@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from configs.errors import InputError
 from pretrain.data.loader import IGNORED, Batch
 from pretrain.objectives.objective import LossOutput, Metrics
 
-# In forward passes, what a step with moved word vectors takes: two, one back to the word vectors, one whole back (two).
-ADVERSARIAL_PASSES = 5
 # fp16 would lose small gradients; a power of two changes nothing in the other precisions, and the norm is divided by.
 FP16_SCALE = 1024.0
 
@@ -57,16 +56,23 @@ def adversarial_loss(
 ) -> LossOutput:
     """The loss of texts whose word vectors are moved against the model; accuracy is of the texts as they are.
 
-    Adversarial training of Miyato et al. 2017 (arXiv 1605.07725, equations 3 and 4), of the moved texts alone. The
+    Adversarial training of Miyato et al. 2017 (arXiv 1605.07725, equations 5 and 6), of the moved texts alone. The
     vectors of a text move along the gradient of its loss, by a step whose L2 norm is `size` times that of all these
     vectors together. (The paper makes vectors of unit variance instead, and has steps of norm 5: beside 240 words of
-    256 dimensions, a `size` of 0.02.)
+    256 dimensions, a `size` of 0.02.) Both passes have the same dropout.
 
     Args:
         model, batch, carry, weights_C: as of `classification_loss`.
         size: of the step; 0 moves nothing.
+
+    Raises:
+        InputError: a model whose word vectors are looked up in a way of its own.
     """
-    with _changed_vectors(model, lambda vectors_BTE: vectors_BTE.detach().requires_grad_()) as changed:
+    device = batch["attention_mask"].device
+    with (
+        torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=device.type),
+        _changed_vectors(model, lambda vectors_BTE: vectors_BTE.detach().requires_grad_()) as changed,
+    ):
         first = classification_loss(model, batch, carry, weights_C)
     (gradient_BTE,) = torch.autograd.grad(first.loss * FP16_SCALE, changed)
     step_BTE = adversarial_step(changed[0].detach(), gradient_BTE, batch["attention_mask"], size)
@@ -86,9 +92,15 @@ def adversarial_step(
             [0.0000, 0.0000]])
     """
     is_token_BT1 = attention_BT.to(vectors_BTE.dtype).unsqueeze(-1)
-    text_B, along_B = ((part * is_token_BT1).flatten(1).norm(dim=1) for part in (vectors_BTE, gradient_BTE))
-    sizes_B = size * text_B / along_B.clamp_min(torch.finfo(vectors_BTE.dtype).tiny)
-    return sizes_B[:, None, None] * gradient_BTE * is_token_BT1
+    along_BTE = gradient_BTE * is_token_BT1
+    # The squares of a sure text's small gradients would be zero.
+    along_BTE = along_BTE / _or_one(along_BTE.abs().amax((1, 2), keepdim=True))
+    text_B11, along_B11 = (part.norm(dim=(1, 2), keepdim=True) for part in (vectors_BTE * is_token_BT1, along_BTE))
+    return size * text_B11 / _or_one(along_B11) * along_BTE
+
+
+def _or_one(numbers: torch.Tensor) -> torch.Tensor:
+    return numbers.where(numbers > 0, 1.0)
 
 
 @contextlib.contextmanager
@@ -96,17 +108,33 @@ def _changed_vectors(model: Any, change: Callable[[torch.Tensor], torch.Tensor])
     """A context in which the word vectors [B, T, E] that a possibly wrapped model looks up are changed; gives these.
 
     Of a model that looks up others later, those of a decoder, only the first.
+
+    Raises:
+        InputError: nothing that could be changed was looked up.
     """
     changed: list[torch.Tensor] = []
 
-    def once(module: torch.nn.Module, inputs: Any, vectors_BTE: torch.Tensor) -> torch.Tensor:
-        if changed:
+    def once(module: torch.nn.Module, inputs: Any, vectors_BTE: Any) -> Any:
+        if changed or not isinstance(vectors_BTE, torch.Tensor):
             return vectors_BTE
         changed.append(change(vectors_BTE))
         return changed[0]
 
-    hook = getattr(model, "module", model).get_input_embeddings().register_forward_hook(once)
+    hooks = [module.register_forward_hook(once) for module in _word_embeddings(getattr(model, "module", model))]
     try:
         yield changed
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
+    if not changed:
+        raise InputError("adversarial_step: the word vectors of this model cannot be moved; leave it out")
+
+
+def _word_embeddings(model: Any) -> list[torch.nn.Module]:
+    """The modules that look up word vectors: BART and T5 have several, of one weight."""
+    try:
+        embeddings = model.get_input_embeddings()
+    except NotImplementedError:
+        return []
+    weight = embeddings.weight
+    return [module for module in model.modules() if getattr(module, "weight", None) is weight]

@@ -189,7 +189,7 @@ def trials_of(
 
 
 def planned_trials(config: CompareConfig) -> list[tuple[str, FinetuneConfig]]:
-    """The model and a config of each run of tuning, before there are pretrained models; all with settings as given.
+    """The model and a config of each run of tuning, before there are pretrained models.
 
     Raises:
         InputError: as `trials_of`.
@@ -197,12 +197,12 @@ def planned_trials(config: CompareConfig) -> list[tuple[str, FinetuneConfig]]:
     ranges = load(RangesConfig, config.tuning.ranges) if config.tuning.trials else RangesConfig()
     planned = []
     for model, budget in itertools.product(config.models, config.label_budgets):
-        as_given, _ = cell_config(
-            config, model, budget, config.seeds[0], {}, {}, settings={"folds": FOLDS, "refit": False}
-        )
+        cell = functools.partial(cell_config, config, model, budget, config.seeds[0], {}, {})
+        as_given, _ = cell()
         if own := ranges.of(as_given.model.name):
-            trials = different_settings(own, as_given, model, config.tuning.trials)
-            planned += [(model, as_given)] * (len(trials) * folds_judged(budget))
+            for settings in different_settings(own, as_given, model, config.tuning.trials):
+                trial, _ = cell(settings=settings | {"folds": FOLDS, "refit": False})
+                planned += [(model, trial)] * folds_judged(budget)
     return planned
 
 
@@ -260,6 +260,8 @@ def drawn(
         for key in keys.replace(" ", "").split(","):
             given = value_of(config, key)
             if key == MUON_RATE and config.optimizer.name != "muon":
+                continue
+            if key == "adversarial_step" and config.training.speed.compile:
                 continue
             # Begun anew for each key: all of a line get the same draw.
             random = python_random("tuning", model, keys, number, *([attempt] if attempt else []))

@@ -56,6 +56,8 @@ class CellRate(NamedTuple):
     """Of a text that is scored; of bag-of-words, of a text in any part."""
     start_seconds: float
     parameters: int
+    step_arithmetic: float = 1.0
+    """Of that step, beside one with texts as they are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +185,7 @@ def _run_probe(item: tuple[str, FinetuneConfig, FineTune, Sequence[str]]) -> Cel
     if result["steps"]:
         step_seconds = result["tokens"] / result["steps"] / rate_of_steps
     text_seconds = test_seconds / result["test_texts"]
-    rate = CellRate(step_seconds, text_seconds, 0.0, result["parameters"])
+    rate = CellRate(step_seconds, text_seconds, 0.0, result["parameters"], config.step_arithmetic)
     start = seconds - cell_seconds(config, rate, counts)
     return rate._replace(start_seconds=max(0.0, start))
 
@@ -217,7 +219,8 @@ def cell_seconds(config: FinetuneConfig, rate: CellRate, texts: Sequence[int]) -
     if is_frozen(config.model.name):
         return rate.start_seconds + scored * rate.text_seconds
     scored += config.training.evaluations * validation
-    return rate.start_seconds + steps_of(config, train) * rate.step_seconds + scored * rate.text_seconds
+    step_seconds = rate.step_seconds * config.step_arithmetic / rate.step_arithmetic
+    return rate.start_seconds + steps_of(config, train) * step_seconds + scored * rate.text_seconds
 
 
 def steps_of(config: FinetuneConfig, train_texts: int) -> int:

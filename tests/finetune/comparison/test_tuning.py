@@ -128,6 +128,11 @@ def test_what_is_drawn(chain):
     assert drawn(ranges, config, "other", 1) != trials[0]
     adamw = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, name="adamw"))
     assert "optimizer.muon_learning_rate" not in drawn(ranges, adamw, "bert", 1)
+    # A compiled model has none.
+    speed = dataclasses.replace(config.training.speed, compile=True)
+    compiled = dataclasses.replace(config, training=dataclasses.replace(config.training, speed=speed))
+    ranges = {"adversarial_step": {"choices": [0.006]}}
+    assert [drawn(ranges, one, "bert", 1) for one in (config, compiled)] == [{"adversarial_step": 0.006}, {}]
     with pytest.raises(InputError, match=r"optimizer\.speed"):
         drawn({"optimizer.speed": {"times": [1, 2]}}, config, "bert", 1)
 
@@ -291,6 +296,8 @@ def test_runs_of_tuning_are_foreseen(chain):
     planned = planned_trials(load(CompareConfig, chain / "compare.yaml", keys))
     assert len(planned) == 2 * 2 * 3 * FOLDS
     assert {model for model, _ in planned} == {"bag-of-words", "lstm"}
+    # With their own settings, as some take longer.
+    assert len({config.model.dropout for _, config in planned}) > 1
     assert planned_trials(load(CompareConfig, chain / "compare.yaml", {"models": models})) == []
 
 
