@@ -302,7 +302,7 @@ def epochs_of_run(config: PretrainConfig, source: MaskedLMSource) -> float:
     duration = Duration.parse(config.training.duration)
     epoch = source.epoch(0)
     in_an_epoch = {"epochs": 1, "steps": len(epoch.batches), "tokens": int(epoch.plan.lengths.sum())}
-    return max(duration.amount / in_an_epoch[duration.unit], duration.minimum_steps / len(epoch.batches))
+    return duration.bounded(duration.amount / in_an_epoch[duration.unit], of_a_step=1 / len(epoch.batches))
 
 
 def _data_settings(

@@ -81,6 +81,7 @@ def workload_of(
     """The workload of a run on each of its devices."""
     duration = Duration.parse(config.duration)
     tokens = duration.amount * {"steps": tokens_per_step, "tokens": 1, "epochs": tokens_per_epoch}.get(duration.unit, 0)
+    tokens = min(tokens, duration.maximum_steps * tokens_per_step)
     operations = FORWARD_AND_BACKWARD * flops.token * tokens / processes
     if duration.unit == "seconds":
         operations = WORTH_COMPILING * duration.amount / SECONDS_WORTH_COMPILING

@@ -57,28 +57,30 @@ SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 
 @dataclasses.dataclass(frozen=True)
 class Duration:
-    """The length of a run: an amount, its unit, and optionally a minimum number of steps."""
+    """The length of a run: an amount, its unit, and optionally a least and a largest number of steps."""
 
     amount: float
     unit: str
     minimum_steps: int = 0
+    maximum_steps: float = math.inf
 
     @classmethod
     def parse(cls, text: str) -> "Duration":
-        """Read `2 epochs`, `1000 steps`, `50M tokens`, `30 minutes`, or `4 epochs, at least 300 steps`.
+        """Read `2 epochs`, `1000 steps`, `5M tokens`, `9 minutes`, `4 epochs, at least 300 steps, at most 2000 steps`.
 
         Raises:
-            InputError: the text has another form.
+            InputError: the text has another form, or asks for more steps than it allows.
 
         >>> Duration.parse("50M tokens")
-        Duration(amount=50000000.0, unit='tokens', minimum_steps=0)
+        Duration(amount=50000000.0, unit='tokens', minimum_steps=0, maximum_steps=inf)
         >>> Duration.parse("1.5 hours").amount
         5400.0
         >>> Duration.parse("1 epoch, at least 300 steps").minimum_steps
         300
         """
         match = re.fullmatch(
-            r"\s*([\d._]+)\s*([kMG]?)\s*(epoch|step|token|second|minute|hour)s?(?:\s*,\s*at least\s+(\d+)\s+steps)?\s*",
+            r"\s*([\d._]+)\s*([kMG]?)\s*(epoch|step|token|second|minute|hour)s?"
+            r"(?:\s*,\s*at least\s+(\d+)\s+steps)?(?:\s*,\s*at most\s+(\d+)\s+steps)?\s*",
             text,
         )
         try:
@@ -88,14 +90,17 @@ class Duration:
         if match is None or amount <= 0:
             raise InputError(
                 f"training.duration: {text!r} is not a duration; write `2 epochs`, `1000 steps`, `50M tokens`, "
-                "`30 minutes` or `4 epochs, at least 300 steps`"
+                "`30 minutes` or `4 epochs, at least 300 steps, at most 2000 steps`"
             )
+        least, most = int(match[4] or 0), int(match[5]) if match[5] else math.inf
+        if most < max(1, least):
+            raise InputError(f"training.duration: {text!r} has fewer steps at most than at least, or none")
         if match[3] in SECONDS:
-            return cls(amount * SECONDS[match[3]], "seconds", int(match[4] or 0))
-        return cls(amount, f"{match[3]}s", int(match[4] or 0))
+            return cls(amount * SECONDS[match[3]], "seconds", least, most)
+        return cls(amount, f"{match[3]}s", least, most)
 
     def times(self, factor: float) -> str:
-        """The text of a duration so many times as long, its minimum of steps with it; steps and tokens stay whole.
+        """The text of a duration so many times as long, its bounds of steps with it; steps and tokens stay whole.
 
         >>> Duration.parse("5M tokens").times(0.0625), Duration.parse("4 epochs, at least 300 steps").times(0.25)
         ('312500 tokens', '1 epochs, at least 75 steps')
@@ -107,7 +112,21 @@ class Duration:
         # Not as an exponent, which `parse` does not read.
         text = str(max(1, round(amount))) if is_whole else f"{amount:.6f}".rstrip("0").rstrip(".")
         minimum = f", at least {math.ceil(self.minimum_steps * factor)} steps" if self.minimum_steps else ""
-        return f"{text} {self.unit}{minimum}"
+        maximum = f", at most {math.ceil(self.maximum_steps * factor)} steps" if self.maximum_steps < math.inf else ""
+        return f"{text} {self.unit}{minimum}{maximum}"
+
+    def bounded(self, length: float, of_a_step: float) -> float:
+        """A length of a run in any unit, within the bounds of steps.
+
+        Args:
+            length: without the bounds.
+            of_a_step: the length of a step in the same unit.
+
+        >>> duration = Duration.parse("4 epochs, at least 300 steps, at most 2000 steps")
+        >>> [duration.bounded(tokens, of_a_step=10) for tokens in (100, 5000, 90_000)]
+        [3000, 5000, 20000]
+        """
+        return min(max(length, self.minimum_steps * of_a_step), self.maximum_steps * of_a_step)
 
     def progress(self, epochs: float, steps: int, tokens: int, seconds: float) -> float:
         """The share of the run that is done; at least 1 at its end.
@@ -117,7 +136,9 @@ class Duration:
         """
         consumed = {"epochs": epochs, "steps": float(steps), "tokens": float(tokens), "seconds": seconds}
         done = consumed[self.unit] / self.amount
-        return min(done, steps / self.minimum_steps) if self.minimum_steps else done
+        if self.minimum_steps:
+            done = min(done, steps / self.minimum_steps)
+        return max(done, steps / self.maximum_steps)
 
 
 def evaluations_due(progress: float, evaluations: int) -> int:

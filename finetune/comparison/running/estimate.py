@@ -228,7 +228,7 @@ def steps_of(config: FinetuneConfig, train_texts: int) -> int:
     duration = Duration.parse(config.training.duration)
     epoch = math.ceil(train_texts / config.training.batch_size)
     steps = {"epochs": duration.amount * epoch, "steps": duration.amount}.get(duration.unit, epoch)
-    return max(math.ceil(steps), duration.minimum_steps)
+    return math.ceil(duration.bounded(steps, of_a_step=1))
 
 
 def text_counts(config: FinetuneConfig) -> tuple[int, int, int]:
@@ -287,7 +287,7 @@ def stage_tokens(stage: PretrainConfig, corpus_tokens: int, tokens_per_second: f
     length = stage.recurrent.bptt if stage.objective == "causal_lm" else stage.sequence_length
     step = stage.training.batch_size * length
     per_unit = {"epochs": corpus_tokens, "steps": step, "tokens": 1, "seconds": tokens_per_second}
-    return max(duration.amount * per_unit[duration.unit], duration.minimum_steps * step)
+    return duration.bounded(duration.amount * per_unit[duration.unit], of_a_step=step)
 
 
 def table(parts: Sequence[Part], at_a_time: int, stages: Sequence[str]) -> "Table":

@@ -1,5 +1,8 @@
 """The learning-rate schedule, durations, and phases."""
 
+import dataclasses
+import math
+
 import pytest
 import torch
 from transformers import get_scheduler
@@ -61,20 +64,22 @@ def test_a_run_may_have_no_warm_up_or_nothing_else(warmup, expected):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("2 epochs", (2.0, "epochs", 0)),
-        ("1 epoch", (1.0, "epochs", 0)),
-        ("0.5 epochs", (0.5, "epochs", 0)),
-        ("1000 steps", (1000.0, "steps", 0)),
-        ("1_000 steps", (1000.0, "steps", 0)),
-        ("50M tokens", (5e7, "tokens", 0)),
-        ("2k steps", (2000.0, "steps", 0)),
-        ("1.5G tokens", (1.5e9, "tokens", 0)),
-        (" 4 epochs , at least 300 steps ", (4.0, "epochs", 300)),
+        ("2 epochs", (2.0, "epochs", 0, math.inf)),
+        ("1 epoch", (1.0, "epochs", 0, math.inf)),
+        ("0.5 epochs", (0.5, "epochs", 0, math.inf)),
+        ("1000 steps", (1000.0, "steps", 0, math.inf)),
+        ("1_000 steps", (1000.0, "steps", 0, math.inf)),
+        ("50M tokens", (5e7, "tokens", 0, math.inf)),
+        ("2k steps", (2000.0, "steps", 0, math.inf)),
+        ("1.5G tokens", (1.5e9, "tokens", 0, math.inf)),
+        (" 4 epochs , at least 300 steps ", (4.0, "epochs", 300, math.inf)),
+        ("4 epochs, at least 300 steps, at most 2000 steps", (4.0, "epochs", 300, 2000)),
+        ("30 minutes,at most 20 steps", (1800.0, "seconds", 0, 20)),
     ],
 )
 def test_durations_are_read_with_their_unit(text, expected):
     found = Duration.parse(text)
-    assert (found.amount, found.unit, found.minimum_steps) == expected
+    assert dataclasses.astuple(found) == expected
 
 
 @pytest.mark.parametrize(
@@ -90,6 +95,7 @@ def test_durations_are_read_with_their_unit(text, expected):
         "2 epochs 5",
         "2 epochs, 300 steps",
         "_ steps",
+        "2 epochs, at most 9 steps, at least 3 steps",
     ],
 )
 def test_what_is_no_duration_is_refused_with_examples(text):
@@ -105,6 +111,17 @@ def test_progress_is_the_share_of_the_unit_and_waits_for_the_least_steps():
     assert patient.progress(1.0, 10, 0, 9.0) == 0.25
     assert patient.progress(1.0, 40, 0, 9.0) == 1
     assert patient.progress(0.5, 400, 0, 9.0) == 0.5
+    bounded = Duration.parse("10 epochs, at least 40 steps, at most 80 steps")
+    assert bounded.progress(10.0, 30, 0, 9.0) == 0.75
+    assert bounded.progress(5.0, 50, 0, 9.0) == 50 / 80
+    assert bounded.progress(1.0, 80, 0, 9.0) == 1
+    assert bounded.times(0.5) == "5 epochs, at least 20 steps, at most 40 steps"
+
+
+@pytest.mark.parametrize("bounds", ["at least 9 steps, at most 8 steps", "at most 0 steps"])
+def test_bounds_that_exclude_each_other_are_refused(bounds):
+    with pytest.raises(InputError, match=r"training\.duration: .* has fewer steps at most"):
+        Duration.parse(f"2 epochs, {bounds}")
 
 
 def test_the_decay_of_the_original_is_measured_from_the_start():
