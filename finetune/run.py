@@ -153,12 +153,12 @@ def without_workers(config: TrainingConfig) -> TrainingConfig:
     return config if config.workers is not None else dataclasses.replace(config, workers=0)
 
 
-def _loss(config: FinetuneConfig, task: Task) -> Callable[..., LossOutput]:
+def _loss(config: FinetuneConfig, task: Task, adversarial_step: float) -> Callable[..., LossOutput]:
     """The loss of a run, with the weights of its classes."""
     weights = class_weights(config, task.train.classes_N[task.train_indices], task.classes.names)
     weights_C = None if weights is None else torch.tensor(weights)
-    if config.adversarial_step:
-        return functools.partial(adversarial_loss, weights_C=weights_C, size=config.adversarial_step)
+    if adversarial_step:
+        return functools.partial(adversarial_loss, weights_C=weights_C, size=adversarial_step)
     return functools.partial(classification_loss, weights_C=weights_C)
 
 
@@ -172,12 +172,15 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder, chosen: Chosen | None
     if config.model.fits_output_layer:
         _fit_output_layer(config, start)
     training = without_workers(config.training)
-    if config.adversarial_step:
+    # With all labels, too, as of the run that chose.
+    adversarial_step = config.step_of(len(start.task.train_indices))
+    if adversarial_step:
         # A compiled model would not see its word vectors move.
         training = dataclasses.replace(training, speed=dataclasses.replace(training.speed, compile=False))
     prepared = prepare_for_training(accelerator, model, training, config.optimizer, tokens_per_step, tokens, folder)
     flops = prepared.meter.flops
-    prepared.meter.flops = dataclasses.replace(flops, passes=round(flops.passes * config.step_arithmetic))
+    passes = round(flops.passes * config.step_arithmetic(len(start.task.train_indices)))
+    prepared.meter.flops = dataclasses.replace(flops, passes=passes)
     buckets = length_buckets(config.sequence_length) if prepared.fast_paths.compiled else ()
     train_texts = dataclasses.replace(task.train, buckets=buckets)
     source = TextSource(train_texts, task.train_indices, config.training.batch_size, config.seed, config.token_masking)
@@ -191,7 +194,7 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder, chosen: Chosen | None
             accelerator=accelerator,
             **prepared._asdict(),
             phases=[(1.0, source)],
-            loss=_loss(config, task),
+            loss=_loss(config, task, adversarial_step),
             evaluate=evaluate_held_out if chosen is None else None,
             config=training,
             optimizer_config=config.optimizer,

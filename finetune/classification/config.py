@@ -60,6 +60,9 @@ class TaskConfig:
     """Adversarial training (Miyato et al. 2017, arXiv 1605.07725): models learn from texts whose word vectors are moved
     against them, by a step of this share of the norm of all these vectors, such as 0.006; 0 trains on the texts as
     they are. A step takes 5/3 of the arithmetic. For models that are trained, and not compiled."""
+    adversarial_least_texts: int = added_later(0)
+    """With fewer training texts, those of validation not counted, none is moved: it leads a model astray that knows few
+    (docs/diary.md, "Word vectors moved against the model")."""
     model: ClassifierConfig = field(default_factory=ClassifierConfig)
     class_weights: Literal["balanced"] | list[float] | None = added_later(None)  # noqa: RUF009
     """The weight of each class in training, in the order of the classes: `balanced` gives every class the same in sum,
@@ -89,6 +92,7 @@ class TaskConfig:
         require_between(0, 1, truncation_head_share=self.truncation_head_share)
         require_between(0, 0.9, token_masking=self.token_masking)
         require_between(0, 10, adversarial_step=self.adversarial_step)
+        require_at_least(0, adversarial_least_texts=self.adversarial_least_texts)
         if isinstance(self.class_weights, list) and (not self.class_weights or min(self.class_weights) <= 0):
             raise InputError(f"class_weights: {self.class_weights} must be numbers above 0, one a class")
         if not isinstance(self.threshold, str):
@@ -101,12 +105,15 @@ class TaskConfig:
         if self.maximum_test_texts is not None:
             require_at_least(2, maximum_test_texts=self.maximum_test_texts)
 
-    @property
-    def step_arithmetic(self) -> float:
+    def step_of(self, train_texts: int) -> float:
+        """The `adversarial_step` of a run with so many training texts."""
+        return self.adversarial_step if train_texts >= self.adversarial_least_texts else 0.0
+
+    def step_arithmetic(self, train_texts: int) -> float:
         """Arithmetic of a training step beside one with texts as they are, of three passes: with moved word vectors it
         takes two forward, one back to the word vectors, and a whole one back, which counts as two.
         """
-        return 5 / 3 if self.adversarial_step else 1.0
+        return 5 / 3 if self.step_of(train_texts) else 1.0
 
     def score_of(self, multi_label: bool) -> str:
         """The score that selects, of texts with one class or several labels.

@@ -185,7 +185,7 @@ def _run_probe(item: tuple[str, FinetuneConfig, FineTune, Sequence[str]]) -> Cel
     if result["steps"]:
         step_seconds = result["tokens"] / result["steps"] / rate_of_steps
     text_seconds = test_seconds / result["test_texts"]
-    rate = CellRate(step_seconds, text_seconds, 0.0, result["parameters"], config.step_arithmetic)
+    rate = CellRate(step_seconds, text_seconds, 0.0, result["parameters"], config.step_arithmetic(counts[0]))
     start = seconds - cell_seconds(config, rate, counts)
     return rate._replace(start_seconds=max(0.0, start))
 
@@ -219,7 +219,7 @@ def cell_seconds(config: FinetuneConfig, rate: CellRate, texts: Sequence[int]) -
     if is_frozen(config.model.name):
         return rate.start_seconds + scored * rate.text_seconds
     scored += config.training.evaluations * validation
-    step_seconds = rate.step_seconds * config.step_arithmetic / rate.step_arithmetic
+    step_seconds = rate.step_seconds * config.step_arithmetic(train) / rate.step_arithmetic
     return rate.start_seconds + steps_of(config, train) * step_seconds + scored * rate.text_seconds
 
 

@@ -148,6 +148,23 @@ def test_a_run_learns_from_moved_texts(chain: Path, name: str) -> None:
     assert moved["eval_loss"] != plain["eval_loss"]
 
 
+@pytest.mark.parametrize("refit", [False, True])
+def test_with_few_texts_none_is_moved(chain: Path, refit: bool) -> None:
+    settings = {"model__name": "lstm", "validation": None, "label_budget": 60, "training__duration": "20 steps"}
+    plain, few, enough = (
+        run(finetune_config(chain, refit=refit, **settings, **moving)).result()
+        for moving in (
+            {},
+            {"adversarial_step": 0.1, "adversarial_least_texts": 49},
+            {"adversarial_step": 0.1, "adversarial_least_texts": 48},
+        )
+    )
+    # The run of all labels does as that of the 48 that train where others choose.
+    assert plain["train_texts"] == (60 if refit else 48)
+    assert few["test_brier"] == plain["test_brier"]
+    assert enough["test_brier"] != plain["test_brier"]
+
+
 def test_a_compiled_model_is_refused(chain: Path) -> None:
     with pytest.raises(InputError, match=r"training\.speed\.compile: a compiled model has no adversarial_step"):
         finetune_config(chain, adversarial_step=0.3, training__speed__compile=True)
@@ -176,9 +193,10 @@ def test_a_moved_step_takes_five_passes_where_another_takes_three(tmp_path: Path
         with FlopCounterMode(display=False) as counter:
             loss(model, batch).loss.backward()
         counts.append(counter.get_total_flops())
-    ratio = FinetuneConfig(adversarial_step=0.02).step_arithmetic / FinetuneConfig().step_arithmetic
+    config = FinetuneConfig(adversarial_step=0.02, adversarial_least_texts=10)
+    assert [config.step_arithmetic(9), FinetuneConfig().step_arithmetic(10)] == [1, 1]
     # The way back through attention computes its scores anew, which the counter counts.
-    assert counts[1] / counts[0] == pytest.approx(ratio, rel=0.02)
+    assert counts[1] / counts[0] == pytest.approx(config.step_arithmetic(10), rel=0.02)
 
 
 def test_the_meter_counts_every_pass(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
