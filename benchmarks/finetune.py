@@ -130,6 +130,7 @@ def overrides(
         "model.pooling": None,
         "model.classifier_init": "random",
         "token_masking": 0.0,
+        "adversarial_step": 0.0,
         "optimizer.name": "adamw",
         "training.batch_size": config.batch_size,
         "training.duration": f"{config.steps[model]} steps",

@@ -37,7 +37,12 @@ class Recipe(NamedTuple):
 
 # Small enough to be anywhere after minutes.
 ENCODER = {"model.size": "tiny", "sequence_length": 128, "training.batch_size": 32}
-CLASSIFIER = {"sequence_length": 128, "training.duration": "2 epochs, at least 200 steps", "training.batch_size": 32}
+CLASSIFIER = {
+    "sequence_length": 128,
+    "training.duration": "2 epochs, at least 200 steps",
+    "training.batch_size": 32,
+    "adversarial_step": 0.0,
+}
 RECIPES = {
     "modernbert": Recipe(
         {

@@ -62,7 +62,7 @@ class TaskConfig:
     they are. A step takes 5/3 of the arithmetic. For models that are trained, and not compiled."""
     adversarial_least_texts: int = added_later(0)
     """With fewer training texts, those of validation not counted, none is moved: it leads a model astray that knows few
-    (docs/diary.md, "Word vectors moved against the model")."""
+    (docs/diary.md, "Word vectors moved against the model"). With `folds`, those of four fifths count."""
     model: ClassifierConfig = field(default_factory=ClassifierConfig)
     class_weights: Literal["balanced"] | list[float] | None = added_later(None)  # noqa: RUF009
     """The weight of each class in training, in the order of the classes: `balanced` gives every class the same in sum,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, pad
 
 from configs.errors import InputError
 from pretrain.data.loader import IGNORED, Batch
@@ -75,7 +75,9 @@ def adversarial_loss(
     ):
         first = classification_loss(model, batch, carry, weights_C)
     (gradient_BTE,) = torch.autograd.grad(first.loss * FP16_SCALE, changed)
-    step_BTE = adversarial_step(changed[0].detach(), gradient_BTE, batch["attention_mask"], size)
+    # Longformer and BigBird read more padding than they are given.
+    attention_BT = pad(batch["attention_mask"], (0, changed[0].shape[1] - batch["attention_mask"].shape[1]))
+    step_BTE = adversarial_step(changed[0].detach(), gradient_BTE, attention_BT, size)
     with _changed_vectors(model, lambda vectors_BTE: vectors_BTE + step_BTE):
         return classification_loss(model, batch, carry, weights_C)._replace(metrics=first.metrics)
 
@@ -133,8 +135,7 @@ def _changed_vectors(model: Any, change: Callable[[torch.Tensor], torch.Tensor])
 def _word_embeddings(model: Any) -> list[torch.nn.Module]:
     """The modules that look up word vectors: BART and T5 have several, of one weight."""
     try:
-        embeddings = model.get_input_embeddings()
-    except NotImplementedError:
+        weight = model.get_input_embeddings().weight
+    except (AttributeError, NotImplementedError):
         return []
-    weight = embeddings.weight
     return [module for module in model.modules() if getattr(module, "weight", None) is weight]

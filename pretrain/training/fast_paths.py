@@ -6,6 +6,7 @@ only rounding and, for dropout, the random draws.
 
 import contextlib
 import importlib.util
+import math
 import os
 import shutil
 from dataclasses import dataclass
@@ -80,11 +81,14 @@ def workload_of(
 ) -> Workload:
     """The workload of a run on each of its devices."""
     duration = Duration.parse(config.duration)
-    tokens = duration.amount * {"steps": tokens_per_step, "tokens": 1, "epochs": tokens_per_epoch}.get(duration.unit, 0)
-    tokens = min(tokens, duration.maximum_steps * tokens_per_step)
-    operations = FORWARD_AND_BACKWARD * flops.token * tokens / processes
+    token_operations = FORWARD_AND_BACKWARD * flops.token / processes
     if duration.unit == "seconds":
         operations = WORTH_COMPILING * duration.amount / SECONDS_WORTH_COMPILING
+    else:
+        tokens = {"steps": tokens_per_step, "tokens": 1, "epochs": tokens_per_epoch}[duration.unit]
+        operations = token_operations * duration.amount * tokens
+    if duration.maximum_steps < math.inf:
+        operations = min(operations, token_operations * tokens_per_step * duration.maximum_steps)
     encoders: list[Any] = encoders_of(model)
     model_config = encoders[0].config if encoders else None
     return Workload(

@@ -290,7 +290,7 @@ def test_too_little_text_for_a_layout_is_refused(shared, tmp_path, changes):
         run(config)
 
 
-@pytest.mark.parametrize("duration", ["20 steps", "3 epochs", "6000 tokens"])
+@pytest.mark.parametrize("duration", ["20 steps", "3 epochs", "6000 tokens", "30 epochs, at most 20 steps"])
 def test_the_masking_rate_is_the_final_one_at_the_end_whatever_the_unit_of_the_duration(tmp_path, duration):
     config = small_run(
         tmp_path, masking={"rate": 0.4, "final_rate": 0.1}, training={"duration": duration, "log_every": 1}

@@ -210,7 +210,9 @@ def cell_seconds(config: FinetuneConfig, rate: CellRate, texts: Sequence[int]) -
     """
     train, validation, test = texts
     if config.refit:
-        once = dataclasses.replace(config, refit=False)
+        # The second run moves word vectors where the first does.
+        moves = {"adversarial_step": config.step_of(train), "adversarial_least_texts": 0}
+        once = dataclasses.replace(config, refit=False, **moves)
         return cell_seconds(once, rate, texts) + cell_seconds(once, rate, (train + validation, 0, test))
     if config.model.name == BAG_OF_WORDS:
         return rate.text_seconds * sum(texts)

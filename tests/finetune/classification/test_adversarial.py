@@ -110,8 +110,8 @@ def test_of_a_model_with_a_decoder_the_words_that_it_reads_move() -> None:
     model: Any = transformers.AutoModelForSequenceClassification.from_config(config).eval()
     batch = batch_of(40, torch.tensor([0, 1, 2]))
     batch.inputs["input_ids"][:, 3] = model.config.eos_token_id
-    looked_up = []
-    hook = model.model.decoder.embed_tokens.register_forward_hook(lambda *call: looked_up.append(call[2]))
+    read = []
+    hook = model.model.decoder.layernorm_embedding.register_forward_pre_hook(lambda *call: read.append(call[1][0]))
     plain, none, moved = (
         classification_loss(model, batch),
         *(adversarial_loss(model, batch, size=size) for size in (0.0, 0.02)),
@@ -120,8 +120,22 @@ def test_of_a_model_with_a_decoder_the_words_that_it_reads_move() -> None:
     assert none.loss.item() == pytest.approx(plain.loss.item())
     assert moved.loss.item() > plain.loss.item()
     # Those of the decoder are as before.
-    for vectors in looked_up[1:]:
-        torch.testing.assert_close(vectors, looked_up[0], rtol=0, atol=0)
+    assert len(read) == 5
+    for vectors in read[1:]:
+        torch.testing.assert_close(vectors, read[0], rtol=0, atol=0)
+
+
+def test_a_model_that_reads_more_padding_than_it_is_given() -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = transformers.AutoConfig.for_model("longformer", vocab_size=40, num_labels=3, attention_window=4, **sizes)
+    torch.manual_seed(0)
+    model: Any = transformers.AutoModelForSequenceClassification.from_config(config).eval()
+    batch = batch_of(40, torch.tensor([0, 1, 2]))
+    # No multiple of the window.
+    assert batch["attention_mask"].shape[1] % 4
+    plain, moved = (adversarial_loss(model, batch, size=size).loss.item() for size in (0.0, 0.02))
+    assert plain == pytest.approx(classification_loss(model, batch).loss.item())
+    assert moved > plain
 
 
 def test_a_model_that_looks_words_up_otherwise_is_refused() -> None:

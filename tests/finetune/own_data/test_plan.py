@@ -161,6 +161,22 @@ def test_expected_seconds_follow_from_rates(planned) -> None:
     cell, _ = estimate.cell_config(comparison, "lstm", 160, 0, {}, {})
     # 300 steps, and 4 evaluations, a last one and the test.
     assert estimate.cell_seconds(cell, rate, (128, 32, 50)) == pytest.approx(3 + 300 * 0.1 + (5 * 32 + 50) * 0.01)
+    settings = {
+        "training.duration": "9 epochs, at most 9 steps",
+        "adversarial_step": 0.1,
+        "adversarial_least_texts": 128,
+    }
+    moved, _ = estimate.cell_config(comparison, "lstm", 160, 0, {}, {}, settings=settings)
+    scored = (5 * 32 + 50) * 0.01
+    assert estimate.cell_seconds(moved, rate, (128, 32, 50)) == pytest.approx(3 + 9 * 0.1 * 5 / 3 + scored)
+    assert estimate.cell_seconds(moved, rate, (127, 32, 50)) == pytest.approx(3 + 9 * 0.1 + scored)
+    assert estimate.cell_seconds(moved, rate._replace(step_arithmetic=5 / 3), (128, 32, 50)) == pytest.approx(
+        3 + 9 * 0.1 + scored
+    )
+    twice = dataclasses.replace(moved, refit=True)
+    assert estimate.cell_seconds(twice, rate, (127, 32, 50)) == pytest.approx(
+        2 * (3 + 9 * 0.1) + scored + (0 + 50) * 0.01
+    )
     encoder, _ = estimate.cell_config(comparison, "bert", 160, 0, {}, {})
     fits = estimate.cell_seconds(encoder, rate, (128, 32, 50)) - estimate.cell_seconds(cell, rate, (128, 32, 50))
     assert fits == pytest.approx((128 + 32) * 0.01)

@@ -158,7 +158,9 @@ def test_a_gpu_does_not_wait_for_its_batches_and_a_cpu_keeps_its_cores():
     assert worker_count(7, "cpu") == 7
 
 
-@pytest.mark.parametrize("duration", ["100 steps", "3200 tokens", "2 epochs"])
+@pytest.mark.parametrize(
+    "duration", ["100 steps", "3200 tokens", "2 epochs", "9 epochs, at most 100 steps", "9 hours, at most 100 steps"]
+)
 def test_a_runs_operations_follow_from_its_duration(shared, duration):
     config = small_run(shared, training={"duration": duration}).training
     work = workload_of(torch.nn.Linear(2, 2), FlopCount(token=10.0), config, 32, 1600, processes=2)
