@@ -172,14 +172,15 @@ def _run_neural(config: FinetuneConfig, folder: RunFolder, chosen: Chosen | None
     if config.model.fits_output_layer:
         _fit_output_layer(config, start)
     training = without_workers(config.training)
-    # With all labels, too, as of the run that chose.
-    adversarial_step = config.step_of(len(start.task.train_indices))
+    # With all labels, too, those of the run that chose.
+    choosing_texts = len(start.task.train_indices)
+    adversarial_step = config.step_of(choosing_texts)
     if adversarial_step:
         # A compiled model would not see its word vectors move.
         training = dataclasses.replace(training, speed=dataclasses.replace(training.speed, compile=False))
     prepared = prepare_for_training(accelerator, model, training, config.optimizer, tokens_per_step, tokens, folder)
     flops = prepared.meter.flops
-    passes = round(flops.passes * config.step_arithmetic(len(start.task.train_indices)))
+    passes = round(flops.passes * config.step_arithmetic(choosing_texts))
     prepared.meter.flops = dataclasses.replace(flops, passes=passes)
     buckets = length_buckets(config.sequence_length) if prepared.fast_paths.compiled else ()
     train_texts = dataclasses.replace(task.train, buckets=buckets)

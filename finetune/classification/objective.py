@@ -133,9 +133,10 @@ def _changed_vectors(model: Any, change: Callable[[torch.Tensor], torch.Tensor])
 
 
 def _word_embeddings(model: Any) -> list[torch.nn.Module]:
-    """The modules that look up word vectors: BART and T5 have several, of one weight."""
+    """The modules that look up word vectors: BART and T5 have several, of one weight; CANINE has none."""
     try:
-        weight = model.get_input_embeddings().weight
-    except (AttributeError, NotImplementedError):
+        embeddings = model.get_input_embeddings()
+    except NotImplementedError:
         return []
-    return [module for module in model.modules() if getattr(module, "weight", None) is weight]
+    weight = getattr(embeddings, "weight", None)
+    return [module for module in model.modules() if weight is not None and getattr(module, "weight", None) is weight]
